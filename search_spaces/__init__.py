@@ -1,0 +1,1 @@
+"""Declarations of search spaces, one TOML file each; data only, read by `autoseg.architecture`."""
