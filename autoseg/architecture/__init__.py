@@ -1,1 +1,30 @@
-""""""
+"""What can be searched, and what a search finds: spaces, architectures, decoding."""
+
+from autoseg.architecture.architecture import Architecture, CellEdge
+from autoseg.architecture.decoding import decode, decode_cell, decode_path
+from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
+from autoseg.architecture.relaxation import (
+    BetaNorm,
+    live_betas,
+    normalise_alpha,
+    normalise_beta,
+)
+from autoseg.architecture.space import SearchSpace, shipped
+from autoseg.architecture.trellis import TrellisEdge
+
+__all__ = [
+    "NO_OPERATION",
+    "OPERATIONS",
+    "Architecture",
+    "BetaNorm",
+    "CellEdge",
+    "SearchSpace",
+    "TrellisEdge",
+    "decode",
+    "decode_cell",
+    "decode_path",
+    "live_betas",
+    "normalise_alpha",
+    "normalise_beta",
+    "shipped",
+]

@@ -58,5 +58,3 @@ class ASPP(nn.Module):
         branches += [branch(features) for branch in self.atrous]
         branches.append(self.pooling(features))
         return self.project(torch.cat(branches, dim=1))
-
-

@@ -1,0 +1,192 @@
+"""The search space: what may be chosen."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
+from autoseg.architecture.trellis import TrellisEdge, num_trellis_paths, trellis_edges
+from autoseg.errors import UsageError, unknown_name
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSpace:
+    """A set of networks: one cell, repeated along a path through a trellis of strides.
+
+    Source: Auto-DeepLab, arXiv 1901.02985, sections 3 and 5.1.
+    """
+
+    name: str
+    """Name of the space, as users write it after `--space`."""
+    paper: str
+    """Where the space comes from."""
+    num_layers: int
+    """L, the number of searched layers after the stem."""
+    num_nodes: int
+    """B, the number of nodes in a cell (the paper's blocks)."""
+    strides: tuple[int, ...]
+    """Strides of the trellis levels, finest first, each twice the one before."""
+    operations: tuple[str, ...]
+    """Candidate operations of an edge, in the order of alpha's columns."""
+    stem_channels: tuple[int, int, int]
+    """Output channels of the three 3x3 stem convolutions (strides 2, 1, 2)."""
+    filter_multiplier: int
+    """F of the supernet: a node at stride s has F * s / 4 channels, a cell B times as many."""
+    head_rate_times_stride: int
+    """The supernet's head at stride s has one atrous convolution at this number divided by s."""
+
+    def __post_init__(self) -> None:
+        def require(valid: bool, field: str, rule: str) -> None:
+            if not valid:
+                raise UsageError(
+                    f"search space {self.name!r}: {field} = {getattr(self, field)!r}, but {rule}."
+                )
+
+        for field in ("num_layers", "num_nodes", "filter_multiplier", "head_rate_times_stride"):
+            require(getattr(self, field) >= 1, field, "it must be at least 1")
+        require(
+            len(self.strides) >= 1
+            and self.strides[0] == 4
+            and all(b == 2 * a for a, b in zip(self.strides, self.strides[1:], strict=False)),
+            "strides",
+            "they start at 4, the stride of the stem, and double from level to level",
+        )
+        require(
+            len(self.stem_channels) == 3 and min(self.stem_channels) >= 1,
+            "stem_channels",
+            "it must be three positive numbers",
+        )
+        for operation in self.operations:
+            if operation not in OPERATIONS:
+                raise unknown_name("operation", operation, OPERATIONS)
+        require(
+            len(set(self.operations)) == len(self.operations)
+            and any(op != NO_OPERATION for op in self.operations),
+            "operations",
+            f"it must list each operation once, and at least one besides {NO_OPERATION!r}",
+        )
+
+    @classmethod
+    def load(cls, name: str | Path, *, preset: str | None = None) -> Self:
+        """Read a space by the name of a shipped file, or from a TOML file of the user's.
+
+        Args:
+            name: "autodeeplab" and the like, or a path that ends in ".toml".
+            preset: Name of a table under `presets` in that file, whose entries replace the
+                space's own numbers ("tiny" for a search in minutes). None: the space as written.
+
+        Raises:
+            UsageError: If there is no such space, preset or field, or a value breaks a rule.
+        """
+        table, where = _read_toml(name)
+        version = table.pop("format_version", None)
+        if version != FORMAT_VERSION:
+            raise UsageError(
+                f"{where}: format_version = {version!r}, but this autoseg reads {FORMAT_VERSION}."
+            )
+        presets = table.pop("presets", {})
+        if preset is not None:
+            if preset not in presets:
+                raise unknown_name(f"preset of the space in {where}", preset, presets)
+            table |= presets[preset]
+        return cls._from_table(table, where)
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> Self:
+        """Build a space from `to_dict()`'s result, as stored in a run's record."""
+        return cls._from_table(dict(table), "search space record")
+
+    @classmethod
+    def _from_table(cls, table: dict[str, Any], where: str) -> Self:
+        known = [field.name for field in fields(cls)]
+        for key in table:
+            if key not in known:
+                raise unknown_name(f"field of a search space in {where}:", key, known)
+        missing = [key for key in known if key not in table]
+        if missing:
+            raise UsageError(f"{where}: missing field {missing[0]!r} of the search space.")
+        for key, value in table.items():
+            expected = str if key in ("name", "paper") else int
+            if key in ("strides", "operations", "stem_channels"):
+                item_type = str if key == "operations" else int
+                valid = isinstance(value, list | tuple) and all(
+                    isinstance(item, item_type) for item in value
+                )
+                described = f"a list of {item_type.__name__}"
+            else:
+                valid, described = isinstance(value, expected), expected.__name__
+            if not valid:
+                raise UsageError(f"{where}: {key} = {value!r}, but it must be {described}.")
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+        }
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values that JSON can hold."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @property
+    def num_levels(self) -> int:
+        """Number of strides in the trellis."""
+        return len(self.strides)
+
+    @property
+    def num_edges(self) -> int:
+        """Edges of a cell: node b has 2 + b predecessors; 20 at B = 5."""
+        return sum(len(self.predecessors(node)) for node in range(self.num_nodes))
+
+    def predecessors(self, node: int) -> range:
+        """States that node number `node` may read: 0 the cell before the previous, 1 the previous
+        cell, 2 and on the earlier nodes."""
+        return range(2 + node)
+
+    def edge_index(self, source: int, node: int) -> int:
+        """Row of alpha of the edge from state `source` to node `node`.
+
+        Rows are ordered by node, then by source (DARTS' order).
+        """
+        if source not in self.predecessors(node):
+            raise ValueError(f"node {node} has no predecessor {source}; it has 0 to {node + 1}.")
+        return sum(2 + earlier for earlier in range(node)) + source
+
+    def trellis(self) -> tuple[TrellisEdge, ...]:
+        """Return the live edges between strides; see `autoseg.architecture.trellis`."""
+        return trellis_edges(self.num_layers, self.num_levels)
+
+    def num_paths(self) -> int:
+        """Count the paths through the trellis; 75,025 at 12 layers and 4 strides."""
+        return num_trellis_paths(self.num_layers, self.num_levels)
+
+    def num_channels(self, stride: int) -> int:
+        """Channels of a node at `stride` in the supernet: F * s / 4."""
+        return self.filter_multiplier * stride // 4
+
+
+def shipped(kind: str, suffix: str) -> dict[str, Path]:
+    """List the files that come with autoseg: kind "" for spaces, "architectures" for networks."""
+    folder = Path(str(resources.files("search_spaces"))) / kind
+    return {path.stem: path for path in sorted(folder.glob(f"*{suffix}"))}
+
+
+def _read_toml(name: str | Path) -> tuple[dict[str, Any], str]:
+    spaces = shipped("", ".toml")
+    path = Path(name)
+    if path.suffix != ".toml":
+        if str(name) not in spaces:
+            raise unknown_name("search space", str(name), spaces)
+        path = spaces[str(name)]
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+    except FileNotFoundError:
+        raise UsageError(
+            f"search space file {path} does not exist. Shipped spaces: {', '.join(spaces)}."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a valid TOML file: {error}.") from error

@@ -1,0 +1,253 @@
+"""The supernet: all networks of a space at once, weighted by alpha and beta."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from autoseg.architecture import (
+    Architecture,
+    BetaNorm,
+    SearchSpace,
+    TrellisEdge,
+    decode,
+    live_betas,
+    normalise_alpha,
+    normalise_beta,
+)
+from autoseg.ops import ASPP, Stem, resize
+from autoseg.supernet.batch_norm import frozen_statistics
+from autoseg.supernet.cell import CellOutput, SearchCell
+
+_ARCH_INIT_STD = 1e-3
+"""Standard deviation of alpha and beta at the start (Auto-DeepLab, section 5.1)."""
+
+
+class Supernet(nn.Module):
+    """Continuous relaxation of a search space: stem, trellis of cells, one head a stride.
+
+    The cell at layer l and stride s is evaluated for each cell of layer l - 1 at s / 2, s and 2s,
+    together with the cell of layer l - 2 at s, and the results are summed with the weights beta
+    (equation 5). Where there is no cell of layer l - 2 at s, its edges are absent; at layer 1 and
+    stride 4 it is the stem.
+
+    Source: Auto-DeepLab, arXiv 1901.02985, sections 4 and 5.1.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        num_classes: int,
+        beta_norm: BetaNorm = "paper",
+        recompute_cells: bool = False,
+    ) -> None:
+        """Build the supernet with random weights.
+
+        Args:
+            space: What may be chosen, and F.
+            num_classes: K, the number of evaluated classes.
+            beta_norm: Normalisation of beta; see `autoseg.architecture.normalise_beta`.
+            recompute_cells: Keep only the cells' outputs for the backward pass and evaluate each
+                cell again there: several times less memory for about half as much time again.
+        """
+        super().__init__()
+        self.space = space
+        self.num_classes = num_classes
+        self.beta_norm: BetaNorm = beta_norm
+        self.recompute_cells = recompute_cells
+        self.alpha = nn.Parameter(
+            _ARCH_INIT_STD * torch.randn(space.num_edges, len(space.operations))
+        )
+        live = live_betas(space)
+        self.beta = nn.Parameter(_ARCH_INIT_STD * torch.randn(live.shape) * live)
+
+        self.stem = Stem(space.stem_channels)
+        self._layers = _layers(space)
+        widths = {(-1, 0): space.stem_channels[-1]} | {
+            (node.layer, node.level): space.num_nodes * space.num_channels(node.stride)
+            for nodes in self._layers
+            for node in nodes
+        }
+        self.cells = nn.ModuleDict(
+            {
+                node.name: SearchCell(
+                    space.num_channels(node.stride),
+                    num_nodes=space.num_nodes,
+                    operations=space.operations,
+                    previous_channels=[
+                        (widths[node.layer - 1, edge.source_level], edge.source_level < node.level)
+                        for edge in node.incoming
+                    ],
+                    previous_previous_channels=widths.get((node.layer - 2, node.level)),
+                )
+                for nodes in self._layers
+                for node in nodes
+            }
+        )
+        self.heads = nn.ModuleDict(
+            {
+                f"stride{node.stride}": _Head(
+                    widths[node.layer, node.level],
+                    num_classes,
+                    rate=max(1, space.head_rate_times_stride // node.stride),
+                )
+                for node in self._layers[-1]
+            }
+        )
+
+    def arch_parameters(self) -> list[nn.Parameter]:
+        """Return alpha, (num_edges, num_operations), and beta, (num_layers, num_levels, 3)."""
+        return [self.alpha, self.beta]
+
+    def weight_parameters(self) -> list[nn.Parameter]:
+        """Return all other parameters."""
+        arch = {id(parameter) for parameter in self.arch_parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in arch]
+
+    @contextmanager
+    def only_gradients_of(self, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+        """Compute no other gradients inside: a half-step needs only its own group's."""
+        wanted = {id(parameter) for parameter in parameters}
+        before = [(parameter, parameter.requires_grad) for parameter in self.parameters()]
+        for parameter, _ in before:
+            parameter.requires_grad_(id(parameter) in wanted)
+        try:
+            yield
+        finally:
+            for parameter, requires_grad in before:
+                parameter.requires_grad_(requires_grad)
+
+    def decode(self) -> Architecture:
+        """Decode the most likely architecture under the present alpha and beta."""
+        return decode(self.space, self.alpha, self.beta, beta_norm=self.beta_norm)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Predict under the weights that alpha and beta give.
+
+        Args:
+            images: Normalised images, (N, 3, H, W), any H and W.
+
+        Returns:
+            Logits, (N, K, H, W).
+        """
+        beta = normalise_beta(self.space, self.beta, rule=self.beta_norm)
+        return self.forward_weighted(images, normalise_alpha(self.alpha), beta)
+
+    def forward_weighted(self, images: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+        """Predict under given weights, for example one-hot ones.
+
+        Args:
+            images: Normalised images, (N, 3, H, W).
+            alpha: Weight of each operation on each edge, (num_edges, num_operations).
+            beta: Weight of each trellis edge, (num_layers, num_levels, 3).
+
+        Returns:
+            Logits, (N, K, H, W): the heads' logits, each resized to the images, summed.
+        """
+        features = self.features(images, alpha, beta)
+        # align_corners=False is DeepLab v3's convention for its head; cells follow Auto-DeepLab's.
+        return torch.stack(
+            [
+                resize(head(features[name]), images.shape[2:], align_corners=False)
+                for name, head in self.heads.items()
+            ]
+        ).sum(dim=0)
+
+    def features(self, images: Tensor, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:
+        """Return the last layer's output at each stride ("stride4", ...), under given weights."""
+        edge_weights = self._edge_weights(alpha)
+        edges = [edge for nodes in self._layers for node in nodes for edge in node.incoming]
+        # One gather for all cells, not one each.
+        betas = iter(
+            beta[
+                [edge.layer for edge in edges],
+                [edge.source_level for edge in edges],
+                [edge.direction for edge in edges],
+            ].split([len(node.incoming) for nodes in self._layers for node in nodes])
+        )
+        _, stem = self.stem(images)
+        sizes = [tuple(stem.shape[2:])]
+        for _ in self.space.strides[1:]:
+            height, width = sizes[-1]
+            sizes.append(((height + 1) // 2, (width + 1) // 2))
+
+        two_before: dict[int, CellOutput] = {}
+        before = {0: CellOutput.of(stem)}
+        for nodes in self._layers:
+            current = {}
+            for node in nodes:
+                output = self._run_cell(
+                    self.cells[node.name],
+                    [before[edge.source_level] for edge in node.incoming],
+                    two_before.get(node.level),
+                    edge_weights,
+                    next(betas),
+                    sizes[node.level],
+                )
+                current[node.level] = CellOutput.of(output)
+            two_before, before = before, current
+        return {f"stride{node.stride}": before[node.level].features for node in self._layers[-1]}
+
+    def _run_cell(self, cell: nn.Module, *arguments: object) -> Tensor:
+        if not (self.recompute_cells and torch.is_grad_enabled()):
+            return cell(*arguments)
+
+        def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+            # The second evaluation must not count the batch twice in the running statistics.
+            return nullcontext(), frozen_statistics(cell)
+
+        output = checkpoint(cell, *arguments, use_reentrant=False, context_fn=contexts)
+        assert isinstance(output, Tensor)
+        return output
+
+    def _edge_weights(self, alpha: Tensor) -> list[Tensor]:
+        """Split alpha into the weights of the edges that leave each state of the cell."""
+        space = self.space
+        weights = []
+        for source in range(space.num_nodes + 1):
+            nodes = [n for n in range(space.num_nodes) if source in space.predecessors(n)]
+            weights.append(alpha[[space.edge_index(source, node) for node in nodes]])
+        return weights
+
+
+class _Node(NamedTuple):
+    """A node of the trellis with the edges that lead to it."""
+
+    layer: int
+    level: int
+    stride: int
+    incoming: tuple[TrellisEdge, ...]
+
+    @property
+    def name(self) -> str:
+        return f"layer{self.layer}_stride{self.stride}"
+
+
+def _layers(space: SearchSpace) -> list[list[_Node]]:
+    """Group the trellis by layer and level, finest level first."""
+    layers = []
+    for layer in range(space.num_layers):
+        nodes = []
+        for level, stride in enumerate(space.strides):
+            incoming = tuple(
+                edge
+                for edge in space.trellis()
+                if (edge.layer, edge.target_level) == (layer, level)
+            )
+            if incoming:
+                nodes.append(_Node(layer, level, stride, incoming))
+        layers.append(nodes)
+    return layers
+
+
+class _Head(nn.Sequential):
+    """ASPP with one atrous rate, then a 1x1 classifier with bias (section 5.1)."""
+
+    def __init__(self, channels: int, num_classes: int, *, rate: int) -> None:
+        super().__init__(
+            ASPP(channels, channels, rates=[rate]), nn.Conv2d(channels, num_classes, 1)
+        )

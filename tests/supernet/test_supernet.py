@@ -1,0 +1,210 @@
+"""The batched supernet against the per-edge one, and what the search relies on."""
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from autoseg.architecture import SearchSpace, live_betas
+from autoseg.supernet import Supernet
+from tests.supernet.reference import reference_logits
+
+BOTH_FAMILIES = (
+    "none",
+    "sep_conv_5x5",
+    "skip_connect",
+    "dil_conv_3x3",
+    "max_pool_3x3",
+    "atrous_conv_5x5",
+    "sep_conv_3x3",
+    "dil_conv_5x5",
+    "avg_pool_3x3",
+    "atrous_conv_3x3",
+)
+
+
+def small_space(**changes):
+    space = dataclasses.replace(
+        SearchSpace.load("autodeeplab"),
+        num_layers=3,
+        num_nodes=2,
+        filter_multiplier=2,
+        stem_channels=(3, 4, 6),
+    )
+    return dataclasses.replace(space, **changes)
+
+
+def random_supernet(space, *, seed=0, **options):
+    """A float64 supernet whose alpha and beta are far from uniform."""
+    torch.manual_seed(seed)
+    net = Supernet(space, num_classes=5, **options).double()
+    with torch.no_grad():
+        net.alpha.normal_()
+        net.beta.normal_()
+    return net
+
+
+def gradients(net, logits, target):
+    net.zero_grad()
+    F.cross_entropy(logits, target).backward()
+    return {name: parameter.grad.clone() for name, parameter in net.named_parameters()}
+
+
+def assert_same(net, images, target, *, tolerance):
+    """Compare logits and the gradients of alpha, beta and every weight, relative to the largest."""
+    logits, expected = net(images), reference_logits(net, images, training=net.training)
+    scale = expected.abs().max()
+    assert (logits - expected).abs().max() <= tolerance * scale
+    got = gradients(net, logits, target)
+    want = gradients(net, expected, target)
+    largest = max(gradient.abs().max() for gradient in want.values())
+    for name, gradient in want.items():
+        difference = (got[name] - gradient).abs().max()
+        assert difference <= tolerance * max(gradient.abs().max(), 1e-3 * largest), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "size"),
+    [
+        ({}, (48, 40)),
+        ({"operations": BOTH_FAMILIES}, (41, 51)),
+        ({"num_layers": 5, "num_nodes": 3, "strides": (4, 8, 16)}, (37, 33)),
+        ({"num_layers": 1, "operations": ("none", "avg_pool_3x3")}, (64, 33)),
+        ({"num_layers": 4, "operations": ("sep_conv_3x3", "none")}, (65, 40)),
+    ],
+)
+def test_equals_the_per_edge_reference(changes, size):
+    # 1e-8: float64 rounding, grown by batch norm over maps of few pixels in backward.
+    net = random_supernet(small_space(**changes))
+    images = torch.randn(3, 3, *size, dtype=torch.float64)
+    assert_same(net, images, torch.randint(5, (3, *size)), tolerance=1e-8)
+
+
+@pytest.mark.slow
+def test_equals_the_per_edge_reference_at_the_papers_size():
+    net = random_supernet(SearchSpace.load("autodeeplab"))
+    images = torch.randn(2, 3, 65, 65, dtype=torch.float64)
+    assert_same(net, images, torch.randint(5, (2, 65, 65)), tolerance=1e-6)
+
+
+def test_evaluation_uses_the_running_statistics_of_each_input_cell():
+    net = random_supernet(small_space(operations=BOTH_FAMILIES))
+    generator = torch.Generator().manual_seed(1)
+    for name, buffer in net.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(generator=generator)
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.5, 2, generator=generator)
+    net.eval()
+    images = torch.randn(2, 3, 40, 33, dtype=torch.float64)
+    assert_same(net, images, torch.randint(5, (2, 40, 33)), tolerance=1e-9)
+
+
+def test_running_statistics_converge_to_those_of_a_repeated_batch():
+    net = random_supernet(small_space(num_layers=2)).float()
+    images = torch.randn(4, 3, 96, 96)
+
+    def features():
+        maps = net.features(images, torch.softmax(net.alpha, 1), torch.softmax(net.beta, 2))
+        return maps["stride8"]
+
+    with torch.no_grad():
+        net.eval()
+        fresh = features()
+        net.train()
+        for _ in range(60):
+            trained = features()
+        net.eval()
+        evaluated = features()
+    # The first statistics have decayed to 0.9 ** 60 = 0.002; the running variance is the unbiased
+    # one, which over the smallest map's 4 * 6 * 6 values is 0.7 % larger.
+    assert (evaluated - trained).abs().max() < 0.03 * trained.abs().max()
+    assert (fresh - trained).abs().max() > 0.1 * trained.abs().max()
+
+
+def test_recomputation_changes_neither_results_nor_statistics():
+    space = small_space(operations=BOTH_FAMILIES)
+    plain, recomputed = random_supernet(space), random_supernet(space, recompute_cells=True)
+    images, target = torch.randn(2, 3, 40, 33, dtype=torch.float64), torch.randint(5, (2, 40, 33))
+    expected = gradients(plain, plain(images), target)
+    for name, gradient in gradients(recomputed, recomputed(images), target).items():
+        # Not bit for bit: the order in which contributions are added up may differ.
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-9, atol=1e-12)
+    buffers = dict(plain.named_buffers())
+    for name, buffer in recomputed.named_buffers():
+        if "num_batches" not in name:
+            torch.testing.assert_close(buffer, buffers[name], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "paper"])
+def test_every_live_beta_gets_a_gradient_and_no_dead_one(preset):
+    space = dataclasses.replace(
+        SearchSpace.load("autodeeplab", preset=preset), num_nodes=1, filter_multiplier=1
+    )
+    torch.manual_seed(0)
+    net = Supernet(space, num_classes=4)
+    F.cross_entropy(net(torch.randn(2, 3, 64, 64)), torch.randint(4, (2, 64, 64))).backward()
+    live = live_betas(space)
+    if preset == "paper":
+        assert int(live.sum()) == 105  # 10 L - 15
+    assert bool((net.beta.grad[live] != 0).all())
+    assert bool((net.beta.grad[~live] == 0).all())
+    assert bool((net.beta[~live] == 0).all())
+    assert bool((net.alpha.grad != 0).all())
+
+
+def test_parameter_groups_are_disjoint_and_complete():
+    net = Supernet(small_space(), num_classes=4)
+    arch = {id(parameter) for parameter in net.arch_parameters()}
+    weights = {id(parameter) for parameter in net.weight_parameters()}
+    assert not arch & weights
+    assert arch | weights == {id(parameter) for parameter in net.parameters()}
+
+
+def test_a_half_step_computes_the_gradients_of_its_group_alone():
+    net = random_supernet(small_space())
+    # Maps of several pixels: over two values batch norm's backward is ill-conditioned.
+    images, target = torch.randn(3, 3, 64, 64, dtype=torch.float64), torch.randint(5, (3, 64, 64))
+    full = gradients(net, net(images), target)
+    for group in (net.arch_parameters(), net.weight_parameters()):
+        net.zero_grad()
+        with net.only_gradients_of(group):
+            F.cross_entropy(net(images), target).backward()
+        inside = {id(parameter) for parameter in group}
+        for name, parameter in net.named_parameters():
+            if id(parameter) in inside:
+                torch.testing.assert_close(parameter.grad, full[name], rtol=1e-9, atol=1e-12)
+            else:
+                assert parameter.grad is None
+        assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_widths_follow_the_paper():
+    # B * F * s / 4 channels at stride s (section 5.1).
+    net = Supernet(SearchSpace.load("autodeeplab"), num_classes=19)
+    features = net.features(
+        torch.randn(2, 3, 64, 64), torch.softmax(net.alpha, 1), torch.softmax(net.beta, 2)
+    )
+    assert {name: tuple(f.shape[1:]) for name, f in features.items()} == {
+        "stride4": (40, 16, 16),
+        "stride8": (80, 8, 8),
+        "stride16": (160, 4, 4),
+        "stride32": (320, 2, 2),
+    }
+
+
+def test_two_thirds_rule_reaches_the_features():
+    torch.manual_seed(0)
+    net = random_supernet(small_space(num_layers=1), beta_norm="two-thirds")
+    paper = random_supernet(small_space(num_layers=1))
+    paper.load_state_dict(net.state_dict())
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    calls = {}
+    for name, module in (("two-thirds", net), ("paper", paper)):
+        module.heads["stride4"].register_forward_pre_hook(
+            lambda _, inputs, name=name: calls.__setitem__(name, inputs[0])
+        )
+        module(images)
+    # The stem has two outgoing edges: their weights shrink by 2 / 3, and the one cell is linear.
+    torch.testing.assert_close(calls["two-thirds"], calls["paper"] * 2 / 3)
