@@ -1,1 +1,15 @@
-""""""
+"""How a command reads its arguments, picks its device and ends; used by commands alone."""
+
+from autoseg.cli.device import resolve_device
+from autoseg.cli.fields import read_fields
+from autoseg.cli.main import BAD_USAGE, FAILED, INTERRUPTED, OK, run_command
+
+__all__ = [
+    "BAD_USAGE",
+    "FAILED",
+    "INTERRUPTED",
+    "OK",
+    "read_fields",
+    "resolve_device",
+    "run_command",
+]

@@ -1,0 +1,50 @@
+"""Turn the word after --device into a device, and refuse what is not there."""
+
+import re
+
+import torch
+
+from autoseg.errors import UsageError
+
+
+def resolve_device(name: str) -> torch.device:
+    """Find the device to run on.
+
+    Args:
+        name: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" (the current CUDA
+            device) or "cuda:N".
+
+    Returns:
+        The device; a CUDA device always has its index.
+
+    Raises:
+        UsageError: If the word is unknown or the device is not there; nothing is taken instead.
+    """
+    match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", name)
+    if match is None:
+        raise UsageError(f"unknown device {name!r}. Known: auto, cpu, cuda, cuda:N (as cuda:0).")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UsageError(f"--device {name}: {_why_no_cuda()}, or use --device cpu.")
+    if match[1] is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    index, num_devices = int(match[1]), torch.cuda.device_count()
+    if index >= num_devices:
+        present = ", ".join(
+            f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(num_devices)
+        )
+        raise UsageError(f"--device {name}: there is no such device; present: {present}.")
+    return torch.device("cuda", index)
+
+
+def _why_no_cuda() -> str:
+    if torch.version.cuda is None:
+        return (
+            f"torch {torch.__version__} is built without CUDA; install a CUDA build of torch "
+            "(https://pytorch.org/get-started/locally)"
+        )
+    return (
+        f"torch {torch.__version__} is built for CUDA {torch.version.cuda} but finds no GPU; "
+        "check the driver with nvidia-smi"
+    )

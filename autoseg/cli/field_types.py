@@ -1,0 +1,183 @@
+"""What a field's type accepts, on the command line and in a TOML file."""
+
+import dataclasses
+import math
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from autoseg.errors import UsageError, unknown_name
+
+Scalar = int | float | str | bool | Path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FieldType:
+    """A field's type: how to read it and how to describe it."""
+
+    scalar: type
+    """Type of the value, or of each item of a tuple."""
+    choices: tuple[Scalar, ...] = ()
+    """The values of a Literal; empty if any value goes."""
+    is_tuple: bool = False
+    """True if the value is a tuple of scalars."""
+    length: int | None = None
+    """Number of items of a tuple; None takes any."""
+    is_optional: bool = False
+    """True if None is a value, which means "off"."""
+
+    @property
+    def is_flag(self) -> bool:
+        """True if the option takes no value: --name or --no-name."""
+        return self.scalar is bool
+
+    @property
+    def metavar(self) -> str | tuple[str, ...]:
+        """What stands for the value in the usage line."""
+        if self.choices:
+            return "NAME"
+        return {int: "N", float: "X", str: "TEXT", Path: "PATH"}[self.scalar]
+
+    @property
+    def description(self) -> str:
+        """What the type accepts, in words, for the help text."""
+        if self.choices:
+            text = "one of " + ", ".join(map(str, self.choices))
+        else:
+            text = _WORDS[self.scalar]
+        if self.is_tuple:
+            text = f"{self.length or 'one or more'} values, each {text}"
+        return f"{text}, or none" if self.is_optional else text
+
+    def from_text(self, text: str | list[str], where: str) -> Any:
+        """Convert what stands on the command line.
+
+        Args:
+            text: The argument; a list of them if the type is a tuple.
+            where: The option's name, for the message.
+
+        Returns:
+            The value.
+
+        Raises:
+            UsageError: If the text is no such value.
+        """
+        if self.is_optional and text in ("none", ["none"]):
+            return None
+        if isinstance(text, str):
+            return self._scalar_from_text(text, where)
+        self._require_length(len(text), where)
+        return tuple(self._scalar_from_text(item, where) for item in text)
+
+    def from_toml(self, value: object, where: str) -> Any:
+        """Convert what stands in a TOML file.
+
+        Args:
+            value: The value as tomllib reads it; the string "none" is None if that is allowed.
+            where: The file and field, for the message.
+
+        Returns:
+            The value.
+
+        Raises:
+            UsageError: If the value has another type or is not among the choices.
+        """
+        if self.is_optional and value == "none":
+            return None
+        if not self.is_tuple:
+            return self._scalar_from_toml(value, where)
+        if not isinstance(value, list):
+            raise UsageError(f"{where} must be a list ({self.description}), not {value!r}.")
+        self._require_length(len(value), where)
+        return tuple(self._scalar_from_toml(item, where) for item in value)
+
+    def _scalar_from_text(self, text: str, where: str) -> Scalar:
+        if self.choices:
+            for choice in self.choices:
+                if str(choice) == text:
+                    return choice
+            raise unknown_name(f"{where} value", text, map(str, self.choices))
+        try:
+            value = self.scalar(text)
+        except ValueError:
+            raise UsageError(f"{where} must be {_WORDS[self.scalar]}, not {text!r}.") from None
+        return _finite(value, where)
+
+    def _scalar_from_toml(self, value: object, where: str) -> Scalar:
+        if self.choices:
+            if any(value == choice and type(value) is type(choice) for choice in self.choices):
+                assert isinstance(value, Scalar)
+                return value
+            raise UsageError(
+                f"{where}: {unknown_name('value', str(value), map(str, self.choices))}"
+            )
+        accepted = {float: (int, float), Path: (str,)}.get(self.scalar, (self.scalar,))
+        # bool is an int to Python, not to a reader: num_layers = true is a mistake.
+        if type(value) not in accepted:
+            raise UsageError(f"{where} must be {_WORDS[self.scalar]}, not {value!r}.")
+        return _finite(self.scalar(value), where)
+
+    def _require_length(self, num_items: int, where: str) -> None:
+        if self.length is not None and num_items != self.length:
+            raise UsageError(f"{where} takes {self.length} values, not {num_items}.")
+
+
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    Path: "a path",
+}
+
+
+def field_types(config_type: type) -> dict[str, FieldType]:
+    """Read the types of a dataclass's fields.
+
+    Args:
+        config_type: The dataclass.
+
+    Returns:
+        Field types by name, in the order of the fields.
+
+    Raises:
+        TypeError: If a field has a type that the command line cannot express.
+    """
+    hints = typing.get_type_hints(config_type)
+    found = {}
+    for field in dataclasses.fields(config_type):
+        try:
+            found[field.name] = _field_type(hints[field.name])
+        except TypeError as error:
+            raise TypeError(f"{config_type.__name__}.{field.name}: {error}") from None
+    return found
+
+
+def _field_type(hint: Any) -> FieldType:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType) and types.NoneType in arguments:
+        rest = [argument for argument in arguments if argument is not types.NoneType]
+        inner = _field_type(rest[0]) if len(rest) == 1 else None
+        if inner is not None and not inner.is_flag:
+            return dataclasses.replace(inner, is_optional=True)
+    elif origin is tuple and arguments:
+        is_variadic = arguments[-1] is Ellipsis
+        items = set(arguments[:-1] if is_variadic else arguments)
+        inner = _field_type(items.pop()) if len(items) == 1 else None
+        if inner is not None and not (inner.is_tuple or inner.is_optional or inner.is_flag):
+            length = None if is_variadic else len(arguments)
+            return dataclasses.replace(inner, is_tuple=True, length=length)
+    elif origin is Literal:
+        kinds = {type(choice) for choice in arguments}
+        if kinds <= {int} or kinds <= {str}:
+            return FieldType(scalar=kinds.pop(), choices=arguments)
+    elif hint in _WORDS:
+        return FieldType(scalar=hint)
+    raise TypeError(f"the type {hint} cannot be given on a command line.")
+
+
+def _finite(value: Any, where: str) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where} must be a finite number, not {value}.")
+    return value

@@ -1,0 +1,79 @@
+"""Run a command and end the process with the exit code that says how it went."""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import NoReturn, TextIO
+
+from autoseg.errors import UsageError
+
+OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes of every command; 130 means that the run can be resumed."""
+
+_TRACEBACK = "AUTOSEG_TRACEBACK"
+
+
+def run_command(main: Callable[[list[str] | None], int | None]) -> NoReturn:
+    """Call a command's main function and exit.
+
+    Exit code 0 is success, 1 failed, 2 bad usage, 130 interrupted. Errors that a user can put right
+    are one line, `error: ...`; the environment variable AUTOSEG_TRACEBACK=1 adds where they were
+    raised. Other exceptions are mistakes in the program and always show their traceback.
+
+    Args:
+        main: Takes the arguments (None means those of the process) and returns the exit code; None
+            is 0.
+
+    Raises:
+        SystemExit: Always.
+    """
+    warnings.showwarning = _show_warning
+    try:
+        code = main(None) or OK
+        sys.stdout.flush()  # a closed pipe shows here rather than at interpreter exit
+    except KeyboardInterrupt:
+        print("interrupted.", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone, as `| head` does. Python would flush stdout once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    except Exception as error:
+        code = _report(error)
+    sys.exit(code)
+
+
+def _report(error: Exception) -> int:
+    is_expected = isinstance(error, ValueError | RuntimeError | OSError)
+    wants_traceback = os.environ.get(_TRACEBACK, "") not in ("", "0")
+    if wants_traceback or not is_expected:
+        traceback.print_exception(error)
+    lines = [f"error: {error}" if is_expected else f"error: {type(error).__name__}: {error}"]
+    lines += getattr(error, "__notes__", [])
+    if not is_expected:
+        lines.append("This is a mistake in autoseg, not in its use; please report it.")
+    elif not isinstance(error, UsageError) and not wants_traceback:
+        # Such an error may come from deep inside a library, whose message names no place.
+        lines.append(f"{_TRACEBACK}=1 shows where it was raised.")
+    print("\n".join(lines), file=sys.stderr)
+    return BAD_USAGE if isinstance(error, UsageError) else FAILED
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    # autoseg's own warnings are sentences for the user; a library's need their place.
+    is_own = category is UserWarning and f"{os.sep}autoseg{os.sep}" in filename
+    text = (
+        f"warning: {message}\n"
+        if is_own
+        else warnings.formatwarning(message, category, filename, lineno, line)
+    )
+    print(text, end="", file=sys.stderr if file is None else file)

@@ -1,0 +1,32 @@
+"""The run folder: record, lock, log, atomic save, verified load; and how a loop shows and stops."""
+
+from autoseg.runs.atomic import atomic_write
+from autoseg.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from autoseg.runs.environment import describe_environment
+from autoseg.runs.metrics_log import load_metrics
+from autoseg.runs.progress import Progress
+from autoseg.runs.randomness import restore_rng_state, rng_state, seed_everything
+from autoseg.runs.record import find_runs, load_record
+from autoseg.runs.run import Run
+from autoseg.runs.stopping import StopRequest
+from autoseg.runs.weights import load_weights, load_weights_metadata, weights_path
+
+__all__ = [
+    "Checkpoint",
+    "Progress",
+    "Run",
+    "StopRequest",
+    "atomic_write",
+    "describe_environment",
+    "find_runs",
+    "load_checkpoint",
+    "load_metrics",
+    "load_record",
+    "load_weights",
+    "load_weights_metadata",
+    "restore_rng_state",
+    "rng_state",
+    "save_checkpoint",
+    "seed_everything",
+    "weights_path",
+]

@@ -1,0 +1,57 @@
+"""Turn configuration and measurements into values that JSON holds, with nothing lost in silence."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+
+
+def to_json(value: object, *, where: str) -> JsonValue:
+    """Convert a value to what `json.dump` writes.
+
+    Paths become strings, tuples lists, dataclasses dictionaries, numpy numbers Python's. NaN, which
+    JSON does not have, becomes null: it stands for "undefined", as the IoU of an absent class.
+    Infinity is refused, because null would hide a number that has run away.
+
+    Args:
+        value: The value, nested to any depth.
+        where: Its name in error messages, for example "metrics.loss".
+
+    Returns:
+        The value made of None, bool, int, float, str, list and dict alone.
+
+    Raises:
+        ValueError: If a number is infinite or a dictionary's key is not a string.
+        TypeError: If a value has no JSON form, for example a tensor.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Enum | Path):
+        return str(value.value if isinstance(value, Enum) else value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise ValueError(
+                f"{where} is {value}: JSON has no infinity; clip it, or leave the field out."
+            )
+        return None if math.isnan(value) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError(f"{where} has the key {key!r}: JSON keys must be strings.")
+        return {key: to_json(item, where=f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item, where=f"{where}[{i}]") for i, item in enumerate(value)]
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise TypeError(
+        f"{where} is a {name}, which has no JSON form; "
+        "give a number, a string, a list or a dictionary (x.item() or x.tolist() for a tensor)."
+    )

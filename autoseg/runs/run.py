@@ -1,0 +1,337 @@
+"""The run folder while a command writes to it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from autoseg.errors import UsageError
+from autoseg.runs.atomic import remove_leftovers
+from autoseg.runs.checkpoint import load_checkpoint, save_checkpoint
+from autoseg.runs.environment import describe_environment
+from autoseg.runs.json_values import to_json
+from autoseg.runs.lock import FolderLock
+from autoseg.runs.metrics_log import METRICS_NAME, MetricsLog
+from autoseg.runs.record import RECORD_NAME, load_record, new_record, now, save_record
+from autoseg.runs.weights import Which, save_weights
+
+_FIXED = (
+    "format_version",
+    "kind",
+    "command",
+    "config",
+    "seed",
+    "git",
+    "versions",
+    "hardware",
+    "created",
+    "updated",
+    "state",
+    "resumed",
+)
+
+
+class Run:
+    """A locked, writable run folder; use it as a context manager.
+
+    Leaving the block releases the lock. If `finish` was not called by then, the state becomes
+    "failed" after an exception, and "interrupted" otherwise: only `finish` makes a run finished.
+
+    Attributes:
+        folder: The run folder.
+        record: The content of run.json; change it through `update` and `finish`.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+
+    def __init__(self, folder: Path, record: dict[str, Any], lock: FolderLock) -> None:
+        """Take a folder that is locked and has a record; `create` and `resume` call this.
+
+        Args:
+            folder: The run folder.
+            record: The content of its run.json.
+            lock: The lock that this process holds on it.
+        """
+        self.folder = folder
+        self.record = record
+        self._lock = lock
+        self._keeps_state = False
+        self._metrics = MetricsLog(folder)
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        kind: str,
+        command: Sequence[str],
+        config: Mapping[str, Any],
+        seed: int,
+    ) -> Self:
+        """Start a run in a folder that holds none yet.
+
+        Args:
+            folder: Where; made if missing.
+            kind: "search", "retrain" or another command's word.
+            command: The command line, one string an argument.
+            config: The resolved configuration: numbers, strings, paths, tuples, dataclasses.
+            seed: The seed of the run.
+
+        Returns:
+            The run, locked, in the state "running".
+
+        Raises:
+            UsageError: If the folder holds a run, is a file or is in use by another process.
+            OSError: If the disk is full or the folder cannot be written.
+        """
+        folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"run folder {folder} is a file; use another --out.")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FolderLock(folder)
+        try:
+            _require_no_run(folder)
+            remove_leftovers(folder)
+            record = new_record(kind=kind, command=command, config=config, seed=seed)
+            save_record(folder, record)
+            return cls(folder, record, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def resume(cls, folder: Path) -> Self:
+        """Continue a run; its state becomes "running" and the time and machine are noted.
+
+        Args:
+            folder: The run folder.
+
+        Returns:
+            The run, locked.
+
+        Raises:
+            UsageError: If the folder holds no run or is in use by another process.
+            ValueError: If its record is damaged.
+        """
+        run = cls._open(folder)
+        try:
+            run.record["resumed"].append({"time": now(), **describe_environment()})
+            run.record["state"] = "running"
+            run._save()
+        except BaseException:
+            run._close()
+            raise
+        return run
+
+    @classmethod
+    def annotate(cls, folder: Path) -> Self:
+        """Open a run to add results to it; its state stays as it is, whatever happens.
+
+        Args:
+            folder: The run folder.
+
+        Returns:
+            The run, locked.
+
+        Raises:
+            UsageError: If the folder holds no run or is in use by another process.
+            ValueError: If its record is damaged.
+        """
+        run = cls._open(folder)
+        run._keeps_state = True
+        return run
+
+    @classmethod
+    def _open(cls, folder: Path) -> Self:
+        folder = Path(folder)
+        load_record(folder)  # a wrong folder is refused before a lock file is left in it
+        lock = FolderLock(folder)
+        try:
+            remove_leftovers(folder)
+            return cls(folder, load_record(folder), lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @property
+    def figures_dir(self) -> Path:
+        """The folder for pictures, made when first asked for."""
+        path = self.folder / "figures"
+        path.mkdir(exist_ok=True)
+        return path
+
+    def log(self, **metrics: object) -> None:
+        """Append one line to metrics.jsonl, where other processes see it at once.
+
+        Args:
+            metrics: Numbers, strings, lists and dictionaries by name. NaN becomes null, which reads
+                as "undefined". "time" is added.
+
+        Raises:
+            ValueError: If a number is infinite or the name "time" is used.
+            TypeError: If a value has no JSON form, for example a tensor.
+            OSError: If the disk is full.
+        """
+        self._metrics.append(metrics)
+
+    def save_checkpoint(
+        self, state: Mapping[str, Any], *, identity: Mapping[str, Any], step: int
+    ) -> Path:
+        """Save everything that resuming needs; the checkpoint before it is kept.
+
+        Args:
+            state: Tensors, numbers, strings and None, in dictionaries, lists and tuples.
+            identity: What a run must agree on to continue from it, for example its space.
+            step: Steps done.
+
+        Returns:
+            The file written.
+
+        Raises:
+            TypeError: If `state` holds anything else.
+            OSError: If the disk is full; earlier checkpoints are untouched then.
+        """
+        self._metrics.sync()
+        return save_checkpoint(
+            self.folder,
+            state,
+            identity=identity,
+            step=step,
+            metrics_bytes=self._metrics.num_bytes,
+        )
+
+    def load_checkpoint(
+        self, *, identity: Mapping[str, Any], map_location: torch.device | str
+    ) -> dict[str, Any] | None:
+        """Go back to the newest checkpoint that is whole.
+
+        Lines of metrics.jsonl that are newer than it are removed, all of them if there is no
+        checkpoint: their steps are done and logged again.
+
+        Args:
+            identity: What this run is; must equal what the checkpoint was saved with.
+            map_location: Device for the tensors.
+
+        Returns:
+            The state that was saved, or None if the run has to start from step 0.
+
+        Warns:
+            UserWarning: If the newest checkpoint is damaged and the one before it is taken.
+
+        Raises:
+            UsageError: If the checkpoint belongs to another run, or a newer autoseg wrote it.
+            ValueError: If every checkpoint is damaged.
+        """
+        checkpoint = load_checkpoint(self.folder, identity=identity, map_location=map_location)
+        self._metrics.truncate(checkpoint.metrics_bytes if checkpoint else 0)
+        return checkpoint.state if checkpoint else None
+
+    def save_weights(
+        self, which: Which, state_dict: Mapping[str, Tensor], *, metadata: Mapping[str, str]
+    ) -> Path:
+        """Write weights-best.safetensors or weights-last.safetensors, all of it or nothing.
+
+        Args:
+            which: "best" (by validation) or "last".
+            state_dict: Tensors by name.
+            metadata: Text stored in the file, for example the network's name.
+
+        Returns:
+            The file written.
+
+        Raises:
+            OSError: If the disk is full; the previous weights are untouched then.
+        """
+        return save_weights(self.folder, which, state_dict, metadata=metadata)
+
+    def update(self, **fields: object) -> None:
+        """Set fields of run.json and save it.
+
+        Args:
+            fields: Values by name. `results` is merged into the results there are; any other
+                dictionary replaces the one before it.
+
+        Raises:
+            ValueError: If a field is one that the run itself keeps.
+            TypeError: If a value has no JSON form.
+            OSError: If the disk is full; run.json is untouched then.
+        """
+        for name in fields:
+            if name in _FIXED:
+                raise ValueError(f"Run.update: {name!r} is kept by the run itself.")
+        values = {name: to_json(value, where=name) for name, value in fields.items()}
+        results = values.pop("results", {})
+        if not isinstance(results, dict):
+            raise ValueError(f"Run.update: results must be a dictionary, not {results!r}.")
+        self.record.update(values)
+        self.record["results"].update(results)
+        self._save()
+
+    def finish(self, state: Literal["finished", "interrupted", "failed"] = "finished") -> None:
+        """State how the run ended, and save it.
+
+        Args:
+            state: "finished", "interrupted" (resumable) or "failed".
+
+        Raises:
+            RuntimeError: If the run was opened by `annotate`.
+            OSError: If the disk is full.
+        """
+        if self._keeps_state:
+            raise RuntimeError("Run.finish: annotate() leaves the state alone; use resume().")
+        self.record["state"] = state
+        self._save()
+
+    def __enter__(self) -> Self:
+        """Return the run."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Save the state if `finish` was not called, and give the folder back."""
+        try:
+            if self.record["state"] == "running" and not self._keeps_state:
+                failed = error is not None and not isinstance(error, KeyboardInterrupt)
+                self.finish("failed" if failed else "interrupted")
+        except OSError as second:
+            if error is None:
+                raise
+            # The first error is the one to read: a disk that is full often causes both.
+            error.add_note(f"The state of the run could not be saved either: {second}")
+        finally:
+            self._close()
+
+    def _save(self) -> None:
+        self.record["updated"] = now()
+        save_record(self.folder, self.record)
+
+    def _close(self) -> None:
+        self._metrics.close()
+        self._lock.release()
+
+
+def _require_no_run(folder: Path) -> None:
+    if (folder / RECORD_NAME).exists():
+        try:
+            record = load_record(folder)
+            what = f"a {record['kind']} run ({record['state']}, created {record['created']})"
+        except ValueError:
+            what = "a run whose record cannot be read"
+        raise UsageError(
+            f"{folder} already holds {what}: use --resume to continue it, or another --out."
+        )
+    parts = [METRICS_NAME, "checkpoint-*.pt", "weights-*.safetensors"]
+    leftovers = sorted(path.name for part in parts for path in folder.glob(part))
+    if leftovers:
+        raise UsageError(
+            f"{folder} has no {RECORD_NAME} but holds {leftovers[0]} of another run: "
+            "use another --out, or remove it."
+        )

@@ -1,0 +1,67 @@
+"""Stop a loop between two steps, so that what was done is saved."""
+
+import contextlib
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Turn Ctrl-C and SIGTERM into a flag while the block runs.
+
+    The loop asks `requested` between steps, saves and leaves. A second Ctrl-C raises
+    KeyboardInterrupt at once. Outside the main thread Python delivers no signals, and the block
+    changes nothing.
+
+    Attributes:
+        requested: True once a signal has come.
+    """
+
+    requested: bool
+
+    def __init__(self) -> None:
+        """Prepare; nothing is installed before the block is entered."""
+        self.requested = False
+        self._owner: int | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Install the handlers."""
+        if threading.current_thread() is threading.main_thread():
+            self._owner = os.getpid()
+            self._previous = {name: signal.signal(name, self._on_signal) for name in _SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Put the handlers back that were there before."""
+        for name, handler in self._previous.items():
+            # None: the handler was not installed from Python and cannot be put back.
+            signal.signal(name, signal.SIG_DFL if handler is None else handler)
+        self._previous = {}
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number)
+        if os.getpid() != self._owner:
+            # A data loader's worker, forked inside the block. Ctrl-C reaches the whole group: the
+            # parent decides. SIGTERM is how the parent ends it.
+            if name is signal.SIGTERM:
+                signal.signal(name, signal.SIG_DFL)
+                os.kill(os.getpid(), name)
+            return
+        if self.requested and name is signal.SIGINT:
+            raise KeyboardInterrupt
+        if not self.requested:
+            # os.write: print may be called while the interrupted code is inside print.
+            with contextlib.suppress(OSError):
+                text = f"\n{name.name}: stopping after this step; Ctrl-C again stops at once.\n"
+                os.write(2, text.encode())
+        self.requested = True

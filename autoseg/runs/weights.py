@@ -1,0 +1,129 @@
+"""Weights of a network in a run folder: safetensors files, no pickle, verified on load."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from autoseg.errors import UsageError, unknown_name
+from autoseg.runs.atomic import atomic_write
+
+Which = Literal["best", "last"]
+
+_WHICH = ("best", "last")
+_CHECKSUM = "sha256"
+
+
+def weights_path(folder: Path, which: Which) -> Path:
+    """Name the file that holds a run's weights.
+
+    Args:
+        folder: The run folder.
+        which: "best" (by validation) or "last".
+
+    Returns:
+        `folder`/weights-`which`.safetensors, which may not exist.
+
+    Raises:
+        UsageError: If `which` is another word.
+    """
+    if which not in _WHICH:
+        raise unknown_name("weights", which, _WHICH)
+    return Path(folder) / f"weights-{which}.safetensors"
+
+
+def save_weights(
+    folder: Path, which: Which, state_dict: Mapping[str, Tensor], *, metadata: Mapping[str, str]
+) -> Path:
+    """Write a network's weights, all of them or nothing.
+
+    Args:
+        folder: The run folder.
+        which: "best" or "last".
+        state_dict: Tensors by name; copied to the CPU, dtypes kept.
+        metadata: Text stored in the file, for example the network's name; "sha256" is taken.
+
+    Returns:
+        The file written.
+
+    Raises:
+        ValueError: If `metadata` has the key "sha256".
+        OSError: If the file cannot be written; the previous weights are untouched then.
+    """
+    if _CHECKSUM in metadata:
+        raise ValueError(f"save_weights: the metadata key {_CHECKSUM!r} is taken by the checksum.")
+    path = weights_path(folder, which)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    content = safetensors.torch.save(tensors, {**metadata, _CHECKSUM: _checksum(tensors)})
+    atomic_write(path, content)
+    return path
+
+
+def load_weights(folder: Path, which: Which = "best") -> dict[str, Tensor]:
+    """Read a network's weights and verify them.
+
+    Args:
+        folder: The run folder.
+        which: "best" or "last".
+
+    Returns:
+        Tensors by name, on the CPU.
+
+    Raises:
+        UsageError: If the run has no such weights.
+        ValueError: If the file is truncated or corrupt.
+    """
+    path = weights_path(folder, which)
+    metadata = load_weights_metadata(folder, which)
+    tensors = safetensors.torch.load_file(path)
+    # safetensors checks the length of the file, not its content.
+    if metadata.get(_CHECKSUM) != _checksum(tensors):
+        raise ValueError(
+            f"{path} is corrupt: its checksum does not match its content; {_remedy(path)}"
+        )
+    return tensors
+
+
+def load_weights_metadata(folder: Path, which: Which = "best") -> dict[str, str]:
+    """Read the text stored beside a network's weights.
+
+    Args:
+        folder: The run folder.
+        which: "best" or "last".
+
+    Returns:
+        The metadata given to `save_weights`, and the checksum as "sha256".
+
+    Raises:
+        UsageError: If the run has no such weights.
+        ValueError: If the file is truncated.
+    """
+    path = weights_path(folder, which)
+    if not path.is_file():
+        others = sorted(other.name for other in path.parent.glob("weights-*.safetensors"))
+        present = f"it has {', '.join(others)}" if others else "it has no weights yet"
+        raise UsageError(f"{path} does not exist; {present}. Retrain it, or name another run.")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is truncated or corrupt ({error}); {_remedy(path)}") from error
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        # Through uint8: numpy has no bfloat16.
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _remedy(path: Path) -> str:
+    return f"restore it, use the run's other weights if they are whole, or retrain {path.parent}."

@@ -1,0 +1,123 @@
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from autoseg.cli import main as main_module
+from autoseg.cli import run_command
+from autoseg.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.delenv("AUTOSEG_TRACEBACK", raising=False)
+
+
+def run(action):
+    """Run a command; return its exit code."""
+
+    def main(argv):
+        assert argv is None
+        return action()
+
+    with pytest.raises(SystemExit) as caught:
+        run_command(main)
+    return caught.value.code
+
+
+def fail(error):
+    def action():
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1), (130, 130)])
+def test_what_main_returns(returned, code, capsys):
+    assert run(lambda: returned) == code
+    assert capsys.readouterr().err == ""
+
+
+def test_bad_usage_is_one_line(capsys):
+    assert run(fail(UsageError("unknown space 'x'."))) == 2
+    assert capsys.readouterr().err == "error: unknown space 'x'.\n"
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError, OSError])
+def test_a_failure_has_no_traceback_and_says_how_to_see_it(kind, capsys):
+    assert run(fail(kind("loss is nan at step 3"))) == 1
+    expected = "error: loss is nan at step 3\nAUTOSEG_TRACEBACK=1 shows where it was raised.\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_the_traceback_on_request(capsys, monkeypatch):
+    monkeypatch.setenv("AUTOSEG_TRACEBACK", "1")
+    assert run(fail(UsageError("no"))) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback (most recent call last)")
+    assert error.endswith("error: no\n")
+
+
+def test_an_unexpected_error_keeps_its_traceback(capsys):
+    assert run(fail(KeyError("alpha"))) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback (most recent call last)")
+    assert error.endswith(
+        "error: KeyError: 'alpha'\n"
+        "This is a mistake in autoseg, not in its use; please report it.\n"
+    )
+
+
+def test_notes_are_shown(capsys):
+    error = UsageError("first")
+    error.add_note("second")
+    assert run(fail(error)) == 2
+    assert capsys.readouterr().err == "error: first\nsecond\n"
+
+
+def test_ctrl_c(capsys):
+    assert run(fail(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "interrupted.\n"
+
+
+def test_help_passes_through():
+    assert run(fail(SystemExit(0))) == 0
+
+
+def test_own_warnings_are_sentences_and_others_keep_their_place(capsys):
+    inside = str(Path("/x/autoseg/runs/checkpoint.py"))
+
+    def action():
+        warnings.showwarning(UserWarning("resuming."), UserWarning, inside, 3)
+        warnings.showwarning(UserWarning("odd."), UserWarning, "/x/other/a.py", 3)
+
+    assert run(action) == 0
+    own, *other = capsys.readouterr().err.splitlines()
+    assert own == "warning: resuming."
+    assert other[0] == "/x/other/a.py:3: UserWarning: odd."
+
+
+def test_a_reader_that_leaves_causes_no_noise():
+    # The module by its path: the package would import torch in a second process.
+    script = f"""
+import runpy, sys
+def main(argv):
+    print("first", flush=True)
+    sys.stdin.read()
+    print("nobody reads this")
+runpy.run_path({str(Path(main_module.__file__))!r})["run_command"](main)
+"""
+    # Buffered as in a user's pipe: the text that is left would be flushed once more at exit.
+    environment = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, **pipes) as process:
+        assert process.stdin and process.stdout and process.stderr
+        assert process.stdout.readline() == b"first\n"
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 1

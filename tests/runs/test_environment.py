@@ -1,0 +1,60 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.runs import environment
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_git_state_follows_the_checkout_that_tracks_the_file(tmp_path, monkeypatch):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    source = tmp_path / "environment.py"
+    source.write_text("1\n")
+    monkeypatch.setattr(environment, "__file__", str(source))
+    assert environment.git_state() is None  # no repository
+    git("init", "-q")
+    (tmp_path / "other").write_text("1\n")
+    git("add", "other")
+    git("commit", "-q", "-m", "one")
+    assert environment.git_state() is None  # a repository, but not of this file
+    git("add", "environment.py")
+    git("commit", "-q", "-m", "two")
+    commit = git("rev-parse", "HEAD")
+    assert environment.git_state() == {"commit": commit, "dirty": False}
+    source.write_text("2\n")
+    assert environment.git_state() == {"commit": commit, "dirty": True}
+
+
+def test_git_state_without_git(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert environment.git_state() is None
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="reads Linux' own account")
+def test_hardware_agrees_with_the_kernel():
+    found = environment.hardware()
+    total_kib = int(Path("/proc/meminfo").read_text().split()[1])
+    # /proc counts in KiB; both are rounded down.
+    assert abs(found["memory_mib"] - total_kib // 1024) <= 1
+    assert found["num_cores"] == os.cpu_count()
+    assert found["num_usable_cores"] == len(os.sched_getaffinity(0))
+    assert found["num_threads"] == torch.get_num_threads()
+    assert len(found["gpus"]) == torch.cuda.device_count()
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    assert found["cpu"] in cpuinfo or "model name" not in cpuinfo
+
+
+def test_versions():
+    found = environment.versions()
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["torch"] == torch.__version__
+    assert found["cuda"] == torch.version.cuda
