@@ -1,1 +1,31 @@
-""""""
+"""What a network costs: parameters, multiply-accumulates, latency and memory."""
+
+from autoseg.cost.counters import ToolCount, count_macs_fvcore, count_macs_thop
+from autoseg.cost.explanation import (
+    MacExplanation,
+    MacPrediction,
+    MacTerm,
+    explain_macs,
+)
+from autoseg.cost.latency import Latency, measure_latency, synchronised_clock
+from autoseg.cost.macs import MacCount, OperatorCost, count_macs
+from autoseg.cost.memory import measure_peak_memory
+from autoseg.cost.parameters import count_parameters
+
+__all__ = [
+    "Latency",
+    "MacCount",
+    "MacExplanation",
+    "MacPrediction",
+    "MacTerm",
+    "OperatorCost",
+    "ToolCount",
+    "count_macs",
+    "count_macs_fvcore",
+    "count_macs_thop",
+    "count_parameters",
+    "explain_macs",
+    "measure_latency",
+    "measure_peak_memory",
+    "synchronised_clock",
+]

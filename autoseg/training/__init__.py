@@ -1,1 +1,25 @@
-""""""
+"""Training a network: losses, schedules, precision, the loop."""
+
+from autoseg.training.config import TrainingConfig
+from autoseg.training.divergence import DivergedError, require_finite
+from autoseg.training.loop import TrainingResult, train
+from autoseg.training.losses import cross_entropy, segmentation_loss
+from autoseg.training.precision import Precision, autocast, resolve_precision
+from autoseg.training.schedules import cosine, poly
+from autoseg.training.validation import validate
+
+__all__ = [
+    "DivergedError",
+    "Precision",
+    "TrainingConfig",
+    "TrainingResult",
+    "autocast",
+    "cosine",
+    "cross_entropy",
+    "poly",
+    "require_finite",
+    "resolve_precision",
+    "segmentation_loss",
+    "train",
+    "validate",
+]

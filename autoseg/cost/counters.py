@@ -1,0 +1,145 @@
+"""Second and third opinions on the MACs: fvcore and thop, run as they are.
+
+Both call "FLOPs" or "MACs" what is one multiply-accumulate for convolutions, and each adds or drops
+other things; `autoseg.cost.explain_macs` predicts by how much. Both need a network that runs:
+fvcore traces it, which fails on meta tensors as soon as an operator's shapes are worked out in
+Python (bilinear resizing is one), so real tensors are the default.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.cost.recording import eval_copy, example_images
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCount:
+    """What another counter says about one forward pass in eval mode."""
+
+    tool: str
+    """Its name, "fvcore" or "thop"."""
+
+    macs: int | None
+    """Its total, in its own convention; None if it failed."""
+
+    failure: str | None
+    """The error that it raised, type and first line; None if it did not."""
+
+    image_size: tuple[int, int]
+    """Height and width of the images, in pixels."""
+
+    batch_size: int
+    """Number of images in the pass."""
+
+
+def count_macs_fvcore(
+    network: nn.Module,
+    image_size: tuple[int, int],
+    *,
+    batch_size: int = 1,
+    device: str = "cpu",
+) -> ToolCount:
+    """Count with fvcore's `FlopCountAnalysis`; its messages are silenced.
+
+    Args:
+        network: Maps images (N, 3, H, W) to logits; counted on a copy in eval mode.
+        image_size: Height and width in pixels; a real device really computes this pass.
+        batch_size: N.
+        device: Where the copy runs.
+
+    Returns:
+        fvcore's total, or why it has none.
+
+    Raises:
+        ValueError: If the size holds no pixel.
+    """
+
+    def total(copied: nn.Module, images: Tensor) -> float:
+        from fvcore.nn import FlopCountAnalysis  # slow to import, and needed only here
+
+        analysis = FlopCountAnalysis(copied, (images,))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        return analysis.tracer_warnings("none").total()
+
+    return _count("fvcore", total, network, image_size, batch_size=batch_size, device=device)
+
+
+def count_macs_thop(
+    network: nn.Module,
+    image_size: tuple[int, int],
+    *,
+    batch_size: int = 1,
+    device: str = "cpu",
+) -> ToolCount:
+    """Count with thop's `profile`; its messages are silenced.
+
+    Args:
+        network: Maps images (N, 3, H, W) to logits; counted on a copy in eval mode, on which thop
+            leaves its hooks and buffers.
+        image_size: Height and width in pixels.
+        batch_size: N.
+        device: Where the copy runs; thop only reads shapes, so "meta" does as well.
+
+    Returns:
+        thop's total, or why it has none.
+
+    Raises:
+        ValueError: If the size holds no pixel.
+    """
+
+    def total(copied: nn.Module, images: Tensor) -> float:
+        import thop  # warns on import, and is needed only here
+
+        return thop.profile(copied, (images,), verbose=False)[0]
+
+    return _count("thop", total, network, image_size, batch_size=batch_size, device=device)
+
+
+def _count(
+    tool: str,
+    total: Callable[[nn.Module, Tensor], float],
+    network: nn.Module,
+    image_size: tuple[int, int],
+    *,
+    batch_size: int,
+    device: str,
+) -> ToolCount:
+    """Run a tool on a copy, and turn whatever it raises into a record."""
+    images = example_images(image_size, batch_size=batch_size, device=device)
+    copied = eval_copy(network, device=device)
+    macs, failure = None, None
+    with _silence(), torch.no_grad():
+        try:
+            macs = total(copied, images)
+        # Not ours to narrow: a tool may raise anything, and that it did is the result.
+        except Exception as error:
+            lines = str(error).strip().splitlines()
+            failure = f"{type(error).__name__}: {lines[0] if lines else ''}"
+    return ToolCount(
+        tool=tool,
+        macs=None if macs is None else int(macs),
+        failure=failure,
+        image_size=image_size,
+        batch_size=batch_size,
+    )
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep a tool's warnings and log lines off the screen, for this process's other threads too."""
+    previous, handlers = logging.root.manager.disable, list(logging.root.handlers)
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)
+        # thop logs through functions that give a root logger without handlers a new one.
+        logging.root.handlers[:] = handlers

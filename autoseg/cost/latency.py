@@ -1,0 +1,162 @@
+"""How long a function takes once it is warm, with the spread.
+
+A mean over a few runs hides three things: that the first runs build kernels, caches and clocks;
+that a GPU answers before it has finished; and that some runs are much slower than most. Hence
+warm-up until stable, a wait for the device on both sides of each run, and percentiles.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from autoseg.cost.device import measured_device
+
+_WINDOW_RUNS = 3
+_WINDOW_SECONDS = 0.1  # so that a fast function does not look stable before the clocks have risen
+_STABLE_CHANGE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latency:
+    """Time of one call, over many calls of the same function."""
+
+    median_ms: float
+    """Half of the runs were at least as fast, in milliseconds."""
+
+    p90_ms: float
+    """Nine of ten runs were at least as fast, in milliseconds."""
+
+    p99_ms: float
+    """99 of 100 runs were at least as fast, in milliseconds; near the slowest for few runs."""
+
+    cold_ms: float
+    """The very first call, in milliseconds, set-up included; not part of the percentiles."""
+
+    num_runs: int
+    """Runs behind the percentiles."""
+
+    warm_up_runs: int
+    """Runs before them, the cold one included."""
+
+    is_stable: bool
+    """Whether the warm-up ended because the times had settled, not because its bound was hit."""
+
+    device: str
+    """Where the work was waited for, for example "cpu" or "cuda:0"."""
+
+    num_threads: int
+    """Threads that torch may use inside an operator on the CPU."""
+
+
+def measure_latency(
+    function: Callable[[], object],
+    *,
+    device: torch.device | str,
+    min_runs: int = 20,
+    min_seconds: float = 1.0,
+    max_warm_up_seconds: float = 5.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Latency:
+    """Time a function, call by call, after it has warmed up.
+
+    Warm-up: runs are grouped into windows of at least 3 runs and 0.1 s. It ends when the medians of
+    two successive windows differ by at most 5 % of the earlier one, or with the first run that ends
+    after `max_warm_up_seconds`; `is_stable` says which. Each run lies between two readings of a
+    clock that first waits for the device (`synchronised_clock`). Percentiles are interpolated
+    linearly between the sorted times.
+
+    Args:
+        function: The whole of what is timed, for a network for example
+            `torch.inference_mode()(lambda: network(images).argmax(dim=1))` with the network in eval
+            mode and the images on the device. Its result is thrown away.
+        device: Where the work is done: "cpu", "cuda" or "cuda:N". No other device is waited for.
+        min_runs: At least so many runs are timed ...
+        min_seconds: ... and for at least so long, in seconds.
+        max_warm_up_seconds: Bound on the warm-up, in seconds; one run may exceed it.
+        clock: Time in seconds since any fixed moment.
+
+    Returns:
+        Median, percentiles, and how they came about.
+
+    Raises:
+        ValueError: If the device is missing or no run is asked for.
+    """
+    if min_runs < 1:
+        raise ValueError(f"measure_latency: min_runs is {min_runs}; expected 1 or more.")
+    device = measured_device(device)
+    now = synchronised_clock(device, clock=clock)
+    warm_up_s, is_stable = _warm_up(function, now, max_seconds=max_warm_up_seconds)
+    runs_s: list[float] = []
+    begin = now()
+    while len(runs_s) < min_runs or now() - begin < min_seconds:
+        runs_s.append(_time_once(function, now))
+    median_s, p90_s, p99_s = np.percentile(runs_s, (50, 90, 99)).tolist()
+    return Latency(
+        median_ms=1000 * median_s,
+        p90_ms=1000 * p90_s,
+        p99_ms=1000 * p99_s,
+        cold_ms=1000 * warm_up_s[0],
+        num_runs=len(runs_s),
+        warm_up_runs=len(warm_up_s),
+        is_stable=is_stable,
+        device=str(device),
+        num_threads=torch.get_num_threads(),
+    )
+
+
+def synchronised_clock(
+    device: torch.device | str, *, clock: Callable[[], float] = time.perf_counter
+) -> Callable[[], float]:
+    """Make a clock that waits until the device has done all work before it is read.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:N". The CPU has nothing to wait for.
+        clock: Time in seconds since any fixed moment.
+
+    Returns:
+        A function without arguments that returns seconds.
+
+    Raises:
+        ValueError: If the device is missing.
+    """
+    device = measured_device(device)
+    if device.type == "cpu":
+        return clock
+    return partial(_wait_and_read, device, clock)
+
+
+def _wait_and_read(device: torch.device, clock: Callable[[], float]) -> float:
+    torch.cuda.synchronize(device)
+    return clock()
+
+
+def _time_once(function: Callable[[], object], now: Callable[[], float]) -> float:
+    """Seconds of one call."""
+    start = now()
+    function()
+    return now() - start
+
+
+def _warm_up(
+    function: Callable[[], object], now: Callable[[], float], *, max_seconds: float
+) -> tuple[list[float], bool]:
+    """Run until the times settle or the bound is hit; return them, in seconds, and which it was."""
+    runs_s: list[float] = []
+    window: list[float] = []
+    previous = None
+    begin = now()
+    while True:
+        window.append(_time_once(function, now))
+        runs_s.append(window[-1])
+        if len(window) >= _WINDOW_RUNS and sum(window) >= _WINDOW_SECONDS:
+            median = statistics.median(window)
+            if previous is not None and abs(median - previous) <= _STABLE_CHANGE * previous:
+                return runs_s, True
+            previous, window = median, []
+        if now() - begin >= max_seconds:
+            return runs_s, False

@@ -1,0 +1,176 @@
+"""Train a network from scratch: the one recipe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+from autoseg.data import Augmentation, SegmentationDataset, training_batches
+from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state
+from autoseg.training.config import TrainingConfig
+from autoseg.training.divergence import require_finite
+from autoseg.training.losses import segmentation_loss
+from autoseg.training.precision import autocast, resolve_precision
+from autoseg.training.schedules import poly
+from autoseg.training.validation import validate
+
+
+@runtime_checkable
+class FollowsProgress(Protocol):
+    """A network whose regularisation depends on how far the training is (ScheduledDropPath)."""
+
+    def set_training_progress(self, progress: float) -> None:
+        """Take the share of the training that is done, in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingResult:
+    """How a training ended."""
+
+    step: int
+    """Steps done."""
+    best_step: int
+    """Step of the best validation; 0 if there was none."""
+    best_val_miou: float
+    """mIoU of the best validation, in [0, 1]; that of `weights-best.safetensors`."""
+    is_finished: bool
+    """False if it was asked to stop; `--resume` goes on."""
+
+
+def train(
+    network: nn.Module,
+    *,
+    run: Run,
+    config: TrainingConfig,
+    train_dataset: SegmentationDataset,
+    val_dataset: SegmentationDataset,
+    identity: Mapping[str, Any],
+    device: torch.device,
+    stop: StopRequest,
+    description: str,
+) -> TrainingResult:
+    """Train, validate, and keep the best and the last weights in the run folder.
+
+    Resumes from the run's checkpoint where there is one; on the CPU the result is then bit for bit
+    that of a training that was never stopped.
+
+    Args:
+        network: On `device`, with the weights to start from.
+        run: Where checkpoints, weights and metrics.jsonl go.
+        config: The recipe.
+        train_dataset: The train split.
+        val_dataset: The val split; chooses the best weights.
+        identity: What a checkpoint must agree on to be resumed.
+        device: Where the network is.
+        stop: Asked after every step.
+        description: Shown beside the progress.
+
+    Raises:
+        DivergedError: If the loss is not finite.
+    """
+    precision = resolve_precision(config.precision, device)
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        foreach=True,
+    )
+    step, loss_sum, loss_count, best = 0, 0.0, 0, (0, -1.0)
+    state = run.load_checkpoint(identity=identity, map_location=device)
+    if state is not None:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        restore_rng_state(state["rng"])
+        step, loss_sum, loss_count = state["step"], state["loss_sum"], state["loss_count"]
+        best = (state["best_step"], state["best_val_miou"])
+
+    def save() -> None:
+        run.save_checkpoint(
+            {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "rng": rng_state(),
+                "step": step,
+                "loss_sum": loss_sum,
+                "loss_count": loss_count,
+                "best_step": best[0],
+                "best_val_miou": best[1],
+            },
+            identity=identity,
+            step=step,
+        )
+
+    smallest, largest = config.scale_range
+    batches = training_batches(
+        train_dataset,
+        augmentation=Augmentation(
+            crop_size=config.crop_size,
+            scale_range=(smallest * config.image_scale, largest * config.image_scale),
+        ),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        start_step=step,
+        num_workers=config.num_workers,
+    )
+    network.train()
+    with Progress(config.num_steps, description=description, initial=step) as progress:
+        while step < config.num_steps and not stop.requested:
+            images, target = next(batches)
+            images, target = images.to(device), target.to(device)
+            share = step / config.num_steps
+            rate = poly(share, initial=config.learning_rate, power=config.poly_power)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            if isinstance(network, FollowsProgress):
+                network.set_training_progress(share)
+
+            with autocast(precision, device):
+                output = network(images)
+            loss = segmentation_loss(output, target, ignore_index=train_dataset.ignore_index)
+            value = loss.item()
+            require_finite(value, step=step, learning_rate=rate, what="training")
+            optimizer.zero_grad()
+            loss.backward()
+            if config.gradient_clip > 0:
+                nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
+            optimizer.step()
+            step, loss_sum, loss_count = step + 1, loss_sum + value, loss_count + 1
+            progress.update(loss=value)
+
+            if step % config.validate_every == 0 or step == config.num_steps:
+                score = validate(
+                    network,
+                    val_dataset,
+                    device=device,
+                    num_images=config.val_images,
+                    image_scale=config.image_scale,
+                ).plain
+                miou = score.mean_iou()
+                run.log(
+                    step=step,
+                    loss=loss_sum / loss_count,
+                    learning_rate=rate,
+                    val_miou=miou,
+                    val_pixel_accuracy=score.pixel_accuracy(),
+                    val_num_averaged=score.num_averaged,
+                )
+                metadata = {"step": str(step), "val_miou": f"{miou:.6f}"}
+                if miou > best[1]:
+                    best = (step, miou)
+                    run.save_weights("best", network.state_dict(), metadata=metadata)
+                run.save_weights("last", network.state_dict(), metadata=metadata)
+                loss_sum, loss_count = 0.0, 0
+                save()
+                progress.update(0, val_miou=miou)
+        if stop.requested and step % config.validate_every != 0:
+            save()
+    return TrainingResult(
+        step=step,
+        best_step=best[0],
+        best_val_miou=best[1],
+        is_finished=step == config.num_steps,
+    )

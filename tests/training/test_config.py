@@ -1,0 +1,20 @@
+import pytest
+
+from autoseg.errors import UsageError
+from autoseg.training import TrainingConfig
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("num_steps", 0, "at least 1"),
+        ("batch_size", 0, "at least 1"),
+        ("learning_rate", 0.0, "positive"),
+        ("learning_rate", float("nan"), "positive"),
+        ("gradient_clip", -1.0, "not be negative"),
+    ],
+)
+def test_impossible_values_are_refused_by_name(field, value, rule):
+    settings = {"num_steps": 1, "batch_size": 2, "crop_size": (8, 8), field: value}
+    with pytest.raises(UsageError, match=f"{field} = {value}: it must.*{rule}"):
+        TrainingConfig(**settings)

@@ -1,0 +1,167 @@
+"""The training loop: resuming equals never stopping, and what it promises to its users."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from autoseg.data import build_dataset
+from autoseg.runs import Run, load_weights, seed_everything
+from autoseg.training import DivergedError, TrainingConfig, train
+
+CONFIG = TrainingConfig(
+    num_steps=6, batch_size=2, crop_size=(16, 16), validate_every=2, val_images=2, learning_rate=0.1
+)
+CPU = torch.device("cpu")
+
+
+class Flag:
+    """Stands in for a StopRequest: asks to stop when `after` steps were seen."""
+
+    def __init__(self, after=None):
+        self.after, self.asked = after, 0
+
+    @property
+    def requested(self):
+        self.asked += 1
+        return self.after is not None and self.asked > self.after
+
+
+class Network(nn.Sequential):
+    """Small, with dropout so that the random state matters, and with batch norm."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(3, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Conv2d(6, 12, 1),
+        )
+        self.progress = []
+
+    def set_training_progress(self, progress):
+        self.progress.append(progress)
+
+
+def datasets():
+    return tuple(
+        build_dataset("synthetic", split=split, image_size=(24, 32), length=length)
+        for split, length in (("train", 5), ("val", 3))
+    )
+
+
+def run_training(run, *, network=None, config=CONFIG, stop=None):
+    seed_everything(3)
+    network = network or Network()
+    train_dataset, val_dataset = datasets()
+    result = train(
+        network,
+        run=run,
+        config=config,
+        train_dataset=train_dataset,
+        val_dataset=val_dataset,
+        identity={"network": "small"},
+        device=CPU,
+        stop=stop or Flag(),
+        description="test",
+    )
+    return network, result
+
+
+def new_run(folder):
+    return Run.create(folder, kind="retrain", command=["test"], config={}, seed=3)
+
+
+def metrics(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "time"} for line in lines]
+
+
+def assert_same_run(folder, other):
+    assert metrics(folder) == metrics(other)
+    for which in ("best", "last"):
+        weights = load_weights(other, which)
+        for name, tensor in load_weights(folder, which).items():
+            assert torch.equal(tensor, weights[name]), name
+
+
+@pytest.fixture
+def uninterrupted(tmp_path):
+    with new_run(tmp_path / "whole") as run:
+        _, result = run_training(run)
+    assert result.is_finished
+    return tmp_path / "whole", result
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
+def test_stopping_and_resuming_gives_the_same_result_bit_for_bit(
+    tmp_path, uninterrupted, stop_after
+):
+    whole, expected = uninterrupted
+    folder = tmp_path / "stopped"
+    with new_run(folder) as run:
+        _, result = run_training(run, stop=Flag(stop_after))
+        assert (result.step, result.is_finished) == (stop_after, False)
+    with Run.resume(folder) as run:
+        _, result = run_training(run)
+    assert result == expected
+    assert_same_run(folder, whole)
+
+
+def test_a_kill_between_checkpoints_repeats_the_lost_steps(tmp_path, uninterrupted, monkeypatch):
+    whole, expected = uninterrupted
+    folder = tmp_path / "killed"
+
+    class Killed(Exception):
+        pass
+
+    log = Run.log
+
+    def log_then_die(self, **values):
+        log(self, **values)
+        if values["step"] == 4:  # after the line is logged, before the checkpoint of step 4
+            raise Killed
+
+    monkeypatch.setattr(Run, "log", log_then_die)
+    with pytest.raises(Killed), new_run(folder) as run:
+        run_training(run)
+    monkeypatch.undo()
+    assert len(metrics(folder)) == 2
+    with Run.resume(folder) as run:
+        _, result = run_training(run)
+    assert result == expected
+    assert_same_run(folder, whole)
+
+
+def test_the_network_is_told_its_progress(tmp_path):
+    with new_run(tmp_path / "run") as run:
+        network, _ = run_training(run)
+    assert network.progress == [step / 6 for step in range(6)]
+
+
+def test_best_weights_are_those_of_the_best_validation(tmp_path, uninterrupted):
+    folder, result = uninterrupted
+    scores = {line["step"]: line["val_miou"] for line in metrics(folder)}
+    assert result.best_val_miou == max(scores.values())
+    assert scores[result.best_step] == result.best_val_miou
+    last, best = load_weights(folder, "last"), load_weights(folder, "best")
+    is_last_best = all(torch.equal(last[name], best[name]) for name in last)
+    assert is_last_best == (result.best_step == 6)
+
+
+def test_training_lowers_the_loss(tmp_path):
+    config = dataclasses.replace(CONFIG, num_steps=40, validate_every=20)
+    with new_run(tmp_path / "run") as run:
+        run_training(run, config=config)
+    first, last = (line["loss"] for line in metrics(tmp_path / "run"))
+    assert last < first < 3.5  # log(12) = 2.48 is the loss of a uniform prediction
+
+
+def test_divergence_stops_and_leaves_the_checkpoint(tmp_path):
+    config = dataclasses.replace(CONFIG, learning_rate=1e30)
+    with pytest.raises(DivergedError, match=r"with learning rate"), new_run(tmp_path / "r") as run:
+        run_training(run, config=config)
+    assert json.loads((tmp_path / "r" / "run.json").read_text())["state"] == "failed"
