@@ -1,0 +1,163 @@
+"""The search loop."""
+
+from dataclasses import dataclass
+
+import torch
+
+from autoseg.architecture import Architecture
+from autoseg.data import Augmentation, SegmentationDataset, split_half, training_batches
+from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state
+from autoseg.strategies.config import SearchConfig
+from autoseg.strategies.darts import Darts
+from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share
+from autoseg.supernet import Supernet
+from autoseg.training import validate
+
+STRATEGIES = {"darts": Darts}
+"""Search strategies by name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchResult:
+    """How a search ended."""
+
+    architecture: Architecture
+    """What alpha and beta decode to now."""
+    epoch: int
+    """Epochs done."""
+    step: int
+    """Steps done."""
+    is_finished: bool
+    """False if it was asked to stop; `--resume` goes on."""
+
+
+def search(
+    supernet: Supernet,
+    *,
+    strategy_name: str,
+    run: Run,
+    config: SearchConfig,
+    train_dataset: SegmentationDataset,
+    val_dataset: SegmentationDataset,
+    device: torch.device,
+    stop: StopRequest,
+) -> SearchResult:
+    """Search, and log at every epoch what a person needs to judge it.
+
+    Resumes from the run's checkpoint where there is one; on the CPU the result is then bit for bit
+    that of a search that was never stopped.
+
+    Args:
+        supernet: On `device`.
+        strategy_name: A key of `STRATEGIES`.
+        run: Where checkpoints, architecture.json and metrics.jsonl go.
+        config: The settings.
+        train_dataset: The train split; a random half trains the weights, the other alpha and beta.
+        val_dataset: The val split, for the supernet's mIoU.
+        device: Where the supernet is.
+        stop: Asked after every step.
+
+    Raises:
+        DivergedError: If a loss is not finite.
+    """
+    strategy = STRATEGIES[strategy_name](
+        supernet, config, ignore_index=train_dataset.ignore_index, device=device
+    )
+    identity = {
+        "kind": "search",
+        "strategy": strategy_name,
+        "space": supernet.space.to_dict(),
+        "num_classes": supernet.num_classes,
+    }
+    half_a, half_b = split_half(len(train_dataset), seed=config.seed)
+    steps_per_epoch = max(1, len(half_b) // config.batch_size)
+    num_steps = config.num_epochs * steps_per_epoch
+    arch_start = config.arch_start_epoch * steps_per_epoch
+
+    step, loss_sum = 0, 0.0
+    state = run.load_checkpoint(identity=identity, map_location=device)
+    if state is not None:
+        strategy.load_state_dict(state["strategy"])
+        restore_rng_state(state["rng"])
+        step, loss_sum = state["step"], state["loss_sum"]
+
+    def save() -> None:
+        run.save_checkpoint(
+            {
+                "strategy": strategy.state_dict(),
+                "rng": rng_state(),
+                "step": step,
+                "loss_sum": loss_sum,
+            },
+            identity=identity,
+            step=step,
+        )
+
+    batches_a, batches_b = (
+        training_batches(
+            train_dataset,
+            indices=half,
+            augmentation=Augmentation(
+                crop_size=config.crop_size,
+                scale_range=(
+                    config.scale_range[0] * config.image_scale,
+                    config.scale_range[1] * config.image_scale,
+                ),
+            ),
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start_step=start_step,
+            num_workers=config.num_workers,
+        )
+        for half, start_step in ((half_a, step), (half_b, max(0, step - arch_start)))
+    )
+    supernet.train()
+    architecture = supernet.decode()
+    with Progress(num_steps, description="search", initial=step) as progress:
+        while step < num_steps and not stop.requested:
+            loss = strategy.weight_step(*next(batches_a), step=step, progress=step / num_steps)
+            if step >= arch_start:
+                strategy.architecture_step(*next(batches_b), step=step)
+            step, loss_sum = step + 1, loss_sum + loss
+            progress.update(loss=loss, epoch=f"{1 + (step - 1) // steps_per_epoch}")
+            if step % steps_per_epoch != 0:
+                continue
+
+            epoch = step // steps_per_epoch
+            score = validate(
+                supernet,
+                val_dataset,
+                device=device,
+                num_images=config.val_images,
+                image_scale=config.image_scale,
+            ).plain
+            architecture = supernet.decode()
+            shown = {
+                "val_miou": score.mean_iou(),
+                "alpha_entropy": alpha_entropy(supernet.alpha),
+                "beta_entropy": beta_entropy(
+                    supernet.space, supernet.beta, beta_norm=config.beta_norm
+                ),
+                "skip_share": skip_share(architecture),
+            }
+            run.log(
+                epoch=epoch,
+                step=step,
+                loss=loss_sum / steps_per_epoch,
+                **shown,
+                val_num_averaged=score.num_averaged,
+                architecture=architecture.to_dict(),
+            )
+            architecture.save(run.folder / "architecture.json")
+            loss_sum = 0.0
+            save()
+            progress.update(0, **shown)
+            progress.write(f"epoch {epoch}: path {' '.join(map(str, architecture.path))}")
+        if stop.requested and step % steps_per_epoch != 0:
+            save()
+    return SearchResult(
+        architecture=supernet.decode(),
+        epoch=step // steps_per_epoch,
+        step=step,
+        is_finished=step == num_steps,
+    )
