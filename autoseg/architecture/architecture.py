@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 
 from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
 from autoseg.architecture.space import shipped
+from autoseg.architecture.trellis import STRIDES_RULE, are_trellis_strides
 from autoseg.errors import UsageError
 
 FORMAT = "autoseg-architecture"
@@ -52,11 +53,14 @@ class Architecture:
         object.__setattr__(self, "cell", ordered)
 
     def _check_path(self) -> None:
+        if not are_trellis_strides(self.strides):
+            raise ValueError(f"architecture: strides = {self.strides}, but {STRIDES_RULE}.")
         if not self.path:
             raise ValueError("architecture: path is empty, but it needs one stride a layer.")
         levels = []
         for layer, stride in enumerate(self.path):
-            if stride not in self.strides:
+            # 4.0 and true would pass as members, but do not survive the JSON file.
+            if type(stride) is not int or stride not in self.strides:
                 raise ValueError(
                     f"architecture: path[{layer}] = {stride!r}, but the strides are {self.strides}."
                 )
@@ -77,12 +81,12 @@ class Architecture:
             if len(edges) != 2:
                 raise ValueError(f"{where} has {len(edges)} edges, but a node has exactly 2.")
             for source, op in edges:
-                if not isinstance(source, int) or not 0 <= source < 2 + node:
+                if type(source) is not int or not 0 <= source < 2 + node:
                     raise ValueError(
                         f"{where} reads source {source!r}, but node {node} may read 0 to "
                         f"{node + 1} (0, 1: the earlier cells; 2 and on: the nodes before it)."
                     )
-                if op not in OPERATIONS or op == NO_OPERATION:
+                if not isinstance(op, str) or op not in OPERATIONS or op == NO_OPERATION:
                     known = ", ".join(name for name in OPERATIONS if name != NO_OPERATION)
                     raise ValueError(
                         f"{where} has operation {op!r}, but it must be one of {known}."
@@ -123,7 +127,7 @@ class Architecture:
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f"architecture: the field 'format' must be {FORMAT!r}.")
         version = content.get("format_version")
-        if version != FORMAT_VERSION:
+        if type(version) is not int or version != FORMAT_VERSION:
             raise ValueError(
                 f"architecture: format_version = {version!r}, but this autoseg reads "
                 f"{FORMAT_VERSION}; update autoseg if the file is newer."

@@ -32,12 +32,6 @@ def decode(
     Raises:
         ValueError: If a shape is not the space's, or a value is not finite.
     """
-    expected = (space.num_edges, len(space.operations))
-    if tuple(alpha.shape) != expected:
-        raise ValueError(f"alpha has shape {tuple(alpha.shape)}, but the space needs {expected}.")
-    for name, tensor in (("alpha", alpha), ("beta", beta)):
-        if not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"{name} holds a value that is not finite; the search has diverged.")
     return Architecture(
         space=space.name,
         strides=space.strides,
@@ -54,7 +48,14 @@ def decode_cell(space: SearchSpace, alpha: Tensor) -> tuple[tuple[CellEdge, Cell
 
     Returns:
         For each node its two edges, ordered by source.
+
+    Raises:
+        ValueError: If alpha's shape is not the space's, or a value is not finite.
     """
+    expected = (space.num_edges, len(space.operations))
+    if tuple(alpha.shape) != expected:
+        raise ValueError(f"alpha has shape {tuple(alpha.shape)}, but the space needs {expected}.")
+    _require_finite("alpha", alpha)
     # float64 on the CPU: the decision must not depend on the device.
     weights = normalise_alpha(alpha.detach().to("cpu", torch.float64)).tolist()
     candidates = [i for i, op in enumerate(space.operations) if op != NO_OPERATION]
@@ -80,7 +81,11 @@ def decode_path(
 
     Returns:
         The stride of each layer.
+
+    Raises:
+        ValueError: If beta's shape is not the space's, or a value is not finite.
     """
+    _require_finite("beta", beta)
     weights = normalise_beta(space, beta.detach().to("cpu", torch.float64), rule=beta_norm).tolist()
     # to_go[l][i]: log weight of the best way from the node at level i before layer l to the end.
     to_go: list[list[float]] = [[-math.inf] * space.num_levels for _ in range(space.num_layers)]
@@ -102,6 +107,11 @@ def decode_path(
         )
         path.append(space.strides[level])
     return tuple(path)
+
+
+def _require_finite(name: str, tensor: Tensor) -> None:
+    if not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"{name} holds a value that is not finite; the search has diverged.")
 
 
 def _log_weight(weights: Sequence, edge) -> float:

@@ -69,5 +69,6 @@ def normalise_beta(space: SearchSpace, beta: Tensor, *, rule: BetaNorm = "paper"
     lowest = torch.finfo(beta.dtype).min
     weights = torch.softmax(torch.where(live, beta, lowest), dim=-1) * live
     if rule == "two-thirds":
-        weights = weights * (live.sum(dim=-1, keepdim=True) / NUM_DIRECTIONS)
+        # In beta's dtype: a quotient of whole numbers is float32 and would break float64's ties.
+        weights = weights * (live.sum(dim=-1, keepdim=True).to(beta.dtype) / NUM_DIRECTIONS)
     return weights

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
-from autoseg.architecture.trellis import TrellisEdge, num_trellis_paths, trellis_edges
+from autoseg.architecture.trellis import (
+    STRIDES_RULE,
+    TrellisEdge,
+    are_trellis_strides,
+    num_trellis_paths,
+    trellis_edges,
+)
 from autoseg.errors import UsageError, unknown_name
 
 FORMAT_VERSION = 1
@@ -49,13 +55,7 @@ class SearchSpace:
 
         for field in ("num_layers", "num_nodes", "filter_multiplier", "head_rate_times_stride"):
             require(getattr(self, field) >= 1, field, "it must be at least 1")
-        require(
-            len(self.strides) >= 1
-            and self.strides[0] == 4
-            and all(b == 2 * a for a, b in zip(self.strides, self.strides[1:], strict=False)),
-            "strides",
-            "they start at 4, the stride of the stem, and double from level to level",
-        )
+        require(are_trellis_strides(self.strides), "strides", STRIDES_RULE)
         require(
             len(self.stem_channels) == 3 and min(self.stem_channels) >= 1,
             "stem_channels",
@@ -85,9 +85,10 @@ class SearchSpace:
         """
         table, where = _read_toml(name)
         version = table.pop("format_version", None)
-        if version != FORMAT_VERSION:
+        if type(version) is not int or version != FORMAT_VERSION:
             raise UsageError(
-                f"{where}: format_version = {version!r}, but this autoseg reads {FORMAT_VERSION}."
+                f"{where}: format_version = {version!r}, but this autoseg reads {FORMAT_VERSION}; "
+                "update autoseg if the file is newer."
             )
         presets = table.pop("presets", {})
         if preset is not None:
@@ -95,6 +96,12 @@ class SearchSpace:
                 raise unknown_name(f"preset of the space in {where}", preset, presets)
             table |= presets[preset]
         return cls._from_table(table, where)
+
+    @staticmethod
+    def preset_names(name: str | Path) -> list[str]:
+        """List the presets in a space's file; `name` as in `load`."""
+        table, _ = _read_toml(name)
+        return list(table.get("presets", {}))
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Self:
@@ -114,18 +121,22 @@ class SearchSpace:
             expected = str if key in ("name", "paper") else int
             if key in ("strides", "operations", "stem_channels"):
                 item_type = str if key == "operations" else int
+                # Not isinstance: true and false are instances of int.
                 valid = isinstance(value, list | tuple) and all(
-                    isinstance(item, item_type) for item in value
+                    type(item) is item_type for item in value
                 )
                 described = f"a list of {item_type.__name__}"
             else:
-                valid, described = isinstance(value, expected), expected.__name__
+                valid, described = type(value) is expected, expected.__name__
             if not valid:
                 raise UsageError(f"{where}: {key} = {value!r}, but it must be {described}.")
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
         }
-        return cls(**values)
+        try:
+            return cls(**values)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values that JSON can hold."""
@@ -183,10 +194,16 @@ def _read_toml(name: str | Path) -> tuple[dict[str, Any], str]:
             raise unknown_name("search space", str(name), spaces)
         path = spaces[str(name)]
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
             f"search space file {path} does not exist. Shipped spaces: {', '.join(spaces)}."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not a valid TOML file: {error}.") from error
+    presets = table.get("presets", {})
+    if not isinstance(presets, dict) or not all(isinstance(v, dict) for v in presets.values()):
+        raise UsageError(
+            f"{path}: presets = {presets!r}, but each preset must be a table like [presets.tiny]."
+        )
+    return table, str(path)

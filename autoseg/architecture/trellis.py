@@ -7,6 +7,7 @@ i and i + 1 of layer l, as far as those levels exist.
 Source: Liu et al. 2019, "Auto-DeepLab", arXiv 1901.02985, section 3.2 and figure 1.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -28,6 +29,15 @@ class TrellisEdge(NamedTuple):
     def direction(self) -> int:
         """0: upsampling (finer stride), 1: same stride, 2: downsampling (coarser stride)."""
         return self.target_level - self.source_level + 1
+
+
+STRIDES_RULE = "they start at 4, the stride of the stem, and double from level to level"
+"""What `are_trellis_strides` demands, as error messages say it."""
+
+
+def are_trellis_strides(strides: Sequence[int]) -> bool:
+    """Tell whether these are the strides of a trellis' levels: 4, 8, 16 and so on."""
+    return len(strides) >= 1 and list(strides) == [4 << level for level in range(len(strides))]
 
 
 @cache

@@ -1,0 +1,49 @@
+"""Score a retrained network on a split: `python -m autoseg.evaluate --help`."""
+
+import sys
+from collections.abc import Sequence
+
+from autoseg.cli import OK, read_fields, run_command
+from autoseg.jobs.evaluate_job import EvaluateRequest, run_evaluate
+
+PROG = "python -m autoseg.evaluate"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    given = read_fields(
+        EvaluateRequest,
+        argv,
+        prog=PROG,
+        description=(
+            "Score a retrained network: IoU by class, mean IoU, mean and pixel accuracy, from one "
+            "confusion matrix over the whole split at the labels' own resolution; with --crf, "
+            "before and after the dense CRF. The result is printed and added to the run's run.json."
+        ),
+        example=(
+            f"{PROG} runs/NAME/deeplabv3plus_resnet101\n"
+            f"{PROG} runs/NAME/searched --split test --scales 0.75 1 1.25 --flip --crf"
+        ),
+        positional=("run",),
+    )
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    scores = run_evaluate(EvaluateRequest(**given), command=[*PROG.split(), *arguments])
+    print(scores.table.to_string(float_format="{:.4f}".format, na_rep="absent"))
+    summary = scores.summary
+    print(
+        f"{summary['dataset']} {summary['split']}, {summary['num_images']} images: "
+        f"mIoU {summary['mean_iou']:.4f} over {summary['num_averaged']} classes, "
+        f"mean accuracy {summary['mean_accuracy']:.4f}, "
+        f"pixel accuracy {summary['pixel_accuracy']:.4f}"
+    )
+    if "crf" in summary:
+        crf = summary["crf"]
+        print(
+            f"with CRF: mIoU {crf['mean_iou']:.4f} ({crf['mean_iou_change']:+.4f}), "
+            f"mean accuracy {crf['mean_accuracy']:.4f}, pixel accuracy {crf['pixel_accuracy']:.4f}"
+        )
+    return OK
+
+
+if __name__ == "__main__":
+    run_command(main)

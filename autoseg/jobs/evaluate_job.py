@@ -1,0 +1,100 @@
+"""Score a retrained network on a split."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from autoseg.cli import resolve_device
+from autoseg.data import SegmentationDataset
+from autoseg.evaluation import evaluate
+from autoseg.jobs.crf import CRFChoice
+from autoseg.jobs.networks import dataset_of, load_network, run_folder
+from autoseg.metrics import ConfusionMatrix
+from autoseg.runs import Progress, Run, load_record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateRequest(CRFChoice):
+    """What a user can say to `python -m autoseg.evaluate`."""
+
+    run: Path
+    """Run folder of a retrained network."""
+    split: Literal["train", "val", "test"] = "val"
+    """Split to score. Choose everything on train and val, and look at test once, at the end."""
+    weights: Literal["best", "last"] = "best"
+    """Weights of the best validation, or the last ones."""
+    scales: tuple[float, ...] = (1.0,)
+    """Factors on the images' sides, on top of the image scale of the training; the probabilities of
+    several are averaged."""
+    flip: bool = False
+    """Average with the prediction of the mirrored image."""
+    crf: bool = False
+    """Score the dense CRF's result as well."""
+    data_root: Path | None = None
+    """Folder of the dataset; none: as in the training."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """What an evaluation found, ready to print and to store."""
+
+    table: pd.DataFrame
+    """IoU by class, with and without CRF."""
+    summary: dict[str, Any]
+    """Averages and protocol."""
+
+
+def run_evaluate(request: EvaluateRequest, *, command: Sequence[str]) -> Scores:
+    """Score a run's network, and store the result in its record under the split's name."""
+    device = resolve_device(request.device)
+    folder = run_folder(request.run)
+    config = load_record(folder)["config"]
+    network = load_network(folder, which=request.weights).to(device)
+    dataset = dataset_of(folder, request.split, data_root=request.data_root)
+    crf = request.build_crf().to(device) if request.crf else None
+    scales = tuple(scale * config["image_scale"] for scale in request.scales)
+    with Progress(len(dataset), description=f"evaluate {request.split}", unit="image") as progress:
+        result = evaluate(
+            network,
+            dataset,
+            device=device,
+            crf=crf,
+            scales=scales,
+            flip=request.flip,
+            on_image=lambda *_: progress.update(),
+        )
+    summary = {
+        "dataset": dataset.name,
+        "split": request.split,
+        "weights": request.weights,
+        "scales": list(scales),
+        "flip": request.flip,
+        "num_images": result.num_images,
+        **_averages(result.plain),
+    }
+    columns = {"IoU": result.plain.iou().tolist()}
+    if result.with_crf is not None:
+        summary["crf"] = {**request.crf_parameters(), **_averages(result.with_crf)}
+        summary["crf"]["mean_iou_change"] = summary["crf"]["mean_iou"] - summary["mean_iou"]
+        columns["IoU with CRF"] = result.with_crf.iou().tolist()
+    with Run.annotate(folder) as run:
+        run.update(results={f"evaluation_{request.split}": {**summary, "command": list(command)}})
+    return Scores(table=_table(dataset, columns), summary=summary)
+
+
+def _averages(confusion: ConfusionMatrix) -> dict[str, Any]:
+    return {
+        "mean_iou": confusion.mean_iou(),
+        "num_averaged": confusion.num_averaged,
+        "mean_accuracy": confusion.mean_accuracy(),
+        "pixel_accuracy": confusion.pixel_accuracy(),
+    }
+
+
+def _table(dataset: SegmentationDataset, columns: Mapping[str, list[float]]) -> pd.DataFrame:
+    return pd.DataFrame(columns, index=pd.Index(dataset.class_names, name="class"))

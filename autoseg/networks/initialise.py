@@ -1,0 +1,30 @@
+"""Initial weights of every network in this folder."""
+
+from torch import nn
+
+LOGIT_STD = 0.01
+"""Standard deviation of a classifier's initial weights (DeepLab's TensorFlow code)."""
+
+
+def initialise_(network: nn.Module) -> None:
+    """Initialise all convolutions, batch norms and linear layers in place, from torch's own RNG.
+
+    - A convolution without bias has batch norm after it: Kaiming normal over fan-out, which keeps
+      the variance of the gradient through ReLU.
+    - A convolution with bias, or a linear layer, predicts logits: normal with standard deviation
+      `LOGIT_STD`, bias 0. Kaiming over the fan-out of a few classes would start at logits so large
+      that the first steps only undo them.
+    - Batch norm: weight 1, bias 0.
+
+    Source: He et al. 2015 (arXiv 1502.01852), section 2.2, the backward case.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.bias is None:
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.normal_(module.weight, std=LOGIT_STD)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

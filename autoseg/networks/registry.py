@@ -1,0 +1,79 @@
+"""Networks by name, and the one function that builds a network from a name or an architecture."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from autoseg.architecture import Architecture
+from autoseg.errors import UsageError, unknown_name
+from autoseg.networks.auto_deeplab import AutoDeepLab
+from autoseg.networks.deeplabv3plus import deeplabv3plus_resnet50, deeplabv3plus_resnet101
+from autoseg.networks.duc_hdc import duc_hdc_resnet101
+from autoseg.networks.icnet import icnet_pruned, icnet_resnet50
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "deeplabv3plus_resnet101": deeplabv3plus_resnet101,
+    "deeplabv3plus_resnet50": deeplabv3plus_resnet50,
+    "duc_hdc_resnet101": duc_hdc_resnet101,
+    "icnet_resnet50": icnet_resnet50,
+    "icnet_pruned": icnet_pruned,
+}
+"""Builders of the fixed reference networks: `builder(num_classes, *, width=1.0)`."""
+
+
+def build_network(
+    name_or_architecture: str | Architecture,
+    *,
+    num_classes: int,
+    width: float = 1.0,
+    filter_multiplier: int | None = None,
+    drop_path_keep: float | None = None,
+) -> nn.Module:
+    """Build a fixed reference network, or the network of an architecture, with random weights.
+
+    In eval mode every network maps normalised images (N, 3, H, W) of any size to logits
+    (N, K, H, W); in training mode it returns such logits or `TrainingLogits`. The weights come from
+    torch's global random generator.
+
+    Args:
+        name_or_architecture: A name in `NETWORKS`, or what a search found.
+        num_classes: K, the number of evaluated classes, at least 1.
+        width: Factor on every channel count; in an architecture on those that F does not decide,
+            stem and head. 1.0 is the paper's.
+        filter_multiplier: For architectures only: F, a node has F * stride / 4 channels (20 if not
+            given, the paper's smallest).
+        drop_path_keep: For architectures only: probability with which ScheduledDropPath keeps a
+            path at the last layer and the end of training (1.0 if not given: no path is dropped).
+
+    Raises:
+        UsageError: If the name is unknown, `num_classes` is below 1, or an option belongs to the
+            other kind of network.
+    """
+    if num_classes < 1:
+        raise UsageError(f"build_network: num_classes {num_classes}; at least 1 is needed.")
+    if isinstance(name_or_architecture, Architecture):
+        return AutoDeepLab(
+            name_or_architecture,
+            num_classes=num_classes,
+            filter_multiplier=20 if filter_multiplier is None else filter_multiplier,
+            width=width,
+            drop_path_keep=1.0 if drop_path_keep is None else drop_path_keep,
+        )
+    if name_or_architecture not in NETWORKS:
+        raise unknown_name("network", name_or_architecture, NETWORKS)
+    for_architectures = {
+        "filter_multiplier": filter_multiplier,
+        "drop_path_keep": drop_path_keep,
+    }
+    _refuse(for_architectures, f"the fixed network {name_or_architecture!r}", "an architecture")
+    return NETWORKS[name_or_architecture](num_classes, width=width)
+
+
+def _refuse(options: dict[str, object], asked: str, owner: str) -> None:
+    """Raise for the first option that was given though it belongs to the other kind."""
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(
+                f"build_network: {name} {value!r} was given for {asked}, but {name} is an option "
+                f"of {owner}; leave it out."
+            )

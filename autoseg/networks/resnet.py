@@ -1,0 +1,288 @@
+"""ResNet encoders under torchvision's names, in the forms that segmentation networks take.
+
+Three choices differ between published networks; none of them changes a parameter count:
+
+- the stem: one 7x7 convolution (He et al., torchvision) or three 3x3 (PSPNet, DUC, ICNet; this one
+  does change the count);
+- the convolution of a block that carries the stride: the 3x3 (torchvision) or the first 1x1
+  (Caffe; DUC, ICNet);
+- the atrous rate of each block's 3x3 (DeepLab's multi-grid, DUC's hybrid dilated convolution).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+
+from autoseg.errors import UsageError
+from autoseg.networks.initialise import initialise_
+from autoseg.networks.width import scale_channels
+
+Stem = Literal["7x7", "3x3"]
+StrideOn = Literal["3x3", "1x1"]
+
+RESNET50 = (3, 4, 6, 3)
+RESNET101 = (3, 4, 23, 3)
+"""Blocks in each of the four stages."""
+
+
+class Bottleneck(nn.Module):
+    """Reduce by a 1x1 convolution, look around by a 3x3, expand by a 1x1, and add the input.
+
+    Source: He et al. 2016, "Deep Residual Learning for Image Recognition", figure 5, right.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        stride_on: StrideOn = "3x3",
+    ) -> None:
+        """Build the block.
+
+        Args:
+            in_channels: Channels of the input.
+            channels: Channels of the 3x3 convolution; the output has four times as many.
+            stride: Stride of the block.
+            dilation: Atrous rate of the 3x3 convolution.
+            stride_on: The convolution that carries the stride.
+        """
+        super().__init__()
+        out_channels = self.expansion * channels
+        stride_1x1, stride_3x3 = (stride, 1) if stride_on == "1x1" else (1, stride)
+        self.conv1 = nn.Conv2d(in_channels, channels, 1, stride=stride_1x1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(
+            channels,
+            channels,
+            3,
+            stride=stride_3x3,
+            padding=dilation,
+            dilation=dilation,
+            bias=False,
+        )
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, 4 * channels, ceil(H / stride), ceil(W / stride))."""
+        residual = self.relu(self.bn1(self.conv1(features)))
+        residual = self.relu(self.bn2(self.conv2(residual)))
+        residual = self.bn3(self.conv3(residual))
+        shortcut = features if self.downsample is None else self.downsample(features)
+        return self.relu(residual + shortcut)
+
+
+class ResNet(nn.Module):
+    """A ResNet of bottleneck blocks without its classifier.
+
+    Attributes:
+        stage_channels: Channels of the maps of stages 1 to 4.
+
+    Source: He et al. 2016, table 1; the names of the parts are torchvision's.
+    """
+
+    def __init__(
+        self,
+        num_blocks: Sequence[int],
+        *,
+        stem: Stem = "7x7",
+        stride_on: StrideOn = "3x3",
+        output_stride: int = 32,
+        rates: Mapping[int, Sequence[int]] | None = None,
+        width: float = 1.0,
+    ) -> None:
+        """Build the encoder.
+
+        Args:
+            num_blocks: Blocks in stages 1 to 4.
+            stem: One 7x7 convolution, or three 3x3 with the last twice as wide.
+            stride_on: The convolution of a block that carries the stride.
+            output_stride: 8, 16 or 32: stride of stage 4; see `atrous_rates`.
+            rates: Atrous rate of each block, for the stages (1 to 4) whose rates are not those of
+                `atrous_rates`.
+            width: Factor on all channel counts, by `scale_channels`.
+
+        Raises:
+            UsageError: If the output stride is another one, or a list of rates does not fit its
+                stage.
+        """
+        super().__init__()
+        strides = _stage_strides(output_stride)
+        stage_rates = atrous_rates(num_blocks, output_stride=output_stride, stride_on=stride_on)
+        for stage, wanted in (rates or {}).items():
+            if stage not in range(1, 5) or len(wanted) != num_blocks[stage - 1]:
+                raise UsageError(
+                    f"ResNet: {len(wanted)} rates for stage {stage}; stages 1 to 4 have "
+                    f"{', '.join(map(str, num_blocks))} blocks, give one rate a block."
+                )
+            stage_rates[stage - 1] = tuple(wanted)
+
+        channels = [scale_channels(64 * 2**stage, width) for stage in range(4)]
+        stem_channels = channels[0] if stem == "7x7" else scale_channels(128, width)
+        if stem == "7x7":
+            self.conv1: nn.Module = nn.Conv2d(3, stem_channels, 7, stride=2, padding=3, bias=False)
+        else:
+            self.conv1 = _three_convolutions(scale_channels(64, width), stem_channels)
+        self.bn1 = nn.BatchNorm2d(stem_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.stage_channels = tuple(Bottleneck.expansion * count for count in channels)
+        stages = [
+            _stage(in_channels, count, stride=stride, rates=block_rates, stride_on=stride_on)
+            for in_channels, count, stride, block_rates in zip(
+                (stem_channels, *self.stage_channels[:3]),
+                channels,
+                strides,
+                stage_rates,
+                strict=True,
+            )
+        ]
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        initialise_(self)
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to (N, C, ceil(H / 4), ceil(W / 4))."""
+        return self.maxpool(self.relu(self.bn1(self.conv1(images))))
+
+    def features(self, images: Tensor, *, stages: Sequence[int]) -> list[Tensor]:
+        """Compute the maps of the stages that a decoder reads.
+
+        Args:
+            images: (N, 3, H, W), normalised.
+            stages: Numbers from 1 to 4; nothing after the last of them is computed.
+
+        Returns:
+            One map a stage, (N, stage_channels[stage - 1], H / stride, W / stride) rounded up, in
+            the order of `stages`.
+        """
+        maps: list[Tensor] = [self.stem(images)]
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4)[: max(stages)]:
+            maps.append(layer(maps[-1]))
+        return [maps[stage] for stage in stages]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to stage 4's map, at the output stride."""
+        return self.features(images, stages=(4,))[0]
+
+
+class ResNetClassifier(ResNet):
+    """A ResNet with its classifier; the state dict has torchvision's keys, order and shapes."""
+
+    def __init__(
+        self,
+        num_blocks: Sequence[int],
+        *,
+        num_classes: int = 1000,
+        output_stride: int = 32,
+        width: float = 1.0,
+    ) -> None:
+        super().__init__(num_blocks, output_stride=output_stride, width=width)
+        self.fc = nn.Linear(self.stage_channels[3], num_classes)
+        initialise_(self.fc)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to the logits of the whole image, (N, num_classes)."""
+        return self.fc(super().forward(images).mean(dim=(2, 3)))
+
+
+def resnet50(
+    num_classes: int = 1000, *, output_stride: int = 32, width: float = 1.0
+) -> ResNetClassifier:
+    """Build ResNet-50: 25,557,032 parameters at 1000 classes."""
+    return ResNetClassifier(
+        RESNET50, num_classes=num_classes, output_stride=output_stride, width=width
+    )
+
+
+def resnet101(
+    num_classes: int = 1000, *, output_stride: int = 32, width: float = 1.0
+) -> ResNetClassifier:
+    """Build ResNet-101: 44,549,160 parameters at 1000 classes."""
+    return ResNetClassifier(
+        RESNET101, num_classes=num_classes, output_stride=output_stride, width=width
+    )
+
+
+ENCODERS: dict[str, Callable[..., ResNetClassifier]] = {
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+}
+"""Encoders as classifiers, by name."""
+
+
+def atrous_rates(
+    num_blocks: Sequence[int], *, output_stride: int, stride_on: StrideOn
+) -> list[tuple[int, ...]]:
+    """Give the rate of each block's 3x3 convolution when strides are turned into rates.
+
+    A stage that loses its stride of 2 doubles the rate from there on, so that the strided network's
+    map is the denser map's every second pixel, exactly. The first 3x3 of the stage still reads the
+    grid before the stride, and so keeps the rate before it, if the stride was its own; it reads the
+    grid after it if the stride was on the 1x1. (torchvision's `replace_stride_with_dilation` is the
+    first case.)
+
+    Args:
+        num_blocks: Blocks in stages 1 to 4.
+        output_stride: 8, 16 or 32: stages whose stride would exceed it lose theirs.
+        stride_on: The convolution of a block that carries the stride.
+
+    Returns:
+        For each stage, one rate a block.
+
+    Raises:
+        UsageError: If the output stride is another one.
+    """
+    rates: list[tuple[int, ...]] = []
+    before = rate = 1
+    for count, stride, full_stride in zip(
+        num_blocks, _stage_strides(output_stride), _stage_strides(32), strict=True
+    ):
+        before, rate = rate, rate * full_stride // stride
+        first = before if stride_on == "3x3" else rate
+        rates.append((first, *[rate] * (count - 1)))
+    return rates
+
+
+def _stage_strides(output_stride: int) -> tuple[int, int, int, int]:
+    """Give the stride of each stage; the stem has stride 4."""
+    if output_stride not in (8, 16, 32):
+        raise UsageError(f"ResNet: output_stride {output_stride}; it can be 8, 16 or 32.")
+    return (1, 2, 2 if output_stride >= 16 else 1, 2 if output_stride == 32 else 1)
+
+
+def _three_convolutions(channels: int, out_channels: int) -> nn.Sequential:
+    """Build three 3x3 convolutions in place of the 7x7; `bn1` and ReLU follow the last."""
+    counts = (3, channels, channels, out_channels)
+    layers: list[nn.Module] = []
+    for stride, (count_in, count_out) in zip((2, 1, 1), pairwise(counts), strict=True):
+        layers.append(nn.Conv2d(count_in, count_out, 3, stride=stride, padding=1, bias=False))
+        layers += [nn.BatchNorm2d(count_out), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers[:-2])
+
+
+def _stage(
+    in_channels: int, channels: int, *, stride: int, rates: Sequence[int], stride_on: StrideOn
+) -> nn.Sequential:
+    """Build one stage: a block a rate, the first with the stride."""
+    blocks = []
+    for rate in rates:
+        blocks.append(
+            Bottleneck(in_channels, channels, stride=stride, dilation=rate, stride_on=stride_on)
+        )
+        in_channels, stride = Bottleneck.expansion * channels, 1
+    return nn.Sequential(*blocks)

@@ -1,0 +1,33 @@
+"""Segment your own images with a retrained network: `python -m autoseg.predict --help`."""
+
+from collections.abc import Sequence
+
+from autoseg.cli import OK, read_fields, run_command
+from autoseg.jobs.predict_job import PredictRequest, run_predict
+
+PROG = "python -m autoseg.predict"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    given = read_fields(
+        PredictRequest,
+        argv,
+        prog=PROG,
+        description=(
+            "Segment images with a retrained network. For each image a PNG is written whose pixel "
+            "values are the class numbers, shown in the dataset's colours; classes.txt names them."
+        ),
+        example=(
+            f"{PROG} runs/NAME/searched photo.jpg --out predictions --overlay\n"
+            f"{PROG} runs/NAME/icnet_resnet50 my_images/ --crf"
+        ),
+        positional=("run", "images"),
+    )
+    written = run_predict(PredictRequest(**given))
+    print("\n".join(str(path) for path in written))
+    return OK
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,45 @@
+"""Retrain networks from scratch with one recipe: `python -m autoseg.retrain --help`."""
+
+import sys
+from collections.abc import Sequence
+
+from autoseg.cli import FAILED, INTERRUPTED, OK, read_fields, run_command
+from autoseg.jobs.retrain_job import RetrainRequest, run_retrain
+
+PROG = "python -m autoseg.retrain"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    given = read_fields(
+        RetrainRequest,
+        argv,
+        prog=PROG,
+        description=(
+            "Train networks from scratch, one after the other, with one recipe: what a search has "
+            "found beside the fixed networks that you would otherwise use. Each gets a run folder "
+            "with its best and last weights; `python benchmarks/compare.py` compares them."
+        ),
+        example=(
+            f"{PROG}\n"
+            f"{PROG} --architecture runs/NAME/architecture.json --dataset camvid\n"
+            f"{PROG} --network icnet_resnet50 deeplabv3plus_resnet101 --num-steps 20000\n"
+            f"{PROG} --resume"
+        ),
+    )
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    folder, result = run_retrain(given, command=[*PROG.split(), *arguments])
+    for label, trained in result.finished.items():
+        print(f"{label}: val mIoU {trained.best_val_miou:.4f} at step {trained.best_step}")
+    for label, message in result.failed.items():
+        print(f"{label}: failed: {message}")
+    if not result.is_finished:
+        print(f"stopped, saved. Go on: {PROG} --resume --out {folder}")
+        return INTERRUPTED
+    print(f"saved {folder}")
+    print("next: python benchmarks/compare.py")
+    return FAILED if result.failed else OK
+
+
+if __name__ == "__main__":
+    run_command(main)
