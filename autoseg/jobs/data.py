@@ -21,6 +21,9 @@ class DataChoice:
     num_classes: int | None = None
     """Number of synthetic classes, 2 to 12; none: all. Other datasets have their own."""
 
+    train_length: int | None = None
+    """Number of synthetic training images; none: 512. Other datasets have their own."""
+
     def build(self, split: str) -> SegmentationDataset:
         """Build the dataset's "train", "val" or "test" split.
 
@@ -33,4 +36,5 @@ class DataChoice:
             data_root=self.data_root,
             image_size=self.image_size,
             num_classes=self.num_classes,
+            length=self.train_length if split == "train" else None,
         )

@@ -24,7 +24,13 @@ from autoseg.jobs.resuming import (
 )
 from autoseg.networks import NETWORKS
 from autoseg.runs import Run, StopRequest, load_record, seed_everything
-from autoseg.training import DivergedError, TrainingConfig, TrainingResult, train
+from autoseg.training import (
+    DivergedError,
+    TrainingConfig,
+    TrainingResult,
+    augmented_batches,
+    train,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +103,7 @@ def run_retrain(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pa
         f"dataset {data.dataset} ({len(train_dataset)} training images, "
         f"{train_dataset.num_classes} classes), {device}, in {folder}"
     )
+    augmented_batches(train_dataset, training)  # refuse what cannot work before a folder is made
     opened = (
         Run.resume(folder)
         if is_resumed

@@ -21,7 +21,14 @@ from autoseg.jobs.resuming import (
 )
 from autoseg.reporting import draw_cell, draw_history, draw_trellis, save_figure
 from autoseg.runs import Run, StopRequest, load_metrics, load_record, seed_everything
-from autoseg.strategies import SEARCH_PRESETS, STRATEGIES, SearchConfig, SearchResult, search
+from autoseg.strategies import (
+    SEARCH_PRESETS,
+    STRATEGIES,
+    SearchConfig,
+    SearchResult,
+    check_search,
+    search,
+)
 from autoseg.supernet import Supernet
 
 
@@ -73,6 +80,7 @@ def run_search(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pat
         f"search: dataset {data.dataset} ({len(train_dataset)} training images, "
         f"{train_dataset.num_classes} classes), {device}, run folder {folder}"
     )
+    check_search(space, config, train_dataset)
     opened = (
         Run.resume(folder)
         if request.resume

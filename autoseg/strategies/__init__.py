@@ -2,7 +2,7 @@
 
 from autoseg.strategies.config import SEARCH_PRESETS, SearchConfig
 from autoseg.strategies.darts import Darts
-from autoseg.strategies.search_loop import STRATEGIES, SearchResult, search
+from autoseg.strategies.search_loop import STRATEGIES, SearchResult, check_search, search
 from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "SearchResult",
     "alpha_entropy",
     "beta_entropy",
+    "check_search",
     "search",
     "skip_share",
 ]

@@ -1,11 +1,15 @@
 """The search loop."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from torch import Tensor
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import Architecture, SearchSpace
 from autoseg.data import Augmentation, SegmentationDataset, split_half, training_batches
+from autoseg.errors import UsageError
 from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state
 from autoseg.strategies.config import SearchConfig
 from autoseg.strategies.darts import Darts
@@ -29,6 +33,51 @@ class SearchResult:
     """Steps done."""
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
+
+
+def half_batches(
+    dataset: SegmentationDataset,
+    config: SearchConfig,
+    *,
+    half: Literal["a", "b"],
+    start_step: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the batches of trainA or trainB, two random halves of the training images.
+
+    Raises:
+        UsageError: At the call, if batch or crop do not fit the images.
+    """
+    halves = dict(zip("ab", split_half(len(dataset), seed=config.seed), strict=True))
+    smallest, largest = config.scale_range
+    return training_batches(
+        dataset,
+        indices=halves[half],
+        augmentation=Augmentation(
+            crop_size=config.crop_size,
+            scale_range=(smallest * config.image_scale, largest * config.image_scale),
+        ),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        start_step=start_step,
+        num_workers=config.num_workers,
+    )
+
+
+def check_search(space: SearchSpace, config: SearchConfig, dataset: SegmentationDataset) -> None:
+    """Refuse settings that cannot work, before anything is written.
+
+    Raises:
+        UsageError: If batch or crop do not fit the images, or the crop is too small for the space.
+    """
+    for half in ("a", "b"):
+        half_batches(dataset, config, half=half)
+    coarsest = space.strides[max(edge.target_level for edge in space.trellis())]
+    if min(config.crop_size) <= coarsest:
+        # Batch norm over one value an image: gradients grow a hundredfold at every layer.
+        raise UsageError(
+            f"crop_size {config.crop_size} leaves maps of one pixel at stride {coarsest}, over "
+            f"which batch norm cannot train; use a crop of at least {2 * coarsest} on each side."
+        )
 
 
 def search(
@@ -69,8 +118,8 @@ def search(
         "space": supernet.space.to_dict(),
         "num_classes": supernet.num_classes,
     }
-    half_a, half_b = split_half(len(train_dataset), seed=config.seed)
-    steps_per_epoch = max(1, len(half_b) // config.batch_size)
+    # trainB is the smaller half, where they differ.
+    steps_per_epoch = len(train_dataset) // 2 // config.batch_size
     num_steps = config.num_epochs * steps_per_epoch
     arch_start = config.arch_start_epoch * steps_per_epoch
 
@@ -93,24 +142,8 @@ def search(
             step=step,
         )
 
-    batches_a, batches_b = (
-        training_batches(
-            train_dataset,
-            indices=half,
-            augmentation=Augmentation(
-                crop_size=config.crop_size,
-                scale_range=(
-                    config.scale_range[0] * config.image_scale,
-                    config.scale_range[1] * config.image_scale,
-                ),
-            ),
-            batch_size=config.batch_size,
-            seed=config.seed,
-            start_step=start_step,
-            num_workers=config.num_workers,
-        )
-        for half, start_step in ((half_a, step), (half_b, max(0, step - arch_start)))
-    )
+    batches_a = half_batches(train_dataset, config, half="a", start_step=step)
+    batches_b = half_batches(train_dataset, config, half="b", start_step=max(0, step - arch_start))
     supernet.train()
     architecture = supernet.decode()
     with Progress(num_steps, description="search", initial=step) as progress:

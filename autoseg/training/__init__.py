@@ -2,7 +2,7 @@
 
 from autoseg.training.config import TrainingConfig
 from autoseg.training.divergence import DivergedError, require_finite
-from autoseg.training.loop import TrainingResult, train
+from autoseg.training.loop import TrainingResult, augmented_batches, train
 from autoseg.training.losses import cross_entropy, segmentation_loss
 from autoseg.training.precision import Precision, autocast, resolve_precision
 from autoseg.training.schedules import cosine, poly
@@ -13,6 +13,7 @@ __all__ = [
     "Precision",
     "TrainingConfig",
     "TrainingResult",
+    "augmented_batches",
     "autocast",
     "cosine",
     "cross_entropy",

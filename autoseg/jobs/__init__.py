@@ -1,0 +1,1 @@
+"""Whole jobs, from a request that was read to a run folder that holds its result."""

@@ -1,0 +1,374 @@
+"""Loading of search spaces, their counts, and what is refused."""
+
+import dataclasses
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import autoseg
+from autoseg.architecture import OPERATIONS, SearchSpace, shipped
+from autoseg.errors import UsageError
+from tests.architecture.enumeration import all_paths
+
+PAPER_OPERATIONS = (
+    "none",
+    "skip_connect",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "atrous_conv_3x3",
+    "atrous_conv_5x5",
+)
+LINES = {
+    "format_version": "1",
+    "name": '"mine"',
+    "paper": '"none"',
+    "num_layers": "4",
+    "num_nodes": "2",
+    "strides": "[4, 8]",
+    "operations": '["none", "skip_connect"]',
+    "stem_channels": "[8, 8, 16]",
+    "filter_multiplier": "4",
+    "head_rate_times_stride": "96",
+}
+
+
+def write_space(folder, *, without=(), **changes):
+    """Write a small valid space with some lines changed, added or left out."""
+    lines = {key: value for key, value in (LINES | changes).items() if key not in without}
+    path = folder / "mine.toml"
+    path.write_text("".join(f"{key} = {value}\n" for key, value in lines.items()))
+    return path
+
+
+def refused(path, message, **options):
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        SearchSpace.load(path, **options)
+
+
+def test_the_papers_space():
+    # Auto-DeepLab section 5.1: L = 12, B = 5, F = 8; in the head a 3x3 branch at rate 96 / s.
+    space = SearchSpace.load("autodeeplab")
+    assert (space.name, space.num_layers, space.num_nodes) == ("autodeeplab", 12, 5)
+    assert (space.filter_multiplier, space.head_rate_times_stride) == (8, 96)
+    assert space.strides == (4, 8, 16, 32)
+    assert space.operations == PAPER_OPERATIONS
+    assert space.stem_channels == (64, 64, 128)
+    assert "1901.02985" in space.paper
+    # Channels of a cell at stride s: B * F * s / 4.
+    assert [5 * space.num_channels(s) for s in space.strides] == [40, 80, 160, 320]
+    assert [space.head_rate_times_stride // s for s in space.strides] == [24, 12, 6, 3]
+    assert SearchSpace.load("autodeeplab", preset="paper") == space
+
+
+def test_the_depthwise_space_differs_in_the_atrous_operations_only():
+    space, full = SearchSpace.load("autodeeplab_depthwise"), SearchSpace.load("autodeeplab")
+    operations = tuple(op.replace("atrous_conv", "dil_conv") for op in full.operations)
+    assert space == dataclasses.replace(full, name="autodeeplab_depthwise", operations=operations)
+    assert operations != full.operations
+
+
+@pytest.mark.parametrize("name", ["autodeeplab", "autodeeplab_depthwise"])
+def test_the_tiny_preset_is_smaller_numbers_of_the_same(name):
+    tiny, paper = SearchSpace.load(name, preset="tiny"), SearchSpace.load(name, preset="paper")
+    for field in ("name", "paper", "strides", "operations", "head_rate_times_stride"):
+        assert getattr(tiny, field) == getattr(paper, field)
+    for field in ("num_layers", "num_nodes", "filter_multiplier"):
+        assert getattr(tiny, field) < getattr(paper, field)
+    assert all(a < b for a, b in zip(tiny.stem_channels, paper.stem_channels, strict=True))
+
+
+def test_shipped_files_are_listed_by_name():
+    spaces = shipped("", ".toml")
+    assert list(spaces) == ["autodeeplab", "autodeeplab_depthwise"]
+    assert all(SearchSpace.load(name).name == name for name in spaces)
+    assert list(shipped("architectures", ".json")) == ["autodeeplab_paper"]
+
+
+def test_a_space_is_loaded_by_its_path(tmp_path):
+    path = write_space(tmp_path)
+    expected = SearchSpace(
+        name="mine",
+        paper="none",
+        num_layers=4,
+        num_nodes=2,
+        strides=(4, 8),
+        operations=("none", "skip_connect"),
+        stem_channels=(8, 8, 16),
+        filter_multiplier=4,
+        head_rate_times_stride=96,
+    )
+    assert SearchSpace.load(path) == SearchSpace.load(str(path)) == expected
+    assert hash(SearchSpace.load(path)) == hash(expected)
+
+
+def test_a_path_is_relative_to_the_current_directory(tmp_path, monkeypatch):
+    write_space(tmp_path, name='"here"')
+    monkeypatch.chdir(tmp_path)
+    assert SearchSpace.load("mine.toml").name == "here"
+
+
+def test_shipped_spaces_are_found_from_any_directory(tmp_path):
+    # A new process, so that nothing is found through the directory that the tests run in.
+    code = "from autoseg.architecture import *; print(SearchSpace.load('autodeeplab').num_paths());"
+    code += "print(Architecture.load('autodeeplab_paper').num_layers)"
+    root = Path(autoseg.__file__).parents[1]
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.stdout, result.stderr) == ("75025\n12\n", "")
+
+
+def test_a_users_preset_replaces_what_it_names(tmp_path):
+    path = write_space(tmp_path)
+    with path.open("a") as file:
+        file.write("[presets.wide]\nfilter_multiplier = 32\nstrides = [4, 8, 16]\n")
+    plain = SearchSpace.load(path)
+    wide = SearchSpace.load(path, preset="wide")
+    assert wide == dataclasses.replace(plain, filter_multiplier=32, strides=(4, 8, 16))
+
+
+def test_presets_are_listed_by_name(tmp_path):
+    assert SearchSpace.preset_names("autodeeplab") == ["paper", "tiny"]
+    path = write_space(tmp_path)
+    assert SearchSpace.preset_names(path) == []
+    with path.open("a") as file:
+        file.write("[presets.wide]\nfilter_multiplier = 32\n")
+    assert SearchSpace.preset_names(str(path)) == ["wide"]
+
+
+def test_a_space_survives_its_dictionary():
+    for name in shipped("", ".toml"):
+        for preset in ("paper", "tiny"):
+            space = SearchSpace.load(name, preset=preset)
+            assert SearchSpace.from_dict(space.to_dict()) == space
+    assert SearchSpace.load("autodeeplab").to_dict()["strides"] == [4, 8, 16, 32]
+
+
+def test_a_space_does_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        SearchSpace.load("autodeeplab").num_layers = 3  # type: ignore[misc]
+
+
+def test_rows_of_alpha():
+    # DARTS' order, as the released arrays number it: node by node, sources ascending.
+    space = SearchSpace.load("autodeeplab")
+    rows = [space.edge_index(source, node) for node in range(5) for source in range(2 + node)]
+    assert rows == list(range(20)) == list(range(space.num_edges))
+    # Edge ids of the published cell's last two nodes: 11, 13 and 17, 19.
+    assert [space.edge_index(*edge) for edge in ((2, 3), (4, 3), (3, 4), (5, 4))] == [
+        11,
+        13,
+        17,
+        19,
+    ]
+    assert list(space.predecessors(0)) == [0, 1]
+    assert list(space.predecessors(4)) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("num_nodes", "num_edges"), [(1, 2), (2, 5), (3, 9), (5, 20), (7, 35)])
+def test_number_of_edges(num_nodes, num_edges):
+    # Node b has 2 + b predecessors: B (B + 3) / 2 in all.
+    space = dataclasses.replace(SearchSpace.load("autodeeplab"), num_nodes=num_nodes)
+    assert space.num_edges == num_edges == num_nodes * (num_nodes + 3) // 2
+
+
+def test_numbers_of_the_papers_space():
+    space = SearchSpace.load("autodeeplab")
+    assert space.num_paths() == len(all_paths(12, 4)) == 75_025
+    assert space.num_edges * len(space.operations) == 160
+    assert len(space.trellis()) == 105
+    # Cells of the paper (5.6e14): each of two branches takes any predecessor and any operation.
+    predecessors = [len(space.predecessors(node)) for node in range(space.num_nodes)]
+    num_ops = len(space.operations)
+    assert math.prod(n**2 * num_ops**2 for n in predecessors) == math.factorial(6) ** 2 * 8**10
+    assert math.factorial(6) ** 2 * 8**10 == 556_627_761_561_600
+    # Cells that decoding can give: two predecessors that differ, operations other than "none".
+    decodable = math.prod(math.comb(n, 2) * (num_ops - 1) ** 2 for n in predecessors)
+    assert decodable == 2700 * 7**10 == 762_683_172_300
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3, 8, 10])
+def test_a_changed_space_counts_its_own_paths(num_layers):
+    space = dataclasses.replace(SearchSpace.load("autodeeplab"), num_layers=num_layers)
+    assert space.num_paths() == len(all_paths(num_layers, 4))
+    assert space.num_levels == 4
+
+
+def test_an_unknown_space_is_refused_with_the_nearest_name():
+    refused(
+        "autodeeplap",
+        "unknown search space 'autodeeplap'; did you mean 'autodeeplab'? Known: autodeeplab, "
+        "autodeeplab_depthwise.",
+    )
+    refused("q", "unknown search space 'q'. Known: autodeeplab, autodeeplab_depthwise.")
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    path = tmp_path / "absent.toml"
+    refused(
+        path,
+        f"search space file {path} does not exist. Shipped spaces: autodeeplab, "
+        "autodeeplab_depthwise.",
+    )
+
+
+def test_an_unknown_preset_is_refused(tmp_path):
+    path = shipped("", ".toml")["autodeeplab"]
+    message = f"unknown preset of the space in {path} 'tinny'; did you mean 'tiny'? "
+    refused("autodeeplab", message + "Known: paper, tiny.", preset="tinny")
+
+
+@pytest.mark.parametrize("value", ["2", "0", '"1"', "true", "1.0"])
+def test_another_format_version_is_refused(tmp_path, value):
+    path = write_space(tmp_path, format_version=value)
+    shown = {"true": "True", '"1"': "'1'"}.get(value, value)
+    refused(
+        path,
+        f"{path}: format_version = {shown}, but this autoseg reads 1; update autoseg if the file "
+        "is newer.",
+    )
+
+
+def test_a_file_without_format_version_is_refused(tmp_path):
+    path = write_space(tmp_path, without=["format_version"])
+    with pytest.raises(UsageError, match=r"format_version = None, but this autoseg reads 1"):
+        SearchSpace.load(path)
+
+
+@pytest.mark.parametrize("field", [key for key in LINES if key != "format_version"])
+def test_a_missing_field_is_refused(tmp_path, field):
+    path = write_space(tmp_path, without=[field])
+    refused(path, f"{path}: missing field {field!r} of the search space.")
+
+
+def test_an_unknown_field_is_refused_with_the_nearest_name(tmp_path):
+    path = write_space(tmp_path, num_layer="4")
+    known = ", ".join(sorted(set(LINES) - {"format_version"}))
+    refused(
+        path,
+        f"unknown field of a search space in {path}: 'num_layer'; did you mean 'num_layers'? "
+        f"Known: {known}.",
+    )
+
+
+def test_an_unknown_field_of_a_preset_is_refused(tmp_path):
+    path = write_space(tmp_path)
+    with path.open("a") as file:
+        file.write("[presets.wide]\nfilter_multiplyer = 32\n")
+    with pytest.raises(
+        UsageError, match=r"'filter_multiplyer'; did you mean 'filter_multiplier'\?"
+    ):
+        SearchSpace.load(path, preset="wide")
+
+
+@pytest.mark.parametrize("presets", ["3", "{tiny = 3}"])
+def test_presets_that_are_not_tables_are_refused(tmp_path, presets):
+    path = write_space(tmp_path, presets=presets)
+    shown = "3" if presets == "3" else "{'tiny': 3}"
+    message = f"{path}: presets = {shown}, but each preset must be a table like [presets.tiny]."
+    refused(path, message, preset="tiny")
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        SearchSpace.preset_names(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown", "rule"),
+    [
+        ("name", "3", "3", "str"),
+        ("paper", "[]", "[]", "str"),
+        ("num_layers", '"12"', "'12'", "int"),
+        ("num_layers", "12.0", "12.0", "int"),
+        ("num_layers", "true", "True", "int"),
+        ("num_nodes", "[5]", "[5]", "int"),
+        ("filter_multiplier", "0.5", "0.5", "int"),
+        ("head_rate_times_stride", "{}", "{}", "int"),
+        ("strides", "4", "4", "a list of int"),
+        ("strides", "[4.0, 8.0]", "[4.0, 8.0]", "a list of int"),
+        ("stem_channels", "[true, 8, 8]", "[True, 8, 8]", "a list of int"),
+        ("stem_channels", '"864"', "'864'", "a list of int"),
+        ("operations", '"none"', "'none'", "a list of str"),
+        ("operations", '["none", 3]', "['none', 3]", "a list of str"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(tmp_path, field, value, shown, rule):
+    path = write_space(tmp_path, **{field: value})
+    refused(path, f"{path}: {field} = {shown}, but it must be {rule}.")
+
+
+STRIDES_RULE = "they start at 4, the stride of the stem, and double from level to level"
+OPERATIONS_RULE = "it must list each operation once, and at least one besides 'none'"
+STEM_RULE = "it must be three positive numbers"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown", "rule"),
+    [
+        ("num_layers", "0", "0", "it must be at least 1"),
+        ("num_nodes", "-1", "-1", "it must be at least 1"),
+        ("filter_multiplier", "0", "0", "it must be at least 1"),
+        ("head_rate_times_stride", "0", "0", "it must be at least 1"),
+        ("strides", "[]", "()", STRIDES_RULE),
+        ("strides", "[8, 16]", "(8, 16)", STRIDES_RULE),
+        ("strides", "[4, 8, 12]", "(4, 8, 12)", STRIDES_RULE),
+        ("strides", "[4, 16]", "(4, 16)", STRIDES_RULE),
+        ("stem_channels", "[8, 8]", "(8, 8)", STEM_RULE),
+        ("stem_channels", "[8, 0, 8]", "(8, 0, 8)", STEM_RULE),
+        ("operations", "[]", "()", OPERATIONS_RULE),
+        ("operations", '["none"]', "('none',)", OPERATIONS_RULE),
+        (
+            "operations",
+            '["skip_connect", "skip_connect"]',
+            "('skip_connect', 'skip_connect')",
+            OPERATIONS_RULE,
+        ),
+    ],
+)
+def test_a_value_that_breaks_a_rule_is_refused(tmp_path, field, value, shown, rule):
+    path = write_space(tmp_path, **{field: value})
+    refused(path, f"{path}: search space 'mine': {field} = {shown}, but {rule}.")
+
+
+def test_an_unknown_operation_is_refused_with_the_nearest_name(tmp_path):
+    path = write_space(tmp_path, operations='["none", "sep_conv_3x4"]')
+    refused(
+        path,
+        f"{path}: unknown operation 'sep_conv_3x4'; did you mean 'sep_conv_3x3'? "
+        f"Known: {', '.join(sorted(OPERATIONS))}.",
+    )
+
+
+def test_rules_hold_for_a_space_made_in_python():
+    space = SearchSpace.load("autodeeplab")
+    message = "^search space 'autodeeplab': num_layers = 0, but it must be at least 1.$"
+    with pytest.raises(UsageError, match=message):
+        dataclasses.replace(space, num_layers=0)
+    with pytest.raises(ValueError, match=r"^node 1 has no predecessor 3; it has 0 to 2\.$"):
+        space.edge_index(3, 1)
+
+
+def test_a_record_with_a_wrong_field_is_refused():
+    record = SearchSpace.load("autodeeplab").to_dict()
+    with pytest.raises(UsageError, match=r"^search space record: missing field 'paper' of the"):
+        SearchSpace.from_dict({key: value for key, value in record.items() if key != "paper"})
+    with pytest.raises(UsageError, match=r"^search space record: num_nodes = None, but it must be"):
+        SearchSpace.from_dict(record | {"num_nodes": None})
+
+
+@pytest.mark.parametrize("content", [b"num_layers = \n", b"num_layers 3", b"name = '\xff\xfe'"])
+def test_what_is_not_toml_is_refused(tmp_path, content):
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=f"^{re.escape(str(path))}: not a valid TOML file: .+"):
+        SearchSpace.load(path)

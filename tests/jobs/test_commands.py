@@ -1,0 +1,219 @@
+"""The commands from end to end at their smallest size, and the messages a user meets."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autoseg import evaluate, predict, retrain, search
+from autoseg.architecture import Architecture
+from autoseg.errors import UsageError
+from autoseg.jobs.networks import load_network
+from autoseg.runs import load_metrics, load_record
+
+DATA = ["--image-size", "64", "72", "--train-length", "8"]
+SEARCH = [
+    *("--num-epochs", "2", "--arch-start-epoch", "1", "--batch-size", "2", "--val-images", "2"),
+    *("--crop-size", "64", "64", *DATA),
+]
+RETRAIN = [
+    *("--num-steps", "2", "--batch-size", "2", "--validate-every", "1", "--val-images", "2"),
+    *("--crop-size", "64", "64", *DATA),
+]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder in which search and retrain have run once."""
+    folder = tmp_path_factory.mktemp("workplace")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert search.main(SEARCH) == 0
+        assert retrain.main(RETRAIN) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def inside(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    return workplace
+
+
+def only(paths):
+    (path,) = paths
+    return path
+
+
+def test_search_leaves_everything_in_its_run_folder(inside):
+    folder = only(inside.glob("runs/search-*"))
+    architecture = Architecture.load(folder / "architecture.json")
+    assert architecture.num_layers == 6  # the tiny preset
+    assert len(load_metrics(folder)) == 2
+    for name in ("trellis", "cell", "history"):
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
+        assert "</svg>" in (folder / "figures" / f"{name}.svg").read_text()
+    record = load_record(folder)
+    assert record["state"] == "finished"
+    assert record["config"]["preset"] == "tiny"
+    assert record["config"]["search_space"]["num_layers"] == 6
+
+
+def test_retrain_takes_the_newest_search_and_the_references(inside):
+    folder = only(inside.glob("runs/retrain-*"))
+    labels = ["deeplabv3plus_resnet101", "duc_hdc_resnet101", "icnet_resnet50", "searched"]
+    assert sorted(path.parent.name for path in folder.glob("*/run.json")) == labels
+    found = Architecture.load(only(inside.glob("runs/search-*")) / "architecture.json")
+    assert Architecture.load(folder / "searched" / "architecture.json") == found
+    for label in labels:
+        record = load_record(folder / label)
+        assert record["state"] == "finished"
+        assert record["results"]["step"] == 2
+        network = load_network(folder / label)
+        assert network(torch.randn(1, 3, 40, 33)).shape == (1, 12, 40, 33)
+
+
+def test_evaluate_prints_and_stores_scores_with_and_without_crf(inside, capsys):
+    folder = only(inside.glob("runs/retrain-*")) / "icnet_resnet50"
+    assert evaluate.main([str(folder), "--crf", "--num-iterations", "1"]) == 0
+    out = capsys.readouterr().out
+    stored = load_record(folder)["results"]["evaluation_val"]
+    assert f"mIoU {stored['mean_iou']:.4f} over {stored['num_averaged']} classes" in out
+    change = stored["crf"]["mean_iou"] - stored["mean_iou"]
+    assert f"with CRF: mIoU {stored['crf']['mean_iou']:.4f} ({change:+.4f})" in out
+    assert stored["crf"]["num_iterations"] == 1
+    assert "IoU with CRF" in out
+
+
+def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    folder = only(inside.glob("runs/retrain-*")) / "searched"
+    out = tmp_path / "out"
+    assert (
+        predict.main([str(folder), str(tmp_path / "photo.png"), "--out", str(out), "--overlay"])
+        == 0
+    )
+    assert str(out / "photo.png") in capsys.readouterr().out
+    mask = Image.open(out / "photo.png")
+    palette = np.array(load_record(folder)["config"]["palette"], dtype=np.uint8)
+    classes = np.asarray(mask)
+    assert classes.shape == (30, 41)
+    assert classes.max() < 12
+    assert np.array_equal(np.asarray(mask.convert("RGB")), palette[classes])
+    blend = np.asarray(Image.open(out / "photo_overlay.png")).astype(float)
+    # 0.6 of the mask and 0.4 of the image, rounded.
+    assert np.abs(blend - (0.6 * palette[classes] + 0.4 * pixels)).max() <= 0.51
+    assert len((out / "classes.txt").read_text().splitlines()) == 12
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (
+            search,
+            ["--space", "autodeplab"],
+            r"unknown search space 'autodeplab'; did you mean 'auto",
+        ),
+        (search, ["--strategy", "dart"], r"unknown strategy 'dart'; did you mean 'darts'\?"),
+        (search, ["--dataset", "camvit"], r"unknown dataset 'camvit'; did you mean 'camvid'\?"),
+        (search, ["--weight-Ir", "1"], r"did you mean '--weight-lr'\?"),
+        (search, ["--space", "mine.toml"], r"mine\.toml does not exist"),
+        (search, ["--crop-size", "999", "999"], r"larger than the data"),
+        (
+            retrain,
+            ["--network", "icnet_resnet50", "--crop-size", "999", "999"],
+            r"larger than the d",
+        ),
+        (search, ["--resume"], r"no unfinished search under runs/"),
+        (retrain, ["--resume"], r"no unfinished retrain"),
+        (retrain, [], r"no finished search under runs/.*python -m autoseg\.search"),
+        (retrain, ["--network", "icnet"], r"unknown network 'icnet'; did you mean 'icnet_"),
+        (retrain, ["--architecture", "none.json"], r"architecture file none\.json does not exist"),
+        (evaluate, ["nowhere"], r"nowhere holds no run"),
+        (predict, ["nowhere", "missing.png"], r"missing\.png does not exist"),
+    ],
+)
+def test_bad_requests_are_told_what_to_do(tmp_path, monkeypatch, command, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        command.main(arguments)
+    assert not list(tmp_path.glob("runs/*/run.json"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA")
+@pytest.mark.parametrize("command", [search, retrain])
+def test_no_cuda_where_it_was_asked_for(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"--device cuda: .*use --device cpu"):
+        command.main(["--device", "cuda"])
+
+
+def test_resuming_with_other_settings_is_refused(inside):
+    folder = only(inside.glob("runs/search-*"))
+    with pytest.raises(UsageError, match=r"started with batch_size = 2, not 4; leave --batch-size"):
+        search.main(["--resume", "--out", str(folder), "--batch-size", "4"])
+
+
+def test_a_finished_search_is_not_overwritten(inside):
+    folder = only(inside.glob("runs/search-*"))
+    with pytest.raises(UsageError, match="--out"):
+        search.main([*SEARCH, "--out", str(folder)])
+
+
+def test_a_folder_of_several_networks_asks_for_one(inside):
+    folder = only(inside.glob("runs/retrain-*"))
+    with pytest.raises(UsageError, match="holds several retrained networks; name one of"):
+        evaluate.main([str(folder)])
+
+
+def test_images_that_would_overwrite_each_other_are_refused(inside, tmp_path):
+    for suffix in ("png", "jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"a.{suffix}")
+    folder = only(inside.glob("runs/retrain-*")) / "searched"
+    with pytest.raises(UsageError, match="share a name and would overwrite"):
+        predict.main([str(folder), str(tmp_path)])
+
+
+def test_a_file_that_is_no_image_is_named(inside, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"not an image")
+    folder = only(inside.glob("runs/retrain-*")) / "searched"
+    with pytest.raises(UsageError, match=r"broken\.png is not an image"):
+        predict.main([str(folder), str(tmp_path / "broken.png")])
+
+
+def test_ctrl_c_saves_and_resume_finishes_with_the_same_result(inside, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "autoseg.search", *SEARCH, "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    assert process.stderr is not None
+    for line in process.stderr:  # the first progress line: a step was done
+        if "steps" in line or time.monotonic() > deadline:
+            break
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    if process.returncode == 130:  # it may have finished first on a fast machine
+        assert f"--resume --out {out}" in stdout
+        assert json.loads((out / "run.json").read_text())["state"] == "interrupted"
+        assert search.main(["--resume", "--out", str(out)]) == 0
+    assert process.returncode in (0, 130)
+    whole = only(inside.glob("runs/search-*"))
+    assert Architecture.load(out / "architecture.json") == Architecture.load(
+        whole / "architecture.json"
+    )
+    lines = [
+        [{k: v for k, v in line.items() if k != "time"} for line in load_metrics(folder)]
+        for folder in (out, whole)
+    ]
+    assert lines[0] == lines[1]

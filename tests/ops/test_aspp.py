@@ -1,0 +1,76 @@
+"""Atrous pyramid pooling against scipy, branch by branch."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from autoseg.ops import ASPP, ImagePooling
+from tests.ops import oracles
+from tests.ops.randomised import random_maps, randomise_
+
+
+def block(maps, layers, *, dilation=1, training):
+    """Convolution, batch norm, ReLU."""
+    maps = oracles.convolve(maps, layers[0].weight.detach().numpy(), dilation=dilation)
+    return oracles.relu(oracles.batch_norm(maps, layers[1], training=training))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("rates", [(), (2,), (1, 3, 12)])
+def test_equals_its_branches(rates, training):
+    aspp = randomise_(ASPP(4, 6, rates=rates)).train(training)
+    maps = random_maps(3, 4, 7, 9)
+    values = maps.numpy()
+    branches = [block(values, aspp.pointwise, training=training)]
+    for rate, layers in zip(rates, aspp.atrous, strict=True):
+        branches.append(block(values, layers, dilation=rate, training=training))
+    mean = values.mean(axis=(2, 3), keepdims=True)
+    pooled = block(mean, aspp.pooling.project, training=training)
+    branches.append(np.broadcast_to(pooled, branches[0].shape))
+    expected = block(np.concatenate(branches, axis=1), aspp.project, training=training)
+    # float64 rounding of sums of at most 54 products.
+    np.testing.assert_allclose(aspp(maps).detach().numpy(), expected, rtol=1e-9, atol=1e-9)
+    assert (expected == 0).any() and (expected > 0).any()
+
+
+def test_a_rate_beyond_the_map_leaves_a_1x1_convolution():
+    # The reason why DeepLab v3 adds image pooling: only the centre tap still meets the map.
+    branch = randomise_(ASPP(4, 6, rates=(9,))).eval().get_submodule("atrous.0")
+    maps = random_maps(1, 4, 7, 9)
+    centre = branch.state_dict()["0.weight"][:, :, 1, 1]
+    expected = torch.einsum("oi,nihw->nohw", centre, maps)
+    assert torch.allclose(branch.get_submodule("0")(maps), expected, rtol=0, atol=1e-12)
+
+
+def test_number_of_parameters_of_the_papers_head():
+    # Auto-DeepLab-S: 5 * 40 channels at stride 8 to 256; 1x1, three 3x3, pooling, projection.
+    aspp = ASPP(200, 256, rates=(6, 12, 18))
+    assert sum(p.numel() for p in aspp.parameters()) == 1_815_552
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 8)])
+def test_image_pooling_averages_the_whole_map(size):
+    pooling = randomise_(ImagePooling(3, 4)).eval()
+    maps = random_maps(2, 3, *size)
+    out = pooling(maps)
+    assert out.shape == (2, 4, *size)
+    # Any map of the same mean gives the same.
+    constant = maps.mean(dim=(2, 3), keepdim=True).expand_as(maps)
+    assert torch.allclose(out, pooling(constant), rtol=0, atol=1e-13)
+    assert torch.equal(out, out[:, :, :1, :1].expand_as(out))
+    expected = block(constant.numpy(), pooling.project, training=False)
+    np.testing.assert_allclose(out.detach().numpy(), expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("module", [ImagePooling(3, 4), ASPP(3, 4, rates=(2,))])
+def test_training_with_a_batch_of_one_is_refused(module):
+    message = (
+        "ImagePooling: batch size 1 leaves one value a channel, which batch norm cannot normalise "
+        "in training; use a batch size of at least 2."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        module.train()(torch.zeros(1, 3, 5, 6))
+    assert module.eval()(torch.zeros(1, 3, 5, 6)).shape == (1, 4, 5, 6)
+    assert module.train()(torch.randn(2, 3, 5, 6)).shape == (2, 4, 5, 6)

@@ -1,0 +1,214 @@
+"""The four floors of the house: which folder may import which, and what importing may do."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PATHS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for top in ("autoseg", "benchmarks")
+    for path in (ROOT / top).rglob("*.py")
+)
+
+# What each folder of `autoseg` may import of the others; `autoseg.errors` is open to all.
+ALLOWED: dict[str, set[str]] = {
+    "architecture": set(),
+    "ops": set(),
+    "crf": set(),
+    "data": set(),
+    "runs": set(),
+    "metrics": set(),
+    "cost": set(),
+    "cli": set(),
+    "supernet": {"architecture", "ops"},
+    "networks": {"architecture", "ops"},
+    "evaluation": {"data", "metrics", "crf"},
+    "training": {"data", "runs", "evaluation"},
+    "strategies": {"supernet", "training", "architecture", "ops", "data", "runs", "evaluation"},
+    "reporting": {"architecture", "metrics", "cost"},
+}
+# What the commands do, one job a command; like them it may use everything, and only they use it.
+ALLOWED["jobs"] = set(ALLOWED)
+NOT_COMMANDS = {"errors", "__version__"}
+
+MAX_LINES = 400
+# Longer files, each with its reason: "autoseg/a/b.py": "why it is one idea".
+LONG_FILES: dict[str, str] = {}
+
+
+def imported_modules(source, package):
+    """List the dotted names that a file imports, wherever in the file it does.
+
+    Args:
+        source: Python source text.
+        package: Package that the file is in, as a tuple, to which relative imports refer.
+    """
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            # "from autoseg import search" imports a module by what stands after "import".
+            names += [f"{module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def broken_rules(source, path):
+    """List the imports of a file, given by its path from the root, that the table forbids."""
+    *package, _ = Path(path).parts
+    folder = package[1] if len(package) > 1 else None
+    broken = []
+    for name in imported_modules(source, tuple(package)):
+        top, *rest = name.split(".")
+        if top == "benchmarks" and package[0] != "benchmarks":
+            broken.append(f"{path} imports {name}, but nothing imports a benchmark")
+        if top != "autoseg" or not rest or rest[0] in NOT_COMMANDS:
+            continue
+        target = rest[0]
+        if target not in ALLOWED:
+            broken.append(f"{path} imports {name}, but nothing imports a command")
+        elif package[0] == "autoseg" and folder is not None and target != folder:
+            if target not in ALLOWED.get(folder, set()):
+                allowed = ", ".join(sorted(ALLOWED.get(folder, set()))) or "no other folder"
+                broken.append(f"{path} imports {name}, but {folder}/ may import {allowed}")
+        elif path == "autoseg/errors.py":
+            broken.append(f"{path} imports {name}, but it is a leaf")
+    return broken
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_imports_point_one_way(path):
+    assert broken_rules((ROOT / path).read_text(encoding="utf-8"), path) == []
+
+
+def test_every_folder_has_a_row():
+    folders = {path.name for path in (ROOT / "autoseg").iterdir() if any(path.rglob("*.py"))}
+    assert folders - set(ALLOWED) == set()
+
+
+def test_the_table_has_no_circle():
+    # Allowed and acyclic: otherwise "one way" means nothing.
+    placed: set[str] = set()
+    while ready := {name for name in ALLOWED if name not in placed and ALLOWED[name] <= placed}:
+        placed |= ready
+    assert placed == set(ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("autoseg/architecture/a.py", "import autoseg.ops"),
+        ("autoseg/architecture/a.py", "from autoseg.ops.blocks import conv_bn"),
+        ("autoseg/data/street/a.py", "from autoseg import metrics"),
+        ("autoseg/data/street/a.py", "from ...metrics import ConfusionMatrix"),
+        ("autoseg/supernet/a.py", "def f():\n    from autoseg.training import loop"),
+        ("autoseg/training/a.py", "if TYPE_CHECKING:\n    from autoseg.strategies import x"),
+        ("autoseg/strategies/a.py", "from autoseg.search import main"),
+        ("autoseg/retrain.py", "from autoseg import search"),
+        ("autoseg/retrain.py", "from . import search"),
+        ("autoseg/evaluate.py", "import benchmarks.compare"),
+        ("autoseg/training/a.py", "from autoseg.jobs.search_job import run_search"),
+        ("autoseg/jobs/search_job.py", "from autoseg.search import main"),
+        ("autoseg/errors.py", "from autoseg.architecture import SearchSpace"),
+        ("benchmarks/compare.py", "from autoseg.evaluate import main"),
+    ],
+)
+def test_a_broken_rule_is_found(path, line):
+    assert len(broken_rules(line, path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("autoseg/architecture/a.py", "from autoseg.architecture.space import SearchSpace"),
+        ("autoseg/architecture/a.py", "from .space import SearchSpace\nimport torch"),
+        ("autoseg/runs/a.py", "from autoseg import __version__\nimport autoseg"),
+        ("autoseg/crf/a.py", "from autoseg.errors import UsageError"),
+        ("autoseg/networks/a.py", "from autoseg.ops import resize"),
+        ("autoseg/search.py", "from autoseg.strategies import STRATEGIES\nimport autoseg.cli"),
+        ("autoseg/search.py", "from autoseg.jobs.search_job import run_search"),
+        ("autoseg/jobs/search_job.py", "from autoseg.cli import choose_device"),
+        ("benchmarks/compare.py", "from autoseg.reporting import tables\nimport benchmarks.b"),
+    ],
+)
+def test_what_is_allowed_passes(path, line):
+    assert broken_rules(line, path) == []
+
+
+def test_every_package_that_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {
+        re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower()
+        for requirement in project["dependencies"]
+    }
+    providers = metadata.packages_distributions()
+    # A script's own folder is where Python looks first, so benchmarks import their neighbours.
+    own = {"autoseg", "benchmarks", "search_spaces"}
+    own |= {path.stem for path in (ROOT / "benchmarks").iterdir()}
+    undeclared = set()
+    for path in PATHS:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        for name in imported_modules(source, Path(path).parts[:-1]):
+            top = name.split(".")[0]
+            if top in own or top in sys.stdlib_module_names:
+                continue
+            if declared.isdisjoint(provider.lower() for provider in providers.get(top, [])):
+                undeclared.add(f"{path}: {top}")
+    assert undeclared == set()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_file_is_one_idea(path):
+    num_lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+    if path in LONG_FILES:
+        assert num_lines > MAX_LINES, f"{path} is short again; take it out of LONG_FILES"
+    else:
+        assert num_lines <= MAX_LINES, f"{path} has {num_lines} lines; split it or say why not"
+
+
+def test_long_files_exist():
+    assert set(LONG_FILES) <= set(PATHS)
+
+
+PROBE = """
+import importlib, random, sys, warnings
+import numpy, torch
+state = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+settings = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+assert random.getstate() == state[0], "random was seeded"
+assert numpy.random.get_state()[1].tolist() == state[1], "numpy was seeded"
+assert torch.get_rng_state().tolist() == state[2], "torch was seeded"
+assert (torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()) == settings
+assert not torch.cuda.is_initialized(), "a device was touched"
+"""
+
+
+def test_importing_does_nothing(tmp_path):
+    # No prints, no warnings, no files, no seeds, no device: every module in a fresh process.
+    modules = [
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in PATHS
+        if path.startswith("autoseg/") and not path.endswith("__main__.py")
+    ]
+    result = subprocess.run(
+        [sys.executable, "-c", PROBE, *modules],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
