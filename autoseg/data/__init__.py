@@ -1,1 +1,32 @@
-""""""
+"""Datasets, joint transforms and training batches."""
+
+from autoseg.data.base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    SPLITS,
+    Sample,
+    SegmentationDataset,
+    normalise,
+)
+from autoseg.data.camvid import CamVid
+from autoseg.data.loading import split_half, training_batches
+from autoseg.data.registry import DATASETS, build_dataset
+from autoseg.data.synthetic import SyntheticStreets
+from autoseg.data.transforms import Augmentation, resize_label
+
+__all__ = [
+    "DATASETS",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "SPLITS",
+    "Augmentation",
+    "CamVid",
+    "Sample",
+    "SegmentationDataset",
+    "SyntheticStreets",
+    "build_dataset",
+    "normalise",
+    "resize_label",
+    "split_half",
+    "training_batches",
+]

@@ -1,0 +1,120 @@
+"""What every dataset is: an indexed set of images with a class for each pixel."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of the ImageNet training images, RGB in [0, 1]; also the colour of padding."""
+
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Standard deviation of the ImageNet training images, RGB in [0, 1]."""
+
+SPLITS = ("train", "val", "test")
+"""Choose on train and val; touch test once, with the final command."""
+
+
+class Sample(NamedTuple):
+    """One image and its label."""
+
+    image: Tensor
+    """RGB, uint8, (3, H, W)."""
+
+    target: Tensor
+    """True class of each pixel, int64, (H, W), below num_classes, or the ignore_index."""
+
+    name: str
+    """What a person calls this image: its file's stem, or split and index."""
+
+
+class SegmentationDataset(Dataset[Sample], ABC):
+    """Images with dense labels; the same index always gives the same sample, in any process."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        split: str,
+        class_names: tuple[str, ...],
+        palette: NDArray[np.uint8],
+        ignore_index: int,
+        largest_size: tuple[int, int],
+        attribution: str = "",
+    ) -> None:
+        """Describe the dataset.
+
+        Args:
+            name: Its key in `DATASETS`.
+            split: One of `SPLITS`.
+            class_names: One name a class; their number is K.
+            palette: Colour of each class, RGB, uint8, (K, 3).
+            ignore_index: Label of pixels that count neither in the loss nor in a score.
+            largest_size: Height and width, in pixels, that no image of the split exceeds.
+            attribution: Source and licence, to be printed on every figure made from the images;
+                empty where none is owed.
+        """
+        assert palette.shape == (len(class_names), 3)
+        assert palette.dtype == np.uint8
+        assert not 0 <= ignore_index < len(class_names)
+        self.name = name
+        self.split = split
+        self.class_names = class_names
+        self.palette = palette
+        self.ignore_index = ignore_index
+        self.largest_size = largest_size
+        self.attribution = attribution
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of evaluated classes; the ignored label is not one of them."""
+        return len(self.class_names)
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Count the samples of the split."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample:
+        """Return sample `index`, in [0, len); IndexError beyond, so that `for` loops end."""
+
+    def check_index(self, index: int) -> None:
+        """Raise IndexError unless `index` is in [0, len); negative indices are not accepted."""
+        if not 0 <= index < len(self):
+            raise IndexError(
+                f"{self.name} {self.split}: sample {index} does not exist; "
+                f"the split has {len(self)} (0 to {len(self) - 1})."
+            )
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Shift and scale pixels as the ImageNet encoders expect them.
+
+    Args:
+        images: RGB, uint8, (..., 3, H, W).
+
+    Returns:
+        (images / 255 - IMAGENET_MEAN) / IMAGENET_STD, float32, same shape and device.
+
+    Raises:
+        ValueError: If the dtype is not uint8 or the third axis from the end is not RGB.
+    """
+    if images.dtype != torch.uint8:
+        raise ValueError(
+            f"normalise: images are {images.dtype}; expected uint8 in 0..255 "
+            "(images that are already float may already be normalised)."
+        )
+    if images.ndim < 3 or images.shape[-3] != 3:
+        raise ValueError(f"normalise: images are {tuple(images.shape)}; expected (..., 3, H, W).")
+    return normalise_unit(images.to(torch.float32) / 255)
+
+
+def normalise_unit(images: Tensor) -> Tensor:
+    """Do as `normalise` does, for float RGB images in [0, 1], (..., 3, H, W)."""
+    mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=images.device).view(3, 1, 1)
+    return (images - mean) / std

@@ -1,0 +1,42 @@
+"""Keep samples in memory once they have been decoded or drawn."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+Pixels = tuple[Tensor, Tensor]
+"""Image, uint8, (3, H, W), and label, uint8, (H, W)."""
+
+DEFAULT_CACHE_MIB = 512.0
+"""Enough for CamVid's train and val, or for 10 000 synthetic scenes of the default size."""
+
+
+class SampleCache:
+    """Samples by index, as uint8, until a budget is spent; then the rest is made anew each time.
+
+    It changes how long a sample takes, never the sample. Every process that reads a dataset has
+    its own.
+    """
+
+    def __init__(self, max_mib: float) -> None:
+        """Start empty.
+
+        Args:
+            max_mib: Budget, MiB; 0 keeps nothing.
+        """
+        self._max_bytes = int(max_mib * 2**20)
+        self._num_bytes = 0
+        self._pixels: dict[int, Pixels] = {}
+
+    def get(self, index: int, make: Callable[[int], Pixels]) -> Pixels:
+        """Return sample `index`, from memory or made by `make`; the caller may change it."""
+        pixels = self._pixels.get(index)
+        if pixels is None:
+            pixels = make(index)
+            num_bytes = sum(part.numel() * part.element_size() for part in pixels)
+            if self._num_bytes + num_bytes > self._max_bytes:
+                return pixels
+            self._pixels[index] = pixels
+            self._num_bytes += num_bytes
+        image, label = pixels
+        return image.clone(), label.clone()

@@ -1,0 +1,199 @@
+"""CamVid, the 11-class SegNet split: street scenes filmed from a car, read in place."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from autoseg.data.base import SPLITS, Sample, SegmentationDataset
+from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
+from autoseg.errors import UsageError, unknown_name
+
+_CLASSES: tuple[tuple[str, tuple[int, int, int]], ...] = (
+    ("sky", (128, 128, 128)),
+    ("building", (128, 0, 0)),
+    ("pole", (192, 192, 128)),
+    ("road", (128, 64, 128)),
+    ("pavement", (60, 40, 222)),
+    ("tree", (128, 128, 0)),
+    ("sign", (192, 128, 128)),
+    ("fence", (64, 64, 128)),
+    ("car", (64, 0, 128)),
+    ("pedestrian", (64, 64, 0)),
+    ("cyclist", (0, 128, 192)),
+)
+_UNLABELLED = 11
+_REMEDY = "name the folder with --data-root DIR or the environment variable AUTOSEG_DATA"
+
+
+class CamVid(SegmentationDataset):
+    """The split and the merged classes of SegNet; 360 x 480, label 11 (unlabelled) is ignored.
+
+    Layout: `train.txt`, `val.txt`, `test.txt`, each line an image and its label, relative to the
+    folder, separated by a space. Images are RGB; labels 8-bit with one channel. The files' presence
+    and sizes are checked when the dataset is built, their pixels when they are first read.
+
+    Source: Brostow, Fauqueur, Cipolla 2009, "Semantic object classes in video: a high-definition
+    ground truth database"; split of Badrinarayanan, Kendall, Cipolla 2017 (SegNet).
+    """
+
+    def __init__(
+        self,
+        *,
+        split: str,
+        data_root: str | Path | None = None,
+        cache_mib: float = DEFAULT_CACHE_MIB,
+    ) -> None:
+        """Find the files of a split.
+
+        Args:
+            split: One of `SPLITS`.
+            data_root: The folder that holds the lists; None takes the environment's AUTOSEG_DATA.
+            cache_mib: Memory for decoded samples, MiB, in every process that reads them; the
+                train split needs 242. 0 decodes each sample every time.
+
+        Raises:
+            UsageError: If the folder, a list or a file is missing, a list is empty or malformed,
+                or an image and its label differ in size.
+        """
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+        root = _find_root(data_root)
+        self._files = _read_list(root / f"{split}.txt")
+        super().__init__(
+            name="camvid",
+            split=split,
+            class_names=tuple(name for name, _ in _CLASSES),
+            palette=np.array([colour for _, colour in _CLASSES], np.uint8),
+            ignore_index=_UNLABELLED,
+            largest_size=_largest_size(self._files),
+            attribution=("CamVid (Brostow, Fauqueur, Cipolla 2009; SegNet split), CC BY-NC 4.0"),
+        )
+        self._cache = SampleCache(cache_mib)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read a sample.
+
+        Raises:
+            UsageError: If a file cannot be decoded, or its label is not one channel of values up
+                to 11; the message names the file.
+        """
+        self.check_index(index)
+        image, label = self._cache.get(index, self._read)
+        return Sample(image, label.to(torch.int64), self._files[index][0].stem)
+
+    def _read(self, index: int) -> Pixels:
+        image_path, label_path = self._files[index]
+        return _read_image(image_path), self._read_label(label_path)
+
+    def _read_label(self, path: Path) -> Tensor:
+        with _open(path) as file:
+            if file.mode not in ("L", "P"):
+                raise UsageError(
+                    f"{path}: the label has mode {file.mode}; expected one 8-bit channel of class "
+                    "numbers (a colour mask must be converted to class numbers first)."
+                )
+            label = _decode(file, path)
+        largest = int(label.max())
+        if largest > self.ignore_index:
+            row, column = np.argwhere(label == largest)[0]
+            raise UsageError(
+                f"{path}: label {largest} at row {row}, column {column}; labels are 0 to "
+                f"{self.num_classes - 1}, or {self.ignore_index} for unlabelled. "
+                "Is this the 11-class SegNet version of CamVid?"
+            )
+        return torch.from_numpy(label)
+
+
+def _find_root(data_root: str | Path | None) -> Path:
+    if data_root is None:
+        from_environment = os.environ.get("AUTOSEG_DATA")
+        if not from_environment:
+            raise UsageError(f"camvid: no data folder was given; {_REMEDY}.")
+        data_root = from_environment
+    root = Path(data_root).expanduser()
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UsageError(f"camvid: the data folder {root} {what}; {_REMEDY}.")
+    if not any(root.iterdir()):
+        raise UsageError(f"camvid: the data folder {root} is empty; {_REMEDY}.")
+    return root
+
+
+def _read_list(path: Path) -> list[tuple[Path, Path]]:
+    root = path.parent
+    if not path.is_file():
+        nested = [folder.parent for folder in sorted(root.glob(f"*/{path.name}"))]
+        hint = f" Did you mean {nested[0]}?" if nested else ""
+        raise UsageError(
+            f"camvid: {root} has no list {path.name} (lines of 'image label', relative to the "
+            f"folder); {_REMEDY}.{hint}"
+        )
+    files: list[tuple[Path, Path]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 2:
+            raise UsageError(
+                f"{path}, line {number}: {line!r} has {len(words)} word(s); "
+                "expected an image and its label, separated by a space."
+            )
+        files.append((root / words[0], root / words[1]))
+    if not files:
+        raise UsageError(f"camvid: the list {path} is empty; {_REMEDY}.")
+    return files
+
+
+def _largest_size(files: list[tuple[Path, Path]]) -> tuple[int, int]:
+    """Compare the sizes of images and labels; only the files' headers are read."""
+    heights, widths = [], []
+    for image_path, label_path in files:
+        with _open(image_path) as image, _open(label_path) as label:
+            if image.size != label.size:
+                raise UsageError(
+                    f"{image_path} is {image.height} x {image.width} (height x width), but its "
+                    f"label {label_path} is {label.height} x {label.width}; they must be equal. "
+                    "Resize labels by nearest neighbour only."
+                )
+            heights.append(image.height)
+            widths.append(image.width)
+    return max(heights), max(widths)
+
+
+def _read_image(path: Path) -> Tensor:
+    with _open(path) as file:
+        pixels = _decode(file, path, mode="RGB")
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (H, W, 3) -> (3, H, W)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: the file is in the list, but does not exist; is the download complete?"
+        ) from None
+    except OSError as error:  # covers Pillow's UnidentifiedImageError
+        raise _unreadable(path, error) from error
+
+
+def _decode(file: Image.Image, path: Path, mode: str | None = None) -> NDArray[np.uint8]:
+    try:
+        return np.array(file if mode is None else file.convert(mode), dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UsageError:
+    return UsageError(
+        f"{path}: cannot be read as an image ({error}); it is corrupt or truncated, "
+        "copy it again from its source or take its line out of the list."
+    )

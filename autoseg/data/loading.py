@@ -1,0 +1,199 @@
+"""Endless training batches of which each one is known by its number alone."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from autoseg.data.base import SegmentationDataset
+from autoseg.data.transforms import Augmentation
+from autoseg.errors import UsageError
+
+# First word of every seed sequence below: keeps the streams of random numbers apart.
+_SPLIT, _ORDER, _AUGMENTATION = 0, 1, 2
+
+Key = tuple[int, int]  # epoch, index of the sample in the dataset
+Batch = tuple[Tensor, Tensor]
+
+
+def split_half(num_samples: int, *, seed: int) -> tuple[list[int], list[int]]:
+    """Split a training set at random into two halves, for weights and for the architecture.
+
+    Args:
+        num_samples: Size of the set, at least 2.
+        seed: Decides the split.
+
+    Returns:
+        Two ascending lists of indices, disjoint and together complete; the first one is longer by
+        one where `num_samples` is odd.
+
+    Raises:
+        UsageError: If there are fewer than two samples.
+
+    Source: Liu et al. 2019 (Auto-DeepLab, arXiv 1901.02985), section 4.2, trainA and trainB.
+    """
+    if num_samples < 2:
+        raise UsageError(
+            f"split_half: {num_samples} sample(s) cannot be split into two halves; "
+            "the search needs at least 2 training images."
+        )
+    order = torch.randperm(num_samples, generator=_generator(_SPLIT, seed)).tolist()
+    middle = (num_samples + 1) // 2
+    return sorted(order[:middle]), sorted(order[middle:])
+
+
+def training_batches(
+    dataset: SegmentationDataset,
+    *,
+    indices: Sequence[int] | None = None,
+    augmentation: Augmentation,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    num_workers: int = 0,
+) -> Iterator[Batch]:
+    """Give augmented batches without end.
+
+    Batch number `step` is a pure function of `seed` and `step`: the order within an epoch comes
+    from (seed, epoch), the augmentation of a sample from (seed, epoch, index). An iterator that
+    starts at step k therefore continues one that was stopped after k batches exactly, whatever the
+    number of workers. Each epoch visits each index at most once; a remainder smaller than a batch
+    is left out. The global random state is neither read nor changed.
+
+    Args:
+        dataset: Where the samples come from.
+        indices: The samples to use; None for all.
+        augmentation: Applied to each sample; sets the size of the batches.
+        batch_size: N, the number of samples in every batch.
+        seed: Decides order and augmentation.
+        start_step: Number of the first batch given.
+        num_workers: Processes that prepare batches ahead; 0 prepares each one when it is asked for.
+
+    Returns:
+        Iterator over (images float32 (N, 3, h, w), normalised; targets int64 (N, h, w)).
+
+    Raises:
+        UsageError: At the call, if the batch is larger than the set, the crop larger than any
+            image can become, or a number is out of range.
+    """
+    chosen = list(range(len(dataset))) if indices is None else [int(index) for index in indices]
+    _check_numbers(batch_size=batch_size, seed=seed, start_step=start_step, num_workers=num_workers)
+    _check_data(dataset, chosen, augmentation, batch_size)
+    batches = DataLoader(
+        _AugmentedSamples(dataset, augmentation, seed),
+        batch_sampler=_BatchKeys(chosen, batch_size, seed, start_step),
+        collate_fn=_collate,
+        num_workers=num_workers,
+        generator=torch.Generator(),  # else the loader draws its base seed from the global state
+    )
+    return _raise_errors(batches)
+
+
+def _check_numbers(*, batch_size: int, seed: int, start_step: int, num_workers: int) -> None:
+    rules = {
+        "batch_size": (batch_size, 1),
+        "seed": (seed, 0),
+        "start_step": (start_step, 0),
+        "num_workers": (num_workers, 0),
+    }
+    for name, (value, smallest) in rules.items():
+        if value < smallest:
+            raise UsageError(f"training_batches: {name} {value} must be at least {smallest}.")
+
+
+def _check_data(
+    dataset: SegmentationDataset, indices: list[int], augmentation: Augmentation, batch_size: int
+) -> None:
+    if batch_size > len(indices):
+        raise UsageError(
+            f"training_batches: batch_size {batch_size} is larger than the {len(indices)} "
+            f"sample(s) to draw from ({dataset.name} {dataset.split}); "
+            f"use batch_size <= {len(indices)}, or more images."
+        )
+    if len(set(indices)) < len(indices):
+        raise UsageError("training_batches: indices name a sample twice; list each one once.")
+    for index in (min(indices), max(indices)):
+        dataset.check_index(index)
+    largest_scale = augmentation.scale_range[1]
+    largest = tuple(round(side * largest_scale) for side in dataset.largest_size)
+    crop = augmentation.crop_size
+    if crop[0] > largest[0] or crop[1] > largest[1]:
+        fitting = tuple(min(pair) for pair in zip(crop, largest, strict=True))
+        raise UsageError(
+            f"training_batches: crop_size {crop} (height, width) is larger than the data: images "
+            f"of {dataset.name} {dataset.split} are at most {dataset.largest_size}, "
+            f"{largest} after scaling by {largest_scale:g}, so every crop would be padded; "
+            f"use crop_size {fitting} or smaller."
+        )
+
+
+class _AugmentedSamples(Dataset[tuple[Tensor, Tensor] | UsageError]):
+    """Augmented samples by (epoch, index); knows no state, so a worker needs no messages."""
+
+    def __init__(self, dataset: SegmentationDataset, augmentation: Augmentation, seed: int) -> None:
+        self.dataset = dataset
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor] | UsageError:
+        epoch, index = key
+        try:
+            sample = self.dataset[index]
+        except UsageError as error:
+            # Returned, not raised: a worker's exception arrives wrapped in its traceback, and the
+            # name of the bad file would drown in it.
+            return error
+        generator = _generator(_AUGMENTATION, self.seed, epoch, index)
+        return self.augmentation(sample, generator, ignore_index=self.dataset.ignore_index)
+
+
+class _BatchKeys:
+    """The keys of every batch from `start_step` on, without end; can be iterated anew."""
+
+    def __init__(self, indices: list[int], batch_size: int, seed: int, start_step: int) -> None:
+        self.indices = indices
+        self.batch_size = batch_size
+        self.seed = seed
+        self.start_step = start_step
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        steps_per_epoch = len(self.indices) // self.batch_size
+        epoch, step = divmod(self.start_step, steps_per_epoch)
+        while True:
+            order = torch.randperm(
+                len(self.indices), generator=_generator(_ORDER, self.seed, epoch)
+            ).tolist()
+            for start in range(
+                step * self.batch_size, steps_per_epoch * self.batch_size, self.batch_size
+            ):
+                yield [
+                    (epoch, self.indices[position])
+                    for position in order[start : start + self.batch_size]
+                ]
+            epoch, step = epoch + 1, 0
+
+
+def _collate(samples: list[tuple[Tensor, Tensor] | UsageError]) -> Batch | UsageError:
+    """Stack samples; the first error stands for the whole batch."""
+    images, targets = [], []
+    for sample in samples:
+        if isinstance(sample, UsageError):
+            return sample
+        images.append(sample[0])
+        targets.append(sample[1])
+    return torch.stack(images), torch.stack(targets)
+
+
+def _raise_errors(batches: DataLoader[Batch | UsageError]) -> Iterator[Batch]:
+    for batch in batches:
+        if isinstance(batch, UsageError):
+            raise batch
+        yield batch
+
+
+def _generator(*words: int) -> torch.Generator:
+    """Seed a CPU generator from several non-negative integers, so that no two sets collide."""
+    (state,) = np.random.SeedSequence(words).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state))

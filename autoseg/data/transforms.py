@@ -1,0 +1,155 @@
+"""Random changes of geometry and light, applied to an image and its label together."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from autoseg.data.base import Sample, normalise_unit
+from autoseg.errors import UsageError
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: the grey that keeps the perceived brightness
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """Scale, crop, flip and photometric jitter; a pure function of a sample and a generator.
+
+    Source: scale and flip of Chen et al. 2018 (DeepLabv3+, arXiv 1802.02611), section 4; there the
+    scale goes in steps of 0.25. The jitter is this project's addition: the datasets here are small.
+    """
+
+    crop_size: tuple[int, int]
+    """Height and width of every result, in pixels."""
+
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    """Smallest and largest factor on both sides of the image, drawn uniformly."""
+
+    flip_probability: float = 0.5
+    """Probability of swapping left and right."""
+
+    brightness: float = 0.25
+    """Pixels are multiplied by a factor drawn from 1 -+ this; 0 is off."""
+
+    contrast: float = 0.25
+    """Distances to the crop's mean grey are multiplied by a factor from 1 -+ this; 0 is off."""
+
+    saturation: float = 0.25
+    """Distances to each pixel's grey are multiplied by a factor from 1 -+ this; 0 is off."""
+
+    def __post_init__(self) -> None:
+        if min(self.crop_size) < 1:
+            raise UsageError(f"Augmentation: crop_size {self.crop_size} must be at least (1, 1).")
+        smallest, largest = self.scale_range
+        if not 0 < smallest <= largest:
+            raise UsageError(
+                f"Augmentation: scale_range {self.scale_range} must hold 0 < smallest <= largest."
+            )
+        if not 0 <= self.flip_probability <= 1:
+            raise UsageError(
+                f"Augmentation: flip_probability {self.flip_probability} must lie in [0, 1]."
+            )
+        for field in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, field) < 1:
+                raise UsageError(
+                    f"Augmentation: {field} {getattr(self, field)} must lie in [0, 1); "
+                    "at 1 the image could turn black or grey."
+                )
+
+    def __call__(
+        self, sample: Sample, generator: torch.Generator, *, ignore_index: int
+    ) -> tuple[Tensor, Tensor]:
+        """Draw one version of a sample.
+
+        Args:
+            sample: Image uint8 (3, H, W) and target int64 (H, W).
+            generator: CPU generator; its state alone decides the result.
+            ignore_index: Label of the pixels that padding adds; the dataset's.
+
+        Returns:
+            The image, normalised as `normalise` does, float32, (3, *crop_size), and the target,
+            int64, (*crop_size). Where the scaled image is smaller than the crop it lies at a
+            random place, surrounded by the ImageNet mean colour (0 after normalising) and
+            `ignore_index`.
+        """
+        # All draws first, in a fixed number: what a draw means does not depend on an earlier one.
+        scale_draw, flip_draw, y_draw, x_draw, *light = torch.rand(
+            7, generator=generator, dtype=torch.float64
+        ).tolist()
+        smallest, largest = self.scale_range
+        scale = smallest + (largest - smallest) * scale_draw
+        size = [max(1, round(side * scale)) for side in sample.target.shape]
+        image = _resize_image(sample.image, size)
+        target = resize_label(sample.target, size)
+        if flip_draw < self.flip_probability:
+            image, target = image.flip(-1), target.flip(-1)
+
+        rows, pad_rows = _place(size[0], self.crop_size[0], y_draw)
+        columns, pad_columns = _place(size[1], self.crop_size[1], x_draw)
+        image, target = image[:, rows, columns], target[rows, columns]
+        image = normalise_unit(self._jitter(image, *light))
+        pad = (*pad_columns, *pad_rows)  # F.pad counts from the last axis
+        return F.pad(image, pad), F.pad(target, pad, value=ignore_index)
+
+    def _jitter(
+        self, image: Tensor, brightness: float, contrast: float, saturation: float
+    ) -> Tensor:
+        """Change the light of a float RGB image in [0, 1]; the last three are draws in [0, 1)."""
+        image = image * _factor(self.brightness, brightness)
+        image = _blend(image, _grey(image).mean(), _factor(self.contrast, contrast))
+        image = _blend(image, _grey(image), _factor(self.saturation, saturation))
+        return image.clamp(0, 1)
+
+
+def resize_label(target: Tensor, size: list[int]) -> Tensor:
+    """Resize a label by taking the nearest pixel, so that no class is ever invented.
+
+    Args:
+        target: Classes, any integer dtype, (H, W).
+        size: Height and width of the result.
+
+    Returns:
+        Same dtype, (*size). Pixel centres are at half-integers, as in the bilinear resizing of
+        the image with align_corners=False; torch's own mode "nearest" lies half a pixel off.
+    """
+    rows, columns = (
+        # floor((i + 1/2) * old / new) in integers, so that no rounding decides a tie
+        (2 * torch.arange(new, device=target.device) + 1) * old // (2 * new)
+        for old, new in zip(target.shape, size, strict=True)
+    )
+    return target[rows[:, None], columns]
+
+
+def _resize_image(image: Tensor, size: list[int]) -> Tensor:
+    """Scale a uint8 RGB image (3, H, W) to [0, 1] and to `size`, averaging where it shrinks."""
+    unit = image.to(torch.float32) / 255
+    if list(image.shape[1:]) == size:
+        return unit
+    resized = F.interpolate(
+        unit[None], size=size, mode="bilinear", align_corners=False, antialias=True
+    )
+    return resized[0]
+
+
+def _grey(image: Tensor) -> Tensor:
+    return (image * torch.tensor(_LUMA).view(3, 1, 1)).sum(0)
+
+
+def _factor(strength: float, draw: float) -> float:
+    """Map a draw in [0, 1) to [1 - strength, 1 + strength)."""
+    return 1 + strength * (2 * draw - 1)
+
+
+def _blend(image: Tensor, grey: Tensor, factor: float) -> Tensor:
+    """Stretch the distance to grey; in this form a factor of 1 changes no bit."""
+    return factor * image + (1 - factor) * grey
+
+
+def _place(length: int, crop: int, draw: float) -> tuple[slice, tuple[int, int]]:
+    """Place a crop on one axis: the part of the image it keeps, and the padding on both sides."""
+    if length >= crop:
+        start = int(draw * (length - crop + 1))
+        return slice(start, start + crop), (0, 0)
+    before = int(draw * (crop - length + 1))
+    return slice(0, length), (before, crop - length - before)
