@@ -1,0 +1,82 @@
+"""The bilateral filter by brute force: every pair of pixels, a tile of pairs at a time."""
+
+import itertools
+import math
+
+import torch
+from torch import Tensor
+
+from autoseg.crf.linear import LinearFilter
+
+TILE_SIDE = 512
+"""Pixels along each side of a tile of pairs: 1 MiB a buffer in float32, so that the three buffers
+of a tile stay in a core's cache.
+"""
+
+
+class BruteForceBilateralFilter(LinearFilter):
+    """K_ij = exp(-|p_i - p_j|^2 / (2 xy_std^2) - |I_i - I_j|^2 / (2 rgb_std^2)), i = j included.
+
+    Time grows with the square of the number of pixels P, memory does not: the kernel is computed
+    again in every product, the adjoint included, and nothing of it is kept for the gradient.
+    """
+
+    def __init__(self, image: Tensor, *, xy_std: float, rgb_std: float, dtype: torch.dtype) -> None:
+        """Store positions and colours.
+
+        Args:
+            image: uint8, (3, H, W), colours 0 to 255.
+            xy_std: Standard deviation over positions, pixels.
+            rgb_std: Standard deviation over colours, in their unit.
+            dtype: Floating point type of the values to come.
+        """
+        self._positions = pixel_positions(image).to(dtype)
+        self._colours = pixel_colours(image).to(dtype)
+        self._xy_factor = -1 / (2 * xy_std**2)
+        self._rgb_factor = -1 / (2 * rgb_std**2)
+        self._lowest_exponent = math.log(torch.finfo(dtype).tiny) + 1
+
+    def product(self, values: Tensor) -> Tensor:
+        filtered = torch.zeros_like(values)
+        tiles = [slice(i, i + TILE_SIDE) for i in range(0, len(values), TILE_SIDE)]
+        for rows, columns in itertools.product(tiles, tiles):
+            filtered[rows].addmm_(self._kernel(rows, columns), values[columns])
+        return filtered
+
+    def adjoint_product(self, values: Tensor) -> Tensor:
+        return self.product(values)  # the kernel is symmetric in i and j
+
+    def _kernel(self, rows: slice, columns: slice) -> Tensor:
+        """Return a tile of K."""
+        exponent = _squared_distances(self._positions[rows], self._positions[columns])
+        exponent *= self._xy_factor
+        colour_distances = _squared_distances(self._colours[rows], self._colours[columns])
+        exponent.add_(colour_distances, alpha=self._rgb_factor)
+        # exp is several times slower where its result is below the smallest normal number, which
+        # is most pairs; that number instead of them adds less than 1e-30 to a sum of at least 1.
+        return exponent.clamp_(min=self._lowest_exponent).exp_()
+
+
+def pixel_positions(image: Tensor) -> Tensor:
+    """Return row and column of every pixel of an image (..., H, W): int64, (H * W, 2)."""
+    height, width = image.shape[-2:]
+    rows = torch.arange(height, device=image.device)
+    columns = torch.arange(width, device=image.device)
+    return torch.cartesian_prod(rows, columns)
+
+
+def pixel_colours(image: Tensor) -> Tensor:
+    """Return the colour of every pixel of an image (3, H, W): its dtype, (H * W, 3)."""
+    return image.flatten(1).t()
+
+
+def _squared_distances(first: Tensor, second: Tensor) -> Tensor:
+    """Return |a - b|^2 for all pairs of (A, D) and (B, D) whole numbers, (A, B).
+
+    The expanded square loses digits to cancellation, except where every term is a whole number
+    that the type holds: below 2^24 in float32, that is for images of up to 2800 x 2800 pixels.
+    Positions and colours are therefore scaled by their deviations only afterwards.
+    """
+    first_squares = first.square().sum(dim=1, keepdim=True)
+    second_squares = second.square().sum(dim=1)
+    return torch.addmm(second_squares, first, second.t(), alpha=-2).add_(first_squares)
