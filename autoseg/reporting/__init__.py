@@ -1,1 +1,19 @@
-""""""
+"""Tables, figures and the report."""
+
+from autoseg.reporting.cell import draw_cell
+from autoseg.reporting.figure import save_figure
+from autoseg.reporting.history import draw_history
+from autoseg.reporting.pareto import draw_pareto, pareto_front
+from autoseg.reporting.samples import draw_samples
+from autoseg.reporting.trellis import draw_path, draw_trellis
+
+__all__ = [
+    "draw_cell",
+    "draw_history",
+    "draw_pareto",
+    "draw_path",
+    "draw_samples",
+    "draw_trellis",
+    "pareto_front",
+    "save_figure",
+]

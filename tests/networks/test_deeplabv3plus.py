@@ -96,7 +96,7 @@ def test_decoder_reads_the_enlarged_context_then_the_low_level_map() -> None:
     network = deeplabv3plus_resnet50(5, width=0.125).double().eval()
     seen = record_outputs(network, ("aspp", "low_level", "decoder"))
     network(torch.randn(1, 3, 65, 97, dtype=torch.float64))
-    context, low_level = seen["aspp"], seen["low_level"]
+    context, low_level, refined = seen["aspp"], seen["low_level"], seen["decoder"]
     assert context.shape[2:] == (5, 7)
     # 17 = 4 * 4 + 1 and 25 = 4 * 6 + 1: row i of the enlarged map lies at i / 4 of the small one.
     rows, columns = (
@@ -105,7 +105,7 @@ def test_decoder_reads_the_enlarged_context_then_the_low_level_map() -> None:
     )
     enlarged = rows @ context @ columns.T
     joined = torch.cat([enlarged, low_level], dim=1)
-    torch.testing.assert_close(network.decoder(joined), seen["decoder"])
+    torch.testing.assert_close(network.decoder(joined), refined)
 
 
 def test_training_on_one_image_is_refused_by_the_part_that_cannot() -> None:

@@ -1,0 +1,260 @@
+"""What a comparison of networks holds: a row a network and a setting, in groups of like with like.
+
+Numbers of different datasets, numbers of classes or sizes say nothing about each other, so every
+group gets a table, a figure and a file of its own.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+from autoseg.reporting.tables import Column
+
+
+class GroupKey(NamedTuple):
+    """What rows must agree on to stand in one table."""
+
+    dataset: str
+    split: str
+    num_classes: int
+    image_size: tuple[int, int]
+    """Height and width of images and labels, in pixels."""
+    input_size: tuple[int, int]
+    """Height and width of what the network sees, which may be resized."""
+
+    def __str__(self) -> str:
+        """Describe the group in a heading."""
+        text = (
+            f"{self.dataset} {self.split}, {self.num_classes} classes, "
+            f"images {size_text(self.image_size)}"
+        )
+        if self.input_size != self.image_size:
+            text += f", network input {size_text(self.input_size)}"
+        return text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparisonRow:
+    """One network under one setting. None means not measured, or without meaning here."""
+
+    label: str
+    """Name in tables and figures; the same for a network's two rows, and its own in its group."""
+    network: str
+    """What was built: a fixed network's name, or "searched" and the like."""
+    has_crf: bool
+    """Whether the dense CRF refines the network's scores."""
+
+    miou: float | None
+    """Mean IoU, a fraction."""
+    miou_change: float | None
+    """With the CRF: its mean IoU less the network's own."""
+    num_averaged: int | None
+    """Classes in the mean IoU."""
+    mean_accuracy: float | None
+    """Mean accuracy over the classes that occur, a fraction."""
+    pixel_accuracy: float | None
+    """A fraction."""
+
+    num_params: int
+    """Values of all parameters."""
+    macs: int
+    """Multiply-accumulates of one image, counted by torch operator."""
+    macs_fvcore: int | None
+    """The same by fvcore, in its own convention."""
+    macs_thop: int | None
+    """The same by thop, in its own convention."""
+
+    latency_median_ms: float
+    """Network for one image, resizing to the label's size and argmax included."""
+    latency_p90_ms: float
+    """Nine of ten runs were at least as fast."""
+    crf_latency_median_ms: float | None
+    """The CRF alone, argmax included."""
+    crf_latency_p90_ms: float | None
+    """Nine of ten runs were at least as fast."""
+    total_latency_median_ms: float
+    """From image to classes: the network, and the CRF where there is one, timed together."""
+    total_latency_p90_ms: float
+    """Nine of ten runs were at least as fast."""
+    memory_mib: float
+    """Peak of the memory beyond weights and image, from image to classes."""
+
+    width: float
+    """Factor on the channels; 1 is the published network."""
+    filter_multiplier: int | None
+    """F of an architecture's cells."""
+    dataset: str
+    """Name of the dataset."""
+    split: str
+    """Images that were scored."""
+    num_classes: int
+    """K."""
+    num_images: int | None
+    """Images that were scored."""
+    image_height: int
+    """Of images and labels, in pixels."""
+    image_width: int
+    """Of images and labels, in pixels."""
+    input_height: int
+    """Of what the network sees, in pixels."""
+    input_width: int
+    """Of what the network sees, in pixels."""
+    device: str
+    """Where everything was measured."""
+    dtype: str
+    """Number format of weights and images."""
+    num_threads: int
+    """Threads that torch may use inside an operator on the CPU."""
+    seed: int | None
+    """Seed of the training."""
+    num_steps: int | None
+    """Steps of the training."""
+    best_step: int | None
+    """Step whose weights were scored."""
+    run: str | None
+    """Run folder; None for a network without a run."""
+    weights_sha256: str | None
+    """Checksum of the weights that were scored."""
+    crf: str | None
+    """Parameters of the CRF."""
+
+    @property
+    def key(self) -> GroupKey:
+        """The group that the row belongs to."""
+        return GroupKey(
+            dataset=self.dataset,
+            split=self.split,
+            num_classes=self.num_classes,
+            image_size=(self.image_height, self.image_width),
+            input_size=(self.input_height, self.input_width),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkComparison:
+    """A network's rows, and what does not fit into a row."""
+
+    rows: tuple[ComparisonRow, ...]
+    """Without the CRF, and with it where there is one."""
+    class_names: tuple[str, ...]
+    """Names of the K classes."""
+    class_iou: tuple[tuple[float, ...] | None, ...]
+    """For each row the IoU of each class, nan for one that does not occur; None if not scored."""
+    notes: tuple[str, ...]
+    """What the reader must know: why counters of MACs differ, or that a timing was not stable."""
+
+    def __post_init__(self) -> None:
+        assert len(self.rows) == len(self.class_iou) >= 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparisonGroup:
+    """Networks that may be compared with each other."""
+
+    key: GroupKey
+    """What they agree on."""
+    networks: tuple[NetworkComparison, ...]
+    """The most accurate first; those without a score last, the cheapest first."""
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """All rows as dictionaries; a network's rows follow each other."""
+        return [asdict(row) for network in self.networks for row in network.rows]
+
+
+def group_networks(networks: Sequence[NetworkComparison]) -> list[ComparisonGroup]:
+    """Put networks into groups of like with like.
+
+    Labels that occur more than once in a group are told apart by seed, run folder or number.
+
+    Args:
+        networks: What was measured.
+
+    Returns:
+        The groups, the one with the most networks first, then in the order of the arguments.
+    """
+    by_key: defaultdict[GroupKey, list[NetworkComparison]] = defaultdict(list)
+    for network in networks:
+        by_key[network.rows[0].key].append(network)
+    groups = [
+        ComparisonGroup(key=key, networks=tuple(sorted(_distinguish(members), key=_rank)))
+        for key, members in by_key.items()
+    ]
+    return sorted(groups, key=lambda group: -len(group.networks))
+
+
+def _rank(network: NetworkComparison) -> tuple[bool, float, int]:
+    row = network.rows[0]
+    return row.miou is None, -(row.miou or 0.0), row.macs
+
+
+def _distinguish(networks: Sequence[NetworkComparison]) -> list[NetworkComparison]:
+    """Give every network of a group its own label."""
+    labels = [network.rows[0].label for network in networks]
+    # The most telling word that makes every label its own.
+    for suffix in ("seed", "run", "number"):
+        candidates = []
+        for number, network in enumerate(networks, start=1):
+            row = network.rows[0]
+            words = {
+                "seed": f"seed {row.seed}",
+                "run": row.run or "no run",
+                "number": f"row {number}",
+            }
+            is_repeated = labels.count(row.label) > 1
+            candidates.append(f"{row.label} ({words[suffix]})" if is_repeated else row.label)
+        if max(Counter(candidates).values()) == 1:
+            break
+    return [
+        replace(network, rows=tuple(replace(row, label=label) for row in network.rows))
+        for network, label in zip(networks, candidates, strict=True)
+    ]
+
+
+def _latency(field: str, heading: str) -> Column:
+    return Column(
+        key=f"{field}_median_ms",
+        second_key=f"{field}_p90_ms",
+        heading=heading,
+        kind="number",
+        unit="ms, median / p90",
+    )
+
+
+SCORE_COLUMNS = (
+    Column(key="label", heading="Network"),
+    Column(key="has_crf", heading="CRF"),
+    Column(key="miou", heading="mIoU", kind="percent"),
+    Column(key="miou_change", heading="Change by CRF", kind="change"),
+    Column(key="num_averaged", heading="Classes averaged", kind="exact"),
+    Column(key="pixel_accuracy", heading="Pixel accuracy", kind="percent"),
+    Column(key="num_params", heading="Parameters", kind="scaled"),
+    Column(key="macs", heading="MACs", kind="scaled"),
+    Column(key="macs_fvcore", heading="by fvcore", kind="scaled"),
+    Column(key="macs_thop", heading="by thop", kind="scaled"),
+    _latency("latency", "Latency of network"),
+    _latency("crf_latency", "of CRF"),
+    _latency("total_latency", "of both"),
+    Column(key="memory_mib", heading="Peak memory", kind="number", unit="MiB"),
+)
+"""What a reader decides on."""
+
+PROTOCOL_COLUMNS = (
+    Column(key="seed", heading="Seed", kind="exact"),
+    Column(key="num_steps", heading="Training steps", kind="exact"),
+    Column(key="best_step", heading="Step of the weights", kind="exact"),
+    Column(key="num_images", heading="Images scored", kind="exact"),
+    Column(key="device", heading="Device"),
+    Column(key="dtype", heading="Number format"),
+    Column(key="num_threads", heading="Threads", kind="exact"),
+)
+"""How it was measured; those that are equal in all rows are told once, above the table."""
+
+CSV_COLUMNS = tuple(Column(key=name, heading=name) for name in ComparisonRow.__dataclass_fields__)
+"""Every field of a row, under its own name."""
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """Write height and width: (96, 128) becomes "96 x 128"."""
+    return f"{size[0]} x {size[1]}"

@@ -1,0 +1,194 @@
+"""A comparison as Markdown, LaTeX and one HTML page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autoseg.reporting.comparison import (
+    PROTOCOL_COLUMNS,
+    SCORE_COLUMNS,
+    ComparisonGroup,
+)
+from autoseg.reporting.page import Heat, Picture, Section, Table, render_page
+from autoseg.reporting.tables import (
+    MISSING,
+    Column,
+    format_values,
+    readable_frame,
+    split_constant,
+    to_latex,
+    to_markdown,
+)
+
+READING = (
+    "Names: F8 is the filter multiplier of a searched network's cells, 20 in the paper's smallest; "
+    "x0.125 is the factor on the channels of a fixed network, and of a searched one's stem and "
+    "head; without it they are the published ones.",
+    "mIoU: from one confusion matrix over all images, at the labels' resolution; classes that "
+    "occur in neither prediction nor truth are left out of the mean.",
+    "MACs: multiply-accumulates of one image; FLOPs are twice that. The CRF is not in them.",
+    "Latency: one image, from normalised input to classes, resizing and argmax included.",
+    "Peak memory: beyond the weights and the image, from image to classes.",
+)
+"""How the numbers are to be read."""
+
+_TOLD_ONCE = ("num_averaged",)
+"""Score columns that leave the table if all rows have one value."""
+
+_RUN_COLUMNS = (
+    Column(key="run", heading="Run"),
+    Column(key="weights_sha256", heading="Checksum of the weights"),
+)
+_CHECKSUM_DIGITS = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Everything that a comparison says."""
+
+    groups: tuple[ComparisonGroup, ...]
+    """Each has a table of its own."""
+    left_out: tuple[str, ...]
+    """A sentence for each run that was not compared."""
+    protocol: Mapping[str, str]
+    """How it was measured: command, revision, versions, hardware, and the CRF's parameters."""
+
+    @property
+    def warning(self) -> str | None:
+        """What the reader is told if there is more than one group."""
+        if len(self.groups) < 2:
+            return None
+        keys = "; ".join(str(group.key) for group in self.groups)
+        return (
+            f"Not everything here can be compared: there are {len(self.groups)} tables, one for "
+            f"each of {keys}. Compare numbers inside a table only."
+        )
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """Write all tables, notes and the protocol as Markdown."""
+    blocks = ["# Comparison of segmentation networks"]
+    if comparison.warning:
+        blocks.append(f"**{comparison.warning}**")
+    for group in comparison.groups:
+        blocks += [f"## {group.key}", group_table_markdown(group)]
+        records, columns = _run_table(group)
+        blocks.append(to_markdown(records, columns))
+        blocks += _bullets(_notes(group))
+    if comparison.left_out:
+        blocks += ["## Left out", *_bullets(comparison.left_out)]
+    blocks += ["## How to read this", *_bullets(READING)]
+    blocks += ["## Protocol", *_bullets([f"{k}: {v}" for k, v in comparison.protocol.items()])]
+    return "\n\n".join(blocks) + "\n"
+
+
+def group_table_markdown(group: ComparisonGroup) -> str:
+    """Write one group's table, under a line of what all its rows share."""
+    return f"{_shared(group)}\n\n{to_markdown(group.records, _score_columns(group))}"
+
+
+def comparison_latex(comparison: Comparison) -> str:
+    """Write each group's table in LaTeX."""
+    return "\n".join(
+        to_latex(group.records, _score_columns(group), caption=f"{group.key}. {_shared(group)}")
+        for group in comparison.groups
+    )
+
+
+def comparison_page(comparison: Comparison, pictures: Sequence[str | None]) -> str:
+    """Write the report: one page that needs no other file and no network.
+
+    Args:
+        comparison: What was measured.
+        pictures: For each group its Pareto figure as SVG text; None where there is none.
+    """
+    sections = []
+    for group, svg in zip(comparison.groups, pictures, strict=True):
+        records, columns = _run_table(group)
+        tables = [
+            Table(frame=readable_frame(group.records, _score_columns(group))),
+            *_class_tables(group),
+            Table(frame=readable_frame(records, columns), caption="Where the rows come from"),
+        ]
+        alt = f"mIoU against MACs and against latency: {group.key}"
+        sections.append(
+            Section(
+                heading=str(group.key),
+                text=_shared(group),
+                picture=None if svg is None else Picture(svg=svg, alt=alt),
+                tables=tuple(tables),
+                notes=tuple(_notes(group)),
+            )
+        )
+    if comparison.left_out:
+        sections.append(Section(heading="Left out", notes=comparison.left_out))
+    sections.append(Section(heading="How to read this", notes=READING))
+    return render_page(
+        title="Comparison of segmentation networks",
+        warning=comparison.warning,
+        sections=sections,
+        facts=comparison.protocol,
+    )
+
+
+def _score_columns(group: ComparisonGroup) -> list[Column]:
+    """The columns in which a row has a value, less those told once for all rows."""
+    varying, constant = split_constant(group.records, SCORE_COLUMNS)
+    return [
+        column
+        for column in SCORE_COLUMNS
+        if column in varying or (column in constant and column.key not in _TOLD_ONCE)
+    ]
+
+
+def _shared(group: ComparisonGroup) -> str:
+    """Say what all rows of a group share."""
+    told_once = [column for column in SCORE_COLUMNS if column.key in _TOLD_ONCE]
+    _, constant = split_constant(group.records, [*told_once, *PROTOCOL_COLUMNS])
+    parts = []
+    for column in constant:
+        _, texts = format_values([record[column.key] for record in group.records], column)
+        value = next(text for text in texts if text != MISSING)
+        parts.append(f"{column.heading.lower()} {value}")
+    text = f"In all rows: {', '.join(parts)}."
+    crf = {record["crf"] for record in group.records if record["crf"]}
+    return " ".join([text, *(f"Dense CRF: {parameters}." for parameters in sorted(crf))])
+
+
+def _run_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
+    """One line a network: what differs in how it was made, and where it lies."""
+    records = [_network_record(group, number) for number in range(len(group.networks))]
+    varying, _ = split_constant(records, PROTOCOL_COLUMNS)
+    return records, [Column(key="label", heading="Network"), *varying, *_RUN_COLUMNS]
+
+
+def _network_record(group: ComparisonGroup, number: int) -> dict:
+    """Return what both rows of a network share, with the checksum cut to a readable length."""
+    row = group.networks[number].rows[0]
+    record = {c.key: getattr(row, c.key) for c in (*PROTOCOL_COLUMNS, *_RUN_COLUMNS)}
+    checksum = (row.weights_sha256 or "")[:_CHECKSUM_DIGITS] or None
+    return {**record, "label": row.label, "weights_sha256": checksum}
+
+
+def _notes(group: ComparisonGroup) -> list[str]:
+    return [
+        f"{network.rows[0].label}: {note}" for network in group.networks for note in network.notes
+    ]
+
+
+def _class_tables(group: ComparisonGroup) -> list[Table]:
+    """A table of the IoU of each class, where anything was scored."""
+    columns = {
+        row.label + (" + CRF" if row.has_crf else ""): iou
+        for network in group.networks
+        for row, iou in zip(network.rows, network.class_iou, strict=True)
+        if iou is not None
+    }
+    if not columns:
+        return []
+    class_names = group.networks[0].class_names
+    heat = Heat(names=class_names, columns=columns, missing=MISSING)
+    return [Table(heat=heat, caption="IoU of each class (%)")]
+
+
+def _bullets(lines: Sequence[str]) -> list[str]:
+    return ["\n".join(f"- {line}" for line in lines)] if lines else []

@@ -1,0 +1,91 @@
+"""What all figures share: a canvas without global state, colours, and how a figure is saved."""
+
+import io
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLACK, ORANGE, SKY_BLUE, GREEN, BLUE, VERMILLION, PURPLE = COLOURS = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+"""Colours that people with any common colour blindness tell apart, without the palest, yellow.
+
+Source: Okabe and Ito 2008, "Color Universal Design".
+"""
+
+GREY = "#8A8A8A"
+LIGHT_GREY = "#D9D9D9"
+
+PNG_DPI = 150
+"""Resolution of saved PNG files, dots per inch."""
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make a figure that belongs to no window and no pyplot list.
+
+    Args:
+        width: Inches.
+        height: Inches.
+    """
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def hide_spines(axes: Axes, *sides: str) -> None:
+    """Remove the frame of axes on the sides given; all four if none is."""
+    for side in sides or ("left", "right", "top", "bottom"):
+        axes.spines[side].set_visible(False)
+
+
+def save_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
+    """Write a figure as PNG and as SVG; the same figure gives the same bytes.
+
+    A reader finds the old picture or the new one, never half of it.
+
+    Args:
+        figure: The figure.
+        path_without_suffix: Where; ".png" and ".svg" are appended. Its folder is made if missing.
+
+    Returns:
+        The two files, PNG first.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    base = Path(path_without_suffix)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    written = []
+    for suffix, content in ((".png", png_bytes(figure)), (".svg", svg_text(figure).encode())):
+        # Not with_suffix(): "mean_iou_0.5" would lose its ".5".
+        path = base.with_name(base.name + suffix)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        written.append(path)
+    return written
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """Render a figure as PNG at `PNG_DPI`."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def svg_text(figure: Figure) -> str:
+    """Render a figure as SVG, with neither a date nor random identifiers in it."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "autoseg"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

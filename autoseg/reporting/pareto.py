@@ -1,0 +1,175 @@
+"""Accuracy against cost: which networks no other one beats in both."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from autoseg.reporting.figure import BLUE, COLOURS, GREY, hide_spines, new_figure
+from autoseg.reporting.labels import place_labels
+from autoseg.reporting.tables import Record, prefix_for
+
+FRONT_GID = "pareto-front"
+"""Name of the artist that holds the Pareto front."""
+
+
+def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
+    """Find the points that no other point beats.
+
+    A point is beaten by one that costs no more and scores no less, and is better in one of the two.
+    Of points that are equal in both all are kept.
+
+    Args:
+        costs: Lower is better.
+        scores: Higher is better; as many.
+
+    Returns:
+        Indices by rising cost, then by place in the arguments.
+    """
+    order = sorted(range(len(costs)), key=lambda i: (costs[i], -scores[i], i))
+    front: list[int] = []
+    for i in order:
+        last = front[-1] if front else None
+        if (
+            last is None
+            or scores[i] > scores[last]
+            or (scores[i] == scores[last] and costs[i] == costs[last])
+        ):
+            front.append(i)
+    return front
+
+
+def draw_pareto(records: Sequence[Record], *, title: str | None = None) -> Figure:
+    """Draw mIoU against MACs and against latency, with and without the CRF.
+
+    Args:
+        records: Rows with `label`, `has_crf`, `miou` (a fraction), `macs` and
+            `total_latency_median_ms`; the two rows of a network have the same label, which must be
+            its own. Rows without mIoU are passed over.
+        title: Text above the drawing; None leaves it out.
+
+    Returns:
+        The figure: two panels. A thin line joins a network with and without the CRF. An axis of
+        costs is logarithmic if they span more than a factor of 10.
+
+    Raises:
+        ValueError: If no row has an mIoU.
+    """
+    scored = [record for record in records if record.get("miou") is not None]
+    if not scored:
+        raise ValueError(
+            "draw_pareto: no row has an mIoU, so there is nothing to draw; retrain a network first."
+        )
+    figure = new_figure(11.0, 4.8)
+    left, right = figure.subplots(1, 2, sharey=True)
+    has_crf = any(record["has_crf"] for record in scored)
+    note = ", CRF not counted" if has_crf else ""
+    divisor, prefix = prefix_for(max(record["macs"] for record in scored))
+    left_panel = _draw_panel(
+        left, scored, "macs", 1 / divisor, f"MACs of the network ({prefix}{note})"
+    )
+    note = ", CRF included" if has_crf else ""
+    right_panel = _draw_panel(
+        right, scored, "total_latency_median_ms", 1.0, f"median latency (ms{note})"
+    )
+    left.set_ylabel("mIoU (%)")
+    _draw_legend(figure, has_crf=has_crf)
+    if title is not None:
+        figure.suptitle(title, fontsize=11)
+    for axes in (left, right):
+        axes.autoscale_view()
+    for axes in (left, right):
+        axes.set_autoscale_on(False)  # what follows must not move the limits
+    for axes, (labels, front) in ((left, left_panel), (right, right_panel)):
+        _draw_front(axes, front)
+        place_labels(axes, labels)
+    return figure
+
+
+def _draw_panel(
+    axes: Axes, records: Sequence[Record], cost: str, scale: float, label: str
+) -> tuple[list[Annotation], list[tuple[float, float]]]:
+    """Draw the points over one cost; return the names, still to be placed, and the front."""
+    xs = [record[cost] * scale for record in records]
+    ys = [100 * record["miou"] for record in records]
+    # MACs do not know the CRF, so there a network with it would beat the same one without it.
+    competing = [
+        i for i, record in enumerate(records) if not (cost == "macs" and record["has_crf"])
+    ]
+    front = [
+        competing[i] for i in pareto_front([xs[i] for i in competing], [ys[i] for i in competing])
+    ]
+    names = list(dict.fromkeys(record["label"] for record in records))
+    labels = []
+    for number, name in enumerate(names):
+        points = sorted(
+            (record["has_crf"], x, y)
+            for record, x, y in zip(records, xs, ys, strict=True)
+            if record["label"] == name
+        )
+        labels.append(_draw_network(axes, name, points, COLOURS[number % len(COLOURS)]))
+    if min(xs) > 0 and max(xs) > 10 * min(xs):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(label)
+    axes.margins(0.14, 0.16)
+    axes.grid(color="#EEEEEE")
+    axes.set_axisbelow(True)
+    hide_spines(axes, "right", "top")
+    return labels, [(xs[i], ys[i]) for i in front]
+
+
+def _draw_front(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Draw a staircase whose lower right side holds everything that some point beats."""
+    (_, right), (bottom, _) = axes.get_xlim(), axes.get_ylim()
+    corners = [(points[0][0], bottom), points[0]]
+    for (_, y), (next_x, next_y) in pairwise(points):
+        corners += [(next_x, y), (next_x, next_y)]
+    corners.append((right, points[-1][1]))
+    axes.plot(
+        *zip(*corners, strict=True), color=GREY, linewidth=1.4, linestyle=(0, (5, 2)), zorder=1,
+        gid=FRONT_GID,
+    )  # fmt: skip
+
+
+def _draw_network(
+    axes: Axes, name: str, points: Sequence[tuple[bool, float, float]], colour: str
+) -> Annotation:
+    for (_, x, y), (_, next_x, next_y) in pairwise(points):
+        axes.plot([x, next_x], [y, next_y], color=colour, linewidth=0.9, zorder=2)
+    for has_crf, x, y in points:
+        axes.plot(
+            [x], [y], marker="D" if has_crf else "o", markersize=8.5 if has_crf else 6,
+            color=colour, markerfacecolor="none" if has_crf else colour, markeredgewidth=1.5,
+            zorder=3,
+        )  # fmt: skip
+    _, x, y = points[0]
+    label = axes.annotate(
+        name, (x, y), (0, 0), textcoords="offset points", fontsize=8.5, color="black", zorder=4
+    )
+    label.set_in_layout(False)
+    return label
+
+
+def _draw_legend(figure: Figure, *, has_crf: bool) -> None:
+    marks = [
+        Line2D([], [], marker="o", linestyle="none", color=BLUE, label="network alone"),
+        Line2D(
+            [], [], marker="D", linestyle="none", color=BLUE, markerfacecolor="none",
+            markersize=8, label="with CRF",
+        ),
+        Line2D([], [], color=GREY, linestyle=(0, (5, 2)), label="Pareto front"),
+    ]  # fmt: skip
+    figure.legend(
+        handles=marks if has_crf else [marks[0], marks[2]],
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+    )

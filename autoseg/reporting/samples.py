@@ -1,0 +1,139 @@
+"""Draw samples of a dataset: each image above its label, with a legend of the classes."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoseg.errors import UsageError
+from autoseg.reporting.figure import new_figure
+
+_IGNORED = (0, 0, 0)
+_COLUMN_WIDTH, _LEGEND_COLUMN = 2.4, 1.3  # inches
+_TITLE, _FOOT = 0.3, 0.7  # inches: above each row of images; for the legend
+
+
+class DrawnSample(Protocol):
+    """An image with its label."""
+
+    @property
+    def image(self) -> Tensor:
+        """RGB, uint8, (3, H, W)."""
+        ...
+
+    @property
+    def target(self) -> Tensor:
+        """Classes, int64, (H, W), in [0, K) or the ignored label."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        ...
+
+
+class DrawnDataset(Protocol):
+    """What a drawing needs to know of a dataset."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name a class."""
+        ...
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """Colour of each class, RGB, uint8, (K, 3)."""
+        ...
+
+    @property
+    def ignore_index(self) -> int:
+        """Label of pixels without a class."""
+        ...
+
+    @property
+    def attribution(self) -> str:
+        """Source and licence; empty where none is owed."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the samples."""
+        ...
+
+    def __getitem__(self, index: int, /) -> DrawnSample:
+        """Return sample `index`."""
+        ...
+
+
+def draw_samples(dataset: DrawnDataset, indices: Sequence[int], *, num_columns: int = 4) -> Figure:
+    """Draw some samples of a dataset.
+
+    Args:
+        dataset: Where they come from.
+        indices: Which ones, at least one.
+        num_columns: Samples side by side, at most.
+
+    Returns:
+        A figure that belongs to no window and no global state; `savefig` writes it. The dataset's
+        attribution, where there is one, stands at its foot.
+
+    Raises:
+        UsageError: If there is nothing to draw, or an index does not exist.
+    """
+    if not indices:
+        raise UsageError("draw_samples: no index was given; name at least one sample.")
+    for index in indices:
+        if not 0 <= index < len(dataset):
+            raise UsageError(
+                f"draw_samples: sample {index} does not exist; "
+                f"the dataset has {len(dataset)} (0 to {len(dataset) - 1})."
+            )
+    samples = [dataset[index] for index in indices]
+    num_columns = min(num_columns, len(samples))
+    num_rows = -(-len(samples) // num_columns)
+    height, width = samples[0].target.shape
+    figure = new_figure(
+        _COLUMN_WIDTH * num_columns,
+        (2 * _COLUMN_WIDTH * height / width + _TITLE) * num_rows + _FOOT,
+    )
+    axes = figure.subplots(2 * num_rows, num_columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for place, sample in enumerate(samples):
+        row, column = divmod(place, num_columns)
+        image = sample.image.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
+        label = colour_label(sample.target, dataset.palette, ignore_index=dataset.ignore_index)
+        axes[2 * row, column].imshow(image, interpolation="nearest")
+        axes[2 * row, column].set_title(sample.name, fontsize=7, pad=2)
+        axes[2 * row + 1, column].imshow(label, interpolation="nearest")
+    _add_legend(figure, dataset)
+    return figure
+
+
+def colour_label(
+    target: Tensor, palette: NDArray[np.uint8], *, ignore_index: int
+) -> NDArray[np.uint8]:
+    """Colour a label: int64 (H, W) -> RGB, uint8, (H, W, 3); ignored pixels are black."""
+    classes = target.numpy()
+    ignored = classes == ignore_index
+    colours = palette[np.where(ignored, 0, classes)]
+    colours[ignored] = _IGNORED
+    return colours
+
+
+def _add_legend(figure: Figure, dataset: DrawnDataset) -> None:
+    entries = zip(dataset.palette, dataset.class_names, strict=True)
+    patches = [Patch(facecolor=colour / 255, label=name) for colour, name in entries]
+    patches.append(Patch(facecolor=_IGNORED, label="ignored"))
+    figure.legend(
+        handles=patches,
+        loc="outside lower center",
+        ncols=max(1, int(figure.get_figwidth() / _LEGEND_COLUMN)),
+        frameon=False,
+        fontsize=8,
+        title=dataset.attribution or None,
+        title_fontsize=7,
+    )

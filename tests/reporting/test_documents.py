@@ -1,0 +1,140 @@
+"""Every row and every warning reaches the reader, in each of the formats."""
+
+import re
+
+import pytest
+
+from autoseg.reporting.comparison import group_networks
+from autoseg.reporting.documents import (
+    Comparison,
+    comparison_latex,
+    comparison_markdown,
+    comparison_page,
+    group_table_markdown,
+)
+from tests.reporting.rows import network
+
+
+def comparison(*networks, left_out=()):
+    return Comparison(
+        groups=tuple(group_networks(networks)),
+        left_out=left_out,
+        protocol={"Command": "python benchmarks/compare.py", "Commit": "abc"},
+    )
+
+
+ONE_GROUP = comparison(
+    network(label="searched", miou=0.5, crf_miou=0.48, notes=("thop failed: KeyError: x.",)),
+    network(label="icnet", miou=0.4, run="runs/b", seed=1),
+    network(label="untrained", miou=None, run=None, seed=None, num_images=None, class_iou=None),
+)
+TWO_GROUPS = comparison(network(label="here"), network(label="there", dataset="camvid"))
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def table_of(markdown):
+    header, _, *rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    return [dict(zip(cells(header), cells(row), strict=True)) for row in rows]
+
+
+def test_table_by_hand():
+    rows = table_of(group_table_markdown(ONE_GROUP.groups[0]))
+    assert [(row["Network"], row["CRF"], row["mIoU (%)"]) for row in rows] == [
+        ("searched", "no", "50.00"),
+        ("searched", "yes", "48.00"),
+        ("icnet", "no", "40.00"),
+        ("untrained", "no", "-"),
+    ]
+    assert [row["Change by CRF (points)"] for row in rows] == ["-", "-2.00", "-", "-"]
+    assert rows[1]["of both (ms, median / p90)"] == "61.00 / 66.00"
+    assert rows[0]["of CRF (ms, median / p90)"] == "-"
+    assert rows[0]["Parameters (M)"] == "1.235"
+    assert rows[0]["MACs (G)"] == "2.000"
+    assert rows[0]["by fvcore (G)"] == "2.100"
+    assert "by thop" not in " ".join(rows[0])  # failed everywhere: a note says so instead
+
+
+def test_what_all_rows_share_is_told_once():
+    text = group_table_markdown(ONE_GROUP.groups[0])
+    shared = text.splitlines()[0]
+    assert "images scored 64" in shared and "threads 2" in shared and "classes averaged 2" in shared
+    assert "Dense CRF: bilateral_weight 4.0, num_iterations 10." in shared
+    assert "seed" not in shared  # it differs
+    assert "Classes averaged" not in text
+
+
+def test_classes_averaged_become_a_column_if_they_differ():
+    groups = comparison(network(num_averaged=2), network(label="b", num_averaged=1)).groups
+    rows = table_of(group_table_markdown(groups[0]))
+    assert [row["Classes averaged"] for row in rows] == ["2", "1"]
+    assert "classes averaged" not in group_table_markdown(groups[0]).splitlines()[0]
+
+
+def test_markdown_says_all():
+    text = comparison_markdown(ONE_GROUP)
+    for part in (
+        "## synthetic val, 2 classes, images 96 x 128",
+        "- searched: thop failed: KeyError: x.",
+        "runs/b",
+        "0123456789ab",
+        "- Command: python benchmarks/compare.py",
+        "FLOPs are twice that",
+    ):
+        assert part in text
+    assert "0123456789abc" not in text  # the checksum is cut
+    assert "Not everything" not in text
+    assert "Left out" not in text
+
+
+@pytest.mark.parametrize(
+    "write", [comparison_markdown, comparison_latex, lambda c: comparison_page(c, [None, None])]
+)
+def test_groups_never_share_a_table(write):
+    text = write(TWO_GROUPS)
+    tables = re.split(r"## |\\begin\{table\}|<h2>", text)
+    assert any("here" in table for table in tables)
+    for table in tables[1:]:  # before the first one stands the warning alone
+        assert not ("camvid" in table and "synthetic" in table)
+        assert not (re.search(r"\bhere\b", table) and re.search(r"\bthere\b", table))
+
+
+def test_the_reader_is_warned_of_several_groups():
+    warning = (
+        "there are 2 tables, one for each of synthetic val, 2 classes, images 96 x 128; "
+        "camvid val, 2 classes, images 96 x 128"
+    )
+    assert warning in comparison_markdown(TWO_GROUPS)
+    assert warning in comparison_page(TWO_GROUPS, [None, None])
+    assert ONE_GROUP.warning is None
+
+
+def test_left_out_runs_are_told():
+    text = comparison(network(), left_out=("runs/x: not finished",))
+    assert "## Left out\n\n- runs/x: not finished" in comparison_markdown(text)
+    assert "runs/x: not finished" in comparison_page(text, [None])
+
+
+def test_page_has_every_row_and_no_address():
+    page = comparison_page(ONE_GROUP, ["<svg>drawing</svg>"])
+    for label, miou in (("searched", "50.00"), ("searched", "48.00"), ("icnet", "40.00")):
+        assert re.search(rf"<td>{label}</td><td>(yes|no)</td><td>{miou}</td>", page)
+    assert re.search(r"<td>untrained</td><td>no</td><td>-</td>", page)
+    assert not re.search(r"https?:|//", page)
+    assert "data:image/svg+xml;base64," in page
+    # IoU by class, in percent, of every scored row.
+    assert page.count("<th>searched</th>") == page.count("<th>searched + CRF</th>") == 1
+    assert re.search(r"<td>road</td>(<td [^>]*>25\.0</td>){3}</tr>", page)
+
+
+def test_page_without_scores_has_no_class_table():
+    page = comparison_page(comparison(network(miou=None, class_iou=None)), [None])
+    assert "IoU of each class" not in page
+    assert "<img" not in page
+
+
+def test_latex_has_one_table_a_group():
+    assert comparison_latex(ONE_GROUP).count("\\begin{tabular}") == 1
+    assert comparison_latex(TWO_GROUPS).count("\\begin{tabular}") == 2
