@@ -1,7 +1,6 @@
 """The bilateral filter by brute force: every pair of pixels, a tile of pairs at a time."""
 
 import itertools
-import math
 
 import torch
 from torch import Tensor
@@ -11,6 +10,14 @@ from autoseg.crf.linear import LinearFilter
 TILE_SIDE = 512
 """Pixels along each side of a tile of pairs: 1 MiB a buffer in float32, so that the three buffers
 of a tile stay in a core's cache.
+"""
+
+LOWEST_EXPONENT = -60.0
+"""Pairs further apart than this weigh exp(-60) = 9e-27.
+
+Together they add less than 1e-20 to a sum that is at least 1 (the pixel itself), nothing even in
+float64. Smaller weights would make subnormal products, at which processors are several times
+slower, and most pairs of pixels are that far apart.
 """
 
 
@@ -34,7 +41,6 @@ class BruteForceBilateralFilter(LinearFilter):
         self._colours = pixel_colours(image).to(dtype)
         self._xy_factor = -1 / (2 * xy_std**2)
         self._rgb_factor = -1 / (2 * rgb_std**2)
-        self._lowest_exponent = math.log(torch.finfo(dtype).tiny) + 1
 
     def product(self, values: Tensor) -> Tensor:
         filtered = torch.zeros_like(values)
@@ -52,9 +58,7 @@ class BruteForceBilateralFilter(LinearFilter):
         exponent *= self._xy_factor
         colour_distances = _squared_distances(self._colours[rows], self._colours[columns])
         exponent.add_(colour_distances, alpha=self._rgb_factor)
-        # exp is several times slower where its result is below the smallest normal number, which
-        # is most pairs; that number instead of them adds less than 1e-30 to a sum of at least 1.
-        return exponent.clamp_(min=self._lowest_exponent).exp_()
+        return exponent.clamp_(min=LOWEST_EXPONENT).exp_()
 
 
 def pixel_positions(image: Tensor) -> Tensor:

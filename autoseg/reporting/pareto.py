@@ -144,14 +144,15 @@ def _draw_network(
     for (_, x, y), (_, next_x, next_y) in pairwise(points):
         axes.plot([x, next_x], [y, next_y], color=colour, linewidth=0.9, zorder=2)
     for has_crf, x, y in points:
+        # The diamond is larger and lies below, so that both show where the CRF changes little.
         axes.plot(
             [x], [y], marker="D" if has_crf else "o", markersize=8.5 if has_crf else 6,
-            color=colour, markerfacecolor="none" if has_crf else colour, markeredgewidth=1.5,
-            zorder=3,
+            color=colour, markerfacecolor="white" if has_crf else colour, markeredgewidth=1.5,
+            zorder=3 if has_crf else 4,
         )  # fmt: skip
     _, x, y = points[0]
     label = axes.annotate(
-        name, (x, y), (0, 0), textcoords="offset points", fontsize=8.5, color="black", zorder=4
+        name, (x, y), (0, 0), textcoords="offset points", fontsize=8.5, color="black", zorder=5
     )
     label.set_in_layout(False)
     return label

@@ -92,6 +92,15 @@ def test_the_logits_are_enlarged_twice_with_aligned_corners() -> None:
     torch.testing.assert_close(logits[:, :, ::4, 2::4], (scores[..., 1:] + scores[..., :-1]) / 2)
 
 
+def test_the_trunks_map_passes_the_pyramid() -> None:
+    torch.manual_seed(0)
+    network = icnet_resnet50(5, width=0.125).double().eval()
+    calls = Calls(network, ("trunk.layer4", "reduce"))
+    network(torch.randn(1, 3, 129, 193, dtype=torch.float64))
+    expected = PyramidPooling()(calls.outputs["trunk.layer4"][0])
+    torch.testing.assert_close(calls.inputs["reduce"][0], expected)
+
+
 def test_trunk_has_the_releases_strides_and_rates() -> None:
     trunk = icnet_resnet50(5, width=0.125).trunk
     for stage, num_blocks, rate in ((1, 3, 1), (2, 4, 1), (3, 6, 2), (4, 3, 4)):

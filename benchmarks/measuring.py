@@ -1,0 +1,340 @@
+"""Measure one network for a comparison: what is scored is what is counted and timed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.cost import (
+    Latency,
+    MacPrediction,
+    ToolCount,
+    count_macs_fvcore,
+    count_macs_thop,
+    explain_macs,
+    measure_latency,
+    measure_peak_memory,
+)
+from autoseg.crf import DenseCRF
+from autoseg.data import SegmentationDataset, normalise
+from autoseg.evaluation import evaluate, predict_logits
+from autoseg.jobs.networks import NetworkChoice
+from autoseg.metrics import ConfusionMatrix
+from autoseg.networks import inference_parameters
+from autoseg.reporting.comparison import ComparisonRow, NetworkComparison
+from autoseg.reporting.tables import scaled
+
+DTYPE = torch.float32
+
+_NUM_REASONS = 3  # of a difference between two counters, before "other" sums up the rest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """Where a network's weights come from."""
+
+    folder: Path
+    """Run folder."""
+    seed: int
+    """Seed of the training."""
+    num_steps: int
+    """Steps of the training."""
+    best_step: int
+    """Step whose weights are scored."""
+    weights_sha256: str
+    """Their checksum."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """A network that is to be measured."""
+
+    choice: NetworkChoice
+    """What it is."""
+    network: nn.Module
+    """The network itself, in eval mode."""
+    dataset: SegmentationDataset
+    """The images and their labels; a network without a run sees the first image alone."""
+    indices: tuple[int, ...]
+    """Samples that are scored; empty for a network without a run."""
+    image_scale: float
+    """Factor on the images' sides before the network sees them, as in the training."""
+    trained: Trained | None
+    """Where its weights come from; None for a network without a run."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of images and labels, in pixels."""
+        return self.dataset.largest_size
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of what the network sees, rounded as `predict_logits` does it."""
+        height, width = self.image_size
+        return round(self.image_scale * height), round(self.image_scale * width)
+
+    @property
+    def label(self) -> str:
+        """Name in tables and figures, which says so where the network is not of published size."""
+        sizes = []
+        if self.choice.architecture is not None:
+            sizes.append(f"F{self.choice.filter_multiplier}")
+        if self.choice.width != 1:
+            sizes.append(f"x{self.choice.width:g}")
+        return " ".join((self.choice.label, *sizes))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimingChoice:
+    """How long each timing lasts."""
+
+    min_runs: int
+    """Runs behind the percentiles, at least."""
+    min_seconds: float
+    """Seconds of timing, at least."""
+
+
+def measure(
+    subject: Subject,
+    *,
+    device: torch.device,
+    crf: DenseCRF | None,
+    crf_text: str,
+    timing: TimingChoice,
+    on_image: Callable[[], None],
+) -> NetworkComparison:
+    """Score, count and time a network, without the CRF and with it.
+
+    Args:
+        subject: The network; it is moved to the device.
+        device: Where everything is measured.
+        crf: The CRF, on the device; None leaves its row out.
+        crf_text: Its parameters, for its row.
+        timing: How long each timing lasts.
+        on_image: Called after each scored image.
+    """
+    network = subject.network.to(device)
+    scores = None
+    if subject.indices:
+        scores = evaluate(
+            network,
+            subject.dataset,
+            device=device,
+            indices=subject.indices,
+            crf=crf,
+            scales=(subject.image_scale,),
+            on_image=lambda *_: on_image(),
+        )
+    counts = _count_macs(network, subject.input_size, device=device)
+    costs = _time(subject, network, crf=crf, device=device, timing=timing)
+    plain = _plain_row(subject, scores.plain if scores else None, counts, costs, device=device)
+    rows, class_iou = [plain], [_class_iou(scores.plain if scores else None)]
+    if crf is not None:
+        refined = scores.with_crf if scores else None
+        rows.append(_crf_row(plain, refined, costs, crf_text=crf_text))
+        class_iou.append(_class_iou(refined))
+    return NetworkComparison(
+        rows=tuple(rows),
+        class_names=subject.dataset.class_names,
+        class_iou=tuple(class_iou),
+        notes=(*counts.notes, *costs.notes),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Macs:
+    """Three counts of one image."""
+
+    macs: int
+    fvcore: int | None
+    thop: int | None
+    notes: tuple[str, ...]
+
+
+def _count_macs(network: nn.Module, input_size: tuple[int, int], *, device: torch.device) -> _Macs:
+    explanation = explain_macs(network, input_size)
+    fvcore = count_macs_fvcore(network, input_size, device=str(device))
+    thop = count_macs_thop(network, input_size, device=str(device))
+    return _Macs(
+        macs=explanation.canonical.macs,
+        fvcore=fvcore.macs,
+        thop=thop.macs,
+        notes=tuple(
+            explain_count(count, prediction)
+            for count, prediction in ((fvcore, explanation.fvcore), (thop, explanation.thop))
+        ),
+    )
+
+
+def explain_count(count: ToolCount, prediction: MacPrediction) -> str:
+    """Say why another counter's total is not ours.
+
+    Args:
+        count: What the tool said, or why it failed.
+        prediction: What it must say, with the reasons.
+    """
+    if count.macs is None:
+        return f"{count.tool} failed: {count.failure}."
+    difference = count.macs - prediction.canonical
+    if difference == 0:
+        return f"{count.tool} counts the same."
+    shown = [(term.reason, term.macs) for term in prediction.terms[:_NUM_REASONS]]
+    rest = sum(term.macs for term in prediction.terms[_NUM_REASONS:])
+    if rest:
+        shown.append(("other reasons", rest))
+    if count.macs != prediction.macs:
+        shown.append(("not explained", count.macs - prediction.macs))
+    reasons = "; ".join(f"{reason} ({_signed(macs)})" for reason, macs in shown)
+    return f"{count.tool} differs by {_signed(difference)}: {reasons}."
+
+
+def _signed(macs: int) -> str:
+    return ("-" if macs < 0 else "+") + scaled(abs(macs))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Costs:
+    """Times and memory of one image."""
+
+    network: Latency
+    crf: Latency | None
+    together: Latency | None
+    memory_mib: float
+    memory_together_mib: float
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        timed = {"network": self.network, "CRF": self.crf, "network and CRF": self.together}
+        unstable = [name for name, time in timed.items() if time and not time.is_stable]
+        if not unstable:
+            return ()
+        return (
+            f"the times of {', '.join(unstable)} did not settle during the warm-up; another "
+            "program may have kept the machine busy.",
+        )
+
+
+def _time(
+    subject: Subject,
+    network: nn.Module,
+    *,
+    crf: DenseCRF | None,
+    device: torch.device,
+    timing: TimingChoice,
+) -> _Costs:
+    pixels = subject.dataset[0].image.to(device).unsqueeze(0)
+    images = normalise(pixels)
+
+    def logits() -> Tensor:
+        return predict_logits(network, images, scales=(subject.image_scale,))
+
+    def latency(classes: Callable[[], Tensor]) -> Latency:
+        return measure_latency(
+            classes, device=device, min_runs=timing.min_runs, min_seconds=timing.min_seconds
+        )
+
+    def alone() -> Tensor:
+        return logits().argmax(dim=1)
+
+    with torch.inference_mode():
+        network_time = latency(alone)
+        memory_mib = measure_peak_memory(alone, device=device)
+        if crf is None:
+            return _Costs(
+                network=network_time,
+                crf=None,
+                together=None,
+                memory_mib=memory_mib,
+                memory_together_mib=memory_mib,
+            )
+        fixed = logits()
+        return _Costs(
+            network=network_time,
+            crf=latency(lambda: crf(fixed, pixels).argmax(dim=1)),
+            together=latency(lambda: crf(logits(), pixels).argmax(dim=1)),
+            memory_mib=memory_mib,
+            memory_together_mib=measure_peak_memory(
+                lambda: crf(logits(), pixels).argmax(dim=1), device=device
+            ),
+        )
+
+
+def _plain_row(
+    subject: Subject,
+    confusion: ConfusionMatrix | None,
+    counts: _Macs,
+    costs: _Costs,
+    *,
+    device: torch.device,
+) -> ComparisonRow:
+    dataset, trained, choice = subject.dataset, subject.trained, subject.choice
+    image_height, image_width = subject.image_size
+    input_height, input_width = subject.input_size
+    return ComparisonRow(
+        label=subject.label,
+        network=choice.name or choice.label,
+        has_crf=False,
+        miou=confusion.mean_iou() if confusion else None,
+        miou_change=None,
+        num_averaged=confusion.num_averaged if confusion else None,
+        mean_accuracy=confusion.mean_accuracy() if confusion else None,
+        pixel_accuracy=confusion.pixel_accuracy() if confusion else None,
+        num_params=sum(p.numel() for p in inference_parameters(subject.network)),
+        macs=counts.macs,
+        macs_fvcore=counts.fvcore,
+        macs_thop=counts.thop,
+        latency_median_ms=costs.network.median_ms,
+        latency_p90_ms=costs.network.p90_ms,
+        crf_latency_median_ms=None,
+        crf_latency_p90_ms=None,
+        total_latency_median_ms=costs.network.median_ms,
+        total_latency_p90_ms=costs.network.p90_ms,
+        memory_mib=costs.memory_mib,
+        width=choice.width,
+        filter_multiplier=choice.filter_multiplier if choice.architecture else None,
+        dataset=dataset.name,
+        split=dataset.split,
+        num_classes=dataset.num_classes,
+        num_images=len(subject.indices) or None,
+        image_height=image_height,
+        image_width=image_width,
+        input_height=input_height,
+        input_width=input_width,
+        device=str(device),
+        dtype=str(DTYPE).removeprefix("torch."),
+        num_threads=torch.get_num_threads(),
+        seed=trained.seed if trained else None,
+        num_steps=trained.num_steps if trained else None,
+        best_step=trained.best_step if trained else None,
+        run=str(trained.folder) if trained else None,
+        weights_sha256=trained.weights_sha256 if trained else None,
+        crf=None,
+    )
+
+
+def _crf_row(
+    plain: ComparisonRow, confusion: ConfusionMatrix | None, costs: _Costs, *, crf_text: str
+) -> ComparisonRow:
+    assert costs.crf is not None and costs.together is not None
+    miou = confusion.mean_iou() if confusion else None
+    return replace(
+        plain,
+        has_crf=True,
+        miou=miou,
+        miou_change=None if miou is None or plain.miou is None else miou - plain.miou,
+        num_averaged=confusion.num_averaged if confusion else None,
+        mean_accuracy=confusion.mean_accuracy() if confusion else None,
+        pixel_accuracy=confusion.pixel_accuracy() if confusion else None,
+        crf_latency_median_ms=costs.crf.median_ms,
+        crf_latency_p90_ms=costs.crf.p90_ms,
+        total_latency_median_ms=costs.together.median_ms,
+        total_latency_p90_ms=costs.together.p90_ms,
+        memory_mib=costs.memory_together_mib,
+        crf=crf_text,
+    )
+
+
+def _class_iou(confusion: ConfusionMatrix | None) -> tuple[float, ...] | None:
+    return None if confusion is None else tuple(confusion.iou().tolist())

@@ -1,0 +1,219 @@
+"""The whole command on tiny runs with random weights, and its refusals."""
+
+import csv
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.data import build_dataset
+from autoseg.errors import UsageError
+from autoseg.evaluation import evaluate
+from autoseg.jobs.networks import NetworkChoice, load_network
+from autoseg.runs import Run
+
+SIZE = (32, 48)
+QUICK = ["--limit", "2", "--min-runs", "1", "--min-seconds", "0", "--device", "cpu"]
+
+
+@pytest.fixture
+def compare(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    return importlib.import_module("compare")
+
+
+def make_run(folder, *, num_classes=4, state="finished", seed=0):
+    """Write a run as the retraining leaves it, with random weights."""
+    torch.manual_seed(seed)
+    choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
+    config = {
+        "dataset": "synthetic",
+        "data_root": None,
+        "image_size": SIZE,
+        "num_classes": num_classes,
+        "image_scale": 1.0,
+        "num_steps": 7,
+        "network": choice.to_dict(),
+    }
+    with Run.create(folder, kind="retrain", command=["x"], config=config, seed=seed) as run:
+        run.save_weights("best", choice.build(num_classes).state_dict(), metadata={})
+        run.update(results={"best_step": 5})
+        run.finish(state)
+    return folder
+
+
+def make_away(folder):
+    """Write a run on images that are not on this machine."""
+    config = {"dataset": "camvid", "data_root": None, "image_size": None, "num_classes": None}
+    with Run.create(folder, kind="retrain", command=["x"], config=config, seed=0) as run:
+        run.finish()
+
+
+def test_one_row_a_setting_in_every_format(compare, tmp_path, capsys):
+    folder = make_run(tmp_path / "runs" / "set" / "icnet")
+    out = tmp_path / "out"
+    arguments = ["--runs", str(tmp_path / "runs"), "--out", str(out), "--num-iterations", "1"]
+    assert compare.main([*arguments, *QUICK]) == 0
+
+    with (out / "compare.csv").open(newline="") as file:
+        plain, refined = csv.DictReader(file)
+    assert (plain["has_crf"], refined["has_crf"]) == ("False", "True")
+    expected = evaluate(
+        load_network(folder),
+        build_dataset("synthetic", split="val", image_size=SIZE, num_classes=4),
+        device="cpu",
+        indices=(0, 32),  # two of 64 images, evenly spread
+    )
+    assert float(plain["miou"]) == expected.plain.mean_iou()
+    assert (plain["run"], plain["seed"], plain["num_steps"]) == (str(folder), "0", "7")
+    assert (plain["best_step"], plain["num_images"], plain["split"]) == ("5", "2", "val")
+    assert "num_iterations 1" in refined["crf"] and plain["crf"] == ""
+
+    record = json.loads((out / "compare.json").read_text())
+    (group,) = record["groups"]
+    stored = group["networks"][0]["rows"][0]
+    assert stored["miou"] == expected.plain.mean_iou()
+    assert "--num-iterations 1" in record["protocol"]["Command"]
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        *("compare.csv", "compare.md", "compare.tex", "compare.json", "report.html"),
+        *("compare.png", "compare.svg"),
+    }
+    # The console ends with the table that the file holds, and says where everything is.
+    printed = capsys.readouterr()
+    table = [line for line in printed.out.splitlines() if line.startswith("|")]
+    assert len(table) == 4
+    assert all(line in (out / "compare.md").read_text() for line in table)
+    assert str(out / "report.html") in printed.out
+    assert "compare: 3/3 steps" in printed.err
+
+
+def test_runs_that_cannot_be_compared_are_kept_apart(compare, tmp_path, capsys):
+    make_run(tmp_path / "runs" / "a", num_classes=4)
+    make_run(tmp_path / "runs" / "b", num_classes=5)
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("compare-3.png", "compare-notes.txt"):
+        (out / name).touch()
+    compare.main(["--runs", str(tmp_path / "runs"), "--out", str(out), "--no-crf", *QUICK])
+    for name, num_classes in (("compare.csv", "4"), ("compare-2.csv", "5")):
+        with (out / name).open(newline="") as file:
+            assert [row["num_classes"] for row in csv.DictReader(file)] == [num_classes]
+    warning = "Not everything here can be compared: there are 2 tables"
+    assert warning in capsys.readouterr().out
+    assert warning in (out / "compare.md").read_text()
+    assert warning in (out / "report.html").read_text()
+    # A third group's figure was left by an earlier comparison; the note is somebody's own.
+    assert not (out / "compare-3.png").exists()
+    assert (out / "compare-notes.txt").exists()
+
+
+def test_networks_without_a_run_show_costs(compare, tmp_path):
+    out = tmp_path / "out"
+    names = ["--networks", "icnet_resnet50", "--width", "0.125"]
+    compare.main([*names, "--runs", str(tmp_path), "--out", str(out), "--no-crf", *QUICK])
+    with (out / "compare.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["miou"], row["run"], row["label"]) == ("", "", "icnet_resnet50 x0.125")
+    assert (row["num_classes"], row["image_height"], row["image_width"]) == ("12", "96", "128")
+    assert int(row["macs"]) > 0
+    assert not (out / "compare.png").exists()  # nothing scored, nothing to draw
+
+
+def request(compare, tmp_path, **fields):
+    return compare.CompareRequest(runs=tmp_path / "runs", **fields)
+
+
+def test_networks_without_a_run_join_the_runs(compare, tmp_path):
+    make_run(tmp_path / "runs" / "a", num_classes=5)
+    subjects, _ = compare.find_subjects(
+        request(compare, tmp_path, networks=("icnet_resnet50", "autodeeplab_paper"))
+    )
+    assert [subject.dataset.num_classes for subject in subjects] == [5, 5, 5]
+    assert [subject.image_size for subject in subjects] == [SIZE] * 3
+    assert [len(subject.indices) for subject in subjects] == [64, 0, 0]
+    assert subjects[2].label == "autodeeplab_paper F20"
+
+
+def test_a_folder_stands_for_the_runs_in_it_and_none_counts_twice(compare, tmp_path):
+    for name in ("a", "b"):
+        make_run(tmp_path / "runs" / name)
+    given = (tmp_path / "runs" / "b", tmp_path / "runs")
+    subjects, _ = compare.find_subjects(request(compare, tmp_path, run=given))
+    assert [subject.trained.folder.name for subject in subjects] == ["b", "a"]
+
+
+def test_broken_runs_are_left_out_if_found_and_refused_if_named(compare, tmp_path, monkeypatch):
+    monkeypatch.delenv("AUTOSEG_DATA", raising=False)
+    make_run(tmp_path / "runs" / "whole")
+    make_run(tmp_path / "runs" / "early", state="interrupted")
+    make_away(tmp_path / "runs" / "away")
+    weights = make_run(tmp_path / "runs" / "cut") / "weights-best.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+    subjects, left_out = compare.find_subjects(request(compare, tmp_path))
+    assert [subject.trained.folder.name for subject in subjects] == ["whole"]
+    by_name = {Path(sentence.split(":")[0]).name: sentence for sentence in left_out}
+    assert "not finished (interrupted)" in by_name["early"]
+    assert "camvid: no data folder was given" in by_name["away"]
+    assert "truncated or corrupt" in by_name["cut"]
+
+    for name, message in (
+        ("early", r"not finished \(interrupted\), so its score would say little; finish it with"),
+        ("away", r"camvid: no data folder was given; name the folder with --data-root"),
+        ("cut", r"truncated or corrupt"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            compare.find_subjects(request(compare, tmp_path, run=(tmp_path / "runs" / name,)))
+
+
+def test_no_run_says_what_to_run_first(compare, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"no finished retrain run under .*runs/ to compare: run "
+    ) as e:
+        compare.find_subjects(request(compare, tmp_path))
+    assert "`python -m autoseg.search` and `python -m autoseg.retrain` first" in str(e.value)
+    assert "compare costs alone with --networks NAME" in str(e.value)
+
+
+def test_no_finished_run_says_why_the_others_do_not_count(compare, tmp_path):
+    make_run(tmp_path / "runs" / "early", state="interrupted")
+    with pytest.raises(UsageError, match=r"early: .* is not finished \(interrupted\)"):
+        compare.find_subjects(request(compare, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"networks": ("icnet_resnet5",)}, r"unknown network 'icnet_resnet5'; did you mean"),
+        ({"networks": ("none.json",)}, r"architecture file none.json does not exist"),
+        ({"run": (Path("nowhere"),)}, r"nowhere holds no run"),
+        ({"networks": ("icnet_pruned",), "dataset": "x"}, r"unknown dataset 'x'"),
+    ],
+)
+def test_bad_names_are_refused(compare, tmp_path, fields, message):
+    with pytest.raises(UsageError, match=message):
+        compare.find_subjects(request(compare, tmp_path, **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"limit": 0}, r"--limit is 0; it must be at least 1"),
+        ({"min_runs": 0}, r"--min-runs is 0; it must be at least 1"),
+        ({"width": 0.5}, r"--width is for networks without a run; name some with --networks"),
+        ({"dataset": "camvid"}, r"--dataset is for networks without a run"),
+    ],
+)
+def test_bad_settings_are_refused(compare, fields, message):
+    with pytest.raises(UsageError, match=message):
+        compare.CompareRequest(**fields)
+
+
+def test_a_run_of_another_kind_is_refused(compare, tmp_path):
+    with Run.create(tmp_path / "s", kind="search", command=[], config={}, seed=0) as run:
+        run.finish()
+    with pytest.raises(UsageError, match=r"s is a search run and holds no retrained network; run"):
+        compare.find_subjects(request(compare, tmp_path, run=(tmp_path / "s",)))

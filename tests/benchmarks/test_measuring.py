@@ -1,0 +1,184 @@
+"""What is measured is what is scored, and every difference between counters is accounted for."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.architecture import Architecture
+from autoseg.cost import MacPrediction, MacTerm, ToolCount, count_macs
+from autoseg.crf import DenseCRF
+from autoseg.data import build_dataset
+from autoseg.evaluation import evaluate
+from autoseg.jobs.networks import NetworkChoice
+
+SIZE = (32, 48)
+
+
+@pytest.fixture
+def measuring(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    return importlib.import_module("measuring")
+
+
+def subject(measuring, *, num_images=2, image_scale=1.0):
+    torch.manual_seed(0)
+    choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
+    return measuring.Subject(
+        choice=choice,
+        network=choice.build(num_classes=4).eval(),
+        dataset=build_dataset("synthetic", split="val", image_size=SIZE, num_classes=4),
+        indices=tuple(range(num_images)),
+        image_scale=image_scale,
+        trained=None,
+    )
+
+
+def test_labels_say_what_is_not_of_published_size(measuring):
+    paper = Architecture.load("autodeeplab_paper")
+    for choice, label in (
+        (NetworkChoice(label="icnet", name="icnet_resnet50"), "icnet"),
+        (NetworkChoice(label="icnet", name="icnet_resnet50", width=0.125), "icnet x0.125"),
+        (NetworkChoice(label="searched", architecture=paper), "searched F20"),
+        (
+            NetworkChoice(label="searched", architecture=paper, filter_multiplier=8, width=0.5),
+            "searched F8 x0.5",
+        ),
+    ):
+        made = measuring.Subject(
+            choice=choice,
+            network=torch.nn.Identity(),
+            dataset=build_dataset("synthetic", split="val"),
+            indices=(),
+            image_scale=1.0,
+            trained=None,
+        )
+        assert made.label == label
+
+
+def test_rows_hold_what_evaluate_and_the_counter_say(measuring):
+    """With and without CRF, at half the resolution, against direct calls on the same network."""
+    given = subject(measuring, image_scale=0.5)
+    crf = DenseCRF(num_iterations=2)
+    ticks = []
+    measured = measuring.measure(
+        given,
+        device=torch.device("cpu"),
+        crf=crf,
+        crf_text="num_iterations 2",
+        timing=measuring.TimingChoice(min_runs=1, min_seconds=0.0),
+        on_image=lambda: ticks.append(1),
+    )
+    expected = evaluate(
+        given.network, given.dataset, device="cpu", indices=(0, 1), crf=crf, scales=(0.5,)
+    )
+    plain, refined = measured.rows
+    assert len(ticks) == 2
+    assert (plain.has_crf, refined.has_crf) == (False, True)
+    assert plain.miou == expected.plain.mean_iou()
+    assert refined.miou == expected.with_crf.mean_iou()
+    assert refined.miou_change == refined.miou - plain.miou
+    assert plain.pixel_accuracy == expected.plain.pixel_accuracy()
+    assert refined.num_averaged == expected.with_crf.num_averaged
+    assert (plain.crf, refined.crf) == (None, "num_iterations 2")
+    assert plain.num_images == 2
+    assert (plain.image_height, plain.image_width) == SIZE
+    assert (plain.input_height, plain.input_width) == (16, 24)
+    assert plain.macs == count_macs(given.network, (16, 24)).macs
+    assert plain.total_latency_median_ms == plain.latency_median_ms == refined.latency_median_ms
+    assert refined.crf_latency_median_ms > 0 and plain.crf_latency_median_ms is None
+    assert measured.class_names == given.dataset.class_names
+    assert torch.tensor(measured.class_iou[1]).equal(expected.with_crf.iou().float())
+
+
+def test_the_timed_network_is_the_scored_one(measuring):
+    """The very object runs for each scored image and each timed run, at the size of the images."""
+    given = subject(measuring, num_images=2)
+    sizes = []
+
+    def note(module, args):
+        if module is given.network:  # the counters of MACs run copies, hook included
+            sizes.append(tuple(args[0].shape))
+
+    given.network.register_forward_pre_hook(note)
+    measuring.measure(
+        given,
+        device=torch.device("cpu"),
+        crf=None,
+        crf_text="",
+        timing=measuring.TimingChoice(min_runs=5, min_seconds=0.0),
+        on_image=lambda: None,
+    )
+    assert len(sizes) >= 2 + 5
+    assert set(sizes) == {(1, 3, *SIZE)}
+
+
+def test_a_network_without_a_run_has_costs_and_no_score(measuring):
+    measured = measuring.measure(
+        subject(measuring, num_images=0),
+        device=torch.device("cpu"),
+        crf=None,
+        crf_text="",
+        timing=measuring.TimingChoice(min_runs=1, min_seconds=0.0),
+        on_image=lambda: None,
+    )
+    (row,) = measured.rows
+    assert (row.miou, row.num_averaged, row.num_images, row.seed, row.run) == (None,) * 5
+    assert measured.class_iou == (None,)
+    assert row.macs > 0 and row.latency_median_ms > 0 and row.memory_mib > 0
+
+
+def test_parameters_of_training_alone_are_left_out(measuring):
+    given = subject(measuring, num_images=0)
+    measured = measuring.measure(
+        given,
+        device=torch.device("cpu"),
+        crf=None,
+        crf_text="",
+        timing=measuring.TimingChoice(min_runs=1, min_seconds=0.0),
+        on_image=lambda: None,
+    )
+    # The oracle: parameters that get a gradient from the logits of eval mode.
+    given.network(torch.randn(1, 3, *SIZE)).sum().backward()
+    used = sum(p.numel() for p in given.network.parameters() if p.grad is not None)
+    assert measured.rows[0].num_params == used
+
+
+def prediction(*terms, canonical=1_000_000):
+    return MacPrediction(
+        tool="thop",
+        canonical=canonical,
+        terms=tuple(MacTerm(reason=reason, macs=macs) for reason, macs in terms),
+        unmodelled=(),
+    )
+
+
+def count(macs, failure=None):
+    return ToolCount(tool="thop", macs=macs, failure=failure, image_size=SIZE, batch_size=1)
+
+
+@pytest.mark.parametrize(
+    ("counted", "predicted", "text"),
+    [
+        (count(1_000_000), prediction(), "thop counts the same."),
+        (count(None, "KeyError: x"), prediction(), "thop failed: KeyError: x."),
+        (
+            count(1_020_000),
+            prediction(("norm", 30_000), ("pool", -10_000)),
+            "thop differs by +20.00 k: norm (+30.00 k); pool (-10.00 k).",
+        ),
+        (
+            count(1_020_007),
+            prediction(("norm", 20_000)),
+            "thop differs by +20.01 k: norm (+20.00 k); not explained (+7.000).",
+        ),
+        (
+            count(1_000_110),
+            prediction(("a", 50), ("b", 30), ("c", 20), ("d", 8), ("e", 2)),
+            "thop differs by +110.0: a (+50.00); b (+30.00); c (+20.00); other reasons (+10.00).",
+        ),
+    ],
+)
+def test_explanations_by_hand(measuring, counted, predicted, text):
+    assert measuring.explain_count(counted, predicted) == text
