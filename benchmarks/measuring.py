@@ -270,8 +270,10 @@ def _plain_row(
     device: torch.device,
 ) -> ComparisonRow:
     dataset, trained, choice = subject.dataset, subject.trained, subject.choice
-    image_height, image_width = subject.image_size
-    input_height, input_width = subject.input_size
+    (image_height, image_width), (input_height, input_width) = (
+        subject.image_size,
+        subject.input_size,
+    )
     return ComparisonRow(
         label=subject.label,
         network=choice.name or choice.label,

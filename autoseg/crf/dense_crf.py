@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoseg.crf.exact import BruteForceBilateralFilter, pixel_colours, pixel_positions
+from autoseg.crf.exact import BruteForceBilateralFilter
 from autoseg.crf.gaussian import TRUNCATION, GaussianFilter
 from autoseg.crf.linear import LinearFilter, SymmetricallyNormalised
 from autoseg.crf.mean_field import mean_field
 from autoseg.crf.permutohedral import PermutohedralFilter
+from autoseg.crf.pixels import pixel_colours, pixel_positions
 from autoseg.errors import UsageError, unknown_name
 
 
@@ -102,7 +103,8 @@ class DenseCRF(nn.Module):
             float64 logits, else float32.
 
         Raises:
-            UsageError: If a shape, a type, a device or a value is not as described.
+            UsageError: If a shape, a type, a device or a value is not as described, or (fast) the
+                standard deviations are too small for an image of this size.
         """
         _check_inputs(logits, images, weights_device=self.bilateral_weight.device)
         dtype = torch.promote_types(logits.dtype, torch.float32)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from autoseg.crf.linear import LinearFilter
+from autoseg.crf.pixels import pixel_colours, pixel_positions
 
 TILE_SIDE = 512
 """Pixels along each side of a tile of pairs: 1 MiB a buffer in float32, so that the three buffers
@@ -59,19 +60,6 @@ class BruteForceBilateralFilter(LinearFilter):
         colour_distances = _squared_distances(self._colours[rows], self._colours[columns])
         exponent.add_(colour_distances, alpha=self._rgb_factor)
         return exponent.clamp_(min=LOWEST_EXPONENT).exp_()
-
-
-def pixel_positions(image: Tensor) -> Tensor:
-    """Return row and column of every pixel of an image (..., H, W): int64, (H * W, 2)."""
-    height, width = image.shape[-2:]
-    rows = torch.arange(height, device=image.device)
-    columns = torch.arange(width, device=image.device)
-    return torch.cartesian_prod(rows, columns)
-
-
-def pixel_colours(image: Tensor) -> Tensor:
-    """Return the colour of every pixel of an image (3, H, W): its dtype, (H * W, 3)."""
-    return image.flatten(1).t()
 
 
 def _squared_distances(first: Tensor, second: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from autoseg.crf.linear import LinearFilter, SparseMatrix
+from autoseg.errors import UsageError
 
 
 class PermutohedralFilter(LinearFilter):
@@ -37,12 +38,11 @@ class PermutohedralFilter(LinearFilter):
             dtype: Floating point type of the values to come; they have the features' device.
 
         Raises:
-            ValueError: If the features span so many lattice cells that a point's name does not
+            UsageError: If the features span so many lattice cells that a point's name does not
                 fit into 63 bits.
         """
         num_pixels, num_dims = features.shape
         corner_keys, corner_weights, axis_steps = _enclosing_simplices(features.t().contiguous())
-
         corner_weights = corner_weights.to(dtype)
 
         # One sort names the lattice points and groups what is splatted to each of them.
@@ -82,8 +82,9 @@ class PermutohedralFilter(LinearFilter):
 def _elevate(features: Tensor) -> Tensor:
     """Place features (d, P) in the plane of the lattice, (d + 1, P).
 
-    The scale makes a deviation of 1 in the features the one that splat, blur by (1/2, 1, 1/2)
-    along every axis and slice amount to: Adams et al., section 3.1 and its footnote.
+    The axes of the features become orthogonal axes of the plane. The common scale is Adams et
+    al.'s: splat, blur by (1/2, 1, 1/2) along every axis and slice together then have a standard
+    deviation of 1 in the features.
     """
     num_dims = len(features)
     index = torch.arange(1, num_dims + 1, dtype=features.dtype, device=features.device)
@@ -156,7 +157,7 @@ def _pack(origin: Tensor) -> tuple[Tensor, Tensor]:
     lowest = digits.amin(dim=1, keepdim=True) - margin
     sizes = (digits.amax(dim=1, keepdim=True) + margin - lowest + 1).flatten().tolist()
     if math.prod(sizes) >= 2**63:
-        raise ValueError(
+        raise UsageError(
             f"PermutohedralFilter: the features span {' x '.join(map(str, sizes))} lattice cells, "
             "more than 2**63: the standard deviations are too small for these features; use "
             "larger ones, or mode='exact'."

@@ -105,7 +105,7 @@ def load_network(folder: Path, *, which: str = "best") -> nn.Module:
         The network in eval mode, on the CPU.
     """
     config = load_record(folder)["config"]
-    network = NetworkChoice.from_dict(config["network"]).build(config["num_classes"])
+    network = NetworkChoice.from_dict(config["network"]).build(len(config["class_names"]))
     weights = load_weights(folder, "best" if which == "best" else "last")
     network.load_state_dict(weights)
     return network.eval()

@@ -45,11 +45,12 @@ RETRAIN_PRESETS: dict[str, RetrainPreset] = {
     ),
     "tiny": RetrainPreset(
         training=TrainingConfig(
-            num_steps=400,
+            num_steps=1200,
             batch_size=8,
             crop_size=(96, 96),
+            learning_rate=0.1,
             scale_range=(0.75, 1.5),
-            validate_every=100,
+            validate_every=300,
             val_images=32,
         ),
         width=0.125,

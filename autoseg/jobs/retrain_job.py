@@ -157,7 +157,6 @@ def _train_one(
     config = {
         **{key: value for key, value in settings.items() if key != "networks"},
         "network": choice.to_dict(),
-        "num_classes": train_dataset.num_classes,
         "class_names": train_dataset.class_names,
         "palette": train_dataset.palette.tolist(),
     }

@@ -36,6 +36,7 @@ def make_run(folder, *, num_classes=4, state="finished", seed=0):
         "image_scale": 1.0,
         "num_steps": 7,
         "network": choice.to_dict(),
+        "class_names": [f"class {number}" for number in range(num_classes)],
     }
     with Run.create(folder, kind="retrain", command=["x"], config=config, seed=seed) as run:
         run.save_weights("best", choice.build(num_classes).state_dict(), metadata={})

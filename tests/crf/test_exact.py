@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from autoseg.crf import exact
-from autoseg.crf.exact import BruteForceBilateralFilter, pixel_colours, pixel_positions
+from autoseg.crf.exact import BruteForceBilateralFilter
 
 
 def random_image(height: int, width: int) -> Tensor:
@@ -84,13 +84,3 @@ def test_tiles_change_nothing_and_bound_the_memory(tile_side, monkeypatch):
 
     assert max(tile.numel() for tile in tiles) == tile_side**2
     assert sum(tile.numel() for tile in tiles) == 20 * 20
-
-
-def test_positions_and_colours_follow_the_same_order_of_pixels():
-    image = torch.arange(3 * 2 * 4, dtype=torch.uint8).view(3, 2, 4)
-
-    positions, colours = pixel_positions(image), pixel_colours(image)
-
-    for (row, column), colour in zip(positions.tolist(), colours, strict=True):
-        assert torch.equal(colour, image[:, row, column])
-    assert positions[1].tolist() == [0, 1]  # columns run fastest

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autoseg.crf.permutohedral import PermutohedralFilter
+from autoseg.errors import UsageError
 
 
 def random_features(num_pixels: int, num_dims: int, extent: float) -> Tensor:
@@ -165,5 +166,5 @@ def test_the_number_of_points_is_that_of_the_corners_in_use():
 def test_features_that_span_too_many_cells_are_refused():
     features = torch.tensor([[0.0] * 5, [1e5] * 5], dtype=torch.float64)
 
-    with pytest.raises(ValueError, match=r"more than 2\*\*63: the standard deviations are too"):
+    with pytest.raises(UsageError, match=r"more than 2\*\*63: the standard deviations are too"):
         PermutohedralFilter(features, dtype=torch.float64)
