@@ -18,6 +18,24 @@ def choose_preset(asked: Preset, *, dataset: str, device: torch.device) -> str:
     return "paper" if dataset != "synthetic" and device.type == "cuda" else "tiny"
 
 
+TINY_IMAGE_SIDE = 160
+"""Longer side, in pixels, to which the tiny preset reduces larger images: its crops of 64 and 96
+pixels then show a network enough of the scene."""
+
+
+def choose_image_scale(preset: str, largest_size: tuple[int, int]) -> float:
+    """Choose the factor on the images' sides where the user gave none.
+
+    Args:
+        preset: A resolved preset.
+        largest_size: Height and width of the dataset's largest image, in pixels.
+
+    Returns:
+        1, or in the tiny preset what brings the longer side to at most `TINY_IMAGE_SIDE`.
+    """
+    return min(1.0, TINY_IMAGE_SIDE / max(largest_size)) if preset == "tiny" else 1.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetrainPreset:
     """A recipe, and how large the networks are."""

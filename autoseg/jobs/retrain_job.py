@@ -14,7 +14,12 @@ from autoseg.errors import UsageError, unknown_name
 from autoseg.jobs.console import announce
 from autoseg.jobs.data import DataChoice
 from autoseg.jobs.networks import REFERENCES, SEARCHED, NetworkChoice
-from autoseg.jobs.presets import RETRAIN_PRESETS, Preset, choose_preset
+from autoseg.jobs.presets import (
+    RETRAIN_PRESETS,
+    Preset,
+    choose_image_scale,
+    choose_preset,
+)
 from autoseg.jobs.resuming import (
     fields_of,
     folder_to_resume,
@@ -195,12 +200,15 @@ def _resolve(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     data = DataChoice(**fields_of(DataChoice, given))
     preset_name = choose_preset(given.get("preset", "auto"), dataset=data.dataset, device=device)
     preset = RETRAIN_PRESETS[preset_name]
-    training = preset.training
-    crop = _crop_within(training.crop_size, data.build("train").largest_size)
-    if "crop_size" not in given and crop != training.crop_size:
-        announce(f"retrain: crop {training.crop_size} cut to {crop}, the size of {data.dataset}")
-        training = replace(training, crop_size=crop)
+    largest = data.build("train").largest_size
+    scale = given.get("image_scale", choose_image_scale(preset_name, largest))
+    announce(f"retrain: images at {scale:.3g} of their size (--image-scale)")
+    # A crop larger than the images would be padded at every step.
+    height, width = (round(side * scale) for side in largest)
+    crop = min(preset.training.crop_size[0], height), min(preset.training.crop_size[1], width)
+    training = replace(preset.training, image_scale=scale, crop_size=crop)
     training = replace(training, **fields_of(TrainingConfig, given))
+    announce(f"retrain: crops of {training.crop_size} pixels (--crop-size)")
     networks = _choose_networks(
         tuple(given.get("network", ())),
         given.get("architecture"),
@@ -218,10 +226,6 @@ def _resolve(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
 
 def _given_or(given: Any, default: Any) -> Any:
     return default if given is None else given
-
-
-def _crop_within(crop: tuple[int, int], largest: tuple[int, int]) -> tuple[int, int]:
-    return min(crop[0], largest[0]), min(crop[1], largest[1])
 
 
 def _choose_networks(

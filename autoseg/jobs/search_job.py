@@ -12,7 +12,7 @@ from autoseg.cli import resolve_device
 from autoseg.errors import unknown_name
 from autoseg.jobs.console import announce
 from autoseg.jobs.data import DataChoice
-from autoseg.jobs.presets import Preset, choose_preset
+from autoseg.jobs.presets import Preset, choose_image_scale, choose_preset
 from autoseg.jobs.resuming import (
     fields_of,
     folder_to_resume,
@@ -121,14 +121,18 @@ def _resolve(
     # A user's space may have no presets; it is then used as written.
     has_preset = preset in SearchSpace.preset_names(request.space)
     space = SearchSpace.load(request.space, preset=preset if has_preset else None)
-    config = replace(SEARCH_PRESETS[preset], **fields_of(SearchConfig, given))
+    data = DataChoice(**fields_of(DataChoice, asdict(request)))
+    scale = choose_image_scale(preset, data.build("train").largest_size)
+    chosen = {"image_scale": scale, **fields_of(SearchConfig, given)}
+    announce(f"search: images at {chosen['image_scale']:.3g} of their size (--image-scale)")
+    config = replace(SEARCH_PRESETS[preset], **chosen)
     return {
         "space": request.space,
         "search_space": space.to_dict(),
         "strategy": request.strategy,
         "preset": preset,
         **asdict(config),
-        **fields_of(DataChoice, asdict(request)),
+        **asdict(data),
     }
 
 
