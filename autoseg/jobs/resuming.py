@@ -100,8 +100,9 @@ def fields_of(config_type: type, values: Mapping[str, Any]) -> dict[str, Any]:
     for field in fields(config_type):
         if field.name in values:
             value = values[field.name]
+            is_path = field.type in (Path, Path | None) and isinstance(value, str)
             if isinstance(value, list):
-                value = tuple(value)
-            is_path = field.type in (Path, Path | None)
-            picked[field.name] = Path(value) if is_path and value is not None else value
+                picked[field.name] = tuple(value)
+            else:
+                picked[field.name] = Path(value) if is_path else value
     return picked

@@ -41,6 +41,19 @@ class DerivedEdge(nn.Module):
         return self.drop(self.op(states[self.source]))
 
 
+class DerivedNode(nn.Module):
+    """A node: the sum of its edges."""
+
+    def __init__(self, edges: Sequence[CellEdge], channels: int, *, stride: int) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(DerivedEdge(edge, channels, stride=stride) for edge in edges)
+
+    def forward(self, states: Sequence[Tensor]) -> Tensor:
+        """Sum the edges' operations on `states`."""
+        first, second = (edge(states) for edge in self.edges)
+        return first + second
+
+
 class DerivedCell(nn.Module):
     """A cell of two edges a node, at one stride.
 
@@ -69,10 +82,7 @@ class DerivedCell(nn.Module):
         super().__init__()
         self.previous_previous = CellInput(previous_previous_channels, channels)
         self.previous = CellInput(previous_channels, channels)
-        self.nodes = nn.ModuleList(
-            nn.ModuleList(DerivedEdge(edge, channels, stride=stride) for edge in edges)
-            for edges in cell
-        )
+        self.nodes = nn.ModuleList(DerivedNode(edges, channels, stride=stride) for edges in cell)
 
     def forward(self, previous_previous: Tensor, previous: Tensor, size: Sequence[int]) -> Tensor:
         """Evaluate the cell.
@@ -90,7 +100,6 @@ class DerivedCell(nn.Module):
             self.previous_previous(resize(previous_previous, size, align_corners=True)),
             self.previous(resize(previous, size, align_corners=True)),
         ]
-        for edges in self.nodes:
-            first, second = (edge(states) for edge in edges)
-            states.append(first + second)
+        for node in self.nodes:
+            states.append(node(states))
         return torch.cat(states[2:], dim=1)

@@ -1,6 +1,6 @@
 """First-order DARTS on a supernet: two half-steps on two halves of the data."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class Darts:
         self.config = config
         self.ignore_index = ignore_index
         self.device = device
-        self.precision = resolve_precision(config.precision, device)
+        self.precision: Literal["fp32", "bf16"] = resolve_precision(config.precision, device)
         self.weight_optimizer = torch.optim.SGD(
             supernet.weight_parameters(),
             lr=config.weight_lr,

@@ -126,15 +126,16 @@ class SearchCell(nn.Module):
         state = torch.stack(inputs, dim=1)  # (N, K, C, H, W)
         nodes: list[Tensor] = []
         # Sums of the contributions to the nodes that are not complete yet, (N, K, nodes, C, H, W).
-        pending: Tensor | int = 0
+        pending: Tensor | None = None
         if self.previous_previous is not None and self.source0 is not None:
             assert previous_previous is not None
             shared = self.previous_previous(previous_previous, size).unsqueeze(1)
             pending = self.source0(shared, alpha[0])  # (N, 1, B, C, H, W), added to every k
         for source, weights in zip(self.sources, alpha[1:], strict=True):
-            pending = source(state, weights) + pending
+            contribution = source(state, weights)
+            total = contribution if pending is None else contribution + pending
             # The first pending node has all its inputs now.
-            node, pending = pending.split([1, pending.shape[2] - 1], dim=2)
+            node, pending = total.split([1, total.shape[2] - 1], dim=2)
             state = node.squeeze(2)
             nodes.append(state)
         # Equation 5 is linear in the input cells: sum each node over them, then concatenate.

@@ -17,7 +17,10 @@ from autoseg.supernet.cell import CellOutput
 PUBLISHED = Architecture.load("autodeeplab_paper")
 
 
-def one_path(path, cell=((CellEdge(0, "sep_conv_3x3"), CellEdge(1, "skip_connect")),)):
+SMALL_CELL = ((CellEdge(0, "sep_conv_3x3"), CellEdge(1, "skip_connect")),)
+
+
+def one_path(path, cell=SMALL_CELL):
     return Architecture(space="test", strides=(4, 8, 16, 32), path=path, cell=cell)
 
 
@@ -97,7 +100,7 @@ def test_drop_path_drops_whole_images_and_keeps_the_mean():
 def test_scheduled_drop_path_reaches_every_operation_but_the_identity():
     architecture = one_path(
         (4, 4, 8),
-        cell=PUBLISHED.cell[:1] + ((CellEdge(2, "skip_connect"), CellEdge(1, "max_pool_3x3")),),
+        cell=(*PUBLISHED.cell[:1], (CellEdge(2, "skip_connect"), CellEdge(1, "max_pool_3x3"))),
     )
     network = AutoDeepLab(architecture, num_classes=3, filter_multiplier=4, drop_path_keep=0.4)
     network.set_training_progress(1.0)
@@ -111,28 +114,22 @@ def test_scheduled_drop_path_reaches_every_operation_but_the_identity():
     assert torch.equal(network(images), network(images))
 
 
-def copy_source(edge, source, target, operations):
-    """Copy an edge's weights from the supernet's stacks into a derived edge's operation."""
-    family, size = edge.op[: edge.op.rindex("_")], edge.op[-1]
-    modules = edge_module = None
+def source_weights(edge, source, target):
+    """The weights of an edge's operation, read from the supernet's stacks."""
+    family, size = edge.op[: edge.op.rindex("_")], int(edge.op[-1]) if edge.op[-1].isdigit() else 0
+    if family == "atrous_conv":
+        return [source.atrous[source.atrous_sizes.index(size)].weight[target]]
     if family == "sep_conv":
-        modules = [source.separable1, source.separable2]
-        number = source.separable_sizes.index(int(size))
+        stacks, number = [source.separable1, source.separable2], source.separable_sizes.index(size)
     elif family == "dil_conv":
-        modules, number = [source.dilated], source.dilated_sizes.index(int(size))
-    elif family == "atrous_conv":
-        stack = source.atrous[source.atrous_sizes.index(int(size))]
-        return [stack.weight[target]]
+        stacks, number = [source.dilated], source.dilated_sizes.index(size)
     else:
         return []
     weights = []
-    for module in modules:
-        num_targets = module.depthwise[0].shape[0]
-        weights += [
-            module.depthwise[number][target],
-            module.pointwise[number * num_targets + target],
-        ]
-    assert edge_module is None
+    for stack in stacks:
+        num_targets = stack.depthwise[number].shape[0]
+        weights.append(stack.depthwise[number][target])
+        weights.append(stack.pointwise[number * num_targets + target])
     return weights
 
 
@@ -143,7 +140,7 @@ def copy_cell(derived, search_cell, k, architecture):
         if search_cell.previous_previous is not None:
             derived.previous_previous[1].weight.copy_(search_cell.previous_previous.conv.weight)
         for node, edges in enumerate(architecture.cell):
-            for edge, module in zip(edges, derived.nodes[node], strict=True):
+            for edge, module in zip(edges, derived.nodes[node].edges, strict=True):
                 source = (
                     search_cell.source0
                     if edge.source == 0
@@ -152,7 +149,7 @@ def copy_cell(derived, search_cell, k, architecture):
                 if source is None:
                     continue
                 first = 0 if edge.source < 2 else edge.source - 1
-                weights = copy_source(edge, source, node - first, None)
+                weights = source_weights(edge, source, node - first)
                 convolutions = [m for m in module.op.modules() if isinstance(m, torch.nn.Conv2d)]
                 for convolution, weight in zip(convolutions, weights, strict=True):
                     convolution.weight.copy_(weight)
