@@ -38,8 +38,9 @@ class SearchConfig:
     """Largest norm of the weights' gradient (DARTS, section A.1.2); 0 switches clipping off."""
     image_scale: float = 1.0
     """Factor on the images' sides in training and prediction: the paper halves Cityscapes, 0.5."""
-    scale_range: tuple[float, float] = (0.5, 2.0)
-    """Smallest and largest random scale of the augmentation, on top of image_scale."""
+    scale_range: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest random scale of the augmentation, on top of image_scale; the paper names
+    random crops alone."""
     val_images: int = 0
     """Images of the val split that each epoch's validation uses, evenly spread; 0 takes all."""
     beta_norm: BetaNorm = "paper"
@@ -83,7 +84,6 @@ SEARCH_PRESETS: dict[str, SearchConfig] = {
         scale_range=(0.75, 1.5),
         val_images=16,
         weight_lr=0.1,
-        arch_lr=0.03,
     ),
 }
 """Settings by name: "paper" as published, "tiny" for minutes on two CPU cores."""

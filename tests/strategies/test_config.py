@@ -12,7 +12,7 @@ def test_paper_preset_is_the_papers():
     space = SearchSpace.load("autodeeplab", preset="paper")
     assert (space.num_layers, space.num_nodes, space.filter_multiplier) == (12, 5, 8)
     config = SEARCH_PRESETS["paper"]
-    assert config.crop_size == (321, 321)
+    assert (config.crop_size, config.scale_range) == ((321, 321), (1.0, 1.0))
     assert (config.batch_size, config.num_epochs, config.arch_start_epoch) == (2, 40, 20)
     assert (config.momentum, config.weight_decay) == (0.9, 3e-4)
     assert (config.weight_lr, config.weight_lr_final) == (0.025, 0.001)
