@@ -24,7 +24,7 @@ _PANELS: tuple[tuple[str, str, tuple[_Curve, ...]], ...] = (
     ("Validation mIoU of the supernet", "%", (_Curve("val_miou", "", BLUE, "o", 100.0),)),
     (
         "Entropy: how undecided the search is",
-        "nats, mean",
+        "share of the largest possible",
         (
             _Curve("alpha_entropy", r"$\alpha$, operations", BLUE, "o"),
             _Curve("beta_entropy", r"$\beta$, strides", VERMILLION, "s"),

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from autoseg.architecture import Architecture, SearchSpace
-from autoseg.data import Augmentation, SegmentationDataset, split_half, training_batches
+from autoseg.data import SegmentationDataset, split_half
 from autoseg.errors import UsageError
 from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state
 from autoseg.strategies.config import SearchConfig
 from autoseg.strategies.darts import Darts
 from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share
 from autoseg.supernet import Supernet
-from autoseg.training import validate
+from autoseg.training import augmented_batches, validate
 
 STRATEGIES = {"darts": Darts}
 """Search strategies by name."""
@@ -48,19 +48,7 @@ def half_batches(
         UsageError: At the call, if batch or crop do not fit the images.
     """
     halves = dict(zip("ab", split_half(len(dataset), seed=config.seed), strict=True))
-    smallest, largest = config.scale_range
-    return training_batches(
-        dataset,
-        indices=halves[half],
-        augmentation=Augmentation(
-            crop_size=config.crop_size,
-            scale_range=(smallest * config.image_scale, largest * config.image_scale),
-        ),
-        batch_size=config.batch_size,
-        seed=config.seed,
-        start_step=start_step,
-        num_workers=config.num_workers,
-    )
+    return augmented_batches(dataset, config, indices=halves[half], start_step=start_step)
 
 
 def check_search(space: SearchSpace, config: SearchConfig, dataset: SegmentationDataset) -> None:

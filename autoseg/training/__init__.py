@@ -1,8 +1,9 @@
 """Training a network: losses, schedules, precision, the loop."""
 
+from autoseg.training.batches import augmented_batches
 from autoseg.training.config import TrainingConfig
 from autoseg.training.divergence import DivergedError, require_finite
-from autoseg.training.loop import TrainingResult, augmented_batches, train
+from autoseg.training.loop import TrainingResult, train
 from autoseg.training.losses import cross_entropy, segmentation_loss
 from autoseg.training.precision import Precision, autocast, resolve_precision
 from autoseg.training.schedules import cosine, poly

@@ -1,14 +1,15 @@
 """Train a network from scratch: the one recipe."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from autoseg.data import Augmentation, SegmentationDataset, training_batches
+from autoseg.data import SegmentationDataset
 from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state
+from autoseg.training.batches import augmented_batches
 from autoseg.training.config import TrainingConfig
 from autoseg.training.divergence import require_finite
 from autoseg.training.losses import segmentation_loss
@@ -38,28 +39,6 @@ class TrainingResult:
     """mIoU of the best validation, in [0, 1]; that of `weights-best.safetensors`."""
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
-
-
-def augmented_batches(
-    dataset: SegmentationDataset, config: TrainingConfig, *, start_step: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give the batches of a training.
-
-    Raises:
-        UsageError: At the call, if batch or crop do not fit the images.
-    """
-    smallest, largest = config.scale_range
-    return training_batches(
-        dataset,
-        augmentation=Augmentation(
-            crop_size=config.crop_size,
-            scale_range=(smallest * config.image_scale, largest * config.image_scale),
-        ),
-        batch_size=config.batch_size,
-        seed=config.seed,
-        start_step=start_step,
-        num_workers=config.num_workers,
-    )
 
 
 def train(
