@@ -22,4 +22,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     names = sorted(known)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return UsageError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}.")
+    known_text = f"Known: {', '.join(names)}." if names else "There is none."
+    return UsageError(f"unknown {kind} {name!r}{hint} {known_text}")

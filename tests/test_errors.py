@@ -27,3 +27,7 @@ def test_the_nearest_of_several_is_proposed():
 def test_callers_may_catch_a_value_error():
     with pytest.raises(ValueError, match=r"^unknown preset 'a'"):
         raise unknown_name("preset", "a", ["paper"])
+
+
+def test_an_empty_table_says_so():
+    assert str(unknown_name("preset", "tiny", [])) == "unknown preset 'tiny'. There is none."

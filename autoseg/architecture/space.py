@@ -191,6 +191,8 @@ def _read_toml(name: str | Path) -> tuple[dict[str, Any], str]:
     path = Path(name)
     if path.suffix != ".toml":
         if str(name) not in spaces:
+            if path.exists() or path.parent != Path():
+                raise UsageError(f"search space file {path}: its name must end in .toml.")
             raise unknown_name("search space", str(name), spaces)
         path = spaces[str(name)]
     try:

@@ -7,6 +7,7 @@ defaults, and the keys of a configuration file all come from it.
 import argparse
 import dataclasses
 import sys
+import textwrap
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from autoseg.cli.field_types import FieldType, field_types
 from autoseg.errors import UsageError, unknown_name
 
 _RESERVED = ("config", "help")
+_HELP_WIDTH = 100
 _MISSING = dataclasses.MISSING
 
 
@@ -98,10 +100,10 @@ def _build_parser(
 ) -> _Parser:
     parser = _Parser(
         prog=prog,
-        description=description,
+        description=textwrap.fill(description, _HELP_WIDTH),
         epilog=f"example:\n{_indented(example)}",
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
-            prog, max_help_position=28, width=100
+            prog, max_help_position=28, width=_HELP_WIDTH
         ),
         allow_abbrev=False,
     )

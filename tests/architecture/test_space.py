@@ -372,3 +372,11 @@ def test_what_is_not_toml_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UsageError, match=f"^{re.escape(str(path))}: not a valid TOML file: .+"):
         SearchSpace.load(path)
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "spaces/mine"])
+def test_a_path_without_the_suffix_is_told_so(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("name = 'mine'")
+    with pytest.raises(UsageError, match=r"search space file .*mine.*must end in \.toml"):
+        SearchSpace.load(name)
