@@ -112,7 +112,14 @@ def _build_parser(
     for name in names:
         if name not in fields:
             raise unknown_name("positional field", name, fields)
-    for name in (*names, *(name for name in fields if name not in names)):
+    # What a command adds to the settings that it inherits is what its users look for first.
+    own_first = dict.fromkeys(
+        name
+        for base in config_type.__mro__
+        for name in base.__dict__.get("__annotations__", {})
+        if name in fields and name not in names
+    )
+    for name in (*names, *own_first):
         field_type = types[name]
         default = _default_of(fields[name])
         text = _help_text(docs.get(name, ""), field_type, default, is_positional=name in names)

@@ -185,3 +185,20 @@ def test_a_reserved_name_is_a_mistake_of_the_program():
 
     with pytest.raises(TypeError, match=r"Bad: the field name 'config' is taken"):
         read_fields(Bad, [], prog="x", description="", example="")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inheriting(Config):
+    space: str = "a"
+    """What is searched."""
+
+
+def test_help_begins_with_what_the_command_adds(capsys):
+    with pytest.raises(SystemExit):
+        read_fields(
+            Inheriting, ["--help"], prog="x", description="word " * 60, example="x", positional=()
+        )
+    text = capsys.readouterr().out
+    options = text[text.index("options:") :]
+    assert options.index("--space") < options.index("--run") < options.index("--flip")
+    assert max(len(line) for line in text.splitlines()) <= 100
