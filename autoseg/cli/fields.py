@@ -6,6 +6,7 @@ defaults, and the keys of a configuration file all come from it.
 
 import argparse
 import dataclasses
+import inspect
 import sys
 import textwrap
 import tomllib
@@ -116,7 +117,7 @@ def _build_parser(
     own_first = dict.fromkeys(
         name
         for base in config_type.__mro__
-        for name in base.__dict__.get("__annotations__", {})
+        for name in inspect.get_annotations(base)
         if name in fields and name not in names
     )
     for name in (*names, *own_first):
