@@ -217,3 +217,45 @@ def test_ctrl_c_saves_and_resume_finishes_with_the_same_result(inside, tmp_path)
         for folder in (out, whole)
     ]
     assert lines[0] == lines[1]
+
+
+class StopAfter:
+    """Stands in for a StopRequest: a signal that comes after `asked` steps."""
+
+    asked = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    @property
+    def requested(self):
+        StopAfter.asked -= 1
+        return StopAfter.asked < 0
+
+
+def test_a_stopped_retraining_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    networks = ["--network", "icnet_pruned", "icnet_resnet50", *RETRAIN]
+    assert retrain.main([*networks, "--out", "whole"]) == 0
+    with monkeypatch.context() as patched:
+        # Between two networks and after each step it is asked: this stops inside the second one.
+        patched.setattr("autoseg.jobs.retrain_job.StopRequest", StopAfter)
+        StopAfter.asked = 6
+        assert retrain.main([*networks, "--out", "runs/stopped"]) == 130
+    assert "--resume --out runs/stopped" in capsys.readouterr().out
+    assert load_record(Path("runs/stopped/icnet_pruned"))["state"] == "finished"
+    assert load_record(Path("runs/stopped"))["state"] == "interrupted"
+    assert retrain.main(["--resume"]) == 0
+    for name in ("icnet_pruned", "icnet_resnet50"):
+        expected = load_network(Path("whole") / name, which="last").state_dict()
+        for key, tensor in (
+            load_network(Path("runs/stopped") / name, which="last").state_dict().items()
+        ):
+            assert torch.equal(tensor, expected[key]), key
+    assert load_record(Path("runs/stopped"))["results"]["finished"] == [
+        "icnet_pruned",
+        "icnet_resnet50",
+    ]
