@@ -202,7 +202,7 @@ def _resolve(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     preset = RETRAIN_PRESETS[preset_name]
     largest = data.build("train").largest_size
     scale = given.get("image_scale", choose_image_scale(preset_name, largest))
-    announce(f"retrain: images at {scale:.3g} of their size (--image-scale)")
+    announce(f"retrain: images at {scale:.0%} of their sides (--image-scale)")
     # A crop larger than the images would be padded at every step.
     height, width = (round(side * scale) for side in largest)
     crop = min(preset.training.crop_size[0], height), min(preset.training.crop_size[1], width)

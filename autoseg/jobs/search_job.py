@@ -124,7 +124,7 @@ def _resolve(
     data = DataChoice(**fields_of(DataChoice, asdict(request)))
     scale = choose_image_scale(preset, data.build("train").largest_size)
     chosen = {"image_scale": scale, **fields_of(SearchConfig, given)}
-    announce(f"search: images at {chosen['image_scale']:.3g} of their size (--image-scale)")
+    announce(f"search: images at {chosen['image_scale']:.0%} of their sides (--image-scale)")
     config = replace(SEARCH_PRESETS[preset], **chosen)
     return {
         "space": request.space,

@@ -47,8 +47,7 @@ class SearchConfig:
     """Normalisation of beta: softmax over the edges that leave a node (paper), or the same times
     a third of their number, as public re-implementations do (two-thirds)."""
     recompute_cells: bool = False
-    """Evaluate cells again in the backward pass: several times less memory, about half as much
-    time again."""
+    """Evaluate cells again in the backward pass: less memory for one more forward pass."""
     num_workers: int = 0
     """Processes that load images; 0 loads in the training process."""
     precision: Precision = "auto"

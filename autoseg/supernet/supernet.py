@@ -52,7 +52,7 @@ class Supernet(nn.Module):
             num_classes: K, the number of evaluated classes.
             beta_norm: Normalisation of beta; see `autoseg.architecture.normalise_beta`.
             recompute_cells: Keep only the cells' outputs for the backward pass and evaluate each
-                cell again there: several times less memory for about half as much time again.
+                cell again there: less memory for one more forward pass.
         """
         super().__init__()
         self.space = space
