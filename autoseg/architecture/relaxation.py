@@ -1,5 +1,6 @@
 """From logits to weights: the normalisations of alpha and beta, one definition each."""
 
+from functools import cache
 from typing import Literal
 
 import torch
@@ -38,6 +39,13 @@ def live_betas(space: SearchSpace) -> Tensor:
     return live
 
 
+@cache
+def _live_on(space: SearchSpace, device: torch.device) -> Tensor:
+    """Keep `live_betas` on the device: a search step that copies nothing can be captured."""
+    with torch.inference_mode(False):  # else it could not take part in a later training step
+        return live_betas(space).to(device)
+
+
 def normalise_beta(space: SearchSpace, beta: Tensor, *, rule: BetaNorm = "paper") -> Tensor:
     """Turn beta into the weights of the edges between strides.
 
@@ -63,7 +71,7 @@ def normalise_beta(space: SearchSpace, beta: Tensor, *, rule: BetaNorm = "paper"
         raise ValueError(f"beta has shape {tuple(beta.shape)}, but the space needs {expected}.")
     if rule not in ("paper", "two-thirds"):
         raise ValueError(f"unknown beta normalisation {rule!r}: it is 'paper' or 'two-thirds'.")
-    live = live_betas(space).to(beta.device)
+    live = _live_on(space, beta.device)
     # A large negative number, not -inf: rows without any live edge would become NaN. The product
     # with `live` makes dead entries, and their gradients, exactly 0.
     lowest = torch.finfo(beta.dtype).min

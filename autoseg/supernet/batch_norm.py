@@ -13,57 +13,71 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+EPS = 1e-5
+"""Added to each variance, as in the papers' code."""
 
-class StackedBatchNorm(nn.Module):
-    """Batch norm without learned scale or shift over stacked edges.
+_MOMENTUM = 0.1
+
+
+class RunningStatistics(nn.Module):
+    """Running means and variances of many features: torch's batch norm rule, momentum 0.1."""
+
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("var", torch.ones(num_features))
+        self.updates = True
+
+    @property
+    def momentum(self) -> float:
+        """Weight of the present batch; 0 where the statistics are to stay as they are."""
+        return _MOMENTUM if self.updates else 0.0
+
+
+def batch_norm(
+    stacked: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    training: bool,
+    momentum: float,
+    scale: Tensor | None = None,
+) -> Tensor:
+    """Normalise each channel of each stacked edge, without learned scale or shift.
 
     Source: DARTS, arXiv 1806.09055, section 3.1: no affine parameters during the search, because
     they would rescale the candidate operations.
+
+    Args:
+        stacked: (N, ..., H, W), whose middle dimensions multiply to the number of features.
+        mean: Running mean, (features,); updated in training.
+        var: Running variance, likewise.
+        training: Whether to normalise by the statistics of the batch.
+        momentum: Weight of the batch in the running statistics.
+        scale: Weight of each feature after the normalisation, (features,): the edge's alpha, for
+            free.
+
+    Returns:
+        The shape of `stacked`.
     """
-
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, num_features: int, *, momentum: float = 0.1, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.eps = eps
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-        self.updates_statistics = True
-
-    def forward(self, stacked: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Normalise each channel of each stacked edge.
-
-        Args:
-            stacked: (N, ..., H, W), whose middle dimensions multiply to `num_features`.
-            scale: Weight of each feature after the normalisation, of `num_features` elements: the
-                edge's alpha, for free.
-
-        Returns:
-            The same shape.
-        """
-        flat = stacked.reshape(stacked.shape[0], -1, *stacked.shape[-2:])
-        normalised = F.batch_norm(
-            flat,
-            self.running_mean,
-            self.running_var,
-            weight=scale,
-            training=self.training,
-            momentum=self.momentum if self.updates_statistics else 0.0,
-            eps=self.eps,
-        )
-        return normalised.view(stacked.shape)
+    flat = stacked.reshape(stacked.shape[0], -1, *stacked.shape[-2:])
+    normalised = F.batch_norm(
+        flat, mean, var, weight=scale, training=training, momentum=momentum, eps=EPS
+    )
+    return normalised.view(stacked.shape)
 
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Leave running statistics as they are while a forward pass is repeated (recomputation)."""
-    stacked = [m for m in module.modules() if isinstance(m, StackedBatchNorm)]
-    for norm in stacked:
-        norm.updates_statistics = False
+    statistics = [m for m in module.modules() if isinstance(m, RunningStatistics)]
+    for running in statistics:
+        running.updates = False
     try:
         yield
     finally:
-        for norm in stacked:
-            norm.updates_statistics = True
+        for running in statistics:
+            running.updates = True

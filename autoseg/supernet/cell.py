@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.ops import resize
-from autoseg.supernet.batch_norm import StackedBatchNorm
+from autoseg.supernet.backend import Backend
+from autoseg.supernet.batch_norm import RunningStatistics, batch_norm
+from autoseg.supernet.fused_cell import FusedCell
+from autoseg.supernet.recompute import recomputed
 from autoseg.supernet.source_op import SourceOp
 
 
@@ -15,12 +18,13 @@ class CellOutput(NamedTuple):
     """Output of a cell, and its ReLU, which up to three later cells read."""
 
     features: Tensor
-    activated: Tensor
+    activated: Tensor | None
+    """None where memory counts more than time: each reader then applies the ReLU itself."""
 
     @classmethod
-    def of(cls, features: Tensor) -> Self:
-        """Apply the ReLU to (N, C, H, W)."""
-        return cls(features, features.relu())
+    def of(cls, features: Tensor, *, recompute: bool) -> Self:
+        """Apply the ReLU to (N, C, H, W), or leave it to the readers."""
+        return cls(features, None if recompute else features.relu())
 
 
 class InputCell(nn.Module):
@@ -39,13 +43,23 @@ class InputCell(nn.Module):
         kernel, stride, padding = (3, 2, 1) if is_finer else (1, 1, 0)
         self.is_finer = is_finer
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
-        self.norm = StackedBatchNorm(out_channels)
+        self.statistics = RunningStatistics(out_channels)
 
     def forward(self, cell: CellOutput, size: Sequence[int]) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, *size)."""
-        if self.is_finer or cell.features.shape[2:] == torch.Size(size):
-            return self.norm(self.conv(cell.activated))
-        return self.norm(self.conv(resize(cell.features, size, align_corners=True).relu()))
+        if not self.is_finer and cell.features.shape[2:] != torch.Size(size):
+            activated = resize(cell.features, size, align_corners=True).relu()
+        elif cell.activated is None:
+            activated = cell.features.relu()
+        else:
+            activated = cell.activated
+        return batch_norm(
+            self.conv(activated),
+            self.statistics.mean,
+            self.statistics.var,
+            training=self.training,
+            momentum=self.statistics.momentum,
+        )
 
 
 class SearchCell(nn.Module):
@@ -106,32 +120,76 @@ class SearchCell(nn.Module):
         self,
         previous: Sequence[CellOutput],
         previous_previous: CellOutput | None,
-        alpha: Sequence[Tensor],
+        alpha: Tensor,
         beta: Tensor,
         size: Sequence[int],
+        backend: Backend,
+        recompute: bool = False,
     ) -> Tensor:
         """Evaluate the cell and sum over its input cells.
 
         Args:
             previous: Outputs of the K input cells of the layer before, (N, channels_k, H_k, W_k).
             previous_previous: Output of the cell of this stride two layers before, or None.
-            alpha: For each state its edges' weights, (targets, num_operations).
+            alpha: Weights of the edges, those that leave state 0 first, then those of state 1, ...,
+                (edges, num_operations).
             beta: Weight of each input cell, (K,).
             size: Height and width of this stride.
+            backend: What evaluates the source operations.
+            recompute: With a fused back end, keep only the nodes for the backward pass and
+                evaluate there again what lies between.
 
         Returns:
             (N, num_nodes * channels, *size).
         """
-        inputs = [cell(h, size) for cell, h in zip(self.previous, previous, strict=True)]
+
+        def bring(cell: nn.Module, output: CellOutput) -> Tensor:
+            return recomputed(cell, output, size) if recompute else cell(output, size)
+
+        inputs = [bring(cell, h) for cell, h in zip(self.previous, previous, strict=True)]
         state = torch.stack(inputs, dim=1)  # (N, K, C, H, W)
+        shared = None
+        if self.previous_previous is not None:
+            assert previous_previous is not None
+            shared = bring(self.previous_previous, previous_previous).unsqueeze(1)
+        else:
+            alpha = alpha[self.num_nodes :]  # no state 0: its edges are absent
+        if backend.kernels is None:
+            return self._evaluate(state, shared, alpha, beta)
+        sources = self._all_sources()
+        fused = FusedCell(
+            kernels=backend.kernels,
+            layouts=tuple(source.layout for source in sources),
+            num_nodes=self.num_nodes,
+            training=self.training,
+            momentum=sources[0].statistics.momentum,
+            keep=torch.is_grad_enabled() and not recompute,
+        )
+        return fused(
+            state.to(alpha.dtype),  # under autocast they come in half precision
+            None if shared is None else shared.to(alpha.dtype),
+            alpha,
+            beta,
+            [alpha.new_empty(0) if source.weight is None else source.weight for source in sources],
+            [(source.statistics.mean, source.statistics.var) for source in sources],
+        )
+
+    def _all_sources(self) -> list[SourceOp]:
+        """List the source operations in the order of the states."""
+        first = [] if self.source0 is None else [self.source0]
+        return [source for source in (*first, *self.sources) if isinstance(source, SourceOp)]
+
+    def _evaluate(
+        self, state: Tensor, shared: Tensor | None, alpha: Tensor, beta: Tensor
+    ) -> Tensor:
+        """Evaluate the source operations by plain operators."""
+        alphas = iter(alpha.split([source.layout.num_targets for source in self._all_sources()]))
         nodes: list[Tensor] = []
         # Sums of the contributions to the nodes that are not complete yet, (N, K, nodes, C, H, W).
         pending: Tensor | None = None
-        if self.previous_previous is not None and self.source0 is not None:
-            assert previous_previous is not None
-            shared = self.previous_previous(previous_previous, size).unsqueeze(1)
-            pending = self.source0(shared, alpha[0])  # (N, 1, B, C, H, W), added to every k
-        for source, weights in zip(self.sources, alpha[1:], strict=True):
+        if self.source0 is not None:
+            pending = self.source0(shared, next(alphas))  # (N, 1, B, C, H, W), added to every k
+        for source, weights in zip(self.sources, alphas, strict=True):
             contribution = source(state, weights)
             total = contribution if pending is None else contribution + pending
             # The first pending node has all its inputs now.

@@ -5,6 +5,9 @@ Evaluated edge by edge that is some 16,000 small operations a forward pass. Edge
 same state share its input, and the input cells of a node share its weights, so all of them are
 evaluated in a handful of calls, with the same result.
 
+This is the back end of plain operators, for every device. The compiled ones do the same from the
+same weights: `autoseg.supernet.fused_cell`.
+
 Tensors are (N, K, T, C, H, W): K input cells, T target nodes, C channels. Contiguous, that is at
 once a batch of N * K maps (convolutions share weights over K) and K * T * C channels (batch norm
 keeps statistics apart). Where several operations of a family are stacked, T is M * T.
@@ -17,96 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoseg.supernet.batch_norm import StackedBatchNorm
-
-
-class StackedSeparable(nn.Module):
-    """Depthwise and pointwise convolution, then batch norm, of M operations to T targets.
-
-    The kernels of all operations are embedded, centred in zeros, into the largest one, so that one
-    call evaluates them.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        num_targets: int,
-        num_inputs: int,
-        kernel_sizes: Sequence[int],
-        *,
-        dilation: int = 1,
-    ) -> None:
-        super().__init__()
-        self.channels = channels
-        self.dilation = dilation
-        self.kernel_size = max(kernel_sizes)
-        num_stacked = len(kernel_sizes) * num_targets
-        self.depthwise = nn.ParameterList(
-            conv_parameter(num_targets, channels, 1, size, size) for size in kernel_sizes
-        )
-        self.pointwise = conv_parameter(num_stacked, channels, channels, 1, 1)
-        self.norm = StackedBatchNorm(num_inputs * num_stacked * channels)
-
-    def kernels(self) -> Tensor:
-        """Return the depthwise kernels of all operations and targets, (M * T, C, k, k)."""
-        padded = []
-        for kernel in self.depthwise:
-            margin = (self.kernel_size - kernel.shape[-1]) // 2
-            padded.append(F.pad(kernel.squeeze(2), (margin,) * 4))
-        return torch.cat(padded)
-
-    def forward(self, activated: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Convolve and normalise.
-
-        Args:
-            activated: After the ReLU. (N, K, C, H, W), read by every operation and target; or
-                (N, K, M * T, C, H, W), one map each.
-            scale: Weight of each (input cell, operation, target, channel) after batch norm.
-
-        Returns:
-            (N, K, M * T, C, H, W).
-        """
-        num_images, num_inputs, height, width = *activated.shape[:2], *activated.shape[-2:]
-        kernels = self.kernels()
-        is_shared = activated.dim() == 5
-        if is_shared:
-            # One input channel feeds M * T outputs: channel-major kernels, (C * M * T, 1, k, k).
-            kernels = kernels.transpose(0, 1)
-        maps = F.conv2d(
-            activated.reshape(num_images * num_inputs, -1, height, width),
-            kernels.reshape(-1, 1, self.kernel_size, self.kernel_size),
-            padding=self.dilation * (self.kernel_size - 1) // 2,
-            dilation=self.dilation,
-            groups=activated.shape[2] * (1 if is_shared else self.channels),
-        )
-        if is_shared:
-            # (N * K, C, M * T, H * W) -> (N * K, M * T, C, H * W)
-            maps = maps.view(maps.shape[0], self.channels, -1, height * width).transpose(1, 2)
-        else:
-            maps = maps.view(maps.shape[0], -1, self.channels, height * width)
-        maps = torch.matmul(self.pointwise.flatten(2), maps)
-        return self.norm(maps.view(num_images, num_inputs, -1, self.channels, height, width), scale)
-
-
-class StackedAtrous(nn.Module):
-    """Full convolution at rate 2, then batch norm, of one operation to T targets."""
-
-    def __init__(self, channels: int, num_targets: int, num_inputs: int, kernel_size: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.padding = kernel_size - 1
-        self.weight = conv_parameter(num_targets, channels, channels, kernel_size, kernel_size)
-        self.norm = StackedBatchNorm(num_inputs * num_targets * channels)
-
-    def forward(self, activated: Tensor, scale: Tensor) -> Tensor:
-        """Map (N, K, C, H, W), after the ReLU, to (N, K, T, C, H, W)."""
-        num_images, num_inputs = activated.shape[:2]
-        maps = F.conv2d(
-            activated.flatten(0, 1), self.weight.flatten(0, 1), padding=self.padding, dilation=2
-        )
-        return self.norm(
-            maps.view(num_images, num_inputs, -1, self.channels, *maps.shape[2:]), scale
-        )
+from autoseg.supernet.batch_norm import RunningStatistics, batch_norm
+from autoseg.supernet.depthwise import depthwise_conv2d
+from autoseg.supernet.indices import index_on
+from autoseg.supernet.source_layout import SourceLayout, num_elements
 
 
 class SourceOp(nn.Module):
@@ -114,6 +31,9 @@ class SourceOp(nn.Module):
 
     Source: Auto-DeepLab, arXiv 1901.02985, equations 1 to 3.
     """
+
+    weight: nn.Parameter | None
+    """All weights, flat, in the order of `layout.weights`; None where no operation has any."""
 
     def __init__(
         self, channels: int, *, num_targets: int, num_inputs: int, operations: Sequence[str]
@@ -127,95 +47,184 @@ class SourceOp(nn.Module):
             operations: Names in the order of alpha's columns.
         """
         super().__init__()
-        self.operations = tuple(operations)
+        self.layout = SourceLayout(tuple(operations), channels, num_targets, num_inputs)
+        blocks = self.layout.weights
+        weight = torch.empty(num_elements(blocks))
+        for name, block in blocks.items():
+            # As torch initialises a convolution: uniform within 1 / sqrt(fan-in). A depthwise
+            # kernel reads one channel; others have their inputs in the dimension before the taps.
+            if "depthwise" in name:
+                fan_in = math.prod(block.shape[2:])
+            elif "pointwise" in name:
+                fan_in = channels
+            else:
+                fan_in = channels * math.prod(block.shape[3:])
+            block.view(weight).uniform_(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
+        if blocks:
+            self.weight = nn.Parameter(weight)
+        else:
+            self.register_parameter("weight", None)
+        self.statistics = RunningStatistics(num_elements(self.layout.features))
+        self._columns = {"parameter_free": self.layout.columns(self.layout.parameter_free)} | {
+            family: self.layout.columns(
+                [f"{family}_{size}x{size}" for size in self.layout.kernel_sizes(family)]
+            )
+            for family in ("sep_conv", "dil_conv", "atrous_conv")
+        }
 
-        def present(family: str) -> list[int]:
-            sizes = {3: f"{family}_3x3", 5: f"{family}_5x5"}
-            return [size for size, name in sizes.items() if name in self.operations]
-
-        shape = (channels, num_targets, num_inputs)
-        self.separable_sizes = present("sep_conv")
-        self.dilated_sizes = present("dil_conv")
-        self.atrous_sizes = present("atrous_conv")
-        if self.separable_sizes:
-            self.separable1 = StackedSeparable(*shape, self.separable_sizes)
-            self.separable2 = StackedSeparable(*shape, self.separable_sizes)
-        if self.dilated_sizes:
-            self.dilated = StackedSeparable(*shape, self.dilated_sizes, dilation=2)
-        self.atrous = nn.ModuleList(StackedAtrous(*shape, size) for size in self.atrous_sizes)
-        self.pool_norms = nn.ModuleDict(
-            {
-                name: StackedBatchNorm(num_inputs * channels)
-                for name in ("max_pool_3x3", "avg_pool_3x3")
-                if name in self.operations
-            }
-        )
-
-    def forward(self, state: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, state: Tensor, alpha: Tensor) -> Tensor:
         """Sum the weighted operations of every edge that leaves the state.
 
         Args:
             state: (N, K, C, H, W).
-            weights: Normalised alpha of the edges to the T targets, (T, num_operations).
+            alpha: Weight of each operation on the edges to the T targets, (T, num_operations).
 
         Returns:
             (N, K, T, C, H, W).
         """
-        num_inputs, channels = state.shape[1:3]
-        num_targets = weights.shape[0]
-
-        def scale(family: str, sizes: Sequence[int]) -> Tensor:
-            # The alpha of each (input cell, operation, target, channel).
-            columns = [self.operations.index(f"{family}_{size}x{size}") for size in sizes]
-            chosen = weights[:, columns].t()
-            return chosen[None, :, :, None].expand(num_inputs, -1, -1, channels).reshape(-1)
-
-        contribution = self._parameter_free(state, weights)
+        weights = self._weights()
+        alphas = self._alphas(alpha)
+        contribution = self._parameter_free(state, alphas["parameter_free"])
         activated = state.relu()
-        if self.separable_sizes:
-            maps = self.separable2(
-                self.separable1(activated).relu(), scale("sep_conv", self.separable_sizes)
+        if sizes := self.layout.kernel_sizes("sep_conv"):
+            maps = self._separable(activated, weights, "sep1", sizes)
+            maps = self._separable(maps.relu(), weights, "sep2", sizes, scale=alphas["sep_conv"])
+            contribution = contribution + self._sum_operations(maps)
+        if sizes := self.layout.kernel_sizes("dil_conv"):
+            maps = self._separable(
+                activated, weights, "dil", sizes, dilation=2, scale=alphas["dil_conv"]
             )
-            contribution = contribution + _sum_operations(maps, num_targets)
-        if self.dilated_sizes:
-            maps = self.dilated(activated, scale("dil_conv", self.dilated_sizes))
-            contribution = contribution + _sum_operations(maps, num_targets)
-        for size, convolution in zip(self.atrous_sizes, self.atrous, strict=True):
-            contribution = contribution + convolution(activated, scale("atrous_conv", [size]))
+            contribution = contribution + self._sum_operations(maps)
+        for i, size in enumerate(self.layout.kernel_sizes("atrous_conv")):
+            maps = self._atrous(activated, weights[f"atrous{size}"])
+            scale = alphas["atrous_conv"][:, i : i + 1]
+            contribution = contribution + self._norm(maps, f"atrous{size}", scale)
         return contribution
 
-    def _parameter_free(self, state: Tensor, weights: Tensor) -> Tensor:
+    def _alphas(self, alpha: Tensor) -> dict[str, Tensor]:
+        """Group alpha's columns by what is evaluated together, in one gather."""
+        columns = self._columns
+        order = [column for group in columns.values() for column in group]
+        gathered = alpha.index_select(1, index_on(alpha.device, order))
+        parts = gathered.split([len(group) for group in columns.values()], dim=1)
+        return dict(zip(columns, parts, strict=True))
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Cut the flat weight into its blocks: one call, and one in the backward pass."""
+        if self.weight is None:
+            return {}
+        blocks = self.layout.weights
+        parts = self.weight.split([block.size for block in blocks.values()])
+        return {
+            name: part.view(block.shape)
+            for (name, block), part in zip(blocks.items(), parts, strict=True)
+        }
+
+    def _norm(self, maps: Tensor, name: str, alpha: Tensor | None = None) -> Tensor:
+        """Normalise the feature block `name`; scale it by the operations' alpha, (T, M)."""
+        scale = None
+        if alpha is not None:
+            num_inputs, channels = self.layout.num_inputs, self.layout.channels
+            scale = alpha.t()[None, :, :, None].expand(num_inputs, -1, -1, channels).reshape(-1)
+        block = self.layout.features[name]
+        return batch_norm(
+            maps,
+            block.view(self.statistics.mean).view(-1),
+            block.view(self.statistics.var).view(-1),
+            training=self.training,
+            momentum=self.statistics.momentum,
+            scale=scale,
+        )
+
+    def _separable(
+        self,
+        activated: Tensor,
+        weights: dict[str, Tensor],
+        stage: str,
+        sizes: Sequence[int],
+        *,
+        dilation: int = 1,
+        scale: Tensor | None = None,
+    ) -> Tensor:
+        """Depthwise and pointwise convolution, then batch norm, of M operations to T targets.
+
+        The kernels of all operations are embedded, centred in zeros, into the largest one, so that
+        one call evaluates them.
+
+        Args:
+            activated: After the ReLU. (N, K, C, H, W), read by every operation and target; or
+                (N, K, M * T, C, H, W), one map each.
+            weights: Blocks of the flat weight.
+            stage: "sep1", "sep2" or "dil".
+            sizes: Kernel sizes of the M operations.
+            dilation: Of the depthwise convolutions.
+            scale: The operations' alpha, (T, M), or None.
+
+        Returns:
+            (N, K, M * T, C, H, W).
+        """
+        num_images, num_inputs, height, width = *activated.shape[:2], *activated.shape[-2:]
+        channels, largest = self.layout.channels, max(sizes)
+        kernels = torch.cat(
+            [
+                F.pad(weights[f"{stage}.depthwise{size}"], ((largest - size) // 2,) * 4)
+                for size in sizes
+            ]
+        )  # (M * T, C, k, k)
+        is_shared = activated.dim() == 5
+        if is_shared:
+            # One input channel feeds M * T outputs: channel-major kernels, (C * M * T, 1, k, k).
+            kernels = kernels.transpose(0, 1)
+        convolve = F.conv2d if is_shared else depthwise_conv2d
+        maps = convolve(
+            activated.reshape(num_images * num_inputs, -1, height, width),
+            kernels.reshape(-1, 1, largest, largest),
+            padding=dilation * (largest - 1) // 2,
+            dilation=dilation,
+            groups=activated.shape[2] * (1 if is_shared else channels),
+        )
+        if is_shared:
+            # (N * K, C, M * T, H * W) -> (N * K, M * T, C, H * W)
+            maps = maps.view(maps.shape[0], channels, -1, height * width).transpose(1, 2)
+        else:
+            maps = maps.view(maps.shape[0], -1, channels, height * width)
+        maps = torch.matmul(weights[f"{stage}.pointwise"].flatten(0, 1), maps)
+        maps = maps.view(num_images, num_inputs, -1, channels, height, width)
+        return self._norm(maps, stage, scale)
+
+    def _atrous(self, activated: Tensor, weight: Tensor) -> Tensor:
+        """Convolve (N, K, C, H, W) fully at rate 2 for each target, to (N, K, T, C, H, W)."""
+        num_images, num_inputs, channels = activated.shape[:3]
+        maps = F.conv2d(
+            activated.flatten(0, 1),
+            weight.flatten(0, 1),
+            padding=weight.shape[-1] - 1,
+            dilation=2,
+        )
+        return maps.view(num_images, num_inputs, -1, channels, *maps.shape[2:])
+
+    def _parameter_free(self, state: Tensor, alpha: Tensor) -> Tensor:
         """Evaluate skip and pooling once, and mix them into every target by one product."""
         num_images, num_inputs, channels, height, width = state.shape
-        maps = {}
-        if "skip_connect" in self.operations:
-            maps["skip_connect"] = state
-        for name, norm in self.pool_norms.items():
-            flat = state.flatten(0, 1)
+        shape = (num_images, num_inputs, alpha.shape[0], channels, height, width)
+        # torch pools maps whose channels lie together several times faster on the CPU.
+        flat = state.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        maps = []
+        for name in self.layout.parameter_free:
+            if name == "skip_connect":
+                maps.append(state)
+                continue
             pooled = (
                 F.max_pool2d(flat, 3, stride=1, padding=1)
                 if name == "max_pool_3x3"
                 else F.avg_pool2d(flat, 3, stride=1, padding=1, count_include_pad=False)
             )
-            maps[name] = norm(pooled.view(state.shape))
-        shape = (num_images, num_inputs, weights.shape[0], channels, height, width)
+            maps.append(self._norm(pooled.contiguous().view(state.shape), name))
         if not maps:
             return state.new_zeros(shape)
-        columns = [self.operations.index(name) for name in maps]
-        stacked = torch.stack(list(maps.values()), dim=2)  # (N, K, P, C, H, W)
-        mixed = torch.matmul(weights[:, columns], stacked.flatten(3).flatten(0, 1))
-        return mixed.view(shape)
+        stacked = torch.stack(maps, dim=2)  # (N, K, P, C, H, W)
+        return torch.matmul(alpha, stacked.flatten(3).flatten(0, 1)).view(shape)
 
-
-def _sum_operations(maps: Tensor, num_targets: int) -> Tensor:
-    """(N, K, M * T, C, H, W) -> (N, K, T, C, H, W)."""
-    return maps.unflatten(2, (-1, num_targets)).sum(dim=2)
-
-
-def conv_parameter(*shape: int) -> nn.Parameter:
-    """Make stacked convolution weights, (stack, out, in / groups, k, k).
-
-    Each is initialised as torch initialises a convolution: uniform within 1 / sqrt(fan-in).
-    """
-    bound = 1 / math.sqrt(math.prod(shape[2:]))
-    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+    def _sum_operations(self, maps: Tensor) -> Tensor:
+        """(N, K, M * T, C, H, W) -> (N, K, T, C, H, W)."""
+        return maps.unflatten(2, (-1, self.layout.num_targets)).sum(dim=2)

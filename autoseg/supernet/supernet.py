@@ -1,12 +1,11 @@
 """The supernet: all networks of a space at once, weighted by alpha and beta."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from autoseg.architecture import (
     Architecture,
@@ -18,9 +17,12 @@ from autoseg.architecture import (
     normalise_alpha,
     normalise_beta,
 )
+from autoseg.errors import unknown_name
 from autoseg.ops import ASPP, Stem, resize
-from autoseg.supernet.batch_norm import frozen_statistics
+from autoseg.supernet.backend import BACKENDS, Backend, BackendName, resolve_backend
 from autoseg.supernet.cell import CellOutput, SearchCell
+from autoseg.supernet.indices import index_on
+from autoseg.supernet.recompute import recomputed
 
 _ARCH_INIT_STD = 1e-3
 """Standard deviation of alpha and beta at the start (Auto-DeepLab, section 5.1)."""
@@ -43,6 +45,7 @@ class Supernet(nn.Module):
         *,
         num_classes: int,
         beta_norm: BetaNorm = "paper",
+        backend: BackendName = "auto",
         recompute_cells: bool = False,
     ) -> None:
         """Build the supernet with random weights.
@@ -51,13 +54,20 @@ class Supernet(nn.Module):
             space: What may be chosen, and F.
             num_classes: K, the number of evaluated classes.
             beta_norm: Normalisation of beta; see `autoseg.architecture.normalise_beta`.
-            recompute_cells: Keep only the cells' outputs for the backward pass and evaluate each
-                cell again there: less memory for one more forward pass.
+            backend: What evaluates the source operations; see `autoseg.supernet.backend`.
+            recompute_cells: Keep only the cells' outputs (with a fused back end: only the nodes)
+                for the backward pass and evaluate the rest again there: less memory, more time.
+
+        Raises:
+            UsageError: If there is no such back end.
         """
         super().__init__()
         self.space = space
         self.num_classes = num_classes
         self.beta_norm: BetaNorm = beta_norm
+        if backend not in BACKENDS:
+            raise unknown_name("backend", backend, BACKENDS)
+        self.backend: BackendName = backend
         self.recompute_cells = recompute_cells
         self.alpha = nn.Parameter(
             _ARCH_INIT_STD * torch.randn(space.num_edges, len(space.operations))
@@ -159,15 +169,13 @@ class Supernet(nn.Module):
 
     def features(self, images: Tensor, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:
         """Return the last layer's output at each stride ("stride4", ...), under given weights."""
-        edge_weights = self._edge_weights(alpha)
-        edges = [edge for nodes in self._layers for node in nodes for edge in node.incoming]
+        backend = resolve_backend(self.backend, images.device.type)
+        alpha = alpha.index_select(0, index_on(alpha.device, self._edge_order()))
         # One gather for all cells, not one each.
         betas = iter(
-            beta[
-                [edge.layer for edge in edges],
-                [edge.source_level for edge in edges],
-                [edge.direction for edge in edges],
-            ].split([len(node.incoming) for nodes in self._layers for node in nodes])
+            beta.flatten()
+            .index_select(0, index_on(beta.device, self._beta_order()))
+            .split([len(node.incoming) for nodes in self._layers for node in nodes])
         )
         _, stem = self.stem(images)
         sizes = [tuple(stem.shape[2:])]
@@ -175,8 +183,9 @@ class Supernet(nn.Module):
             height, width = sizes[-1]
             sizes.append(((height + 1) // 2, (width + 1) // 2))
 
+        recompute = self._recomputes()
         two_before: dict[int, CellOutput] = {}
-        before = {0: CellOutput.of(stem)}
+        before = {0: CellOutput.of(stem, recompute=recompute)}
         for nodes in self._layers:
             current = {}
             for node in nodes:
@@ -184,34 +193,44 @@ class Supernet(nn.Module):
                     self.cells[node.name],
                     [before[edge.source_level] for edge in node.incoming],
                     two_before.get(node.level),
-                    edge_weights,
+                    alpha,
                     next(betas),
                     sizes[node.level],
+                    backend=backend,
                 )
-                current[node.level] = CellOutput.of(output)
+                current[node.level] = CellOutput.of(output, recompute=recompute)
             two_before, before = before, current
         return {f"stride{node.stride}": before[node.level].features for node in self._layers[-1]}
 
-    def _run_cell(self, cell: nn.Module, *arguments: object) -> Tensor:
-        if not (self.recompute_cells and torch.is_grad_enabled()):
-            return cell(*arguments)
+    def _recomputes(self) -> bool:
+        return self.recompute_cells and torch.is_grad_enabled()
 
-        def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-            # The second evaluation must not count the batch twice in the running statistics.
-            return nullcontext(), frozen_statistics(cell)
+    def _run_cell(self, cell: nn.Module, *arguments: object, backend: Backend) -> Tensor:
+        recompute = self._recomputes()
+        if recompute and backend.kernels is None:
+            return recomputed(cell, *arguments, backend)
+        # A fused back end evaluates again what lies between the nodes, and nothing more.
+        return cell(*arguments, backend, recompute=recompute)
 
-        output = checkpoint(cell, *arguments, use_reentrant=False, context_fn=contexts)
-        assert isinstance(output, Tensor)
-        return output
+    def _beta_order(self) -> list[int]:
+        """Number the trellis edges in flattened beta, cell by cell."""
+        _, num_levels, num_directions = self.beta.shape
+        return [
+            (edge.layer * num_levels + edge.source_level) * num_directions + edge.direction
+            for nodes in self._layers
+            for node in nodes
+            for edge in node.incoming
+        ]
 
-    def _edge_weights(self, alpha: Tensor) -> list[Tensor]:
-        """Split alpha into the weights of the edges that leave each state of the cell."""
+    def _edge_order(self) -> list[int]:
+        """Number the edges by the state that they leave, then by the node that they lead to."""
         space = self.space
-        weights = []
-        for source in range(space.num_nodes + 1):
-            nodes = [n for n in range(space.num_nodes) if source in space.predecessors(n)]
-            weights.append(alpha[[space.edge_index(source, node) for node in nodes]])
-        return weights
+        return [
+            space.edge_index(source, node)
+            for source in range(space.num_nodes + 1)
+            for node in range(space.num_nodes)
+            if source in space.predecessors(node)
+        ]
 
 
 class _Node(NamedTuple):

@@ -12,6 +12,7 @@ from autoseg.networks.auto_deeplab import AutoDeepLab
 from autoseg.networks.derived_cell import DerivedCell
 from autoseg.networks.drop_path import DropPath, keep_probability
 from autoseg.supernet import Supernet
+from autoseg.supernet.backend import resolve_backend
 from autoseg.supernet.cell import CellOutput
 
 PUBLISHED = Architecture.load("autodeeplab_paper")
@@ -117,19 +118,16 @@ def test_scheduled_drop_path_reaches_every_operation_but_the_identity():
 def source_weights(edge, source, target):
     """The weights of an edge's operation, read from the supernet's stacks."""
     family, size = edge.op[: edge.op.rindex("_")], int(edge.op[-1]) if edge.op[-1].isdigit() else 0
+    blocks = source.layout.weights
     if family == "atrous_conv":
-        return [source.atrous[source.atrous_sizes.index(size)].weight[target]]
-    if family == "sep_conv":
-        stacks, number = [source.separable1, source.separable2], source.separable_sizes.index(size)
-    elif family == "dil_conv":
-        stacks, number = [source.dilated], source.dilated_sizes.index(size)
-    else:
-        return []
+        return [blocks[f"atrous{size}"].view(source.weight)[target]]
+    stages = {"sep_conv": ("sep1", "sep2"), "dil_conv": ("dil",)}.get(family, ())
     weights = []
-    for stack in stacks:
-        num_targets = stack.depthwise[number].shape[0]
-        weights.append(stack.depthwise[number][target])
-        weights.append(stack.pointwise[number * num_targets + target])
+    for stage in stages:
+        operation = source.layout.kernel_sizes(family).index(size)
+        weights.append(blocks[f"{stage}.depthwise{size}"].view(source.weight)[target, :, None])
+        pointwise = blocks[f"{stage}.pointwise"].view(source.weight)
+        weights.append(pointwise[operation, target, :, :, None, None])
     return weights
 
 
@@ -197,7 +195,8 @@ def test_one_hot_cell_equals_the_derived_cell(name, seed):
     architecture = one_path((4, 8, 4), random_cell(space, generator))
     net = Supernet(space, num_classes=3).double()
     search_cell = net.cells["layer2_stride4"]  # input cells: strides 4 and 8
-    weights = net._edge_weights(one_hot_alpha(space, architecture))
+    weights = one_hot_alpha(space, architecture)[net._edge_order()]
+    backend = resolve_backend("auto", "cpu")
     width = 4 * space.num_channels(4)
     before, coarser, size = (
         torch.randn(2, width, 9, 7).double(),
@@ -217,11 +216,12 @@ def test_one_hot_cell_equals_the_derived_cell(name, seed):
         ).double()
         copy_cell(derived, search_cell, k, architecture)
         expected = search_cell(
-            [CellOutput.of(same), CellOutput.of(coarser)],
-            CellOutput.of(before),
+            [CellOutput.of(output, recompute=False) for output in (same, coarser)],
+            CellOutput.of(before, recompute=False),
             weights,
             beta,
             size,
+            backend,
         )
         # float64 rounding through at most four batch norms in a row.
         torch.testing.assert_close(derived(before, previous, size), expected, rtol=1e-8, atol=1e-9)

@@ -11,47 +11,46 @@ import torch.nn.functional as F
 EPS = 1e-5
 
 
-def batch_norm(maps, norm, training, index):
-    """Normalise one edge; `index` selects its running statistics from the stack."""
+def batch_norm(maps, running_mean, running_var, training):
+    """Normalise one edge."""
     if training:
         mean = maps.mean(dim=(0, 2, 3), keepdim=True)
         variance = maps.var(dim=(0, 2, 3), keepdim=True, unbiased=False)
     else:
-        mean = norm.running_mean[index][None, :, None, None]
-        variance = norm.running_var[index][None, :, None, None]
+        mean = running_mean[None, :, None, None]
+        variance = running_var[None, :, None, None]
     return (maps - mean) / torch.sqrt(variance + EPS)
-
-
-def stack_index(num_targets, channels, operation, num_operations, k, target):
-    """Features of (input cell k, operation, target) in the order (K, M, T, C)."""
-    start = ((k * num_operations + operation) * num_targets + target) * channels
-    return slice(start, start + channels)
 
 
 def depthwise(maps, kernel, dilation):
     size = kernel.shape[-1]
     padding = dilation * (size - 1) // 2
-    return F.conv2d(maps, kernel, padding=padding, dilation=dilation, groups=maps.shape[1])
+    return F.conv2d(maps, kernel[:, None], padding=padding, dilation=dilation, groups=maps.shape[1])
 
 
 class Edge:
     """One edge: its operations, each with the parameters of one target of a source operation."""
 
     def __init__(self, source, target, k, training):
-        self.source, self.target, self.k, self.training = source, target, k, training
+        self.source, self.layout = source, source.layout
+        self.target, self.k, self.training = target, k, training
 
-    def separable(self, stack, maps, operation):
-        channels, num_targets = maps.shape[1], stack.depthwise[0].shape[0]
-        maps = depthwise(maps.relu(), stack.depthwise[operation][self.target], stack.dilation)
-        pointwise = stack.pointwise[operation * num_targets + self.target]
-        maps = F.conv2d(maps, pointwise)
-        index = stack_index(
-            num_targets, channels, operation, len(stack.depthwise), self.k, self.target
-        )
-        return batch_norm(maps, stack.norm, self.training, index)
+    def weight(self, name):
+        return self.layout.weights[name].view(self.source.weight)
+
+    def norm(self, maps, name, *index):
+        block, statistics = self.layout.features[name], self.source.statistics
+        mean, variance = block.view(statistics.mean)[index], block.view(statistics.var)[index]
+        return batch_norm(maps, mean, variance, self.training)
+
+    def separable(self, maps, stage, size, operation, dilation=1):
+        kernel = self.weight(f"{stage}.depthwise{size}")[self.target]
+        maps = depthwise(maps.relu(), kernel, dilation)
+        pointwise = self.weight(f"{stage}.pointwise")[operation, self.target]
+        maps = F.conv2d(maps, pointwise[:, :, None, None])
+        return self.norm(maps, stage, self.k, operation, self.target)
 
     def operation(self, name, maps):
-        source, channels = self.source, maps.shape[1]
         if name == "none":
             return maps * 0
         if name == "skip_connect":
@@ -63,18 +62,17 @@ class Edge:
                 if family == "max_pool"
                 else F.avg_pool2d(maps, 3, 1, 1, count_include_pad=False)
             )
-            index = stack_index(1, channels, 0, 1, self.k, 0)
-            return batch_norm(pooled, source.pool_norms[name], self.training, index)
+            return self.norm(pooled, name, self.k)
         if family == "sep_conv":
-            operation = source.separable_sizes.index(size)
-            maps = self.separable(source.separable1, maps, operation)
-            return self.separable(source.separable2, maps, operation)
+            operation = self.layout.kernel_sizes(family).index(size)
+            maps = self.separable(maps, "sep1", size, operation)
+            return self.separable(maps, "sep2", size, operation)
         if family == "dil_conv":
-            return self.separable(source.dilated, maps, source.dilated_sizes.index(size))
-        atrous = source.atrous[source.atrous_sizes.index(size)]
-        maps = F.conv2d(maps.relu(), atrous.weight[self.target], padding=size - 1, dilation=2)
-        index = stack_index(atrous.weight.shape[0], channels, 0, 1, self.k, self.target)
-        return batch_norm(maps, atrous.norm, self.training, index)
+            operation = self.layout.kernel_sizes(family).index(size)
+            return self.separable(maps, "dil", size, operation, dilation=2)
+        kernel = self.weight(f"atrous{size}")[self.target]
+        maps = F.conv2d(maps.relu(), kernel, padding=size - 1, dilation=2)
+        return self.norm(maps, f"atrous{size}", self.k, self.target)
 
     def __call__(self, maps, weights, names):
         # Equation 2: sum over the operations, weighted by alpha.
@@ -90,7 +88,7 @@ def input_cell(module, maps, size, training):
         if maps.shape[2:] != torch.Size(size):
             maps = F.interpolate(maps, size, mode="bilinear", align_corners=True)
         maps = F.conv2d(maps.relu(), module.conv.weight)
-    return batch_norm(maps, module.norm, training, slice(None))
+    return batch_norm(maps, module.statistics.mean, module.statistics.var, training)
 
 
 def cell(module, k, previous, previous_previous, alpha, space, size, training):

@@ -92,9 +92,9 @@ def test_evaluation_uses_the_running_statistics_of_each_input_cell():
     net = random_supernet(small_space(operations=BOTH_FAMILIES))
     generator = torch.Generator().manual_seed(1)
     for name, buffer in net.named_buffers():
-        if name.endswith("running_mean"):
+        if name.endswith("mean"):
             buffer.normal_(generator=generator)
-        elif name.endswith("running_var"):
+        elif name.endswith("var"):
             buffer.uniform_(0.5, 2, generator=generator)
     net.eval()
     images = torch.randn(2, 3, 40, 33, dtype=torch.float64)

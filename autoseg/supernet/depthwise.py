@@ -1,0 +1,61 @@
+"""Depthwise convolution whose weight gradient is fast on the CPU, too."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+
+def depthwise_conv2d(
+    features: Tensor, weight: Tensor, *, padding: int, dilation: int, groups: int
+) -> Tensor:
+    """Convolve each channel by itself, as `torch.nn.functional.conv2d` does.
+
+    On the CPU torch computes the gradient of the weights two to four times faster from maps whose
+    channels lie together; they are laid out so for that alone.
+
+    Args:
+        features: (N, C, H, W).
+        weight: (C, 1, k, k).
+        padding: Pixels of zeros on each side.
+        dilation: Pixels between taps.
+        groups: C.
+
+    Returns:
+        (N, C, H', W').
+    """
+    if features.device.type != "cpu":
+        return F.conv2d(features, weight, padding=padding, dilation=dilation, groups=groups)
+    output = _Depthwise.apply(features, weight, padding, dilation, groups)
+    assert isinstance(output, Tensor)
+    return output
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, padding: int, dilation: int, groups: int
+    ) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        ctx.settings = {"padding": padding, "dilation": dilation, "groups": groups}
+        return F.conv2d(features, weight, padding=padding, dilation=dilation, groups=groups)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        features, weight = ctx.saved_tensors
+        grad_features = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_features = conv2d_input(features.shape, weight, grad_output, **ctx.settings)
+        if ctx.needs_input_grad[1]:
+            last = torch.channels_last
+            grad_weight = conv2d_weight(
+                features.contiguous(memory_format=last),
+                weight.shape,
+                grad_output.contiguous(memory_format=last),
+                **ctx.settings,
+            )
+        return grad_features, grad_weight, None, None, None

@@ -1,0 +1,193 @@
+"""Loading the compiled kernels: the instruction set, one OpenMP run-time, and doing without."""
+
+import importlib
+import os
+import subprocess
+import sys
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+
+from autoseg import _native
+from autoseg.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+CPUINFO = Path("/proc/cpuinfo")
+LANES_F32 = {"avx512": 16, "avx2": 8, "plain": 4}  # registers of 64, 32 and 16 bytes
+
+needs_core = pytest.mark.skipif(
+    _native.missing_reason() is not None, reason="the compiled kernels are missing"
+)
+
+
+@pytest.fixture
+def loading_anew(monkeypatch):
+    """Forget what was loaded and said, and remember it after the test."""
+    monkeypatch.delenv("AUTOSEG_NATIVE_DIR", raising=False)
+    monkeypatch.setattr(_native, "_has_warned", False)
+    monkeypatch.setattr(_native, "_load", cache(_native._load.__wrapped__))
+
+
+@pytest.fixture
+def without_core(loading_anew, monkeypatch):
+    # None in sys.modules is how Python itself spells "there is no such module".
+    monkeypatch.setitem(sys.modules, "autoseg._native._core", None)
+
+
+def run_python(code, **variables):
+    """Run code in a fresh process, in which the kernels are chosen anew."""
+    env = {name: value for name, value in os.environ.items() if name != "AUTOSEG_ISA"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**env, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def isas_by_cpuinfo():
+    """List the instruction sets that the kernel of the operating system reports, best first."""
+    (flags, *_) = [line for line in CPUINFO.read_text().splitlines() if line.startswith("flags")]
+    has = set(flags.split()).issuperset
+    isas = ["plain"]
+    if has({"avx2", "fma"}):
+        isas.insert(0, "avx2")
+        if has({"avx512f", "avx512vl", "avx512dq", "avx512bw"}):
+            isas.insert(0, "avx512")
+    return isas
+
+
+SHOW = """
+from autoseg import _native
+core = _native.core()
+print(core.isa(), core.lanes("float32"), core.lanes("float64"), *core.present_isas())
+"""
+
+
+@needs_core
+@pytest.mark.skipif(
+    not CPUINFO.exists() or "\nflags" not in CPUINFO.read_text(), reason="needs Linux on x86"
+)
+def test_the_best_instruction_set_of_the_processor_is_chosen():
+    isas = isas_by_cpuinfo()
+    lanes = LANES_F32[isas[0]]
+    result = run_python(SHOW)
+    assert (result.stdout.split(), result.stderr) == (
+        [isas[0], str(lanes), str(lanes // 2), *isas],
+        "",
+    )
+    # An empty variable forces nothing.
+    assert run_python(SHOW, AUTOSEG_ISA="").stdout == result.stdout
+
+
+@needs_core
+@pytest.mark.parametrize("isa", LANES_F32)
+def test_a_lower_instruction_set_can_be_forced(isa):
+    if isa not in _native.core().present_isas():
+        pytest.skip(f"this processor has no {isa}")
+    result = run_python(SHOW, AUTOSEG_ISA=isa)
+    lanes = LANES_F32[isa]
+    assert result.stdout.split()[:3] == [isa, str(lanes), str(lanes // 2)]
+
+
+@needs_core
+def test_an_unknown_instruction_set_is_an_error_that_names_the_known():
+    present = ", ".join(_native.core().present_isas())
+    result = run_python("from autoseg import _native; _native.core()", AUTOSEG_ISA="sse9")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        "autoseg.errors.UsageError: AUTOSEG_ISA='sse9': no such instruction set; "
+        f"it may be {present}. Without it the best is chosen."
+    )
+
+
+@needs_core
+def test_an_instruction_set_that_the_processor_lacks_is_an_error():
+    lacking = LANES_F32.keys() - set(_native.core().present_isas())
+    if not lacking:
+        pytest.skip("this processor has all of them")
+    for isa in lacking:
+        result = run_python("from autoseg import _native; _native.core()", AUTOSEG_ISA=isa)
+        assert f"AUTOSEG_ISA='{isa}': this processor lacks it; it may be " in result.stderr
+
+
+@needs_core
+def test_lanes_of_another_dtype_are_an_error():
+    with pytest.raises(ValueError, match=r"dtype 'int8' is neither float32 nor float64"):
+        _native.core().lanes("int8")
+
+
+@needs_core
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
+def test_torch_and_the_kernels_share_one_openmp_run_time():
+    result = run_python(
+        "from autoseg import _native\n"
+        "assert _native.core().has_openmp()\n"
+        "print(open('/proc/self/maps').read())"
+    )
+    assert result.stderr == ""
+    mapped = {line.split()[-1] for line in result.stdout.splitlines() if "libgomp" in line}
+    assert len(mapped) == 1, mapped
+
+
+@needs_core
+def test_a_named_build_is_the_one_that_is_loaded(tmp_path):
+    built = Path(_native.core().__file__)
+    (tmp_path / built.name).write_bytes(built.read_bytes())
+    result = run_python(
+        "from autoseg import _native; print(_native.core().__file__)",
+        AUTOSEG_NATIVE_DIR=str(tmp_path),
+    )
+    assert result.stdout.strip() == str(tmp_path / built.name)
+
+
+@pytest.mark.usefixtures("loading_anew")
+def test_a_named_build_that_is_not_there_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOSEG_NATIVE_DIR", str(tmp_path))
+    with pytest.raises(UsageError) as raised:
+        _native.core()
+    assert str(raised.value) == (
+        f"AUTOSEG_NATIVE_DIR='{tmp_path}': no _core module for this Python is there."
+    )
+    # Nor does one that cannot be loaded give way to another.
+    (tmp_path / f"_core{EXTENSION_SUFFIXES[0]}").write_bytes(b"")
+    importlib.invalidate_caches()
+    with pytest.raises(ImportError):
+        _native.core()
+
+
+@pytest.mark.usefixtures("without_core")
+def test_missing_kernels_are_said_once():
+    assert _native.core() is None
+    with pytest.warns(UserWarning) as warned:
+        _native.warn_if_missing("searching takes three times as long")
+        _native.warn_if_missing("the CRF takes twice as long")
+    assert [str(warning.message) for warning in warned] == [
+        "autoseg's compiled kernels are missing, so searching takes three times as long. "
+        "Installing autoseg again where there are a C++20 compiler (g++ or clang++) and Python's "
+        "headers builds them; `pip install -v` shows why it could not."
+    ]
+    # Where the caller stands, so that a command shows it as autoseg's own sentence.
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.usefixtures("loading_anew")
+def test_kernels_that_cannot_be_loaded_count_as_missing(monkeypatch):
+    def fail(name):
+        raise ImportError(f"{name}: version 'GOMP_9.0' not found")
+
+    monkeypatch.setattr(_native.importlib, "import_module", fail)
+    assert _native.core() is None
+    assert _native.missing_reason() == (
+        "They were built but cannot be loaded; install autoseg again. "
+        "(autoseg._native._core: version 'GOMP_9.0' not found)"
+    )
+
+
+@needs_core
+def test_nothing_is_said_where_the_kernels_are_there():
+    assert _native.missing_reason() is None
+    _native.warn_if_missing("nothing")  # a warning would be an error
