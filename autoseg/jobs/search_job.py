@@ -9,7 +9,7 @@ import torch
 
 from autoseg.architecture import Architecture, SearchSpace
 from autoseg.cli import resolve_device
-from autoseg.errors import unknown_name
+from autoseg.errors import UsageError, unknown_name
 from autoseg.jobs.console import announce
 from autoseg.jobs.data import DataChoice
 from autoseg.jobs.presets import Preset, choose_image_scale, choose_preset
@@ -30,6 +30,7 @@ from autoseg.strategies import (
     search,
 )
 from autoseg.supernet import Supernet
+from autoseg.training import resolve_precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +64,11 @@ def run_search(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pat
     """
     request = SearchRequest(**given)
     device = resolve_device(request.device)
+    if given.get("cuda_graph") and device.type != "cuda":
+        raise UsageError(
+            f"--cuda-graph: the search runs on {device}, which has no CUDA graphs; leave the "
+            "option out, or use --device cuda."
+        )
     if request.resume:
         folder = folder_to_resume("search", request.out)
         settings = load_record(folder)["config"]
@@ -80,6 +86,7 @@ def run_search(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pat
         f"search: dataset {data.dataset} ({len(train_dataset)} training images, "
         f"{train_dataset.num_classes} classes), {device}, run folder {folder}"
     )
+    resolve_precision(config.precision, device)  # refuse what cannot work before a folder is made
     check_search(space, config, train_dataset)
     opened = (
         Run.resume(folder)

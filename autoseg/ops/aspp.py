@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoseg.ops.blocks import conv_bn_relu
@@ -10,6 +11,11 @@ from autoseg.ops.blocks import conv_bn_relu
 
 class ImagePooling(nn.Module):
     """Average the whole map, project it by a 1x1 convolution, and spread it over the map again.
+
+    A batch of 1 leaves one value a channel, whose statistics say nothing: normalised with them it
+    would be 0 whatever the image. In training such a batch is therefore normalised with the running
+    statistics, as in evaluation, and does not change them. Where every batch is of 1 they stay at
+    mean 0 and variance 1, and the learned scale and shift alone do the work.
 
     Source: Chen et al. 2017, "Rethinking Atrous Convolution for Semantic Image Segmentation"
     (DeepLab v3), section 3.3, "image-level features".
@@ -20,18 +26,25 @@ class ImagePooling(nn.Module):
         self.project = conv_bn_relu(in_channels, out_channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, out_channels, H, W), constant over H and W.
-
-        Raises:
-            ValueError: In training with a batch of 1, whose batch statistics have no variance.
-        """
-        if self.training and features.shape[0] == 1:
-            raise ValueError(
-                "ImagePooling: batch size 1 leaves one value a channel, which batch norm cannot "
-                "normalise in training; use a batch size of at least 2."
-            )
-        pooled = self.project(features.mean(dim=(2, 3), keepdim=True))
+        """Map (N, C, H, W) to (N, out_channels, H, W), constant over H and W."""
+        mean = features.mean(dim=(2, 3), keepdim=True)
+        is_single = self.training and features.shape[0] == 1
+        pooled = self._project_single(mean) if is_single else self.project(mean)
         return pooled.expand(-1, -1, *features.shape[2:])
+
+    def _project_single(self, mean: Tensor) -> Tensor:
+        convolution, norm, activation = self.project
+        assert isinstance(norm, nn.BatchNorm2d)
+        normalised = F.batch_norm(
+            convolution(mean),
+            norm.running_mean,
+            norm.running_var,
+            weight=norm.weight,
+            bias=norm.bias,
+            training=False,
+            eps=norm.eps,
+        )
+        return activation(normalised)
 
 
 class ASPP(nn.Module):

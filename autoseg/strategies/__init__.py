@@ -1,16 +1,18 @@
 """How alpha and beta are moved: search strategies and their loop."""
 
 from autoseg.strategies.config import SEARCH_PRESETS, SearchConfig
-from autoseg.strategies.darts import Darts
+from autoseg.strategies.darts import Batch, Darts, StepLosses
 from autoseg.strategies.search_loop import STRATEGIES, SearchResult, check_search, search
 from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share
 
 __all__ = [
     "SEARCH_PRESETS",
     "STRATEGIES",
+    "Batch",
     "Darts",
     "SearchConfig",
     "SearchResult",
+    "StepLosses",
     "alpha_entropy",
     "beta_entropy",
     "check_search",

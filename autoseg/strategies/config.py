@@ -19,7 +19,7 @@ class SearchConfig:
     arch_start_epoch: int = 20
     """Epoch from which alpha and beta are trained as well, on the other half, trainB."""
     batch_size: int = 2
-    """Images a half-step."""
+    """Images a half-step; with 1, image pooling uses running statistics."""
     crop_size: tuple[int, int] = (321, 321)
     """Height and width of the training crops, in pixels."""
     weight_lr: float = 0.025
@@ -51,7 +51,11 @@ class SearchConfig:
     num_workers: int = 0
     """Processes that load images; 0 loads in the training process."""
     precision: Precision = "auto"
-    """auto: bf16 on a GPU that has it, fp32 elsewhere."""
+    """fp32, tf32 (NVIDIA GPUs from Ampere on) or bf16; auto: bf16 on a GPU that has it, fp32
+    elsewhere."""
+    cuda_graph: bool = True
+    """Record the step once and replay it as one CUDA graph, so that a GPU need not wait for the
+    launch of each kernel; for GPUs only. It keeps the memory of a step for itself."""
     seed: int = 0
     """Seed of weights, alpha, beta, the split into trainA and trainB, order and augmentation."""
 

@@ -15,10 +15,13 @@ from autoseg.strategies.config import SearchConfig
 from autoseg.strategies.darts import Darts
 from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share
 from autoseg.supernet import Supernet
-from autoseg.training import augmented_batches, validate
+from autoseg.training import PendingLosses, augmented_batches, validate
 
 STRATEGIES = {"darts": Darts}
 """Search strategies by name."""
+
+_WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
+"""Names of the two losses, with the option of each one's learning rate."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +71,11 @@ def check_search(space: SearchSpace, config: SearchConfig, dataset: Segmentation
         )
 
 
+def _steps_a_read(device: torch.device) -> int:
+    """Return the steps between two looks at the losses, for each of which a GPU is waited for."""
+    return 1 if device.type == "cpu" else 50
+
+
 def search(
     supernet: Supernet,
     *,
@@ -95,7 +103,8 @@ def search(
         stop: Asked after every step.
 
     Raises:
-        DivergedError: If a loss is not finite.
+        DivergedError: If a loss is not finite. It names the step, which on a GPU may lie some steps
+            back; nothing was saved since.
     """
     strategy = STRATEGIES[strategy_name](
         supernet, config, ignore_index=train_dataset.ignore_index, device=device
@@ -111,6 +120,8 @@ def search(
     num_steps = config.num_epochs * steps_per_epoch
     arch_start = config.arch_start_epoch * steps_per_epoch
 
+    losses, steps_a_read = PendingLosses(), _steps_a_read(device)
+
     step, loss_sum = 0, 0.0
     state = run.load_checkpoint(identity=identity, map_location=device)
     if state is not None:
@@ -118,7 +129,16 @@ def search(
         restore_rng_state(state["rng"])
         step, loss_sum = state["step"], state["loss_sum"]
 
+    def read_losses() -> list[float]:
+        """Check the losses since the last call, and add up and return the weights'."""
+        nonlocal loss_sum
+        values = losses.read().get(_WEIGHTS, [])
+        for value in values:
+            loss_sum += value
+        return values
+
     def save() -> None:
+        read_losses()  # nothing is saved after a loss that is not finite
         run.save_checkpoint(
             {
                 "strategy": strategy.state_dict(),
@@ -136,12 +156,24 @@ def search(
     architecture = supernet.decode()
     with Progress(num_steps, description="search", initial=step) as progress:
         while step < num_steps and not stop.requested:
-            loss = strategy.weight_step(*next(batches_a), step=step, progress=step / num_steps)
-            if step >= arch_start:
-                strategy.architecture_step(*next(batches_b), step=step)
-            step, loss_sum = step + 1, loss_sum + loss
-            progress.update(loss=loss, epoch=f"{1 + (step - 1) // steps_per_epoch}")
-            if step % steps_per_epoch != 0:
+            share = step / num_steps
+            result = strategy.step(
+                next(batches_a), next(batches_b) if step >= arch_start else None, progress=share
+            )
+            for what, rate, loss in (
+                (_WEIGHTS, strategy.weight_lr(share), result.weights),
+                (_ARCHITECTURE, config.arch_lr, result.architecture),
+            ):
+                if loss is not None:
+                    losses.add(loss, step=step, learning_rate=rate, what=what)
+            step += 1
+            is_epoch_end = step % steps_per_epoch == 0
+            name = f"{1 + (step - 1) // steps_per_epoch}"
+            if is_epoch_end or step % steps_a_read == 0:
+                progress.update(loss=read_losses()[-1], epoch=name)
+            else:
+                progress.update(epoch=name)
+            if not is_epoch_end:
                 continue
 
             epoch = step // steps_per_epoch
@@ -153,7 +185,7 @@ def search(
                 image_scale=config.image_scale,
             ).plain
             architecture = supernet.decode()
-            shown = {
+            metrics = {
                 "val_miou": score.mean_iou(),
                 "alpha_entropy": alpha_entropy(supernet.alpha),
                 "beta_entropy": beta_entropy(
@@ -165,14 +197,14 @@ def search(
                 epoch=epoch,
                 step=step,
                 loss=loss_sum / steps_per_epoch,
-                **shown,
+                **metrics,
                 val_num_averaged=score.num_averaged,
                 architecture=architecture.to_dict(),
             )
             architecture.save(run.folder / "architecture.json")
             loss_sum = 0.0
             save()
-            progress.update(0, **shown)
+            progress.update(0, **metrics)
             progress.write(f"epoch {epoch}: path {' '.join(map(str, architecture.path))}")
         if stop.requested and step % steps_per_epoch != 0:
             save()

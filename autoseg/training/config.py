@@ -38,7 +38,8 @@ class TrainingConfig:
     num_workers: int = 0
     """Processes that load images; 0 loads in the training process."""
     precision: Precision = "auto"
-    """auto: bf16 on a GPU that has it, fp32 elsewhere."""
+    """fp32, tf32 (NVIDIA GPUs from Ampere on) or bf16; auto: bf16 on a GPU that has it, fp32
+    elsewhere."""
     seed: int = 0
     """Seed of weights, order of images and augmentation."""
 

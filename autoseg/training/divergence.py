@@ -1,6 +1,10 @@
 """Stop a training whose loss is no number any more."""
 
 import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 
 class DivergedError(RuntimeError):
@@ -27,3 +31,57 @@ def require_finite(loss: float, *, step: int, learning_rate: float, what: str) -
         "--gradient-clip 1, --precision fp32 if this was bf16, or a larger batch; a label or image "
         "that is wrong can do this as well."
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pending:
+    value: Tensor
+    step: int
+    learning_rate: float
+    what: str
+
+
+class PendingLosses:
+    """Losses that stay on the device until they are read, many at once.
+
+    Reading a number makes the CPU wait for the GPU, which then waits for the CPU's next command in
+    its turn. A loss that is not finite is therefore found late, at the next `read`; whatever was
+    trained since then is worth nothing, so that `read` must come before anything is saved.
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[_Pending] = []
+
+    def add(self, loss: Tensor, *, step: int, learning_rate: float, what: str) -> None:
+        """Remember a loss without waiting for it.
+
+        Args:
+            loss: A scalar on any device.
+            step: Number of the step, from 0.
+            learning_rate: The learning rate of that step.
+            what: Name of the loss and of the option that sets its learning rate.
+        """
+        # A copy: the CUDA graph of the next step writes its loss to the same place.
+        value = loss.detach().clone()
+        self._pending.append(
+            _Pending(value=value, step=step, learning_rate=learning_rate, what=what)
+        )
+
+    def read(self) -> dict[str, list[float]]:
+        """Wait for the losses added since the last call, and forget them.
+
+        Returns:
+            By name, in the order in which they were added.
+
+        Raises:
+            DivergedError: Names the first one that is not finite.
+        """
+        pending, self._pending = self._pending, []
+        losses: dict[str, list[float]] = {}
+        if not pending:
+            return losses
+        values = torch.stack([loss.value for loss in pending]).tolist()
+        for loss, value in zip(pending, values, strict=True):
+            require_finite(value, step=loss.step, learning_rate=loss.learning_rate, what=loss.what)
+            losses.setdefault(loss.what, []).append(value)
+        return losses

@@ -13,7 +13,7 @@ from autoseg.training.batches import augmented_batches
 from autoseg.training.config import TrainingConfig
 from autoseg.training.divergence import require_finite
 from autoseg.training.losses import segmentation_loss
-from autoseg.training.precision import autocast, resolve_precision
+from autoseg.training.precision import autocast, resolve_precision, tensor_float
 from autoseg.training.schedules import poly
 from autoseg.training.validation import validate
 
@@ -118,13 +118,14 @@ def train(
             if isinstance(network, FollowsProgress):
                 network.set_training_progress(share)
 
-            with autocast(precision, device):
-                output = network(images)
-            loss = segmentation_loss(output, target, ignore_index=train_dataset.ignore_index)
-            value = loss.item()
-            require_finite(value, step=step, learning_rate=rate, what="training")
-            optimizer.zero_grad()
-            loss.backward()
+            with tensor_float(precision):
+                with autocast(precision, device):
+                    output = network(images)
+                loss = segmentation_loss(output, target, ignore_index=train_dataset.ignore_index)
+                value = loss.item()
+                require_finite(value, step=step, learning_rate=rate, what="training")
+                optimizer.zero_grad()
+                loss.backward()
             if config.gradient_clip > 0:
                 nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
             optimizer.step()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,6 +136,12 @@ def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, 
             ["--network", "icnet_resnet50", "--crop-size", "999", "999"],
             r"larger than the d",
         ),
+        (search, ["--device", "cpu", "--precision", "tf32"], r"--precision tf32: cpu has no TF32"),
+        (
+            search,
+            ["--device", "cpu", "--cuda-graph"],
+            r"--cuda-graph: the search runs on cpu, which has no CUDA graphs; leave",
+        ),
         (search, ["--resume"], r"no unfinished search under runs/"),
         (retrain, ["--resume"], r"no unfinished retrain"),
         (retrain, [], r"no finished search under runs/.*python -m autoseg\.search"),
@@ -157,6 +164,23 @@ def test_no_cuda_where_it_was_asked_for(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"--device cuda: .*use --device cpu"):
         command.main(["--device", "cuda"])
+
+
+def test_search_and_retrain_with_batches_of_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = ["--batch-size", "1", "--train-length", "4"]
+    assert search.main([*SEARCH, *one]) == 0
+    assert retrain.main([*RETRAIN, *one, "--network", "deeplabv3plus_resnet101"]) == 0
+    assert load_record(only(tmp_path.glob("runs/search-*")))["results"]["epoch"] == 2
+    record = load_record(only(tmp_path.glob("runs/retrain-*/deeplabv3plus_resnet101")))
+    assert record["results"]["step"] == 2
+
+
+def test_a_search_may_be_resumed_without_its_cuda_graph(inside, tmp_path):
+    folder = only(inside.glob("runs/search-*"))
+    assert load_record(folder)["config"]["cuda_graph"] is True
+    copied = shutil.copytree(folder, tmp_path / "run")
+    assert search.main(["--resume", "--out", str(copied), "--no-cuda-graph"]) == 0
 
 
 def test_resuming_with_other_settings_is_refused(inside):

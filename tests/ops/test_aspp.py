@@ -1,7 +1,5 @@
 """Atrous pyramid pooling against scipy, branch by branch."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -64,13 +62,48 @@ def test_image_pooling_averages_the_whole_map(size):
     np.testing.assert_allclose(out.detach().numpy(), expected, atol=1e-13)
 
 
-@pytest.mark.parametrize("module", [ImagePooling(3, 4), ASPP(3, 4, rates=(2,))])
-def test_training_with_a_batch_of_one_is_refused(module):
-    message = (
-        "ImagePooling: batch size 1 leaves one value a channel, which batch norm cannot normalise "
-        "in training; use a batch size of at least 2."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        module.train()(torch.zeros(1, 3, 5, 6))
-    assert module.eval()(torch.zeros(1, 3, 5, 6)).shape == (1, 4, 5, 6)
-    assert module.train()(torch.randn(2, 3, 5, 6)).shape == (2, 4, 5, 6)
+def test_image_pooling_trains_on_a_batch_of_one_with_running_statistics():
+    pooling = randomise_(ImagePooling(3, 4)).train()
+    before = {name: buffer.clone() for name, buffer in pooling.named_buffers()}
+    maps = random_maps(1, 3, 5, 6, seed=3)
+    out = pooling(maps)
+    # By hand, one channel at a time: average, 1x1 convolution, batch norm, ReLU.
+    convolution, norm = pooling.project[0].weight.detach()[:, :, 0, 0], pooling.project[1]
+    expected = []
+    for channel in range(4):
+        value = sum(convolution[channel, i] * maps[0, i].sum() / 30 for i in range(3))
+        value = (value - norm.running_mean[channel]) / (norm.running_var[channel] + 1e-5) ** 0.5
+        value = norm.weight[channel] * value + norm.bias[channel]
+        expected.append(max(0.0, value.item()))
+    assert 0 < sum(value > 0 for value in expected) < 4
+    for channel, value in enumerate(expected):
+        assert out.shape == (1, 4, 5, 6)
+        # float64 rounding of a sum of 30.
+        assert torch.allclose(
+            out[0, channel], torch.tensor(value, dtype=maps.dtype), rtol=1e-12, atol=0
+        )
+    for name, buffer in pooling.named_buffers():
+        assert torch.equal(buffer, before[name]), name
+
+
+def test_a_batch_of_one_trains_every_weight_of_the_pyramid():
+    aspp = randomise_(ASPP(3, 4, rates=(2,))).train()
+    maps = random_maps(1, 3, 5, 6).requires_grad_()
+    # Against finite differences, of the parameters too.
+    names = [name for name, _ in aspp.named_parameters()]
+    parameters = [parameter.detach().requires_grad_() for parameter in aspp.parameters()]
+
+    def function(maps, *values):
+        return torch.func.functional_call(aspp, dict(zip(names, values, strict=True)), (maps,))
+
+    assert torch.autograd.gradcheck(function, (maps, *parameters), fast_mode=True)
+
+
+def test_larger_batches_use_and_update_batch_statistics():
+    pooling = randomise_(ImagePooling(3, 4)).train()
+    plain = randomise_(ImagePooling(3, 4)).train().project
+    maps = random_maps(2, 3, 5, 6)
+    expected = plain(maps.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, 5, 6)
+    assert torch.equal(pooling(maps), expected)
+    assert torch.equal(pooling.project[1].running_var, plain[1].running_var)
+    assert pooling.project[1].num_batches_tracked == 1

@@ -1,6 +1,7 @@
 """The search loop: resuming equals never stopping, warm-up, halves, and what it logs."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -10,8 +11,9 @@ from autoseg.architecture import Architecture, SearchSpace
 from autoseg.data import build_dataset, split_half
 from autoseg.errors import UsageError
 from autoseg.runs import Run, seed_everything
-from autoseg.strategies import Darts, SearchConfig, search
+from autoseg.strategies import Darts, SearchConfig, darts, search, search_loop
 from autoseg.supernet import Supernet
+from autoseg.training import DivergedError
 from tests.training.test_loop import Flag, metrics
 
 CONFIG = SearchConfig(
@@ -80,6 +82,62 @@ def test_stopping_and_resuming_gives_the_same_result_bit_for_bit(
     assert metrics(folder) == metrics(whole)
 
 
+def test_reading_losses_rarely_changes_nothing(tmp_path, uninterrupted, monkeypatch):
+    whole, expected_net, expected = uninterrupted
+    monkeypatch.setattr(search_loop, "_steps_a_read", lambda device: 50)
+    with new_run(tmp_path / "rare") as run:
+        run_search(run, stop=Flag(3))
+    with Run.resume(tmp_path / "rare") as run:
+        net, result = run_search(run)
+    assert result == expected
+    assert all(map(torch.equal, net.parameters(), expected_net.parameters()))
+    assert metrics(tmp_path / "rare") == metrics(whole)
+
+
+@pytest.mark.parametrize("steps_a_read", [1, 50])
+@pytest.mark.parametrize(
+    ("bad_loss", "stop_after", "message"),
+    # One loss in each of the two warm-up steps, then two a step: the fifth is step 3's first.
+    [
+        (5, None, r"weights' \(--weight-lr\) loss is nan at step 3, with learning rate 0\.013\."),
+        (4, None, r"architecture's \(--arch-lr\) loss is nan at step 2, with learning rate 0.1\."),
+        (4, 3, r"architecture's \(--arch-lr\) loss is nan at step 2"),
+    ],
+)
+def test_a_loss_that_is_not_finite_stops_the_search_and_nothing_is_saved(
+    tmp_path, monkeypatch, steps_a_read, bad_loss, stop_after, message
+):
+    numbers = itertools.count(1)
+    loss_of = darts.segmentation_loss
+
+    def sometimes_bad(*args, **options):
+        loss = loss_of(*args, **options)
+        return loss * float("nan") if next(numbers) == bad_loss else loss
+
+    monkeypatch.setattr(darts, "segmentation_loss", sometimes_bad)
+    monkeypatch.setattr(search_loop, "_steps_a_read", lambda device: steps_a_read)
+    folder = tmp_path / "run"
+    with pytest.raises(DivergedError, match=message), new_run(folder) as run:
+        run_search(run, stop=Flag(stop_after))
+    assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-00000002.pt"]
+    assert [line["step"] for line in metrics(folder)] == [2]
+    saved = Architecture.load(folder / "architecture.json")
+    assert saved == Architecture.from_dict(metrics(folder)[0]["architecture"])
+
+
+def test_a_batch_of_one_is_searched(tmp_path):
+    config = dataclasses.replace(CONFIG, batch_size=1, num_epochs=2)
+    with new_run(tmp_path / "run") as run:
+        net, result = run_search(run, config=config)
+    assert result.is_finished
+    assert result.step == 8  # of a half of four images
+    assert all(parameter.isfinite().all() for parameter in net.parameters())
+    # Image pooling neither uses nor updates statistics of single values.
+    pooling = {name: t for name, t in net.state_dict().items() if "pooling.project.1" in name}
+    assert all(tensor == 0 for name, tensor in pooling.items() if "num_batches" in name)
+    assert [line["epoch"] for line in metrics(tmp_path / "run")] == [1, 2]
+
+
 def test_alpha_and_beta_rest_during_the_warm_up(tmp_path):
     with new_run(tmp_path / "run") as run:
         seed_everything(CONFIG.seed)
@@ -94,30 +152,41 @@ def test_alpha_and_beta_rest_during_the_warm_up(tmp_path):
 
 
 def test_weights_and_architecture_see_disjoint_halves(tmp_path, monkeypatch):
-    seen = {"weight_step": set(), "architecture_step": set()}
-    dataset_item = type(build_dataset("synthetic", split="train")).__getitem__
-    reads = []
+    dataset_type = type(build_dataset("synthetic", split="train"))
+    dataset_item, half_batches = dataset_type.__getitem__, search_loop.half_batches
+    reads, read_for, batches = [], {"a": set(), "b": set()}, {"a": [], "b": []}
 
     def record(self, index):
         reads.append(index)
         return dataset_item(self, index)
 
-    monkeypatch.setattr(type(build_dataset("synthetic", split="train")), "__getitem__", record)
-    for name in seen:
+    def record_half(*args, half, **options):
+        for batch in half_batches(*args, half=half, **options):
+            read_for[half].update(reads)
+            reads.clear()
+            batches[half].append(batch[0])
+            yield batch
+
+    def record_step(name, half):
         step = getattr(Darts, name)
 
-        def spy(self, *args, _name=name, _step=step, **options):
-            seen[_name].update(reads)
-            reads.clear()
-            return _step(self, *args, **options)
+        def spy(self, images, target):
+            assert images is batches[half][-1]
+            return step(self, images, target)
 
         monkeypatch.setattr(Darts, name, spy)
+
+    monkeypatch.setattr(dataset_type, "__getitem__", record)
+    monkeypatch.setattr(search_loop, "half_batches", record_half)
+    monkeypatch.setattr(search_loop, "validate", lambda *_a, **_o: FakeScore())
+    record_step("weight_step", "a")
+    record_step("architecture_step", "b")
     config = dataclasses.replace(CONFIG, num_epochs=2, arch_start_epoch=0)
-    monkeypatch.setattr("autoseg.strategies.search_loop.validate", lambda *_a, **_o: FakeScore())
     with new_run(tmp_path / "run") as run:
         run_search(run, config=config)
     half_a, half_b = split_half(8, seed=CONFIG.seed)
-    assert seen == {"weight_step": set(half_a), "architecture_step": set(half_b)}
+    assert read_for == {"a": set(half_a), "b": set(half_b)}
+    assert [len(images) for images in batches.values()] == [4, 4]
 
 
 class FakeScore:

@@ -1,8 +1,9 @@
 import math
 
 import pytest
+import torch
 
-from autoseg.training import DivergedError, require_finite
+from autoseg.training import DivergedError, PendingLosses, require_finite
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -17,3 +18,31 @@ def test_message_names_step_rate_and_remedy(loss):
 
 def test_a_finite_loss_passes():
     require_finite(1e30, step=0, learning_rate=0.1, what="training")
+
+
+def pending(*values):
+    losses = PendingLosses()
+    for step, value in enumerate(values):
+        loss = torch.tensor(value, requires_grad=True)
+        losses.add(loss, step=step, learning_rate=0.5, what="ab"[step % 2])
+    return losses
+
+
+def test_pending_losses_are_read_in_order_and_once():
+    losses = pending(1.0, 2.0, 0.1)
+    # 0.1 comes back as the float32 that it was.
+    assert losses.read() == {"a": [1.0, torch.tensor(0.1).item()], "b": [2.0]}
+    assert losses.read() == {}
+
+
+def test_the_first_bad_loss_is_named():
+    message = "the b loss is inf at step 1, with learning rate 0.5"
+    with pytest.raises(DivergedError, match=message):
+        pending(1.0, math.inf, math.nan, math.nan).read()
+
+
+def test_a_pending_loss_is_a_copy():
+    losses, buffer = PendingLosses(), torch.tensor(1.0)
+    losses.add(buffer, step=0, learning_rate=0.5, what="a")
+    buffer.fill_(2)
+    assert losses.read() == {"a": [1.0]}
