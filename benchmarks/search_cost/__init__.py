@@ -1,0 +1,1 @@
+"""What a search step costs: the parts of `python benchmarks/search_step.py`."""
