@@ -32,6 +32,7 @@ constexpr bool kHasOpenMP =
 }  // namespace
 
 NB_MODULE(_core, module) {
+    nb::set_leak_warnings(false);  // Python keeps cached objects until it exits
     module.doc() = "Compiled kernels; autoseg._native.core() loads them.";
     module.def(
         "isa", [] { return autoseg::chosen_kernels().isa; },

@@ -12,7 +12,15 @@ from autoseg.runs import find_runs, load_record
 RUNS = Path("runs")
 """Where run folders are made and looked for, under the current folder."""
 
-NOT_SETTINGS = ("out", "resume", "device", "num_workers", "data_root", "cuda_graph")
+NOT_SETTINGS = (
+    "out",
+    "resume",
+    "device",
+    "num_workers",
+    "data_root",
+    "backend",
+    "cuda_graph",
+)
 """Options that may differ when a run is resumed."""
 
 

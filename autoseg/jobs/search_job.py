@@ -29,7 +29,7 @@ from autoseg.strategies import (
     check_search,
     search,
 )
-from autoseg.supernet import Supernet
+from autoseg.supernet import Supernet, resolve_backend
 from autoseg.training import resolve_precision
 
 
@@ -87,6 +87,8 @@ def run_search(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pat
         f"{train_dataset.num_classes} classes), {device}, run folder {folder}"
     )
     resolve_precision(config.precision, device)  # refuse what cannot work before a folder is made
+    backend = resolve_backend(config.backend, device.type)
+    announce(f"search: back end {backend.name} ({backend.reason})")
     check_search(space, config, train_dataset)
     opened = (
         Run.resume(folder)
@@ -99,6 +101,7 @@ def run_search(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pat
             space,
             num_classes=train_dataset.num_classes,
             beta_norm=config.beta_norm,
+            backend=backend.name,
             recompute_cells=config.recompute_cells,
         ).to(device)
         result = search(
@@ -113,7 +116,10 @@ def run_search(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pat
         )
         result.architecture.save(folder / "architecture.json")
         draw_search(run, supernet, result.architecture)
-        run.update(results={"epoch": result.epoch, "path": list(result.architecture.path)})
+        run.update(
+            results={"epoch": result.epoch, "path": list(result.architecture.path)},
+            backend=backend.name,
+        )
         run.finish("finished" if result.is_finished else "interrupted")
     return folder, result
 

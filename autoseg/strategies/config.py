@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from autoseg.architecture import BetaNorm
 from autoseg.errors import UsageError
+from autoseg.supernet import BackendName
 from autoseg.training import Precision
 
 
@@ -46,14 +47,17 @@ class SearchConfig:
     beta_norm: BetaNorm = "paper"
     """Normalisation of beta: softmax over the edges that leave a node (paper), or the same times
     a third of their number, as public re-implementations do (two-thirds)."""
+    backend: BackendName = "auto"
+    """What evaluates the supernet: torch (plain operators), fused (kernels compiled for the
+    device: C++ on the CPU, Triton on an NVIDIA GPU), or auto, the fastest that is at hand."""
     recompute_cells: bool = False
-    """Evaluate cells again in the backward pass: less memory for one more forward pass."""
+    """Evaluate cells again in the backward pass: less memory, more time."""
     num_workers: int = 0
     """Processes that load images; 0 loads in the training process."""
     precision: Precision = "auto"
     """fp32, tf32 (NVIDIA GPUs from Ampere on) or bf16; auto: bf16 on a GPU that has it, fp32
     elsewhere."""
-    cuda_graph: bool = True
+    cuda_graph: bool = False
     """Record the step once and replay it as one CUDA graph, so that a GPU need not wait for the
     launch of each kernel; for GPUs only. It keeps the memory of a step for itself."""
     seed: int = 0

@@ -46,7 +46,7 @@ def resolve_backend(name: BackendName, device_type: str) -> Backend:
     if kernels is not None:
         return Backend("fused", kernels, reason)
     if name == "fused":
-        raise UsageError(f"backend 'fused' is not at hand for {device_type}: {reason}")
+        raise UsageError(f"backend 'fused' on {device_type}: {reason} Or use --backend torch.")
     return Backend("torch", None, reason)
 
 
@@ -54,14 +54,15 @@ def _fused_kernels(device_type: str) -> tuple[SourceKernels | None, str]:
     if device_type == "cpu":
         module = core()
         if module is None:
-            return None, missing_reason() or ""
+            cost = "the compiled kernels are missing, so a step takes several times as long."
+            return None, f"{cost} {missing_reason()}"
         from autoseg.supernet.native import NativeSourceKernels
 
         return NativeSourceKernels(), f"compiled C++ kernels for {module.isa()}"
     if device_type == "cuda":
         if importlib.util.find_spec("triton") is None:
-            return None, "Triton is not installed (`pip install triton`)."
+            return None, "Triton is not installed (`pip install triton`), so a step takes longer."
         from autoseg.supernet.triton_kernels import TritonSourceKernels
 
         return TritonSourceKernels(), f"Triton kernels for {torch.cuda.get_device_name()}"
-    return None, f"there are no compiled kernels for {device_type}."
+    return None, f"there are no fused kernels for {device_type}."

@@ -63,7 +63,9 @@ def batch_norm(
     Returns:
         The shape of `stacked`.
     """
-    flat = stacked.reshape(stacked.shape[0], -1, *stacked.shape[-2:])
+    # Not a reshape where none is needed: that of a single image with its channels last has strides
+    # for which torch 2.13 computes a wrong gradient on the CPU.
+    flat = stacked if stacked.dim() == 4 else stacked.flatten(1, -3)
     normalised = F.batch_norm(
         flat, mean, var, weight=scale, training=training, momentum=momentum, eps=EPS
     )

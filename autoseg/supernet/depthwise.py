@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 
 def depthwise_conv2d(
@@ -40,22 +39,40 @@ class _Depthwise(torch.autograd.Function):
         ctx: Any, features: Tensor, weight: Tensor, padding: int, dilation: int, groups: int
     ) -> Tensor:
         ctx.save_for_backward(features, weight)
-        ctx.settings = {"padding": padding, "dilation": dilation, "groups": groups}
+        ctx.settings = (padding, dilation, groups)
         return F.conv2d(features, weight, padding=padding, dilation=dilation, groups=groups)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         features, weight = ctx.saved_tensors
-        grad_features = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            grad_features = conv2d_input(features.shape, weight, grad_output, **ctx.settings)
+        padding, dilation, groups = ctx.settings
+
+        def gradient(output: Tensor, inputs: Tensor, index: int) -> Tensor | None:
+            if not ctx.needs_input_grad[index]:
+                return None
+            wanted = [index == 0, index == 1, False]
+            return torch.ops.aten.convolution_backward(
+                output,
+                inputs,
+                weight,
+                None,
+                [1, 1],
+                [padding, padding],
+                [dilation, dilation],
+                False,
+                [0, 0],
+                groups,
+                wanted,
+            )[index]
+
+        last = torch.channels_last
+        grad_features = gradient(grad_output, features, 0)
+        grad_weight = None
         if ctx.needs_input_grad[1]:
-            last = torch.channels_last
-            grad_weight = conv2d_weight(
-                features.contiguous(memory_format=last),
-                weight.shape,
+            grad_weight = gradient(
                 grad_output.contiguous(memory_format=last),
-                **ctx.settings,
+                features.contiguous(memory_format=last),
+                1,
             )
         return grad_features, grad_weight, None, None, None

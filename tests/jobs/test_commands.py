@@ -176,11 +176,13 @@ def test_search_and_retrain_with_batches_of_one(tmp_path, monkeypatch):
     assert record["results"]["step"] == 2
 
 
-def test_a_search_may_be_resumed_without_its_cuda_graph(inside, tmp_path):
+def test_a_search_may_be_resumed_on_another_back_end(inside, tmp_path, capsys):
     folder = only(inside.glob("runs/search-*"))
-    assert load_record(folder)["config"]["cuda_graph"] is True
+    assert load_record(folder)["config"]["backend"] == "auto"
     copied = shutil.copytree(folder, tmp_path / "run")
-    assert search.main(["--resume", "--out", str(copied), "--no-cuda-graph"]) == 0
+    again = ["--resume", "--out", str(copied)]
+    assert search.main([*again, "--no-cuda-graph", "--backend", "torch"]) == 0
+    assert "search: back end torch (asked for)" in capsys.readouterr().err
 
 
 def test_resuming_with_other_settings_is_refused(inside):

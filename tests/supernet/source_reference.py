@@ -64,17 +64,15 @@ def reference_source(layout, weight, statistics, state, alpha, *, training):
         A `ReferenceSource`; its mean and variance are the batch's, in evaluation too.
     """
     normalise = Normaliser(layout, statistics, training=training)
-    contributions = [
-        [
-            sum(
+    contributions = []
+    for k in range(layout.num_inputs):
+        for t in range(layout.num_targets):
+            terms = [
                 alpha[t, column] * operation(layout, weight, state[:, k], name, k, t, normalise)
                 for column, name in enumerate(layout.operations)
-            )
-            for t in range(layout.num_targets)
-        ]
-        for k in range(layout.num_inputs)
-    ]
-    stacked = torch.stack([torch.stack(of_input, dim=1) for of_input in contributions], dim=1)
+            ]
+            contributions.append(torch.stack(terms).sum(dim=0))
+    stacked = torch.stack(contributions, dim=1).unflatten(1, (layout.num_inputs, -1))
     return ReferenceSource(stacked, normalise.mean, normalise.variance)
 
 

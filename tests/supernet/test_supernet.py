@@ -6,8 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from autoseg._native import core
 from autoseg.architecture import SearchSpace, live_betas
 from autoseg.supernet import Supernet
+from tests.strategies.watching import HostReads
 from tests.supernet.reference import reference_logits
 
 BOTH_FAMILIES = (
@@ -22,6 +24,15 @@ BOTH_FAMILIES = (
     "avg_pool_3x3",
     "atrous_conv_3x3",
 )
+
+
+BACK_ENDS = [
+    "torch",
+    pytest.param(
+        "fused",
+        marks=pytest.mark.skipif(core() is None, reason="the compiled kernels are missing"),
+    ),
+]
 
 
 def small_space(**changes):
@@ -64,6 +75,7 @@ def assert_same(net, images, target, *, tolerance):
         assert difference <= tolerance * max(gradient.abs().max(), 1e-3 * largest), name
 
 
+@pytest.mark.parametrize("backend", BACK_ENDS)
 @pytest.mark.parametrize(
     ("changes", "size"),
     [
@@ -74,22 +86,32 @@ def assert_same(net, images, target, *, tolerance):
         ({"num_layers": 4, "operations": ("sep_conv_3x3", "none")}, (65, 40)),
     ],
 )
-def test_equals_the_per_edge_reference(changes, size):
+def test_equals_the_per_edge_reference(changes, size, backend):
     # 1e-8: float64 rounding, grown by batch norm over maps of few pixels in backward.
-    net = random_supernet(small_space(**changes))
+    net = random_supernet(small_space(**changes), backend=backend)
     images = torch.randn(3, 3, *size, dtype=torch.float64)
     assert_same(net, images, torch.randint(5, (3, *size)), tolerance=1e-8)
 
 
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_equals_the_per_edge_reference_for_a_single_image(backend):
+    net = random_supernet(small_space(operations=BOTH_FAMILIES), backend=backend)
+    images = torch.randn(1, 3, 49, 65, dtype=torch.float64)
+    assert_same(net, images, torch.randint(5, (1, 49, 65)), tolerance=1e-8)
+
+
 @pytest.mark.slow
-def test_equals_the_per_edge_reference_at_the_papers_size():
-    net = random_supernet(SearchSpace.load("autodeeplab"))
+@pytest.mark.parametrize("backend", BACK_ENDS)
+@pytest.mark.parametrize("name", ["autodeeplab", "autodeeplab_depthwise"])
+def test_equals_the_per_edge_reference_at_the_papers_size(name, backend):
+    net = random_supernet(SearchSpace.load(name), backend=backend)
     images = torch.randn(2, 3, 65, 65, dtype=torch.float64)
     assert_same(net, images, torch.randint(5, (2, 65, 65)), tolerance=1e-6)
 
 
-def test_evaluation_uses_the_running_statistics_of_each_input_cell():
-    net = random_supernet(small_space(operations=BOTH_FAMILIES))
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_evaluation_uses_the_running_statistics_of_each_input_cell(backend):
+    net = random_supernet(small_space(operations=BOTH_FAMILIES), backend=backend)
     generator = torch.Generator().manual_seed(1)
     for name, buffer in net.named_buffers():
         if name.endswith("mean"):
@@ -123,9 +145,11 @@ def test_running_statistics_converge_to_those_of_a_repeated_batch():
     assert (fresh - trained).abs().max() > 0.1 * trained.abs().max()
 
 
-def test_recomputation_changes_neither_results_nor_statistics():
+@pytest.mark.parametrize("backend", BACK_ENDS)
+def test_recomputation_changes_neither_results_nor_statistics(backend):
     space = small_space(operations=BOTH_FAMILIES)
-    plain, recomputed = random_supernet(space), random_supernet(space, recompute_cells=True)
+    plain = random_supernet(space, backend=backend)
+    recomputed = random_supernet(space, recompute_cells=True, backend=backend)
     images, target = torch.randn(2, 3, 40, 33, dtype=torch.float64), torch.randint(5, (2, 40, 33))
     expected = gradients(plain, plain(images), target)
     for name, gradient in gradients(recomputed, recomputed(images), target).items():
@@ -208,3 +232,33 @@ def test_two_thirds_rule_reaches_the_features():
         module(images)
     # The stem has two outgoing edges: their weights shrink by 2 / 3, and the one cell is linear.
     torch.testing.assert_close(calls["two-thirds"], calls["paper"] * 2 / 3)
+
+
+@pytest.mark.parametrize("backend", BACK_ENDS)
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_step_reads_no_value_and_uploads_nothing(backend, recompute):
+    # What a CUDA graph could not capture; the first step fills the caches of indices.
+    net = Supernet(
+        small_space(operations=BOTH_FAMILIES),
+        num_classes=5,
+        backend=backend,
+        recompute_cells=recompute,
+    )
+    images, target = torch.randn(2, 3, 64, 64), torch.randint(5, (2, 64, 64))
+    for _ in range(2):
+        with HostReads() as reads:
+            F.cross_entropy(net(images), target).backward()
+    assert reads.found == []
+
+
+@pytest.mark.skipif(core() is None, reason="the compiled kernels are missing")
+def test_back_ends_agree_in_single_precision():
+    # 2e-3: rounding of 2 ** -24 through three layers of batch norms over few pixels; what matters
+    # is that it is rounding, which the float64 tests above show.
+    space = small_space(operations=BOTH_FAMILIES)
+    images, target = torch.randn(2, 3, 65, 49), torch.randint(5, (2, 65, 49))
+    nets = [random_supernet(space, backend=backend).float() for backend in ("torch", "fused")]
+    first, second = (gradients(net, net(images), target) for net in nets)
+    largest = max(gradient.abs().max() for gradient in first.values())
+    for name, gradient in first.items():
+        assert (second[name] - gradient).abs().max() <= 2e-3 * largest, name
