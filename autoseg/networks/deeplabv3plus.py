@@ -62,11 +62,7 @@ class DeepLabV3Plus(nn.Module):
             initialise_(part)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map normalised images (N, 3, H, W) of any size to logits (N, K, H, W).
-
-        Raises:
-            ValueError: In training with a batch of 1, which ASPP's image pooling cannot normalise.
-        """
+        """Map normalised images (N, 3, H, W) of any size to logits (N, K, H, W)."""
         low_level, features = self.encoder.features(images, stages=(1, 4))
         low_level = self.low_level(low_level)
         context = resize(self.aspp(features), low_level.shape[2:], align_corners=True)

@@ -108,7 +108,12 @@ def test_decoder_reads_the_enlarged_context_then_the_low_level_map() -> None:
     torch.testing.assert_close(network.decoder(joined), refined)
 
 
-def test_training_on_one_image_is_refused_by_the_part_that_cannot() -> None:
+def test_a_single_image_trains_with_the_running_statistics_of_image_pooling() -> None:
     network = deeplabv3plus_resnet50(5, width=0.125).train()
-    with pytest.raises(ValueError, match="batch size 1 leaves one value a channel"):
-        network(torch.randn(1, 3, 33, 41))
+    norm = network.aspp.pooling.project[1]
+    norm.running_mean.normal_()
+    before = norm.running_mean.clone()
+    network(torch.randn(1, 3, 33, 41)).square().mean().backward()
+    assert torch.equal(norm.running_mean, before)  # one value has no statistics to add
+    gradients = [parameter.grad for parameter in network.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
