@@ -159,13 +159,15 @@ class Supernet(nn.Module):
             Logits, (N, K, H, W): the heads' logits, each resized to the images, summed.
         """
         features = self.features(images, alpha, beta)
-        # align_corners=False is DeepLab v3's convention for its head; cells follow Auto-DeepLab's.
-        return torch.stack(
-            [
-                resize(head(features[name]), images.shape[2:], align_corners=False)
-                for name, head in self.heads.items()
-            ]
-        ).sum(dim=0)
+        # One head after the other: the logits of all strides at the images' size would be the peak
+        # of the step's memory. align_corners=False is DeepLab v3's convention for its head; cells
+        # follow Auto-DeepLab's.
+        logits: Tensor | None = None
+        for name, head in self.heads.items():
+            resized = resize(head(features[name]), images.shape[2:], align_corners=False)
+            logits = resized if logits is None else logits + resized
+        assert logits is not None
+        return logits
 
     def features(self, images: Tensor, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:
         """Return the last layer's output at each stride ("stride4", ...), under given weights."""
