@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"with CRF: mIoU {crf['mean_iou']:.4f} ({crf['mean_iou_change']:+.4f}), "
             f"mean accuracy {crf['mean_accuracy']:.4f}, pixel accuracy {crf['pixel_accuracy']:.4f}"
         )
+        print(f"CRF: {crf['text']}")
     return OK
 
 

@@ -17,7 +17,7 @@ from autoseg.architecture import Architecture, shipped
 from autoseg.cli import OK, read_fields, resolve_device, run_command
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError, unknown_name
-from autoseg.jobs.crf import CRFChoice
+from autoseg.jobs.crf import ChosenCRF, CRFChoice
 from autoseg.jobs.networks import NetworkChoice, dataset_of, load_network
 from autoseg.networks import NETWORKS
 from autoseg.reporting.comparison import CSV_COLUMNS, group_networks
@@ -63,7 +63,8 @@ class CompareRequest(CRFChoice):
     split: Literal["val", "test"] = "val"
     """Split to score. Choose on val, and look at test once, at the end."""
     crf: bool = True
-    """Measure each network with the dense CRF as well."""
+    """Measure each network with the dense CRF as well, with the parameters given here, else those
+    that `python -m autoseg.tune` chose for its run, else DeepLab's."""
     limit: int | None = None
     """Score so many images, evenly spread over the split; none: all."""
     data_root: Path | None = None
@@ -135,20 +136,23 @@ def compare(request: CompareRequest, *, command: Sequence[str]) -> Comparison:
     subjects, left_out = find_subjects(request)
     for sentence in left_out:
         print(f"left out: {sentence}", file=sys.stderr)
-    crf = request.build_crf().to(device) if request.crf else None
-    parameters = ", ".join(f"{name} {value}" for name, value in request.crf_parameters().items())
+    crfs = [_choose_crf(subject, request) for subject in subjects] if request.crf else []
     timing = TimingChoice(min_runs=request.min_runs, min_seconds=request.min_seconds)
     measured = []
     total = sum(len(subject.indices) + 1 for subject in subjects)  # one step for counts and times
     with Progress(total, description="compare", unit="step") as progress:
         for number, subject in enumerate(subjects, start=1):
             progress.write(f"[{number}/{len(subjects)}] {subject.label}")
+            chosen = crfs[number - 1] if crfs else None
+            for note in chosen.notes if chosen else ():
+                progress.write(note)
             measured.append(
                 measure(
                     subject,
                     device=device,
-                    crf=crf,
-                    crf_text=parameters,
+                    crf=chosen.parameters.build().to(device) if chosen else None,
+                    crf_text=chosen.text if chosen else "",
+                    crf_notes=_crf_notes(chosen, request) if chosen else (),
                     timing=timing,
                     on_image=progress.update,
                 )
@@ -157,7 +161,7 @@ def compare(request: CompareRequest, *, command: Sequence[str]) -> Comparison:
     return Comparison(
         groups=tuple(group_networks(measured)),
         left_out=tuple(left_out),
-        protocol=_protocol(request, command, device, parameters),
+        protocol=_protocol(request, command, device, crfs),
     )
 
 
@@ -229,6 +233,23 @@ def _subject_of_run(folder: Path, request: CompareRequest) -> Subject:
     )
 
 
+def _choose_crf(subject: Subject, request: CompareRequest) -> ChosenCRF:
+    if subject.trained is None:
+        return request.choose_crf(None)
+    return request.choose_crf_of_run(subject.trained.folder, weights="best")
+
+
+def _crf_notes(chosen: ChosenCRF, request: CompareRequest) -> tuple[str, ...]:
+    """Say what a reader of the tables should know of the choice of parameters."""
+    notes = chosen.notes
+    if chosen.tuned_on == request.split:
+        notes += (
+            f"CRF: tuned on {request.split}, so that its score here is optimistic; the test split "
+            "knows nothing of the tuning.",
+        )
+    return notes
+
+
 def _subjects_without_run(request: CompareRequest, runs: Sequence[Subject]) -> list[Subject]:
     if not request.networks:
         return []
@@ -278,7 +299,10 @@ def _choose(name: str, request: CompareRequest) -> NetworkChoice:
 
 
 def _protocol(
-    request: CompareRequest, command: Sequence[str], device: torch.device, parameters: str
+    request: CompareRequest,
+    command: Sequence[str],
+    device: torch.device,
+    crfs: Sequence[ChosenCRF],
 ) -> dict[str, str]:
     environment = describe_environment()
     git, hardware = environment["git"], environment["hardware"]
@@ -299,7 +323,7 @@ def _protocol(
         "Weights": "those of the best validation during the training, on images of the val split",
         "Latency": f"batch of 1, warmed up, at least {request.min_runs} runs and "
         f"{request.min_seconds:g} s each",
-        "CRF": parameters if request.crf else "not measured (--no-crf)",
+        "CRF": "; ".join(dict.fromkeys(crf.text for crf in crfs)) or "not measured (--no-crf)",
     }
 
 

@@ -1,6 +1,6 @@
 """Measure one network for a comparison: what is scored is what is counted and timed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -104,6 +104,7 @@ def measure(
     crf_text: str,
     timing: TimingChoice,
     on_image: Callable[[], None],
+    crf_notes: Sequence[str] = (),
 ) -> NetworkComparison:
     """Score, count and time a network, without the CRF and with it.
 
@@ -114,6 +115,7 @@ def measure(
         crf_text: Its parameters, for its row.
         timing: How long each timing lasts.
         on_image: Called after each scored image.
+        crf_notes: What a reader should know of its parameters.
     """
     network = subject.network.to(device)
     scores = None
@@ -139,7 +141,7 @@ def measure(
         rows=tuple(rows),
         class_names=subject.dataset.class_names,
         class_iou=tuple(class_iou),
-        notes=(*counts.notes, *costs.notes),
+        notes=(*counts.notes, *costs.notes, *crf_notes),
     )
 
 

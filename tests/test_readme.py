@@ -1,8 +1,13 @@
 """What the README tells a newcomer to type is what CI runs, and exists."""
 
+import dataclasses
+import inspect
 import re
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+
+from autoseg.jobs.crf_job import CRFRequest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,6 +29,42 @@ def test_every_command_and_file_it_names_is_there():
     assert len(paths) >= 10
     for path in paths:
         assert (ROOT / path).exists(), path
+
+
+def test_its_crf_commands_run_as_written(tmp_path, monkeypatch, capsys):
+    import numpy as np
+    from PIL import Image
+
+    command = import_module("autoseg.crf.__main__")
+    section = README.split("## Coming from pydensecrf")[1].split("\n## ")[0]
+    lines = re.findall(r"^python -m autoseg\.crf (.*)$", section, flags=re.MULTILINE)
+    assert len(lines) == 3
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "logits"):
+        (tmp_path / name).mkdir()
+    for name in ("photo.jpg", "photos/a.jpg"):
+        Image.new("RGB", (12, 10), (90, 60, 30)).save(name)
+    Image.new("L", (12, 10)).save("labels.png")
+    np.save("probabilities.npy", np.full((4, 10, 12), 0.25))
+    np.save("logits/a.npy", np.zeros((3, 10, 12)))
+    for line in lines:
+        assert command.main(line.split()) == 0
+    assert {path.name for path in (tmp_path / "refined").iterdir()} == {
+        *("photo.png", "photo_picture.png", "photo.npy", "a.png", "a_picture.png")
+    }
+
+
+def test_its_table_maps_to_parameters_that_exist():
+    from autoseg.crf import DenseCRF
+
+    section = README.split("## Coming from pydensecrf")[1].split("\n## ")[0]
+    names = set(re.findall(r"`((?:bilateral|spatial)_\w+|num_iterations|normalisation)", section))
+    assert len(names) == 7
+    assert names <= set(inspect.signature(DenseCRF).parameters)
+    options = {name[2:].replace("-", "_") for name in re.findall(r"`(--[a-z-]+)", section)}
+    fields = {field.name for field in dataclasses.fields(CRFRequest)}
+    assert len(options) >= 6
+    assert options - {"peer"} <= fields
 
 
 def test_its_python_example_runs_as_written():

@@ -1,4 +1,5 @@
 // The kernels of one instruction set: compiled once for each, with AUTOSEG_ISA naming it.
+#include "crf.hpp"
 #include "source_gradient.hpp"
 
 #define AUTOSEG_STRING_(x) #x
@@ -16,6 +17,11 @@ const autoseg::Kernels kernels = {
     source_forward<double>,
     source_backward<float>,
     source_backward<double>,
+    crf_marginals,
+    crf_filter_create,
+    crf_filter_product,
+    crf_filter_destroy,
+    crf_exp,
 };
 
 }  // namespace AUTOSEG_ISA

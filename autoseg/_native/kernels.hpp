@@ -63,6 +63,46 @@ struct SourceBackward {
     int num_threads;
 };
 
+// What D = K 1 divides in a pairwise kernel K of the dense CRF: both sides by its root, one, none.
+enum Normalisation { kSymmetric, kBefore, kAfter, kNone };
+
+struct CrfBilateral {
+    const float* weights;  // (labels,)
+    double xy_std, rgb_std;
+};
+
+struct CrfSpatial {
+    const float* weights;  // (labels,)
+    double xy_std;
+};
+
+// Mean field inference in one image; pixels in row-major order, labels and colours first.
+struct CrfCall {
+    std::ptrdiff_t labels, height, width;
+    const float* scores;  // (labels, height, width): -U, up to a number for each pixel
+    const float* image;   // (3, height, width)
+    float* marginals;     // (labels, height, width), written
+    std::ptrdiff_t num_bilateral, num_spatial;
+    const CrfBilateral* bilateral;
+    const CrfSpatial* spatial;
+    const float* compatibility;  // (labels, labels); null: Potts
+    Normalisation normalisation;
+    bool closed;           // whether the lattice has the neighbours of its points
+    double feature_scale;  // of the lattice's features
+    int num_iterations;
+    double tolerance;  // stop when no probability changes by this much; 0: never
+    int num_threads;
+};
+
+// Pixels that a lattice alone is built over; five features each, divided by their deviations.
+struct CrfFeatures {
+    const double* features;  // (num_pixels, 5)
+    std::ptrdiff_t num_pixels;
+    bool closed;
+    double feature_scale;
+    int num_threads;
+};
+
 struct Kernels {
     const char* isa;
     int lanes_f32;
@@ -72,6 +112,12 @@ struct Kernels {
     void (*source_forward_f64)(const SourceShape&, const SourceForward<double>&);
     void (*source_backward_f32)(const SourceShape&, const SourceBackward<float>&);
     void (*source_backward_f64)(const SourceShape&, const SourceBackward<double>&);
+    void (*crf_marginals)(const CrfCall&);
+    void* (*crf_filter_create)(const CrfFeatures&);
+    void (*crf_filter_product)(const void* filter, const float* values, float* result,
+                               std::ptrdiff_t channels, bool is_adjoint, int num_threads);
+    void (*crf_filter_destroy)(void* filter);
+    void (*crf_exp)(const float* x, std::ptrdiff_t count, float* result);  // x <= 0
 };
 
 }  // namespace autoseg

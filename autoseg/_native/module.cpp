@@ -10,6 +10,7 @@
 
 namespace nb = nanobind;
 
+void bind_crf(nb::module_& module);
 void bind_source_op(nb::module_& module);
 
 namespace {
@@ -46,5 +47,6 @@ NB_MODULE(_core, module) {
     module.def(
         "has_openmp", [] { return kHasOpenMP; },
         "Say whether the kernels can use several threads.");
+    bind_crf(module);
     bind_source_op(module);
 }

@@ -1,18 +1,28 @@
 """The dense CRF as a module: marginals from a network's logits and the image they belong to."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoseg.crf.exact import BruteForceBilateralFilter
-from autoseg.crf.gaussian import TRUNCATION, GaussianFilter
-from autoseg.crf.linear import LinearFilter, SymmetricallyNormalised
+from autoseg.crf.backend import check_backend, use_fused
+from autoseg.crf.inputs import check_inputs
+from autoseg.crf.kernels import (
+    MODES,
+    BilateralKernel,
+    Kernel,
+    SpatialKernel,
+    Weight,
+    build_filter,
+    check_std,
+    check_weight,
+)
+from autoseg.crf.linear import NORMALISATIONS, Normalised
 from autoseg.crf.mean_field import mean_field
-from autoseg.crf.permutohedral import PermutohedralFilter
-from autoseg.crf.pixels import pixel_colours, pixel_positions
+from autoseg.crf.memory import check_memory, least_bytes
+from autoseg.crf.native import native_marginals
 from autoseg.errors import UsageError, unknown_name
 
 
@@ -24,15 +34,18 @@ class DenseCRF(nn.Module):
         U(i, l)        = -log softmax(logits)(i, l)
         k_bilateral    = exp(-|p_i - p_j|^2 / (2 xy_std^2) - |I_i - I_j|^2 / (2 rgb_std^2))
         k_spatial      = exp(-|p_i - p_j|^2 / (2 spatial_xy_std^2))
-        pairwise(i, j) = (bilateral_weight k_bilateral + spatial_weight k_spatial) [l_i != l_j]
+        pairwise(i, j) = (bilateral_weight k_bilateral + spatial_weight k_spatial) mu(l_i, l_j)
 
-    where each kernel, j = i included, is replaced by D^-1/2 K D^-1/2 with D = K 1. The equations
+    where each kernel, j = i included, is replaced by D^-1/2 K D^-1/2 with D = K 1, or as another
+    `normalisation` says, and mu is [l_i != l_j] (Potts) or a `compatibility` matrix. The equations
     of the updates are those of `autoseg.crf.mean_field.mean_field`. These are the conventions of
     pydensecrf with its default normalisation and a scalar compatibility, save one: the
     probabilities are not clipped at 1e-5 before the logarithm, because logits give it exactly.
 
-    `bilateral_weight` and `spatial_weight` are parameters; the result is differentiable in them
-    and in the logits. It has no gradient in the image or the standard deviations.
+    `bilateral_weight`, `spatial_weight`, `additional_weights` and `compatibility` are parameters;
+    the result is differentiable in them and in the logits. It has no gradient in the image or the
+    standard deviations. An update keeps a few (K, P) tensors for the gradient. Inference is
+    fastest under `torch.no_grad()`, where all updates run in one compiled function.
 
     The default parameters are DeepLab's; they were chosen for PASCAL VOC and for that network.
     Stock parameters can make the output of a good network worse, thin objects first: choose them
@@ -40,206 +53,269 @@ class DenseCRF(nn.Module):
 
     Source: Krahenbuhl and Koltun 2011, "Efficient Inference in Fully Connected CRFs with Gaussian
     Edge Potentials" (arXiv 1210.5644); Chen et al. 2016, "DeepLab" (arXiv 1606.00915). Default
-    parameters: the released DeepLabv2 ResNet-101.
+    parameters: the released DeepLabv2 ResNet-101. Weights per class and a compatibility that are
+    learnt with the network: Zheng et al. 2015, "Conditional Random Fields as Recurrent Neural
+    Networks" (arXiv 1502.03240).
     """
 
     def __init__(
         self,
         *,
-        bilateral_weight: float = 4.0,
+        bilateral_weight: Weight = 4.0,
         bilateral_xy_std: float = 67.0,
         bilateral_rgb_std: float = 3.0,
-        spatial_weight: float = 3.0,
+        spatial_weight: Weight = 3.0,
         spatial_xy_std: float = 1.0,
         num_iterations: int = 10,
         mode: str = "fast",
+        normalisation: str = "symmetric",
+        compatibility: Tensor | Sequence[Sequence[float]] | None = None,
+        additional_kernels: Sequence[Kernel] = (),
+        tolerance: float | None = None,
+        backend: str = "auto",
     ) -> None:
         """Set up the model.
 
         Args:
-            bilateral_weight: Initial weight of the appearance term, no unit, >= 0. (Learning does
-                not keep either weight above zero.)
+            bilateral_weight: Initial weight of the appearance term, no unit, >= 0; or one for each
+                class: the message about class l is multiplied by the l-th. (Learning does not
+                keep any weight above zero.)
             bilateral_xy_std: Its standard deviation over positions, pixels.
             bilateral_rgb_std: Its standard deviation over colours, in units of 0 to 255.
-            spatial_weight: Initial weight of the smoothness term, no unit, >= 0.
+            spatial_weight: Initial weight or weights of the smoothness term, no unit, >= 0.
             spatial_xy_std: Its standard deviation over positions, pixels.
             num_iterations: Updates after Q_0 = softmax(logits), >= 0.
             mode: "fast" filters with the permutohedral lattice and a truncated Gaussian, in time
-                and memory linear in the number of pixels. "exact" sums over all pairs of pixels:
-                time grows with the square of their number, memory does not; for up to about
-                240 x 180 pixels on a CPU.
+                and memory linear in the number of pixels. "accurate" does so with a lattice that
+                is closed by its blur neighbours (`PermutohedralFilter`): less than half the error,
+                and slower, the more so the smaller the colour deviation. "exact" sums over all
+                pairs of pixels: time grows with the square of their number, memory does not; for
+                up to about 240 x 180 pixels on a CPU. "local" sums over the window of 11 x 11
+                pixels around each, whatever the deviations: for comparison with ConvCRF
+                (Teichmann and Cipolla 2018, arXiv 1805.04777), whose window it has and nothing
+                else. Published ConvCRF does not normalise its kernels, leaves out the position
+                in its default colour kernel, filters log-probabilities in the first update, mixes
+                unary and message 0.8 to 0.2 and returns scores instead of a distribution.
+            normalisation: "symmetric" (D^-1/2 K D^-1/2), "before" (K D^-1), "after" (D^-1 K) or
+                "none", pydensecrf's names. With "none" a lattice keeps its own scale, on
+                photographs about 0.6 of the kernel, so that modes differ by more than their error.
+            compatibility: Initial mu, (K, K), finite: the penalty of each label for each other,
+                no unit. Its symmetric part (mu + mu^T) / 2 is what is used, for all kernels. None
+                for Potts, which is the matrix of ones with a diagonal of zeros and not learnt.
+            additional_kernels: Any number of kernels beside the two.
+            tolerance: Stop an image's updates after one that changes no probability by this much;
+                None never does. On a GPU, each update then waits for the one before.
+            backend: "fused" for compiled kernels, "torch" for plain operators, "auto" for the
+                fastest at hand. There are compiled kernels for the lattice modes in float32 on
+                CPUs; without a gradient they take spatial kernels at half resolution where
+                xy_std >= 2, which adds about a hundredth to the lattice's error.
 
         Raises:
-            UsageError: If a number is out of its range or the mode is unknown.
+            UsageError: If a number is out of its range or a name is unknown.
         """
         super().__init__()
-        _check_settings(
-            stds={
-                "bilateral_xy_std": bilateral_xy_std,
-                "bilateral_rgb_std": bilateral_rgb_std,
-                "spatial_xy_std": spatial_xy_std,
-            },
-            weights={"bilateral_weight": bilateral_weight, "spatial_weight": spatial_weight},
-            num_iterations=num_iterations,
-            mode=mode,
+        for name, std in {
+            "bilateral_xy_std": bilateral_xy_std,
+            "bilateral_rgb_std": bilateral_rgb_std,
+            "spatial_xy_std": spatial_xy_std,
+        }.items():
+            check_std(f"DenseCRF: {name}", std)
+        check_weight("DenseCRF: bilateral_weight", bilateral_weight)
+        check_weight("DenseCRF: spatial_weight", spatial_weight)
+        _check_choices(num_iterations, mode, normalisation, tolerance)
+        check_backend(backend, mode=mode)
+
+        self.kernels: tuple[Kernel, ...] = (
+            BilateralKernel(
+                weight=bilateral_weight, xy_std=bilateral_xy_std, rgb_std=bilateral_rgb_std
+            ),
+            SpatialKernel(weight=spatial_weight, xy_std=spatial_xy_std),
+            *additional_kernels,
         )
-        self.bilateral_weight = nn.Parameter(torch.tensor(float(bilateral_weight)))
-        self.spatial_weight = nn.Parameter(torch.tensor(float(spatial_weight)))
-        self.bilateral_xy_std = bilateral_xy_std
-        self.bilateral_rgb_std = bilateral_rgb_std
-        self.spatial_xy_std = spatial_xy_std
+        weights = [_weight_parameter(kernel.weight) for kernel in self.kernels]
+        self.bilateral_weight, self.spatial_weight, *additional_weights = weights
+        self.additional_weights = nn.ParameterList(additional_weights)
+        self.compatibility = _compatibility_parameter(compatibility)
         self.num_iterations = num_iterations
         self.mode = mode
+        self.normalisation = normalisation
+        self.tolerance = tolerance
+        self.backend = backend
+        self._num_classes = self._find_num_classes()
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
         """Infer the marginals of each image.
 
         Args:
             logits: Scores, floating point, (N, K, H, W), K >= 2, all finite.
-            images: The images the logits belong to, RGB, uint8, (N, 3, H, W).
+            images: The images the logits belong to, RGB from 0 to 255, uint8 or floating point,
+                (N, 3, H, W).
 
         Returns:
             Marginals Q, (N, K, H, W), non-negative with sum 1 over the classes; float64 for
             float64 logits, else float32.
 
         Raises:
-            UsageError: If a shape, a type, a device or a value is not as described, or (fast) the
-                standard deviations are too small for an image of this size.
+            UsageError: If a shape, a type, a device or a value is not as described, (lattice
+                modes) the standard deviations are too small for an image of this size, the
+                memory cannot suffice, or the compiled kernels that were asked for are not at hand.
         """
-        _check_inputs(logits, images, weights_device=self.bilateral_weight.device)
+        check_inputs(logits, images, weights_device=self.bilateral_weight.device)
+        if self._num_classes not in (None, logits.shape[1]):
+            raise UsageError(
+                f"DenseCRF: logits of shape {tuple(logits.shape)} have {logits.shape[1]} classes; "
+                f"this CRF's weights or compatibility are for {self._num_classes}."
+            )
         dtype = torch.promote_types(logits.dtype, torch.float32)
+        is_fused = use_fused(
+            self.backend, mode=self.mode, device_type=logits.device.type, dtype=dtype
+        )
+        needs_gradient = torch.is_grad_enabled() and (
+            logits.requires_grad or any(weight.requires_grad for weight in self.parameters())
+        )
+        in_one_call = is_fused and not needs_gradient
+        if not in_one_call:
+            self._check_memory(logits, dtype, needs_gradient)
         # Autocast would round the messages to half precision.
         with torch.autocast(logits.device.type, enabled=False):
-            log_probabilities = F.log_softmax(logits.to(dtype), dim=1)
             marginals = [
-                self._infer(scores.flatten(1), image)
-                for scores, image in zip(log_probabilities, images, strict=True)
+                self._infer(scores.to(dtype), image, is_fused, in_one_call)
+                for scores, image in zip(logits, images, strict=True)
             ]
-            return torch.stack(marginals).view_as(log_probabilities)
+            return torch.stack(marginals) if len(marginals) > 1 else marginals[0][None]
 
     def extra_repr(self) -> str:
-        """Show the settings that are not parameters."""
+        """Show the settings; the weights among them are the initial ones."""
         return (
-            f"bilateral_xy_std={self.bilateral_xy_std}, "
-            f"bilateral_rgb_std={self.bilateral_rgb_std}, "
-            f"spatial_xy_std={self.spatial_xy_std}, "
-            f"num_iterations={self.num_iterations}, mode={self.mode!r}"
+            f"kernels={self.kernels}, num_iterations={self.num_iterations}, mode={self.mode!r}, "
+            f"normalisation={self.normalisation!r}, tolerance={self.tolerance}, "
+            f"backend={self.backend!r}"
         )
 
-    def _infer(self, log_probabilities: Tensor, image: Tensor) -> Tensor:
-        """Infer the marginals (K, P) of one image from its log probabilities (K, P)."""
-        dtype = log_probabilities.dtype
+    def _infer(self, logits: Tensor, image: Tensor, is_fused: bool, in_one_call: bool) -> Tensor:
+        """Infer the marginals (K, H, W) of one image (3, H, W) from its logits (K, H, W)."""
+        if not is_fused:
+            return self._infer_by_filters(logits, image, use_native=False)
+        try:
+            if in_one_call:
+                return self._infer_in_one_call(logits, image)
+            return self._infer_by_filters(logits, image, use_native=True)
+        except NotImplementedError as error:  # an image too large for 32-bit integers
+            if self.backend == "fused":
+                raise UsageError(f"DenseCRF: {error} Use backend='torch'.") from None
+            return self._infer_by_filters(logits, image, use_native=False)
+
+    def _infer_by_filters(self, logits: Tensor, image: Tensor, *, use_native: bool) -> Tensor:
+        """Infer update by update, in any precision and with gradients."""
+        dtype = logits.dtype
+        filters = []
         with torch.no_grad():
-            ones = torch.ones_like(log_probabilities[0])[:, None]
-            kernels = _KERNELS[self.mode](self, image, dtype)
-            bilateral, spatial = (SymmetricallyNormalised(kernel, ones) for kernel in kernels)
-        terms = [
-            (self.bilateral_weight.to(dtype), bilateral),
-            (self.spatial_weight.to(dtype), spatial),
-        ]
-        return mean_field(log_probabilities, terms, num_iterations=self.num_iterations)
+            ones = logits.new_ones(logits[0].numel(), 1)
+            for kernel in self.kernels:
+                filter_ = build_filter(
+                    kernel, image, mode=self.mode, dtype=dtype, use_native=use_native
+                )
+                filters.append(Normalised(filter_, ones, self.normalisation))
+        weights = [weight.to(dtype) for weight in self._weights()]
+        marginals = mean_field(
+            F.log_softmax(logits.flatten(1), dim=0),
+            list(zip(weights, filters, strict=True)),
+            num_iterations=self.num_iterations,
+            compatibility=self._symmetric_compatibility(dtype),
+            tolerance=self.tolerance,
+        )
+        return marginals.view_as(logits)
 
+    def _infer_in_one_call(self, logits: Tensor, image: Tensor) -> Tensor:
+        """Infer with the compiled kernels: float32, on the CPU, without gradients."""
+        bilateral, spatial = [], []
+        for kernel, parameter in zip(self.kernels, self._weights(), strict=True):
+            weight = parameter.detach().float()
+            weight = weight.item() if weight.ndim == 0 else weight.contiguous()
+            if isinstance(kernel, BilateralKernel):
+                bilateral.append((weight, kernel.xy_std, kernel.rgb_std))
+            else:
+                spatial.append((weight, kernel.xy_std))
+        return native_marginals(
+            logits.detach().contiguous(),  # the softmax of logits is that of log probabilities
+            image.float().contiguous(),
+            bilateral=bilateral,
+            spatial=spatial,
+            compatibility=self._symmetric_compatibility(torch.float32),
+            normalisation=self.normalisation,
+            num_iterations=self.num_iterations,
+            mode=self.mode,
+            tolerance=self.tolerance,
+        )
 
-def _fast_kernels(
-    crf: DenseCRF, image: Tensor, dtype: torch.dtype
-) -> tuple[LinearFilter, LinearFilter]:
-    """Return bilateral and spatial kernel in linear time."""
-    features = torch.cat(
-        [
-            pixel_positions(image).double() / crf.bilateral_xy_std,
-            pixel_colours(image).double() / crf.bilateral_rgb_std,
-        ],
-        dim=1,
-    )
-    bilateral = PermutohedralFilter(features, dtype=dtype)
-    return bilateral, _spatial_kernel(crf, image, dtype, TRUNCATION)
+    def _check_memory(self, logits: Tensor, dtype: torch.dtype, needs_gradient: bool) -> None:
+        num_images, num_classes, height, width = logits.shape
+        needed = least_bytes(
+            (num_images, num_classes, height, width),
+            dtype=dtype,
+            mode=self.mode,
+            num_kernels=len(self.kernels),
+            num_iterations=self.num_iterations,
+            needs_gradient=needs_gradient,
+        )
+        check_memory(needed, logits.device, needs_gradient=needs_gradient)
 
+    def _weights(self) -> list[Tensor]:
+        """Return the weights in the order of the kernels."""
+        return [self.bilateral_weight, self.spatial_weight, *self.additional_weights]
 
-def _exact_kernels(
-    crf: DenseCRF, image: Tensor, dtype: torch.dtype
-) -> tuple[LinearFilter, LinearFilter]:
-    """Return bilateral and spatial kernel without approximation."""
-    bilateral = BruteForceBilateralFilter(
-        image, xy_std=crf.bilateral_xy_std, rgb_std=crf.bilateral_rgb_std, dtype=dtype
-    )
-    return bilateral, _spatial_kernel(crf, image, dtype, math.inf)
+    def _symmetric_compatibility(self, dtype: torch.dtype) -> Tensor | None:
+        if self.compatibility is None:
+            return None
+        return (self.compatibility + self.compatibility.t()).to(dtype) / 2
 
-
-def _spatial_kernel(
-    crf: DenseCRF, image: Tensor, dtype: torch.dtype, truncation: float
-) -> GaussianFilter:
-    height, width = image.shape[-2:]
-    return GaussianFilter(
-        height,
-        width,
-        std=crf.spatial_xy_std,
-        truncation=truncation,
-        dtype=dtype,
-        device=image.device,
-    )
-
-
-_Kernels = Callable[[DenseCRF, Tensor, torch.dtype], tuple[LinearFilter, LinearFilter]]
-_KERNELS: dict[str, _Kernels] = {"fast": _fast_kernels, "exact": _exact_kernels}
-
-
-def _check_settings(
-    *, stds: dict[str, float], weights: dict[str, float], num_iterations: int, mode: str
-) -> None:
-    """Refuse what `DenseCRF.__init__` does not describe."""
-    for name, std in stds.items():
-        if not 0 < std < math.inf:
-            raise UsageError(f"DenseCRF: {name} is {std}; it must be finite and above 0.")
-    for name, weight in weights.items():
-        if not 0 <= weight < math.inf:
+    def _find_num_classes(self) -> int | None:
+        """Return the K that the parameters are for, None if they are for any."""
+        num_classes = {len(weight) for weight in self._weights() if weight.ndim == 1}
+        if self.compatibility is not None:
+            num_classes.add(len(self.compatibility))
+        if len(num_classes) > 1:
             raise UsageError(
-                f"DenseCRF: {name} is {weight}; it must be finite and not negative "
-                "(0 turns the term off)."
+                "DenseCRF: weights per class and the compatibility must be for one number of "
+                f"classes; these are for {sorted(num_classes)}."
             )
+        return num_classes.pop() if num_classes else None
+
+
+def _weight_parameter(weight: Weight) -> nn.Parameter:
+    return nn.Parameter(torch.tensor(weight, dtype=torch.float32))
+
+
+def _compatibility_parameter(
+    compatibility: Tensor | Sequence[Sequence[float]] | None,
+) -> nn.Parameter | None:
+    if compatibility is None:
+        return None
+    matrix = torch.as_tensor(compatibility, dtype=torch.float32).detach().clone()
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise UsageError(
+            f"DenseCRF: compatibility has shape {tuple(matrix.shape)}; it must be (K, K)."
+        )
+    if not torch.isfinite(matrix).all():
+        raise UsageError("DenseCRF: compatibility must be finite; it has an infinity or NaN.")
+    return nn.Parameter(matrix)
+
+
+def _check_choices(
+    num_iterations: int, mode: str, normalisation: str, tolerance: float | None
+) -> None:
+    """Refuse numbers out of range and unknown names."""
     if num_iterations < 0:
         raise UsageError(
             f"DenseCRF: num_iterations is {num_iterations}; it must not be negative "
             "(0 returns the softmax of the logits)."
         )
-    if mode not in _KERNELS:
-        raise unknown_name("DenseCRF mode", mode, _KERNELS)
-
-
-def _check_inputs(logits: Tensor, images: Tensor, *, weights_device: torch.device) -> None:
-    """Refuse what `DenseCRF.forward` does not describe."""
-    if logits.ndim != 4 or logits.shape[1] < 2 or logits.numel() == 0:
+    if mode not in MODES:
+        raise unknown_name("DenseCRF mode", mode, MODES)
+    if normalisation not in NORMALISATIONS:
+        raise unknown_name("DenseCRF normalisation", normalisation, NORMALISATIONS)
+    if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(
-            f"DenseCRF: logits have shape {tuple(logits.shape)}; they must be (N, K, H, W), not "
-            "empty, with K >= 2 classes. A single image needs logits[None] and images[None]."
-        )
-    num_images, _, height, width = logits.shape
-    if images.shape != (num_images, 3, height, width):
-        raise UsageError(
-            f"DenseCRF: images have shape {tuple(images.shape)}; for logits of shape "
-            f"{tuple(logits.shape)} they must be (N, 3, H, W) = {(num_images, 3, height, width)}: "
-            "resize the logits to the images, not the images to the logits, and put the channels "
-            "before height and width."
-        )
-    if images.dtype != torch.uint8:
-        raise UsageError(
-            f"DenseCRF: images are {images.dtype}; they must be uint8 RGB, 0 to 255. To undo a "
-            "normalisation: (images * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8) "
-            "with the normalisation's mean and std, each (3, 1, 1)."
-        )
-    if not logits.is_floating_point():
-        raise UsageError(
-            f"DenseCRF: logits are {logits.dtype}; they must be floating point scores, not labels."
-        )
-    if len({logits.device, images.device, weights_device}) > 1:
-        raise UsageError(
-            f"DenseCRF: logits are on {logits.device}, images on {images.device} and the weights "
-            f"on {weights_device}; move all to one device, for example crf.to(logits.device)."
-        )
-    # On a GPU this waits for the network, but building the lattice would do so too.
-    if not torch.isfinite(logits).all():
-        num_bad = int((~torch.isfinite(logits)).sum())
-        raise UsageError(
-            f"DenseCRF: {num_bad} of {logits.numel()} logits are infinite or not a number; the "
-            "network has diverged, or a class was masked with -inf: use a large negative score, "
-            "for example -1e4, instead."
+            f"DenseCRF: tolerance is {tolerance}; it must be finite and above 0, or None to never "
+            "stop early."
         )

@@ -13,6 +13,9 @@ TILE_SIDE = 512
 of a tile stay in a core's cache.
 """
 
+GPU_TILE_SIDE = 8192
+"""The same on other devices: 256 MiB a buffer in float32, so that launches cost next to nothing."""
+
 LOWEST_EXPONENT = -60.0
 """Pairs further apart than this weigh exp(-60) = 9e-27.
 
@@ -33,19 +36,21 @@ class BruteForceBilateralFilter(LinearFilter):
         """Store positions and colours.
 
         Args:
-            image: uint8, (3, H, W), colours 0 to 255.
+            image: uint8 or floating point, (3, H, W), colours 0 to 255.
             xy_std: Standard deviation over positions, pixels.
             rgb_std: Standard deviation over colours, in their unit.
             dtype: Floating point type of the values to come.
         """
         self._positions = pixel_positions(image).to(dtype)
         self._colours = pixel_colours(image).to(dtype)
-        self._xy_factor = -1 / (2 * xy_std**2)
-        self._rgb_factor = -1 / (2 * rgb_std**2)
+        self._has_whole_colours = not image.is_floating_point()
+        self._xy_factor = -0.5 / xy_std / xy_std  # the square of a huge deviation overflows
+        self._rgb_factor = -0.5 / rgb_std / rgb_std
 
     def product(self, values: Tensor) -> Tensor:
         filtered = torch.zeros_like(values)
-        tiles = [slice(i, i + TILE_SIDE) for i in range(0, len(values), TILE_SIDE)]
+        side = TILE_SIDE if values.device.type == "cpu" else GPU_TILE_SIDE
+        tiles = [slice(i, i + side) for i in range(0, len(values), side)]
         for rows, columns in itertools.product(tiles, tiles):
             filtered[rows].addmm_(self._kernel(rows, columns), values[columns])
         return filtered
@@ -57,7 +62,8 @@ class BruteForceBilateralFilter(LinearFilter):
         """Return a tile of K."""
         exponent = _squared_distances(self._positions[rows], self._positions[columns])
         exponent *= self._xy_factor
-        colour_distances = _squared_distances(self._colours[rows], self._colours[columns])
+        distances = _squared_distances if self._has_whole_colours else _squared_differences
+        colour_distances = distances(self._colours[rows], self._colours[columns])
         exponent.add_(colour_distances, alpha=self._rgb_factor)
         return exponent.clamp_(min=LOWEST_EXPONENT).exp_()
 
@@ -72,3 +78,12 @@ def _squared_distances(first: Tensor, second: Tensor) -> Tensor:
     first_squares = first.square().sum(dim=1, keepdim=True)
     second_squares = second.square().sum(dim=1)
     return torch.addmm(second_squares, first, second.t(), alpha=-2).add_(first_squares)
+
+
+def _squared_differences(first: Tensor, second: Tensor) -> Tensor:
+    """Return the same for any numbers, without cancellation and several times slower."""
+    squares = torch.zeros(len(first), len(second), dtype=first.dtype, device=first.device)
+    for a, b in zip(first.t(), second.t(), strict=True):
+        difference = a[:, None] - b
+        squares.addcmul_(difference, difference)
+    return squares

@@ -69,7 +69,7 @@ def _gaussian_matrix(
     """Return the kernel over `length` positions in a row, a banded matrix (length, length)."""
     radius = int(min(math.ceil(min(truncation * std, length)), length - 1))
     offsets = torch.arange(-radius, radius + 1, device=device)
-    weights = torch.exp(offsets.to(dtype).square() / (-2 * std**2))
+    weights = torch.exp((offsets.to(dtype) / std).square() / -2)
     columns = torch.arange(length, device=device)[:, None] + offsets
     is_inside = (columns >= 0) & (columns < length)
     return SparseMatrix.from_rows(columns.clamp(0, length - 1), is_inside * weights)

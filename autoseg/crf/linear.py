@@ -50,31 +50,47 @@ class _LinearFunction(torch.autograd.Function):
         return _LinearFunction.apply(grad_outputs[0], ctx.filter, not ctx.is_adjoint), None, None
 
 
-class SymmetricallyNormalised(LinearFilter):
-    """K_n = D^-1/2 K D^-1/2 with the diagonal D = K 1.
+NORMALISATIONS = ("symmetric", "before", "after", "none")
+"""What a kernel can be divided by; see `Normalised`."""
+
+
+class Normalised(LinearFilter):
+    """A kernel K divided by its row sums, the diagonal D = K 1.
+
+        symmetric:  D^-1/2 K D^-1/2
+        before:     K D^-1
+        after:      D^-1 K
+        none:       K
 
     D is taken from the very filter that is normalised. A constant factor in its kernel therefore
-    cancels, and so does most of what an approximate filter gets wrong.
+    cancels, and so does most of what an approximate filter gets wrong; not so for "none".
 
     Source: Krahenbuhl and Koltun 2013, "Parameter Learning and Convergent Inference for Dense
-    Random Fields", section 3: the normalisation under which the updates are well behaved.
+    Random Fields", section 3: "symmetric" is the one under which the updates are well behaved.
     """
 
-    def __init__(self, kernel: LinearFilter, ones: Tensor) -> None:
+    def __init__(self, kernel: LinearFilter, ones: Tensor, normalisation: str) -> None:
         """Measure D.
 
         Args:
             kernel: K, with a positive sum in every row.
             ones: (P, 1) of ones; its dtype and device are those of the values to come.
+            normalisation: One of `NORMALISATIONS`, pydensecrf's names.
         """
         self._kernel = kernel
-        self._scale = kernel.product(ones).rsqrt()
+        self._before = self._after = ones
+        if normalisation == "symmetric":
+            self._before = self._after = kernel.product(ones).rsqrt()
+        elif normalisation == "before":
+            self._before = kernel.product(ones).reciprocal()
+        elif normalisation == "after":
+            self._after = kernel.product(ones).reciprocal()
 
     def product(self, values: Tensor) -> Tensor:
-        return self._scale * self._kernel.product(self._scale * values)
+        return self._after * self._kernel.product(self._before * values)
 
     def adjoint_product(self, values: Tensor) -> Tensor:
-        return self._scale * self._kernel.adjoint_product(self._scale * values)
+        return self._before * self._kernel.adjoint_product(self._after * values)
 
 
 class SparseMatrix:

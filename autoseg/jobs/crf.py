@@ -1,38 +1,208 @@
-"""The CRF's parameters as a user gives them, and as a record keeps them."""
+"""The CRF's parameters: as a user gives them, as a tuning found them, as a record keeps them."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
 
 from autoseg.crf import DenseCRF
+from autoseg.errors import UsageError
+from autoseg.runs import load_weights_metadata
+
+TUNING_NAME = "crf.json"
+"""The tuning record in the folder of a retrained network."""
+TUNING_FORMAT = "autoseg-crf-tuning"
+TUNING_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CRFParameters:
+    """All that a dense CRF is built from; the defaults are those of DeepLab's release."""
+
+    bilateral_weight: float = 4.0
+    bilateral_xy_std: float = 67.0
+    bilateral_rgb_std: float = 3.0
+    spatial_weight: float = 3.0
+    spatial_xy_std: float = 1.0
+    num_iterations: int = 10
+    mode: str = "fast"
+
+    def build(self) -> DenseCRF:
+        """Build the CRF.
+
+        Raises:
+            UsageError: If a number is out of its range or the mode is unknown.
+        """
+        return DenseCRF(**asdict(self))
+
+    def __str__(self) -> str:
+        """Write the parameters in one line."""
+        return ", ".join(f"{name} {_shown(value)}" for name, value in asdict(self).items())
+
+
+STOCK: dict[str, CRFParameters] = {
+    "DeepLab": CRFParameters(),
+    "pydensecrf's readme": CRFParameters(
+        bilateral_weight=10.0,
+        bilateral_xy_std=80.0,
+        bilateral_rgb_std=13.0,
+        spatial_weight=3.0,
+        spatial_xy_std=3.0,
+        num_iterations=5,
+    ),
+}
+"""Parameters in wide use, by where they come from."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChosenCRF:
+    """Parameters, and why these."""
+
+    parameters: CRFParameters
+    """What is used."""
+    source: Literal["given", "tuned", "stock"]
+    """Given on the command line, from the run's tuning record, or DeepLab's."""
+    notes: tuple[str, ...]
+    """What the user should know about the choice, a sentence each."""
+    tuned_on: str | None = None
+    """The split that a tuning chose them on."""
+
+    @property
+    def text(self) -> str:
+        """The parameters and their source in one line, as tables show them."""
+        source = {
+            "given": "given on the command line",
+            "tuned": f"tuned on {self.tuned_on}",
+            "stock": "DeepLab's, not tuned",
+        }[self.source]
+        return f"{self.parameters} ({source})"
+
+    def record(self) -> dict[str, Any]:
+        """Return parameters and source as they stand beside every result."""
+        return {**asdict(self.parameters), "source": self.source, "tuned_on": self.tuned_on}
 
 
 # Without slots: a request inherits from it.
 @dataclass(frozen=True, kw_only=True)
 class CRFChoice:
-    """Parameters of the dense CRF; the defaults are those of DeepLab's release."""
+    """Parameters of the dense CRF, as far as the user gives them."""
 
-    bilateral_weight: float = 4.0
-    """Weight of the CRF's appearance term (pydensecrf: compat)."""
-    bilateral_xy_std: float = 67.0
-    """Its standard deviation over positions, in pixels (sxy)."""
-    bilateral_rgb_std: float = 3.0
-    """Its standard deviation over colours, in units of 0 to 255 (srgb)."""
-    spatial_weight: float = 3.0
-    """Weight of the CRF's smoothness term."""
-    spatial_xy_std: float = 1.0
-    """Its standard deviation over positions, in pixels."""
-    num_iterations: int = 10
-    """Mean-field updates of the CRF."""
+    bilateral_weight: float | None = None
+    """Weight of the CRF's appearance term (pydensecrf: compat). With no parameter given, all are
+    those of the tuning record where there is one; else those not given are DeepLab's, here 4."""
+    bilateral_xy_std: float | None = None
+    """Its standard deviation over positions, in pixels (sxy); DeepLab's is 67."""
+    bilateral_rgb_std: float | None = None
+    """Its standard deviation over colours, in units of 0 to 255 (srgb); DeepLab's is 3."""
+    spatial_weight: float | None = None
+    """Weight of the CRF's smoothness term; DeepLab's is 3."""
+    spatial_xy_std: float | None = None
+    """Its standard deviation over positions, in pixels; DeepLab's is 1."""
+    num_iterations: int | None = None
+    """Mean-field updates of the CRF; DeepLab's are 10."""
+    crf_mode: str | None = None
+    """How the CRF's sums are computed: fast, accurate, exact or local, see DenseCRF; none: as the
+    tuning record has it, else fast."""
 
-    def build_crf(self) -> DenseCRF:
-        """Build the CRF.
+    def choose_crf(
+        self, record_path: Path | None, *, weights_sha256: str | None = None
+    ) -> ChosenCRF:
+        """Take the parameters given, else those of a tuning record, else DeepLab's.
+
+        Args:
+            record_path: Tuning record; None, or a path where there is none, means no tuning.
+            weights_sha256: Checksum of the network's weights, held against the record's.
 
         Raises:
-            UsageError: If a number is out of its range.
+            UsageError: If a number is out of its range, the mode is unknown or the record is
+                damaged.
         """
-        return DenseCRF(**self.crf_parameters())
+        given = self._given()
+        tuning = load_tuning(record_path) if record_path and record_path.exists() else None
+        if given or tuning is None:
+            notes = ()
+            if tuning is not None:
+                notes = (
+                    f"CRF: parameters of the command line, the others DeepLab's; {record_path} is "
+                    "not used.",
+                )
+            chosen = ChosenCRF(
+                parameters=replace(CRFParameters(), **given),
+                source="given" if given else "stock",
+                notes=notes,
+            )
+        else:
+            chosen = _tuned(tuning, str(record_path), weights_sha256)
+        if self.crf_mode is not None and self.crf_mode != chosen.parameters.mode:
+            notes = chosen.notes
+            if chosen.source == "tuned":
+                notes += (
+                    f"CRF: tuned in mode {chosen.parameters.mode}, used in mode {self.crf_mode}.",
+                )
+            parameters = replace(chosen.parameters, mode=self.crf_mode)
+            chosen = replace(chosen, parameters=parameters, notes=notes)
+        chosen.parameters.build()  # refuses what cannot work before anything is computed
+        return chosen
 
-    def crf_parameters(self) -> dict[str, Any]:
-        """Return the parameters by name, as they stand beside every result."""
-        values = asdict(self)
-        return {field.name: values[field.name] for field in fields(CRFChoice)}
+    def choose_crf_of_run(self, folder: Path, *, weights: Literal["best", "last"]) -> ChosenCRF:
+        """Choose as `choose_crf` does, with the tuning record of a retrained network."""
+        path = folder / TUNING_NAME
+        sha256 = load_weights_metadata(folder, weights)["sha256"] if path.exists() else None
+        return self.choose_crf(path, weights_sha256=sha256)
+
+    def _given(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in fields(CRFChoice)}
+        del values["crf_mode"]
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def load_tuning(path: Path) -> dict[str, Any]:
+    """Read a tuning record.
+
+    Raises:
+        UsageError: If the file cannot be read or is no tuning record.
+    """
+    remedy = "write it again with `python -m autoseg.tune crf RUN`, or give parameters yourself."
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged ({error}); {remedy}") from None
+    if not isinstance(record, dict) or record.get("format") != TUNING_FORMAT:
+        raise UsageError(f"{path} is no tuning record of the CRF; {remedy}")
+    if record["format_version"] != TUNING_FORMAT_VERSION:
+        raise UsageError(
+            f"{path} has format version {record['format_version']}, and this autoseg reads "
+            f"{TUNING_FORMAT_VERSION}; {remedy}"
+        )
+    return record
+
+
+def _tuned(tuning: dict[str, Any], path: str, weights_sha256: str | None) -> ChosenCRF:
+    """Take the parameters of a tuning record, with its caveats."""
+    where = f"{tuning['num_images']} images of {tuning['split']}"
+    notes = [f"CRF: parameters tuned on {where}, from {path}."]
+    if not tuning["use_crf"]:
+        notes.append(
+            f"CRF: on {where} none of {tuning['num_trials']} trials beat the network without a "
+            f"CRF; the best of them changes mIoU by {tuning['mean_iou_change']:+.4f}. Consider "
+            "leaving the CRF out."
+        )
+    if not tuning["finished"]:
+        notes.append(
+            f"CRF: the tuning was stopped after {tuning['num_trials']} of "
+            f"{tuning['num_trials_asked']} trials; the same command goes on with it."
+        )
+    if weights_sha256 is not None and weights_sha256 != tuning["weights_sha256"]:
+        notes.append("CRF: tuned for other weights than those used here; tune again.")
+    return ChosenCRF(
+        parameters=CRFParameters(**tuning["parameters"]),
+        source="tuned",
+        notes=tuple(notes),
+        tuned_on=tuning["split"],
+    )
+
+
+def _shown(value: float | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

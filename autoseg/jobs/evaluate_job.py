@@ -10,6 +10,7 @@ import pandas as pd
 from autoseg.cli import resolve_device
 from autoseg.data import SegmentationDataset
 from autoseg.evaluation import evaluate
+from autoseg.jobs.console import announce
 from autoseg.jobs.crf import CRFChoice
 from autoseg.jobs.networks import dataset_of, load_network, run_folder
 from autoseg.metrics import ConfusionMatrix
@@ -32,7 +33,8 @@ class EvaluateRequest(CRFChoice):
     flip: bool = False
     """Average with the prediction of the mirrored image."""
     crf: bool = False
-    """Score the dense CRF's result as well."""
+    """Score the dense CRF's result as well, with the parameters given here, else those that
+    `python -m autoseg.tune` chose for the run, else DeepLab's."""
     data_root: Path | None = None
     """Folder of the dataset; none: as in the training."""
     device: str = "auto"
@@ -56,7 +58,13 @@ def run_evaluate(request: EvaluateRequest, *, command: Sequence[str]) -> Scores:
     config = load_record(folder)["config"]
     network = load_network(folder, which=request.weights).to(device)
     dataset = dataset_of(folder, request.split, data_root=request.data_root)
-    crf = request.build_crf().to(device) if request.crf else None
+    chosen = request.choose_crf_of_run(folder, weights=request.weights) if request.crf else None
+    if chosen is not None:
+        for note in chosen.notes:
+            announce(note)
+        if chosen.tuned_on == request.split:
+            announce(f"CRF: tuned on {request.split}, which its score there is optimistic about.")
+    crf = chosen.parameters.build().to(device) if chosen is not None else None
     scales = tuple(scale * config["image_scale"] for scale in request.scales)
     with Progress(len(dataset), description=f"evaluate {request.split}", unit="image") as progress:
         result = evaluate(
@@ -78,8 +86,9 @@ def run_evaluate(request: EvaluateRequest, *, command: Sequence[str]) -> Scores:
         **_averages(result.plain),
     }
     columns = {"IoU": result.plain.iou().tolist()}
-    if result.with_crf is not None:
-        summary["crf"] = {**request.crf_parameters(), **_averages(result.with_crf)}
+    if result.with_crf is not None and chosen is not None:
+        summary["crf"] = {**chosen.record(), **_averages(result.with_crf)}
+        summary["crf"]["text"] = chosen.text
         summary["crf"]["mean_iou_change"] = summary["crf"]["mean_iou"] - summary["mean_iou"]
         columns["IoU with CRF"] = result.with_crf.iou().tolist()
     with Run.annotate(folder) as run:

@@ -13,6 +13,7 @@ from autoseg.cli import resolve_device
 from autoseg.data import normalise
 from autoseg.errors import UsageError
 from autoseg.evaluation import colour_mask, overlay, predict_logits
+from autoseg.jobs.console import announce
 from autoseg.jobs.crf import CRFChoice
 from autoseg.jobs.networks import labels_of, load_network, run_folder
 from autoseg.runs import Progress, load_record
@@ -38,7 +39,8 @@ class PredictRequest(CRFChoice):
     opacity: float = 0.6
     """Share of the mask in the overlay, 0 to 1."""
     crf: bool = False
-    """Refine the prediction by the dense CRF."""
+    """Refine the prediction by the dense CRF, with the parameters given here, else those that
+    `python -m autoseg.tune` chose for the run, else DeepLab's."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 
@@ -87,7 +89,12 @@ def run_predict(request: PredictRequest) -> list[Path]:
     config = load_record(folder)["config"]
     class_names, palette = labels_of(folder)
     network = load_network(folder, which=request.weights).to(device)
-    crf = request.build_crf().to(device) if request.crf else None
+    crf = None
+    if request.crf:
+        chosen = request.choose_crf_of_run(folder, weights=request.weights)
+        for line in (*chosen.notes, f"CRF: {chosen.text}"):
+            announce(line)
+        crf = chosen.parameters.build().to(device)
     request.out.mkdir(parents=True, exist_ok=True)
     lines = [
         f"{number} {name} {' '.join(map(str, colour))}"

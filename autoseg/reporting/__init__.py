@@ -2,6 +2,7 @@
 
 from autoseg.reporting.cell import draw_cell
 from autoseg.reporting.figure import save_figure
+from autoseg.reporting.gridding import draw_gridding
 from autoseg.reporting.history import draw_history
 from autoseg.reporting.pareto import draw_pareto, pareto_front
 from autoseg.reporting.samples import draw_samples
@@ -9,6 +10,7 @@ from autoseg.reporting.trellis import draw_path, draw_trellis
 
 __all__ = [
     "draw_cell",
+    "draw_gridding",
     "draw_history",
     "draw_pareto",
     "draw_path",

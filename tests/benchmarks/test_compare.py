@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from autoseg import tune
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
@@ -43,6 +44,28 @@ def make_run(folder, *, num_classes=4, state="finished", seed=0):
         run.update(results={"best_step": 5})
         run.finish(state)
     return folder
+
+
+def test_each_run_has_the_parameters_that_were_tuned_for_it(compare, tmp_path):
+    tuned = make_run(tmp_path / "runs" / "set" / "tuned")
+    make_run(tmp_path / "runs" / "set" / "stock", seed=1)
+    arguments = ["crf", str(tuned), "--split", "val", "--num-images", "2", "--num-trials", "3"]
+    assert tune.main(arguments) == 0
+    out = tmp_path / "out"
+    assert compare.main(["--runs", str(tmp_path / "runs"), "--out", str(out), *QUICK]) == 0
+    record = json.loads((out / "compare.json").read_text())
+    networks = [network for group in record["groups"] for network in group["networks"]]
+    parameters = json.loads((tuned / "crf.json").read_text())["parameters"]
+    for network in networks:
+        plain, refined = network["rows"]
+        assert refined["miou_change"] == refined["miou"] - plain["miou"]
+        if refined["run"] == str(tuned):
+            assert f"num_iterations {parameters['num_iterations']}" in refined["crf"]
+            assert refined["crf"].endswith("(tuned on val)")
+            assert any("its score here is optimistic" in note for note in network["notes"])
+        else:
+            assert refined["crf"].endswith("(DeepLab's, not tuned)")
+    assert "tuned on val" in record["protocol"]["CRF"]
 
 
 def make_away(folder):

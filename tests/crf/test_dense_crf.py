@@ -1,92 +1,19 @@
-"""The CRF against O(pixels squared) loops, its two modes against each other, and its invariants."""
+"""The CRF against O(pixels squared) loops, its modes against each other, and its invariants."""
 
+import itertools
 import math
 import re
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from autoseg.crf import DenseCRF
+from autoseg.crf import BilateralKernel, DenseCRF, SpatialKernel
 from autoseg.errors import UsageError
+from tests.crf.reference import SETTINGS, marginals_by_loops, scene, settings_with
 
-SETTINGS: dict[str, Any] = {
-    "bilateral_weight": 2.5,
-    "bilateral_xy_std": 4.0,
-    "bilateral_rgb_std": 40.0,
-    "spatial_weight": 1.5,
-    "spatial_xy_std": 1.2,
-    "num_iterations": 3,
-}
-MODES = ("fast", "exact")
-
-
-def smooth_noise(num_channels: int, size: tuple[int, int], scale: int, seed: int) -> Tensor:
-    """Normal noise at 1 / scale of the size, resized: (num_channels, *size), float64."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse_size = [max(2, length // scale + 1) for length in size]
-    coarse = torch.randn(1, num_channels, *coarse_size, dtype=torch.float64, generator=generator)
-    return F.interpolate(coarse, size=size, mode="bicubic")[0]
-
-
-def scene(num_classes: int, size: tuple[int, int], seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Draw regions of colour with texture, and logits that find them only roughly.
-
-    Returns:
-        Logits, float64, (1, K, H, W), and image, uint8, (1, 3, H, W).
-    """
-    generator = torch.Generator().manual_seed(seed)
-    labels = smooth_noise(num_classes, size, 8, seed).argmax(dim=0)
-    colours = torch.rand(num_classes, 3, generator=generator, dtype=torch.float64) * 255
-    image = colours[labels].permute(2, 0, 1) + 12 * smooth_noise(3, size, 2, seed + 1)
-    one_hot = F.one_hot(labels, num_classes).permute(2, 0, 1)[None].double()
-    blurred = F.avg_pool2d(one_hot, 5, stride=1, padding=2, count_include_pad=False)
-    logits = 4 * blurred + smooth_noise(num_classes, size, 2, seed + 2)
-    return logits, image.clamp(0, 255).to(torch.uint8)[None]
-
-
-def marginals_by_loops(logits: Tensor, image: Tensor, settings: dict[str, Any]) -> Tensor:
-    """Mean field by the equations, one pair of pixels at a time; logits (K, H, W)."""
-    num_classes, height, width = logits.shape
-    sites = [(y, x) for y in range(height) for x in range(width)]
-    colour = {(y, x): image[:, y, x].tolist() for y, x in sites}
-    kernels = []
-    for xy_std, rgb_std in (
-        (settings["bilateral_xy_std"], settings["bilateral_rgb_std"]),
-        (settings["spatial_xy_std"], math.inf),
-    ):
-        kernel = {}
-        for a in sites:
-            for b in sites:
-                xy = (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2
-                rgb = sum((s - t) ** 2 for s, t in zip(colour[a], colour[b], strict=True))
-                kernel[a, b] = math.exp(-xy / (2 * xy_std**2) - rgb / (2 * rgb_std**2))
-        degree = {a: sum(kernel[a, b] for b in sites) for a in sites}
-        kernels.append(
-            {(a, b): kernel[a, b] / math.sqrt(degree[a] * degree[b]) for a in sites for b in sites}
-        )
-    weights = (settings["bilateral_weight"], settings["spatial_weight"])
-
-    def softmax(scores: list[float]) -> list[float]:
-        exponentials = [math.exp(score) for score in scores]
-        return [e / sum(exponentials) for e in exponentials]
-
-    unary = {(y, x): [-math.log(p) for p in softmax(logits[:, y, x].tolist())] for y, x in sites}
-    q = {a: softmax([-u for u in unary[a]]) for a in sites}
-    for _ in range(settings["num_iterations"]):
-        updated = {}
-        for a in sites:
-            scores = [-u for u in unary[a]]
-            for weight, kernel in zip(weights, kernels, strict=True):
-                message = [sum(kernel[a, b] * q[b][k] for b in sites) for k in range(num_classes)]
-                for k in range(num_classes):  # Potts: the messages of all other labels count
-                    scores[k] -= weight * (sum(message) - message[k])
-            updated[a] = softmax(scores)
-        q = updated
-    flat = torch.tensor([q[a] for a in sites], dtype=torch.float64)
-    return flat.t().reshape(num_classes, height, width)
+MODES = ("fast", "accurate", "exact", "local")
+LATTICE_MODES = ("fast", "accurate")
 
 
 @pytest.mark.parametrize(
@@ -97,10 +24,27 @@ def marginals_by_loops(logits: Tensor, image: Tensor, settings: dict[str, Any]) 
         (4, (1, 9), {"bilateral_xy_std": 80.0, "bilateral_weight": 10.0}),
         (5, (6, 5), {"spatial_weight": 0.0, "num_iterations": 1}),
         (3, (4, 6), {"bilateral_weight": 0.0, "spatial_xy_std": 3.0}),
+        (3, (4, 5), {"normalisation": "before"}),
+        (3, (4, 5), {"normalisation": "after"}),
+        (3, (4, 5), {"normalisation": "none", "bilateral_weight": 0.25, "spatial_weight": 0.5}),
+        (3, (4, 5), {"bilateral_weight": [0.5, 3.0, 1.0], "spatial_weight": [2.0, 0.0, 1.0]}),
+        (3, (4, 5), {"compatibility": [[0.0, 1.5, 0.25], [1.0, -0.5, 0.0], [0.5, 0.125, 0.25]]}),
+        (
+            3,
+            (5, 4),
+            {
+                "additional_kernels": [
+                    SpatialKernel(weight=[1.0, 0.25, 2.0], xy_std=2.5),
+                    BilateralKernel(weight=0.75, xy_std=9.0, rgb_std=20.0),
+                ],
+                "compatibility": [[0.0, 1.0, 2.0], [1.0, 0.0, 0.5], [2.0, 0.5, 0.0]],
+                "bilateral_weight": [0.5, 3.0, 1.0],
+            },
+        ),
     ],
 )
 def test_exact_equals_plain_loops(num_classes, size, changes):
-    settings = SETTINGS | changes
+    settings: dict[str, Any] = SETTINGS | changes
     logits, image = scene(num_classes, size)
 
     marginals = DenseCRF(**settings, mode="exact").double()(logits, image)[0]
@@ -111,13 +55,66 @@ def test_exact_equals_plain_loops(num_classes, size, changes):
     assert (expected - logits[0].softmax(dim=0)).abs().max() > 0.05  # there was something to do
 
 
+@pytest.mark.parametrize("changes", [{}, {"bilateral_xy_std": 40.0, "spatial_xy_std": 6.0}])
+def test_local_equals_plain_loops_over_a_window(changes):
+    settings: dict[str, Any] = SETTINGS | changes
+    logits, image = scene(3, (8, 9))  # wider than the 6 pixels from the centre of 11 x 11
+
+    marginals = DenseCRF(**settings, mode="local").double()(logits, image)[0]
+
+    expected = marginals_by_loops(logits[0], image[0], settings, radius=5)
+    torch.testing.assert_close(marginals, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_potts_matrix_as_compatibility_changes_nothing(mode):
+    logits, image = scene(4, (9, 7))
+    potts = 1 - torch.eye(4)
+
+    with_matrix = DenseCRF(**SETTINGS, compatibility=potts, mode=mode).double()(logits, image)
+
+    without = DenseCRF(**SETTINGS, mode=mode).double()(logits, image)
+    torch.testing.assert_close(with_matrix, without, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_kernel_given_twice_counts_twice(mode):
+    logits, image = scene(3, (9, 7))
+    bilateral = BilateralKernel(weight=0.5, xy_std=4.0, rgb_std=40.0)
+    spatial = SpatialKernel(weight=[0.5, 1.0, 1.5], xy_std=1.2)
+
+    apart = DenseCRF(**SETTINGS, additional_kernels=[spatial, bilateral], mode=mode)
+
+    sums: dict[str, Any] = {"bilateral_weight": 3.0, "spatial_weight": [2.0, 2.5, 3.0]}
+    together = DenseCRF(**SETTINGS | sums, mode=mode)
+    torch.testing.assert_close(
+        apart.double()(logits, image), together.double()(logits, image), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_tolerance_stops_at_the_first_small_change(mode):
+    logits, image = scene(3, (9, 7))
+    steps = [
+        DenseCRF(**settings_with(num_iterations=n), mode=mode)(logits, image) for n in range(12)
+    ]
+    changes = [(b - a).abs().max().item() for a, b in itertools.pairwise(steps)]
+    tolerance = math.sqrt(changes[3] * changes[4])  # changes[4], of update 5, is the first below
+    assert min(changes[:4]) > tolerance > changes[4]
+
+    stopped = DenseCRF(**settings_with(num_iterations=11), tolerance=tolerance, mode=mode)
+
+    torch.testing.assert_close(stopped(logits, image), steps[5], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", [0, 5])
 def test_float32_agrees_with_float64(mode, seed):
     logits, image = scene(3, (12, 17), seed)
     # A wide colour kernel: many pixels lie near the border of two simplices of the lattice.
     settings: dict[str, Any] = SETTINGS | {"bilateral_rgb_std": 80.0}
-    crf = DenseCRF(**settings, mode=mode)
+    # One back end: on ties between simplices the compiled one may round the other way.
+    crf = DenseCRF(**settings, mode=mode, backend="torch")
 
     single = crf(logits.float(), image)
 
@@ -139,7 +136,8 @@ def test_float32_agrees_with_float64(mode, seed):
 def test_fast_is_close_to_exact(seed, changes):
     logits, image = scene(4, (42, 57), seed)
     fast, exact = (
-        DenseCRF(**SETTINGS | changes, mode=mode).double()(logits, image).detach() for mode in MODES
+        DenseCRF(**SETTINGS | changes, mode=mode).double()(logits, image).detach()
+        for mode in ("fast", "exact")
     )
 
     error = (fast - exact).abs().mean()
@@ -154,12 +152,38 @@ def test_fast_is_close_to_exact(seed, changes):
     assert disagreement < 6e-3
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bilateral_xy_std": 67.0, "bilateral_rgb_std": 10.0, "num_iterations": 5},
+        {"bilateral_xy_std": 30.0, "bilateral_rgb_std": 13.0, "num_iterations": 10},
+        {"spatial_weight": 0.0, "bilateral_rgb_std": 15.0, "bilateral_xy_std": 15.0},
+    ],
+)
+def test_accurate_is_closer_to_exact_than_fast(changes):
+    errors = {"fast": 0.0, "accurate": 0.0}
+    for seed in range(3):
+        logits, image = scene(4, (42, 57), seed)
+        exact = DenseCRF(**SETTINGS | changes, mode="exact").double()(logits, image)
+        for mode in errors:
+            marginals = DenseCRF(**SETTINGS | changes, mode=mode).double()(logits, image)
+            errors[mode] += (marginals - exact).abs().mean().item()
+
+    # 0.55 to 0.63 here; on photographs, whose colours are smoother, less than half.
+    assert errors["accurate"] < 0.75 * errors["fast"]
+
+
 @pytest.mark.parametrize("spatial_xy_std", [0.5, 1.0, 3.0])
 def test_fast_spatial_term_is_exact_but_for_its_tail(spatial_xy_std):
     logits, image = scene(3, (23, 34))
-    settings = SETTINGS | {"bilateral_weight": 0.0, "spatial_xy_std": spatial_xy_std}
+    settings: dict[str, Any] = SETTINGS | {
+        "bilateral_weight": 0.0,
+        "spatial_xy_std": spatial_xy_std,
+    }
 
-    fast, exact = (DenseCRF(**settings, mode=mode).double()(logits, image) for mode in MODES)
+    fast, exact = (
+        DenseCRF(**settings, mode=mode).double()(logits, image) for mode in ("fast", "exact")
+    )
 
     # 6e-7 of the kernel's mass is cut off at 5 deviations; three updates with weight 1.5.
     torch.testing.assert_close(fast, exact, rtol=0, atol=1e-5)
@@ -230,55 +254,6 @@ def test_flipping_the_image_flips_the_exact_result(dims):
     )
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_gradients_match_finite_differences(mode):
-    logits, image = scene(3, (3, 4))
-    crf = DenseCRF(**SETTINGS | {"num_iterations": 2}, mode=mode)
-    weights = [
-        torch.tensor(weight, dtype=torch.float64, requires_grad=True) for weight in (2.5, 1.5)
-    ]
-
-    def marginals(logits: Tensor, bilateral_weight: Tensor, spatial_weight: Tensor) -> Tensor:
-        parameters = {"bilateral_weight": bilateral_weight, "spatial_weight": spatial_weight}
-        return torch.func.functional_call(crf, parameters, (logits, image))
-
-    assert torch.autograd.gradcheck(marginals, (logits.requires_grad_(), *weights))
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_the_gradient_of_a_batch_reaches_logits_and_weights(mode):
-    # float32, N = 2: what training does; the reference is a difference quotient in float64.
-    scenes = [scene(3, (6, 7), seed) for seed in (4, 5)]
-    logits, images = (torch.cat(parts) for parts in zip(*scenes, strict=True))
-    target = logits.argmax(dim=1).flip(2)
-    crf = DenseCRF(**SETTINGS, mode=mode)
-
-    def loss(crf: DenseCRF, logits: Tensor) -> Tensor:
-        return F.nll_loss(crf(logits, images).clamp_min(1e-12).log(), target)
-
-    single = logits.float().requires_grad_()
-    loss(crf, single).backward()
-
-    assert single.grad is not None
-    direction = torch.sign(single.grad).double()
-    crf = crf.double()
-    step = 1e-5
-    for parameter in crf.parameters():
-        quotient = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                parameter += sign * step
-                quotient.append(loss(crf, logits).item())
-                parameter -= sign * step
-        expected = (quotient[0] - quotient[1]) / (2 * step)
-        assert parameter.grad is not None
-        assert parameter.grad.item() == pytest.approx(expected, rel=1e-3)  # float32 gradient
-    with torch.no_grad():
-        ahead, behind = (loss(crf, logits + sign * step * direction) for sign in (1, -1))
-    expected = ((ahead - behind) / (2 * step)).item()
-    assert single.grad.abs().sum().item() == pytest.approx(expected, rel=1e-3)
-
-
 def test_only_the_weights_are_saved_and_learnt():
     crf = DenseCRF(**SETTINGS)
 
@@ -287,6 +262,25 @@ def test_only_the_weights_are_saved_and_learnt():
         "bilateral_weight": 2.5,
         "spatial_weight": 1.5,
     }
+
+
+def test_weights_per_class_and_compatibility_are_saved_and_learnt():
+    kernel = SpatialKernel(weight=[4.0, 5.0], xy_std=2.0)
+    mu = torch.tensor([[0.0, 3.0], [1.0, 0.0]])
+    settings: dict[str, Any] = SETTINGS | {"bilateral_weight": [1.0, 2.0]}
+
+    crf = DenseCRF(**settings, additional_kernels=[kernel], compatibility=mu)
+
+    assert set(crf.state_dict()) == {name for name, _ in crf.named_parameters()}
+    assert {name: value.tolist() for name, value in crf.named_parameters()} == {
+        "bilateral_weight": [1.0, 2.0],
+        "spatial_weight": 1.5,
+        "additional_weights.0": [4.0, 5.0],
+        "compatibility": [[0.0, 3.0], [1.0, 0.0]],
+    }
+    mu.zero_()
+    assert crf.compatibility is not None
+    assert crf.compatibility[0, 1] == 3  # the caller's matrix stays the caller's
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -336,48 +330,23 @@ def test_a_gpu_gives_the_result_of_the_cpu(mode):
         ({"spatial_xy_std": math.nan}, "spatial_xy_std is nan; it must be finite and above 0"),
         ({"bilateral_weight": -1.0}, "bilateral_weight is -1.0; it must be finite and not neg"),
         ({"spatial_weight": math.inf}, "spatial_weight is inf; it must be finite and not neg"),
+        ({"spatial_weight": []}, "spatial_weight is []; it must be finite and not neg"),
+        ({"spatial_weight": [1.0, -2.0]}, "spatial_weight is [1.0, -2.0]; it must be finite an"),
+        ({"spatial_xy_std": 1e-7}, "spatial_xy_std is 1e-07; below 1e-06 a pixel has no neighbou"),
+        ({"tolerance": 0.0}, "tolerance is 0.0; it must be finite and above 0, or None to never"),
+        ({"normalisation": "befor"}, "unknown DenseCRF normalisation 'befor'; did you mean 'bef"),
+        ({"backend": "triton"}, "unknown DenseCRF backend 'triton'. Known: auto, fused, torch."),
+        ({"backend": "fused", "mode": "exact"}, "no fused kernels for mode 'exact'; use backend"),
+        ({"compatibility": [[0.0, 1.0]]}, "compatibility has shape (1, 2); it must be (K, K)"),
+        ({"compatibility": torch.full((2, 2), math.nan)}, "compatibility must be finite; it has"),
+        (
+            {"compatibility": torch.eye(4), "bilateral_weight": [1.0, 2.0, 3.0]},
+            "must be for one number of classes; these are for [3, 4]",
+        ),
         ({"num_iterations": -1}, "num_iterations is -1; it must not be negative"),
-        ({"mode": "exakt"}, "unknown DenseCRF mode 'exakt'; did you mean 'exact'? Known: exact, "),
+        ({"mode": "exakt"}, "unknown DenseCRF mode 'exakt'; did you mean 'exact'? Known: accu"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         DenseCRF(**SETTINGS | changes)
-
-
-LOGITS = torch.zeros(2, 3, 4, 5)
-IMAGES = torch.zeros(2, 3, 4, 5, dtype=torch.uint8)
-
-
-@pytest.mark.parametrize(
-    ("logits", "images", "message"),
-    [
-        (LOGITS[0], IMAGES, "logits have shape (3, 4, 5); they must be (N, K, H, W), not empty"),
-        (LOGITS[:0], IMAGES[:0], "logits have shape (0, 3, 4, 5); they must be (N, K, H, W), not"),
-        (LOGITS[:, :1], IMAGES, "logits have shape (2, 1, 4, 5); they must be (N, K, H, W), not"),
-        (LOGITS, IMAGES[:1], "they must be (N, 3, H, W) = (2, 3, 4, 5)"),
-        (LOGITS[..., :3], IMAGES, "(2, 3, 4, 3) they must be (N, 3, H, W) = (2, 3, 4, 3): resize"),
-        (LOGITS, IMAGES.permute(0, 2, 3, 1), "images have shape (2, 4, 5, 3); for logits of"),
-        (LOGITS, IMAGES.float(), "torch.float32; they must be uint8 RGB, 0 to 255. To undo a nor"),
-        (LOGITS.long(), IMAGES, "logits are torch.int64; they must be floating point scores"),
-        (LOGITS - math.inf, IMAGES, "120 of 120 logits are infinite or not a number"),
-        (LOGITS.log().sqrt(), IMAGES, "120 of 120 logits are infinite or not a number"),
-        (LOGITS.to("meta"), IMAGES, "logits are on meta, images on cpu and the weights on cpu"),
-    ],
-)
-def test_inputs_that_do_not_fit_are_refused(logits, images, message):
-    with pytest.raises(UsageError, match=re.escape(message)):
-        DenseCRF(**SETTINGS)(logits, images)
-
-
-def test_the_advice_for_a_normalised_image_gives_the_image_back():
-    images = torch.randint(0, 256, (2, 3, 4, 5), dtype=torch.uint8)
-    mean, std = torch.rand(2, 3, 1, 1) + 0.1
-    normalised = (images / 255 - mean) / std
-    with pytest.raises(UsageError, match="To undo a normalisation") as caught:
-        DenseCRF(**SETTINGS)(LOGITS, normalised)
-    advice = str(caught.value).split("normalisation: ")[1].split(" with the")[0]
-
-    restored = eval(advice, {"images": normalised, "std": std, "mean": mean, "torch": torch})
-
-    assert torch.equal(restored, images)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from autoseg.crf.linear import LinearFilter, SparseMatrix, SymmetricallyNormalised
+from autoseg.crf.linear import NORMALISATIONS, LinearFilter, Normalised, SparseMatrix
 
 
 class DenseFilter(LinearFilter):
@@ -51,7 +51,7 @@ def test_normalisation_divides_by_the_roots_of_both_row_sums(matrix):
     root = np.sqrt(matrix.numpy().sum(axis=1))
     expected = torch.from_numpy(matrix.numpy() / root[:, None] / root[None, :])
 
-    normalised = SymmetricallyNormalised(DenseFilter(matrix), ones)
+    normalised = Normalised(DenseFilter(matrix), ones, "symmetric")
 
     torch.testing.assert_close(normalised.product(values), expected @ values)
     torch.testing.assert_close(normalised.adjoint_product(values), expected.t() @ values)
@@ -62,11 +62,29 @@ def test_normalisation_drops_a_constant_factor_of_the_kernel(matrix):
     ones = torch.ones(5, 1, dtype=torch.float64)
 
     once, seven_times = (
-        SymmetricallyNormalised(DenseFilter(factor * matrix), ones).product(values)
+        Normalised(DenseFilter(factor * matrix), ones, "symmetric").product(values)
         for factor in (1, 7)
     )
 
     torch.testing.assert_close(once, seven_times)
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_every_normalisation_and_its_adjoint(matrix, normalisation):
+    values = torch.rand(5, 2, dtype=torch.float64)
+    ones = torch.ones(5, 1, dtype=torch.float64)
+    sums = matrix.sum(dim=1)
+    expected = {
+        "symmetric": matrix / torch.outer(sums.sqrt(), sums.sqrt()),
+        "before": matrix / sums,  # column j by the sum of row j
+        "after": matrix / sums[:, None],
+        "none": matrix,
+    }[normalisation]
+
+    filter_ = Normalised(DenseFilter(matrix), ones, normalisation)
+
+    torch.testing.assert_close(filter_.product(values), expected @ values)
+    torch.testing.assert_close(filter_.adjoint_product(values), expected.t() @ values)
 
 
 def test_sparse_matrix_multiplies_like_a_dense_one():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from autoseg.crf.permutohedral import PermutohedralFilter
+from autoseg.crf.permutohedral import CLOSED_SCALE, PermutohedralFilter
 from autoseg.errors import UsageError
 
 
@@ -54,7 +54,7 @@ def corners(point: np.ndarray) -> list[tuple[tuple[int, ...], float]]:
     return [(tuple(c.tolist()), w) for c, w in zip(found, weights, strict=True)]
 
 
-def filter_by_dictionary(features: Tensor, values: Tensor) -> Tensor:
+def filter_by_dictionary(features: Tensor, values: Tensor, *, closed: bool = False) -> Tensor:
     """Splat, blur and slice with lattice points as dictionary keys."""
     num_dims = features.shape[1]
     size = num_dims + 1
@@ -64,9 +64,12 @@ def filter_by_dictionary(features: Tensor, values: Tensor) -> Tensor:
     for pixel_corners, value in zip(embedded, values.numpy(), strict=True):
         for corner, weight in pixel_corners:
             on_points[corner] = on_points[corner] + weight * value
-    for axis in range(size):
-        step = np.ones(size, dtype=int)
-        step[axis] -= size
+    steps = np.ones((size, size), dtype=int) - size * np.eye(size, dtype=int)
+    if closed:
+        for corner in list(on_points):
+            for step in [*steps, *-steps]:
+                on_points[tuple((np.array(corner) + step).tolist())] += 0
+    for step in steps:
         blurred = {}
         for corner, value in on_points.items():
             ahead, behind = (tuple((np.array(corner) + s * step).tolist()) for s in (1, -1))
@@ -91,21 +94,25 @@ def filter_by_dictionary(features: Tensor, values: Tensor) -> Tensor:
         (12, 5, 0.2),
     ],
 )
-def test_equals_a_dictionary_of_lattice_points(num_pixels, num_dims, extent):
+@pytest.mark.parametrize("closed", [False, True])
+def test_equals_a_dictionary_of_lattice_points(num_pixels, num_dims, extent, closed):
     features = random_features(num_pixels, num_dims, extent)
     values = torch.rand(num_pixels, 3, dtype=torch.float64)
 
-    filtered = PermutohedralFilter(features, dtype=torch.float64).product(values)
+    filtered = PermutohedralFilter(features, dtype=torch.float64, closed=closed).product(values)
 
+    scaled = features * CLOSED_SCALE if closed else features
+    expected = filter_by_dictionary(scaled, values, closed=closed)
     # Both are float64; the reference solves a linear system for the weights.
-    torch.testing.assert_close(
-        filtered, filter_by_dictionary(features, values), rtol=1e-10, atol=1e-12
-    )
+    torch.testing.assert_close(filtered, expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(("num_dims", "extent"), [(2, 5.0), (5, 2.0)])
-def test_adjoint(num_dims, extent):
-    filter_ = PermutohedralFilter(random_features(70, num_dims, extent), dtype=torch.float64)
+@pytest.mark.parametrize(
+    ("num_dims", "extent", "closed"), [(2, 5.0, False), (5, 2.0, False), (5, 2.0, True)]
+)
+def test_adjoint(num_dims, extent, closed):
+    features = random_features(70, num_dims, extent)
+    filter_ = PermutohedralFilter(features, dtype=torch.float64, closed=closed)
     x, y = torch.rand(2, 70, 3, dtype=torch.float64)
     product = filter_.product(x)
 
@@ -161,6 +168,28 @@ def test_the_number_of_points_is_that_of_the_corners_in_use():
     }
 
     assert PermutohedralFilter(features, dtype=torch.float64).num_points == len(expected)
+
+
+@pytest.mark.parametrize("num_dims", [1, 2, 5])
+def test_one_round_of_neighbours_closes_the_lattice(num_dims):
+    features = random_features(25, num_dims, 6.0)
+    period = num_dims + 1
+    scale = CLOSED_SCALE * period * math.sqrt(2 / 3)
+    around = {
+        corner
+        for feature in features.numpy()
+        for corner, _ in corners(scale * (plane_basis(num_dims) @ feature))
+    }
+    expected = set(around)
+    for corner in around:
+        for axis in range(period):
+            step = [1 - period * (i == axis) for i in range(period)]
+            for sign in (1, -1):
+                expected.add(tuple(c + sign * s for c, s in zip(corner, step, strict=True)))
+
+    filter_ = PermutohedralFilter(features, dtype=torch.float64, closed=True)
+
+    assert filter_.num_points == len(expected)
 
 
 def test_features_that_span_too_many_cells_are_refused():

@@ -1,0 +1,76 @@
+"""Memory that inference needs, compared with what there is before any of it is taken."""
+
+import re
+from pathlib import Path
+
+import torch
+
+from autoseg.crf.local import WINDOW_RADIUS
+from autoseg.errors import UsageError
+
+_GIB = 2**30
+_MEMORY_INFO = Path("/proc/meminfo")
+
+
+def least_bytes(
+    shape: tuple[int, int, int, int],
+    *,
+    dtype: torch.dtype,
+    mode: str,
+    num_kernels: int,
+    num_iterations: int,
+    needs_gradient: bool,
+) -> int:
+    """Return the bytes that inference by filters takes at the very least, beside its input.
+
+    Args:
+        shape: Of the logits, (N, K, H, W).
+        dtype: Type of the marginals.
+        mode: Mode of the CRF.
+        num_kernels: Pairwise terms.
+        num_iterations: Updates, of which every one keeps its values for a gradient.
+        needs_gradient: Whether there will be one.
+    """
+    num_images, num_classes, height, width = shape
+    num_pixels = height * width
+    values = num_classes * num_pixels * dtype.itemsize
+    # Q, the scores and a message; with a gradient, Q and every message of every update.
+    total = values * (num_images + 3)
+    if needs_gradient:
+        total += values * num_images * num_iterations * (1 + num_kernels)
+    if mode in ("fast", "accurate"):
+        # Six corners a pixel: key, sorted key and order in int64, index and weight twice.
+        total += num_pixels * 6 * (3 * 8 + 2 * (4 + dtype.itemsize))
+    elif mode == "local":
+        total += num_pixels * ((2 * WINDOW_RADIUS + 1) ** 2 // 2) * dtype.itemsize
+    return total
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Return what can still be allocated on a device; None where that is not known."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + held
+    if device.type == "cpu" and _MEMORY_INFO.is_file():
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMORY_INFO.read_text(), re.MULTILINE)
+        return int(found[1]) * 1024 if found else None
+    return None
+
+
+def check_memory(num_bytes: int, device: torch.device, *, needs_gradient: bool) -> None:
+    """Refuse what cannot fit.
+
+    Raises:
+        UsageError: If more bytes are needed than the device has left.
+    """
+    available = available_bytes(device)
+    if available is None or num_bytes <= available:
+        return
+    remedy = "fewer images at a time, or images and logits at half the size"
+    if needs_gradient:
+        remedy = f"torch.no_grad() if no gradient is wanted, fewer updates, {remedy}"
+    raise UsageError(
+        f"DenseCRF: this needs at least {num_bytes / _GIB:.2f} GiB and {device} has "
+        f"{available / _GIB:.2f} GiB left; use {remedy}."
+    )

@@ -1,0 +1,75 @@
+"""Scores of some images, computed once: in memory, or on disk where they are too large for it."""
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_FOLDER_PREFIX = ".crf-logits-"
+
+
+class LogitsCache:
+    """Tensors in the order in which they were added; use as a context manager.
+
+    On disk each is a file of its own, in a folder that goes when the block ends.
+    """
+
+    def __init__(self, folder: Path, *, on_disk: bool) -> None:
+        """Start empty.
+
+        Args:
+            folder: Where the folder of files is made. Leftovers of a killed process in it are
+                removed: the caller holds its lock.
+            on_disk: Keep files rather than tensors.
+        """
+        for leftover in folder.glob(f"{_FOLDER_PREFIX}*"):
+            for path in leftover.iterdir():
+                path.unlink()
+            leftover.rmdir()
+        self._tensors: list[Tensor] = []
+        self._paths: list[Path] = []
+        self._folder = (
+            tempfile.TemporaryDirectory(prefix=_FOLDER_PREFIX, dir=folder) if on_disk else None
+        )
+
+    def append(self, logits: Tensor) -> None:
+        """Add a tensor; it is moved to the CPU.
+
+        Raises:
+            OSError: If the disk is full.
+        """
+        logits = logits.detach().cpu()
+        if self._folder is None:
+            self._tensors.append(logits)
+        else:
+            path = Path(self._folder.name) / f"{len(self._paths)}.npy"
+            np.save(path, logits.numpy())
+            self._paths.append(path)
+
+    def __len__(self) -> int:
+        """Count the tensors."""
+        return len(self._tensors) + len(self._paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return tensor `index`, on the CPU."""
+        if self._folder is None:
+            return self._tensors[index]
+        return torch.from_numpy(np.load(self._paths[index]))
+
+    def __enter__(self) -> Self:
+        """Return the cache."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove the files."""
+        if self._folder is not None:
+            self._folder.cleanup()

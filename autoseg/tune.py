@@ -1,0 +1,46 @@
+"""Tune what stands behind a retrained network: `python -m autoseg.tune --help`."""
+
+import sys
+from collections.abc import Sequence
+
+from autoseg.cli import INTERRUPTED, OK, read_fields, run_command
+from autoseg.jobs.tune_job import TuneRequest, run_tune, table_of
+
+PROG = "python -m autoseg.tune"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    given = read_fields(
+        TuneRequest,
+        argv,
+        prog=PROG,
+        description=(
+            "Choose the dense CRF's parameters for a retrained network: by mIoU on some train or "
+            "val images, with stock parameters and no CRF at all among the candidates. The run "
+            "folder gets crf.json, which evaluate, predict and compare.py take from then on, and "
+            "a figure. The same command goes on after Ctrl-C or a kill."
+        ),
+        example=(
+            f"{PROG} crf runs/NAME/searched\n"
+            f"{PROG} crf runs/NAME/searched --split val --num-images 50 --num-trials 200"
+        ),
+        positional=("what", "run"),
+    )
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    path, record = run_tune(TuneRequest(**given), command=[*PROG.split(), *arguments])
+    print(table_of(record))
+    print(record["verdict"])
+    print(f"saved {path}, picture in {path.parent}/figures")
+    if not record["finished"]:
+        print(
+            f"stopped after {record['num_trials']} of {record['num_trials_asked']} trials, saved. "
+            "Go on with the same command."
+        )
+        return INTERRUPTED
+    print(f"next: python -m autoseg.evaluate {path.parent} --crf")
+    return OK
+
+
+if __name__ == "__main__":
+    run_command(main)

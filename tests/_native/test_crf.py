@@ -1,0 +1,261 @@
+"""The compiled dense CRF against the filters in plain torch, for every instruction set."""
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from autoseg._native import core
+from autoseg.crf.gaussian import GaussianFilter
+from autoseg.crf.linear import LinearFilter, Normalised
+from autoseg.crf.mean_field import mean_field
+from autoseg.crf.permutohedral import PermutohedralFilter
+from autoseg.crf.pixels import pixel_colours, pixel_positions
+
+if core() is None:
+    pytest.skip("the compiled kernels are missing", allow_module_level=True)
+
+from autoseg.crf.native import NativePermutohedralFilter, native_marginals
+
+MODULE: Any = core()
+ISAS = MODULE.present_isas()
+TOLERANCE = 2e-5  # of a marginal: float32 rounding through a few updates
+
+
+class HalvedGaussian(LinearFilter):
+    """The spatial kernel on sums of 2 x 2 pixels, interpolated, as two dense matrices."""
+
+    def __init__(self, height, width, std):
+        self._rows, self._columns = (halved_matrix(length, std) for length in (height, width))
+
+    def product(self, values):
+        maps = values.view(len(self._rows), len(self._columns), -1)
+        return torch.einsum("yi,xj,ijc->yxc", self._rows, self._columns, maps).flatten(0, 1)
+
+    def adjoint_product(self, values):
+        raise NotImplementedError
+
+
+def halved_matrix(length, std):
+    """Interpolation times Gaussian times summation over cells of two pixels, float64."""
+    cells = math.ceil(length / 2)
+    pixel, cell = torch.arange(length), torch.arange(-1, cells + 1)
+    summed = (pixel // 2 == torch.arange(cells)[:, None]).double()
+    variance = (std**2 - 1) / 4
+    distance = cell[:, None] - torch.arange(cells)
+    gauss = std / (2 * variance**0.5) * torch.exp(-(distance.double() ** 2) / (2 * variance))
+    gauss[distance.abs() > math.ceil(5 * variance**0.5)] = 0
+    # The centre of cell c is at pixel 2 c + 1/2: pixels lie 1/4 of a cell beside one.
+    interpolated = (1 - (pixel[:, None] - 2 * cell - 0.5).abs() / 2).clamp(min=0).double()
+    return interpolated @ gauss @ summed
+
+
+def bilateral_features(image, xy_std, rgb_std):
+    positions = pixel_positions(image).double() / xy_std
+    return torch.cat([positions, pixel_colours(image).double() / rgb_std], dim=1)
+
+
+def reference(logits, image, *, bilateral, spatial, mode="fast", normalisation="symmetric", **rest):
+    """The same in float64 and plain torch."""
+    height, width = image.shape[1:]
+    dtype = torch.float64
+    ones = torch.ones(height * width, 1, dtype=dtype)
+    terms = []
+    for weight, xy_std, rgb_std in bilateral:
+        features = bilateral_features(image, xy_std, rgb_std)
+        kernel = PermutohedralFilter(features, dtype=dtype, closed=mode == "accurate")
+        terms.append((weight, kernel))
+    for weight, std in spatial:
+        if std >= 2:
+            kernel = HalvedGaussian(height, width, std)
+        else:
+            device = torch.device("cpu")
+            kernel = GaussianFilter(height, width, std=std, dtype=dtype, device=device)
+        terms.append((weight, kernel))
+    normalised = [
+        (torch.as_tensor(weight).double(), Normalised(kernel, ones, normalisation))
+        for weight, kernel in terms
+    ]
+    if rest.get("compatibility") is not None:
+        rest["compatibility"] = rest["compatibility"].double()
+    return mean_field(logits.double().flatten(1), normalised, **rest).view_as(logits)
+
+
+def random_case(num_classes, height, width, *, seed=0, scale=2.0):
+    """Smooth colours with noise, so that pixels share simplices, and random logits."""
+    generator = torch.Generator().manual_seed(seed)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    waves = torch.stack([40 * (x / 7).sin(), 50 * (y / 5).cos(), 3.0 * (x + y)])
+    image = 120 + waves + 9 * torch.randn(3, height, width, generator=generator)
+    logits = scale * torch.randn(num_classes, height, width, generator=generator)
+    return logits, image.clamp(0, 255).round()
+
+
+def check(logits, image, *, isa, **settings):
+    got = native_marginals(logits, image, isa=isa, **settings)
+    expected = reference(logits, image, **settings)
+    assert got.shape == logits.shape
+    assert (got - expected).abs().max() < TOLERANCE
+    assert torch.allclose(got.sum(0), torch.ones_like(got[0]), atol=1e-5)
+    return got
+
+
+README = {"bilateral": [(5.0, 20.0, 13.0)], "spatial": [(3.0, 3.0)], "num_iterations": 3}
+DEEPLAB = {"bilateral": [(4.0, 17.0, 5.0)], "spatial": [(3.0, 1.0)], "num_iterations": 3}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_exponentials_are_accurate(isa):
+    x = -torch.cat([torch.linspace(0, 87, 100_001), torch.logspace(-30, 0, 1001)])
+    result = torch.empty_like(x)
+    MODULE.crf_exp(x.data_ptr(), len(x), result.data_ptr(), isa)
+    exact = x.double().exp()
+    assert ((result - exact) / exact).abs().max() < 1.5e-7
+    ends = torch.tensor([0.0, -0.0, -87.5, -1e4, -math.inf])
+    result = torch.empty_like(ends)
+    MODULE.crf_exp(ends.data_ptr(), len(ends), result.data_ptr(), isa)
+    assert result.tolist() == [1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("mode", ["fast", "accurate"])
+@pytest.mark.parametrize("settings", [README, DEEPLAB], ids=["readme", "deeplab"])
+@pytest.mark.parametrize("size", [(5, 23, 37), (19, 16, 33), (2, 9, 70)])
+def test_marginals_are_those_of_the_filters(isa, mode, settings, size):
+    check(*random_case(*size), isa=isa, mode=mode, **settings)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("normalisation", ["symmetric", "before", "after", "none"])
+def test_several_kernels_class_weights_and_compatibility(isa, normalisation):
+    logits, image = random_case(6, 15, 21)
+    generator = torch.Generator().manual_seed(1)
+    mu = torch.rand(6, 6, generator=generator)
+    small = 0.05 if normalisation == "none" else 1.0  # unnormalised messages are large
+    settings = {
+        "bilateral": [
+            (small * torch.rand(6, generator=generator), 8.0, 20.0),
+            (0.5 * small, 3.0, 40.0),
+        ],
+        "spatial": [(small * torch.rand(6, generator=generator), 2.5), (0.7 * small, 1.3)],
+        "num_iterations": 2,
+        "normalisation": normalisation,
+    }
+    check(logits, image, isa=isa, **settings)
+    check(logits, image, isa=isa, compatibility=mu + mu.t(), **settings)
+    for absent in ("bilateral", "spatial"):
+        check(logits, image, isa=isa, **{**settings, absent: []})
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_inference_stops_by_change(isa):
+    # Weak messages: the updates contract, so that each change is smaller than the one before.
+    logits, image = random_case(4, 12, 19)
+    weak = {"bilateral": [(1.0, 20.0, 13.0)], "spatial": [(0.5, 3.0)]}
+    steps = [reference(logits, image, num_iterations=n, **weak) for n in range(6)]
+    changes = [(b - a).abs().max().item() for a, b in itertools.pairwise(steps)]
+    tolerance = (changes[2] * changes[3]) ** 0.5  # passed by the fourth update
+    assert changes[3] < 0.8 * tolerance < tolerance < 0.8 * min(changes[:3])
+    settings = {**weak, "num_iterations": 30}
+    got = native_marginals(logits, image, isa=isa, tolerance=tolerance, **settings)
+    assert (got - steps[4]).abs().max() < TOLERANCE
+    check(logits, image, isa=isa, **{**README, "num_iterations": 0})
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("size", [(3, 1, 1), (4, 1, 40), (4, 40, 1), (150, 4, 5), (17, 3, 2)])
+def test_odd_sizes(isa, size):
+    logits, image = random_case(*size)
+    check(logits, image, isa=isa, **README)
+    check(logits, image, isa=isa, **DEEPLAB)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_extreme_values(isa):
+    logits, image = random_case(3, 13, 18)
+    check(logits, torch.full_like(image, 77.0), isa=isa, **README)
+    huge = {"bilateral": [(5.0, 1e4, 1e4)], "spatial": [(3.0, 1e4)], "num_iterations": 2}
+    # Features that lie between simplices: rounding decides on the points, and the filter is 1e-4
+    # less the same.
+    got = native_marginals(logits, image, isa=isa, **huge)
+    assert (got - reference(logits, image, **huge)).abs().max() < 1e-3
+    large = 1e4 * logits.sign()
+    got = native_marginals(large, image, isa=isa, **README)
+    assert got.isfinite().all()
+    assert torch.allclose(got.sum(0), torch.ones_like(got[0]), atol=1e-5)
+    sure = torch.full_like(logits, -1e4)
+    sure[1] = 1e4
+    assert native_marginals(sure, image, isa=isa, **README)[1].min() == 1
+
+
+@pytest.mark.parametrize("mode", ["fast", "accurate"])
+@pytest.mark.parametrize("settings", [README, DEEPLAB], ids=["readme", "deeplab"])
+def test_threads_change_nothing_but_rounding(mode, settings):
+    logits, image = random_case(5, 31, 45)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for num_threads in (1, 2, 3):
+            torch.set_num_threads(num_threads)
+            results.append(native_marginals(logits, image, mode=mode, **settings))
+            again = native_marginals(logits, image, mode=mode, **settings)
+            assert torch.equal(results[-1], again)
+    finally:
+        torch.set_num_threads(before)
+    for result in results[1:]:
+        assert (result - results[0]).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("std", [2.0, 3.0, 8.0])
+def test_the_halved_kernel_is_near_the_gaussian(std):
+    """Both summed over the two pixels of a cell, within which the halved one cannot tell."""
+    distance = torch.arange(61.0, dtype=torch.float64)[:, None] - torch.arange(61)
+    exact, halved = torch.exp(-(distance**2) / (2 * std**2)), halved_matrix(61, std)
+    of_pairs = [kernel[:, :60].unflatten(1, (30, 2)).sum(2) for kernel in (exact, halved)]
+    gap = (of_pairs[0] - of_pairs[1]).abs().sum(1) / of_pairs[0].sum(1)
+    assert gap.max() < 0.4 / std**2
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("channels", [1, 7, 21])
+def test_the_lattice_alone_and_its_adjoint(isa, closed, channels):
+    _, image = random_case(2, 11, 19)
+    features = bilateral_features(image, 8.0, 20.0)
+    generator = torch.Generator().manual_seed(2)
+    values = torch.rand(len(features), channels, generator=generator)
+    expected = PermutohedralFilter(features, dtype=torch.float64, closed=closed)
+    got = NativePermutohedralFilter(features, closed, torch.float32, isa=isa)
+    for name in ("product", "adjoint_product"):
+        result = getattr(expected, name)(values.double())
+        assert torch.allclose(getattr(got, name)(values).double(), result, rtol=1e-5)
+
+
+def test_what_there_is_no_kernel_for_is_said():
+    logits, image = random_case(3, 5, 6)
+    with pytest.raises(NotImplementedError, match="does not fit into 63 bits"):
+        native_marginals(logits, image, bilateral=[(1.0, 1e-5, 1e-5)], spatial=[], num_iterations=1)
+    with pytest.raises(NotImplementedError, match=r"torch.float64 and features of shape \(30, 5\)"):
+        NativePermutohedralFilter(
+            bilateral_features(image, 1.0, 1.0), closed=False, dtype=torch.float64
+        )
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"mode": "exact"}, "mode 'exact' is neither"),
+        ({"normalisation": "both"}, "normalisation 'both' is none of"),
+        ({"image": torch.zeros(3, 6, 5)}, r"image is torch.float32, \(3, 6, 5\), on cpu"),
+        ({"image": torch.zeros(3, 5, 6).double()}, "image is torch.float64"),
+        ({"image": torch.zeros(3, 6, 5).transpose(1, 2)}, "cpu, not contiguous; it has to be"),
+        ({"compatibility": torch.zeros(2, 2)}, r"compatibility is torch.float32, \(2, 2\)"),
+    ],
+)
+def test_wrong_arguments_are_refused(changed, message):
+    logits, image = random_case(3, 5, 6)
+    arguments = {"log_probabilities": logits, "image": image, **README, **changed}
+    with pytest.raises(ValueError, match=message):
+        native_marginals(**arguments)

@@ -1,0 +1,131 @@
+"""Scenes to refine, and the dense CRF by its equations, one pair of pixels at a time."""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from autoseg.crf import BilateralKernel
+
+SETTINGS: dict[str, Any] = {
+    "bilateral_weight": 2.5,
+    "bilateral_xy_std": 4.0,
+    "bilateral_rgb_std": 40.0,
+    "spatial_weight": 1.5,
+    "spatial_xy_std": 1.2,
+    "num_iterations": 3,
+}
+
+
+def settings_with(**changes: Any) -> dict[str, Any]:
+    """Return the settings with some of them changed."""
+    return SETTINGS | changes
+
+
+def smooth_noise(num_channels: int, size: tuple[int, int], scale: int, seed: int) -> Tensor:
+    """Normal noise at 1 / scale of the size, resized: (num_channels, *size), float64."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse_size = [max(2, length // scale + 1) for length in size]
+    coarse = torch.randn(1, num_channels, *coarse_size, dtype=torch.float64, generator=generator)
+    return F.interpolate(coarse, size=size, mode="bicubic")[0]
+
+
+def scene(num_classes: int, size: tuple[int, int], seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Draw regions of colour with texture, and logits that find them only roughly.
+
+    Returns:
+        Logits, float64, (1, K, H, W), and image, uint8, (1, 3, H, W).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    labels = smooth_noise(num_classes, size, 8, seed).argmax(dim=0)
+    colours = torch.rand(num_classes, 3, generator=generator, dtype=torch.float64) * 255
+    image = colours[labels].permute(2, 0, 1) + 12 * smooth_noise(3, size, 2, seed + 1)
+    one_hot = F.one_hot(labels, num_classes).permute(2, 0, 1)[None].double()
+    blurred = F.avg_pool2d(one_hot, 5, stride=1, padding=2, count_include_pad=False)
+    logits = 4 * blurred + smooth_noise(num_classes, size, 2, seed + 2)
+    return logits, image.clamp(0, 255).to(torch.uint8)[None]
+
+
+def kernel_by_loops(
+    image: Tensor, xy_std: float, rgb_std: float, *, radius: float = math.inf
+) -> Tensor:
+    """K over all pairs of pixels of an image (3, H, W): float64, (P, P).
+
+    Args:
+        image: Colours from 0 to 255.
+        xy_std: Standard deviation over positions.
+        rgb_std: Standard deviation over colours; infinite for a spatial kernel.
+        radius: Rows and columns that a pair may be apart before it weighs nothing.
+    """
+    _, height, width = image.shape
+    sites = [(y, x, *image[:, y, x].tolist()) for y in range(height) for x in range(width)]
+    rows = []
+    for a in sites:
+        row = []
+        for b in sites:
+            xy = (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2
+            rgb = sum((s - t) ** 2 for s, t in zip(a[2:], b[2:], strict=True))
+            is_near = max(abs(a[0] - b[0]), abs(a[1] - b[1])) <= radius
+            exponent = -xy / (2 * xy_std**2) - rgb / (2 * rgb_std**2)
+            row.append(math.exp(exponent) if is_near else 0.0)
+        rows.append(row)
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def marginals_by_loops(
+    logits: Tensor, image: Tensor, settings: dict[str, Any], *, radius: float = math.inf
+) -> Tensor:
+    """Mean field by the equations for logits (K, H, W); settings are those of `DenseCRF`."""
+    num_classes, height, width = logits.shape
+    num_pixels = height * width
+    kernels = [
+        (settings["bilateral_weight"], settings["bilateral_xy_std"], settings["bilateral_rgb_std"]),
+        (settings["spatial_weight"], settings["spatial_xy_std"], math.inf),
+    ]
+    for kernel in settings.get("additional_kernels", ()):
+        rgb_std = kernel.rgb_std if isinstance(kernel, BilateralKernel) else math.inf
+        kernels.append((kernel.weight, kernel.xy_std, rgb_std))
+
+    terms = []
+    for weight, xy_std, rgb_std in kernels:
+        kernel = kernel_by_loops(image, xy_std, rgb_std, radius=radius).tolist()
+        degree = [sum(row) for row in kernel]
+        for i in range(num_pixels):
+            for j in range(num_pixels):
+                kernel[i][j] /= {
+                    "symmetric": math.sqrt(degree[i] * degree[j]),
+                    "before": degree[j],
+                    "after": degree[i],
+                    "none": 1.0,
+                }[settings.get("normalisation", "symmetric")]
+        weights = weight if isinstance(weight, list) else [weight] * num_classes
+        terms.append((weights, kernel))
+
+    compatibility = settings.get("compatibility")
+    penalty = [[float(a != b) for b in range(num_classes)] for a in range(num_classes)]
+    if compatibility is not None:
+        classes = range(num_classes)
+        penalty = [
+            [(compatibility[a][b] + compatibility[b][a]) / 2 for b in classes] for a in classes
+        ]
+
+    def softmax(scores: list[float]) -> list[float]:
+        exponentials = [math.exp(score - max(scores)) for score in scores]
+        return [e / sum(exponentials) for e in exponentials]
+
+    unary = logits.flatten(1).t().log_softmax(dim=1).tolist()
+    q = [softmax(scores) for scores in unary]
+    for _ in range(settings["num_iterations"]):
+        updated = []
+        for i in range(num_pixels):
+            scores = list(unary[i])
+            for weights, kernel in terms:
+                for other in range(num_classes):
+                    message = sum(kernel[i][j] * q[j][other] for j in range(num_pixels))
+                    for label in range(num_classes):
+                        scores[label] -= penalty[label][other] * weights[other] * message
+            updated.append(softmax(scores))
+        q = updated
+    return torch.tensor(q, dtype=torch.float64).t().reshape(num_classes, height, width)

@@ -1,0 +1,203 @@
+"""The choice of a back end, and the two back ends against each other."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from autoseg._native import core
+from autoseg.crf import BilateralKernel, DenseCRF, SpatialKernel, backend, dense_crf, kernels
+from autoseg.errors import UsageError
+from tests.crf.reference import SETTINGS, scene, settings_with
+
+needs_kernels = pytest.mark.skipif(
+    not hasattr(core(), "crf_marginals"), reason="the compiled kernels are missing"
+)
+MODES = ("fast", "accurate")
+
+
+def both(logits: Tensor, images: Tensor, **settings: Any) -> tuple[Tensor, Tensor]:
+    """Marginals of the plain and of the compiled back end."""
+    with torch.no_grad():
+        plain = DenseCRF(**settings, backend="torch")(logits, images)
+        return plain, DenseCRF(**settings, backend="fused")(logits, images)
+
+
+@needs_kernels
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"bilateral_xy_std": 60.0, "bilateral_rgb_std": 12.0, "num_iterations": 10},
+        {"num_iterations": 0},
+        {"bilateral_weight": 0.0},
+        {"normalisation": "before"},
+        {"normalisation": "after"},
+        {"normalisation": "none", "bilateral_weight": 0.1, "spatial_weight": 0.2},
+        {"bilateral_weight": [1.0, 2.0, 3.0, 0.5], "spatial_weight": [0.0, 2.0, 1.0, 1.5]},
+        {"compatibility": [[0, 1, 2, 1], [3, 0, 0.5, 1], [1, 1, -0.5, 2], [0, 2, 1, 0.25]]},
+        {"tolerance": 0.05, "num_iterations": 30},
+        {
+            "additional_kernels": [
+                SpatialKernel(weight=[1.0, 0.5, 0.0, 2.0], xy_std=0.7),
+                BilateralKernel(weight=0.75, xy_std=9.0, rgb_std=20.0),
+            ],
+        },
+    ],
+)
+def test_fused_equals_torch(mode, changes):
+    logits, image = scene(4, (29, 38))
+    # With whole deviations some pixels lie exactly between two simplices, and the rounding of
+    # the two back ends may put them into either: that moves their marginals by a thousandth.
+    stds = {"bilateral_xy_std": 4.1, "bilateral_rgb_std": 41.3}
+
+    plain, fused = both(logits.float(), image, **SETTINGS | stds | changes, mode=mode)
+
+    # The same lattice; float32 sums in another order, passed on by up to ten updates.
+    torch.testing.assert_close(fused, plain, rtol=0, atol=5e-6)
+
+
+@needs_kernels
+@pytest.mark.parametrize("mode", MODES)
+def test_fused_equals_torch_but_for_the_half_resolution_of_wide_spatial_kernels(mode):
+    logits, image = scene(4, (33, 46))
+
+    plain, fused = both(logits.float(), image, **settings_with(spatial_xy_std=3.0), mode=mode)
+
+    assert (fused - plain).abs().mean() < 1e-3
+    change = (plain - logits.softmax(dim=1)).abs().mean()
+    assert (fused - plain).abs().mean() < change / 50
+
+
+@needs_kernels
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("num_classes", "size"), [(2, (1, 1)), (3, (1, 20)), (150, (6, 5))])
+def test_fused_equals_torch_at_the_limits(mode, num_classes, size):
+    logits, image = scene(num_classes, size)
+    extreme = logits.sign() * 1e4
+
+    for scores in (logits, extreme, logits.half()):
+        plain, fused = both(scores.float(), image, **SETTINGS, mode=mode)
+        torch.testing.assert_close(fused, plain, rtol=0, atol=1e-4)
+
+
+@needs_kernels
+@pytest.mark.parametrize("mode", MODES)
+def test_fused_gradients_equal_those_of_torch(mode, monkeypatch):
+    logits, image = (part.float() for part in scene(3, (9, 12)))
+    built = []
+    native_filter = kernels.NativePermutohedralFilter
+    monkeypatch.setattr(
+        kernels,
+        "NativePermutohedralFilter",
+        lambda *given: built.append(native_filter(*given)) or built[-1],
+    )
+    gradients = []
+    for name in ("torch", "fused"):
+        settings = settings_with(bilateral_xy_std=4.1, bilateral_rgb_std=41.3)
+        crf = DenseCRF(**settings, mode=mode, backend=name)
+        scores = logits.clone().requires_grad_()
+        (crf(scores, image) * logits.cos()).sum().backward()
+        gradients.append([scores.grad, *(p.grad for p in crf.parameters())])
+
+    assert len(built) == 1
+    for plain, fused in zip(*gradients, strict=True):
+        torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-5)  # float32 rounding
+
+
+@needs_kernels
+def test_fused_refuses_float64_and_auto_takes_torch():
+    logits, image = scene(3, (4, 5))
+    with pytest.raises(UsageError, match=r"compute in float32, the logits are torch\.float64"):
+        DenseCRF(**SETTINGS, backend="fused")(logits, image)
+
+    auto, plain = (DenseCRF(**SETTINGS, backend=name)(logits, image) for name in ("auto", "torch"))
+
+    assert torch.equal(auto, plain)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("needs_gradient", [False, True])
+def test_auto_takes_the_compiled_kernels_where_it_may(mode, needs_gradient, monkeypatch):
+    calls = []
+
+    def marginals(logits: Tensor, image: Tensor, **settings: Any) -> Tensor:
+        calls.append((logits, image, settings))
+        return logits
+
+    monkeypatch.setattr(dense_crf, "native_marginals", marginals)
+    monkeypatch.setattr(dense_crf, "use_fused", lambda name, **_: name != "torch")
+    monkeypatch.setattr(
+        kernels,
+        "NativePermutohedralFilter",
+        lambda features, closed, dtype: kernels.PermutohedralFilter(
+            features, dtype=dtype, closed=closed
+        ),
+    )
+    logits, image = scene(3, (4, 5))
+    kernel = SpatialKernel(weight=[1.0, 2.0, 4.0], xy_std=7.0)
+    crf = DenseCRF(
+        **SETTINGS,
+        additional_kernels=[kernel],
+        compatibility=[[0, 2, 1], [0, 0, 1], [1, 1, 0]],
+        normalisation="after",
+        tolerance=0.25,
+        mode=mode,
+    )
+
+    with torch.set_grad_enabled(needs_gradient):
+        result = crf(logits.half(), image)
+
+    if needs_gradient:
+        assert not calls
+        return
+    ((scores, colours, settings),) = calls
+    assert torch.equal(result[0], scores)
+    assert torch.equal(scores, logits[0].half().float())
+    assert torch.equal(colours, image[0].float())
+    (_, per_class) = settings.pop("spatial")
+    assert per_class[0].tolist() == [1.0, 2.0, 4.0]
+    assert per_class[1] == 7.0
+    assert settings.pop("compatibility").tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    assert settings == {
+        "bilateral": [(2.5, 4.0, 40.0)],
+        "normalisation": "after",
+        "num_iterations": 3,
+        "mode": mode,
+        "tolerance": 0.25,
+    }
+
+
+def test_without_compiled_kernels_auto_takes_torch_and_fused_says_why(monkeypatch):
+    monkeypatch.setattr(backend, "core", lambda: None)
+    monkeypatch.setattr(backend, "missing_reason", lambda: "No compiler was found.")
+    logits, image = (part.float() for part in scene(3, (4, 5)))
+    with torch.no_grad():
+        auto, plain = (
+            DenseCRF(**SETTINGS, backend=name)(logits, image) for name in ("auto", "torch")
+        )
+
+        assert torch.equal(auto, plain)
+        message = "backend 'fused' on cpu: the compiled kernels are missing. No compiler was found."
+        with pytest.raises(UsageError, match=re.escape(message)):
+            DenseCRF(**SETTINGS, backend="fused")(logits, image)
+
+
+def test_an_image_too_large_for_the_compiled_kernels_is_left_to_torch(monkeypatch):
+    def marginals(*_: Any, **__: Any) -> Tensor:
+        raise NotImplementedError("too many points.")
+
+    monkeypatch.setattr(dense_crf, "native_marginals", marginals)
+    monkeypatch.setattr(dense_crf, "use_fused", lambda name, **_: name != "torch")
+    logits, image = (part.float() for part in scene(3, (4, 5)))
+    with torch.no_grad():
+        auto, plain = (
+            DenseCRF(**SETTINGS, backend=name)(logits, image) for name in ("auto", "torch")
+        )
+
+        assert torch.equal(auto, plain)
+        with pytest.raises(UsageError, match=r"too many points\. Use backend='torch'"):
+            DenseCRF(**SETTINGS, backend="fused")(logits, image)

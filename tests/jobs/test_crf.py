@@ -1,0 +1,109 @@
+"""Whose parameters a CRF takes, and what the user is told of them."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from autoseg.errors import UsageError
+from autoseg.jobs.crf import (
+    STOCK,
+    TUNING_FORMAT,
+    TUNING_FORMAT_VERSION,
+    CRFChoice,
+    CRFParameters,
+    load_tuning,
+)
+
+TUNED = CRFParameters(bilateral_weight=1.25, spatial_xy_std=2.5, num_iterations=3)
+
+
+def write_record(path, **changes):
+    record = {
+        "format": TUNING_FORMAT,
+        "format_version": TUNING_FORMAT_VERSION,
+        "parameters": asdict(TUNED),
+        "use_crf": True,
+        "mean_iou_change": 0.01,
+        "split": "train",
+        "num_images": 7,
+        "num_trials": 30,
+        "num_trials_asked": 30,
+        "finished": True,
+        "weights_sha256": "abc",
+    }
+    path.write_text(json.dumps(record | changes))
+    return path
+
+
+def test_deeplabs_parameters_where_there_is_no_record(tmp_path):
+    chosen = CRFChoice().choose_crf(tmp_path / "crf.json")
+    assert chosen.parameters == STOCK["DeepLab"]
+    # The released DeepLabv2 ResNet-101: bi_w 4, bi_xy_std 67, bi_rgb_std 3, pos_w 3, pos_xy_std 1.
+    assert str(chosen.parameters) == (
+        "bilateral_weight 4, bilateral_xy_std 67, bilateral_rgb_std 3, spatial_weight 3, "
+        "spatial_xy_std 1, num_iterations 10, mode fast"
+    )
+    assert (chosen.source, chosen.notes) == ("stock", ())
+
+
+def test_the_records_parameters_where_none_is_given(tmp_path):
+    chosen = CRFChoice().choose_crf(write_record(tmp_path / "crf.json"), weights_sha256="abc")
+    assert chosen.parameters == TUNED
+    assert chosen.text.endswith("(tuned on train)")
+    assert chosen.notes == (
+        f"CRF: parameters tuned on 7 images of train, from {tmp_path}/crf.json.",
+    )
+    assert chosen.record()["source"] == "tuned"
+
+
+def test_the_command_line_wins_over_the_record_as_a_whole(tmp_path):
+    choice = CRFChoice(spatial_weight=0.5)
+    chosen = choice.choose_crf(write_record(tmp_path / "crf.json"))
+    # Not mixed: the tuned numbers belong together.
+    assert chosen.parameters == CRFParameters(spatial_weight=0.5)
+    assert chosen.source == "given"
+    assert "is not used" in chosen.notes[0]
+
+
+def test_a_mode_alone_keeps_the_tuned_numbers(tmp_path):
+    chosen = CRFChoice(crf_mode="exact").choose_crf(write_record(tmp_path / "crf.json"))
+    assert chosen.parameters == replace(TUNED, mode="exact")
+    assert chosen.notes[-1] == "CRF: tuned in mode fast, used in mode exact."
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"use_crf": False, "mean_iou_change": -0.02}, r"none of 30 trials beat .* by -0\.0200"),
+        ({"finished": False, "num_trials_asked": 50}, r"stopped after 30 of 50 trials"),
+        ({"weights_sha256": "of others"}, r"tuned for other weights"),
+    ],
+)
+def test_what_speaks_against_the_record_is_said(tmp_path, changes, message):
+    record = write_record(tmp_path / "crf.json", **changes)
+    notes = CRFChoice().choose_crf(record, weights_sha256="abc").notes
+    assert len(notes) == 2
+    with pytest.raises(UsageError, match=message):
+        raise UsageError(notes[1])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"crf\.json is damaged .*autoseg\.tune crf RUN"),
+        ("[]", r"crf\.json is no tuning record"),
+        (json.dumps({"format": TUNING_FORMAT, "format_version": 9}), r"version 9, and .* reads 1"),
+    ],
+)
+def test_a_bad_record_is_refused(tmp_path, content, message):
+    (tmp_path / "crf.json").write_text(content)
+    with pytest.raises(UsageError, match=message):
+        load_tuning(tmp_path / "crf.json")
+
+
+def test_bad_numbers_are_refused_before_anything_is_computed():
+    with pytest.raises(UsageError, match="bilateral_rgb_std"):
+        CRFChoice(bilateral_rgb_std=0.0).choose_crf(None)
+    with pytest.raises(UsageError, match="mode"):
+        CRFChoice(crf_mode="fats").choose_crf(None)

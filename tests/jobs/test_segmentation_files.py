@@ -1,0 +1,145 @@
+"""Labels and scores from files against pydensecrf's definitions, worked by hand."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autoseg.errors import UsageError
+from autoseg.jobs.segmentation_files import (
+    default_palette,
+    logits_of_labels,
+    pair_files,
+    read_labels,
+    read_scores,
+)
+
+LABELS = np.array([[0, 2, 1], [1, 1, 0]])
+
+
+def logits_of(labels, **changes):
+    settings = {"num_classes": 4, "confidence": 0.7, "zero_unsure": False, "where": "a.png"}
+    return logits_of_labels(labels, **(settings | changes))
+
+
+def test_a_label_has_its_confidence_and_the_others_share_the_rest():
+    probabilities = np.exp(logits_of(LABELS))
+    expected = np.full((4, 2, 3), 0.1)
+    for row in range(2):
+        for column in range(3):
+            expected[LABELS[row, column], row, column] = 0.7
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-6)
+
+
+def test_an_unsure_pixel_gives_all_classes_alike():
+    probabilities = np.exp(logits_of(LABELS, num_classes=2, zero_unsure=True))
+    expected = np.array([[[0.5, 0.3, 0.7], [0.7, 0.7, 0.5]], [[0.5, 0.7, 0.3], [0.3, 0.3, 0.5]]])
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-6)
+
+
+def test_classes_are_counted_where_no_number_is_given():
+    assert logits_of(LABELS, num_classes=None).shape == (3, 2, 3)
+    assert logits_of(LABELS, num_classes=None, zero_unsure=True).shape == (2, 2, 3)
+    assert logits_of(np.zeros((2, 3), dtype=int), num_classes=None).shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "changes", "message"),
+    [
+        ([[0, 255]], {}, "a.png holds label 255; with 4 classes labels are 0 to 3. Give --num-cl"),
+        ([[0, 5]], {"zero_unsure": True}, "label 5; with 4 classes labels are 1 to 4"),
+        ([[0, 1]], {"confidence": 1.0}, "--confidence is 1.0; it must lie between 0 and 1"),
+        ([[0, 1]], {"confidence": 0.2}, "--confidence 0.2 is not above 1 / 4"),
+        ([[0, 1]], {"num_classes": 1}, "--num-classes is 1; it must be at least 2"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused(labels, changes, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        logits_of(np.array(labels), **changes)
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_label_images_are_read_as_numbers(tmp_path, mode):
+    image = Image.fromarray(LABELS.astype(np.uint8))
+    if mode == "P":
+        image.putpalette([9, 8, 7, 1, 2, 3, 4, 5, 6])
+    image.save(tmp_path / "a.png")
+    file = read_labels(tmp_path / "a.png")
+    np.testing.assert_array_equal(file.labels, LABELS)
+    if mode == "P":
+        assert file.palette is not None
+        assert file.palette[:3].tolist() == [[9, 8, 7], [1, 2, 3], [4, 5, 6]]
+    else:
+        assert file.palette is None
+
+
+def test_colours_are_no_labels(tmp_path):
+    Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
+    with pytest.raises(UsageError, match=r"a\.png has mode RGB.*palette or grey PNG"):
+        read_labels(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no")
+    with pytest.raises(UsageError, match=r"b\.png is not an image"):
+        read_labels(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_probabilities_become_logarithms_clipped_as_in_pydensecrf(tmp_path, suffix):
+    values = np.array([0.0, 0.25, 1.0]).reshape(1, 1, 3)
+    array = np.concatenate([values, 1 - values])
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "npy":
+        np.save(path, array)
+    else:
+        np.savez(path, scores=array)
+    expected = [math.log(1e-5), math.log(0.25), 0.0]
+    np.testing.assert_allclose(read_scores(path, are_logits=False)[0, 0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(read_scores(path, are_logits=True), array.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones((4, 5)), r"shape \(4, 5\); it must be \(K, H, W\)"),
+        (np.ones((1, 4, 5)), r"K >= 2"),
+        (np.ones((2, 4, 5)), r"sums over the classes 2 to 2\. If they are logits, give --logits"),
+        (np.array([[[1.5]], [[-0.5]]]), r"values are -0\.5 to 1\.5"),
+        (np.array([[[1.0, 1.0]], [[0.0, np.nan]]]), r"first at class 1, row 0, column 1"),
+    ],
+)
+def test_arrays_that_are_no_probabilities_are_refused(tmp_path, array, message):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(UsageError, match=message):
+        read_scores(tmp_path / "a.npy", are_logits=False)
+
+
+def test_an_archive_of_two_arrays_is_ambiguous(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones((2, 1, 1)), y=np.ones((2, 1, 1)))
+    with pytest.raises(UsageError, match=r"holds 2 arrays \(x, y\)"):
+        read_scores(tmp_path / "a.npz", are_logits=True)
+
+
+def test_the_palette_is_pascals():
+    # The first colours of PASCAL VOC: background, aeroplane, bicycle, bird, boat.
+    expected = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128]]
+    assert default_palette()[:5].tolist() == expected
+    assert default_palette()[8].tolist() == [64, 0, 0]
+    assert len({tuple(colour) for colour in default_palette().tolist()}) == 256
+
+
+def test_folders_are_paired_by_name(tmp_path):
+    photos, labels = tmp_path / "photos", tmp_path / "labels"
+    photos.mkdir()
+    labels.mkdir()
+    images = [photos / "a.jpg", photos / "b.jpg"]
+    for path in (labels / "a.npy", labels / "b.png"):
+        path.write_bytes(b"")
+    assert pair_files(photos, labels, images=images) == [labels / "a.npy", labels / "b.png"]
+    (labels / "a.png").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"a\.jpg needs one segmentation.*a\.npy, .*a\.png"):
+        pair_files(photos, labels, images=images)
+    with pytest.raises(UsageError, match=r"must both be files, or both be folders"):
+        pair_files(photos, labels / "a.png", images=images)
+    with pytest.raises(UsageError, match=r"c\.png does not exist"):
+        pair_files(images[0], labels / "c.png", images=images[:1])
