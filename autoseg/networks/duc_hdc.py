@@ -19,6 +19,10 @@ Source: Wang et al. 2018, "Understanding Convolution for Semantic Segmentation"
 (arXiv 1702.08502), sections 3.1 and 3.2.
 """
 
+import math
+from collections.abc import Sequence
+from itertools import cycle, islice
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -31,6 +35,49 @@ OUTPUT_STRIDE = 8
 HDC_RATES = {3: (2, 2, 5, 9, *(1, 2, 5, 9) * 4, 1, 2, 5), 4: (5, 9, 17)}
 """Atrous rate of each block of ResNet-101's stages 3 and 4."""
 CONTEXT_RATES = (6, 12, 18, 24)
+
+
+def hdc_rates(
+    num_blocks: int, pattern: Sequence[int] = (1, 2, 5, 9), *, kernel_size: int = 3
+) -> tuple[int, ...]:
+    """Repeat a group of atrous rates over the blocks of a stage, if the group shows no grid.
+
+    Stacked convolutions of one rate, or of rates with a common factor, read only every so many-th
+    pixel; so do rates that grow too fast. The paper asks for no common factor, and for M_2 <= K,
+    with M_n = r_n and M_i = max(M_{i+1} - 2 r_i, 2 r_i - M_{i+1}, r_i): the largest distance that
+    the layers from the second on leave between two pixels that are read.
+
+    Args:
+        num_blocks: Blocks of the stage; the last repetition may be cut short.
+        pattern: Rates r_1 to r_n of a group of convolutions that follow each other.
+        kernel_size: K, side of each kernel.
+
+    Returns:
+        One rate a block.
+
+    Raises:
+        UsageError: If the group breaks a rule, or holds a rate below 1 or fewer than two rates.
+
+    Source: Wang et al. 2018 (arXiv 1702.08502), section 3.2, equation 2.
+    """
+    if len(pattern) < 2 or min(pattern) < 1:
+        raise UsageError(f"hdc_rates: group {tuple(pattern)}; give at least two rates from 1 up.")
+    factor = math.gcd(*pattern)
+    if factor > 1:
+        raise UsageError(
+            f"hdc_rates: group {tuple(pattern)} has the common factor {factor}: of {factor} "
+            "neighbouring pixels one is read; take rates without a common factor, as in (1, 2, 5)."
+        )
+    distance = pattern[-1]
+    for rate in reversed(pattern[1:-1]):
+        distance = max(distance - 2 * rate, 2 * rate - distance, rate)
+    if distance > kernel_size:
+        raise UsageError(
+            f"hdc_rates: group {tuple(pattern)} has M_2 = {distance}, more than the kernel size "
+            f"{kernel_size}: pixels between those it reads are missed; let the rates grow slower, "
+            "as in (1, 2, 5)."
+        )
+    return tuple(islice(cycle(pattern), num_blocks))
 
 
 class DenseUpsampling(nn.Module):

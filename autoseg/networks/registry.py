@@ -7,13 +7,75 @@ from torch import nn
 from autoseg.architecture import Architecture
 from autoseg.errors import UsageError, unknown_name
 from autoseg.networks.auto_deeplab import AutoDeepLab
-from autoseg.networks.deeplabv3plus import deeplabv3plus_resnet50, deeplabv3plus_resnet101
+from autoseg.networks.deconvnet import deconvnet_vgg16
+from autoseg.networks.deeplabv1 import (
+    deeplab_4x4_vgg16,
+    deeplab_7x7_vgg16,
+    deeplab_largefov_vgg16,
+)
+from autoseg.networks.deeplabv2 import (
+    deeplabv2_resnet101,
+    deeplabv2_resnet101_msc,
+    deeplabv2_vgg16,
+)
+from autoseg.networks.deeplabv3 import (
+    deeplabv3_mobilenet_v2,
+    deeplabv3_resnet50,
+    deeplabv3_resnet50_torchvision,
+    deeplabv3_resnet101,
+    deeplabv3_resnet101_torchvision,
+)
+from autoseg.networks.deeplabv3plus import (
+    deeplabv3plus_mobilenet_v2,
+    deeplabv3plus_resnet50,
+    deeplabv3plus_resnet101,
+    deeplabv3plus_xception65,
+)
 from autoseg.networks.duc_hdc import duc_hdc_resnet101
+from autoseg.networks.fc_densenet import fc_densenet67, fc_densenet103
+from autoseg.networks.fcn import (
+    fcn8s_vgg16,
+    fcn16s_vgg16,
+    fcn32s_vgg16,
+    fcn_alexnet,
+    fcn_resnet50,
+    fcn_resnet101,
+)
 from autoseg.networks.icnet import icnet_pruned, icnet_resnet50
+from autoseg.networks.pspnet import pspnet_resnet50, pspnet_resnet101
+from autoseg.networks.segnet import segnet_basic, segnet_vgg16
+from autoseg.networks.unet import unet
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "fcn32s_vgg16": fcn32s_vgg16,
+    "fcn16s_vgg16": fcn16s_vgg16,
+    "fcn8s_vgg16": fcn8s_vgg16,
+    "fcn_alexnet": fcn_alexnet,
+    "fcn_resnet50": fcn_resnet50,
+    "fcn_resnet101": fcn_resnet101,
+    "segnet_vgg16": segnet_vgg16,
+    "segnet_basic": segnet_basic,
+    "unet": unet,
+    "deconvnet_vgg16": deconvnet_vgg16,
+    "deeplab_largefov_vgg16": deeplab_largefov_vgg16,
+    "deeplab_7x7_vgg16": deeplab_7x7_vgg16,
+    "deeplab_4x4_vgg16": deeplab_4x4_vgg16,
+    "deeplabv2_vgg16": deeplabv2_vgg16,
+    "deeplabv2_resnet101": deeplabv2_resnet101,
+    "deeplabv2_resnet101_msc": deeplabv2_resnet101_msc,
+    "pspnet_resnet50": pspnet_resnet50,
+    "pspnet_resnet101": pspnet_resnet101,
+    "fc_densenet67": fc_densenet67,
+    "fc_densenet103": fc_densenet103,
+    "deeplabv3_resnet101": deeplabv3_resnet101,
+    "deeplabv3_resnet50": deeplabv3_resnet50,
+    "deeplabv3_resnet101_torchvision": deeplabv3_resnet101_torchvision,
+    "deeplabv3_resnet50_torchvision": deeplabv3_resnet50_torchvision,
+    "deeplabv3_mobilenet_v2": deeplabv3_mobilenet_v2,
     "deeplabv3plus_resnet101": deeplabv3plus_resnet101,
     "deeplabv3plus_resnet50": deeplabv3plus_resnet50,
+    "deeplabv3plus_mobilenet_v2": deeplabv3plus_mobilenet_v2,
+    "deeplabv3plus_xception65": deeplabv3plus_xception65,
     "duc_hdc_resnet101": duc_hdc_resnet101,
     "icnet_resnet50": icnet_resnet50,
     "icnet_pruned": icnet_pruned,

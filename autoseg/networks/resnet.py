@@ -9,86 +9,36 @@ Three choices differ between published networks; none of them changes a paramete
 - the atrous rate of each block's 3x3 (DeepLab's multi-grid, DUC's hybrid dilated convolution).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from autoseg.errors import UsageError
-from autoseg.networks.initialise import initialise_
+from autoseg.networks.dilation import check_output_stride
+from autoseg.networks.encoder import Encoder
+from autoseg.networks.initialise import initialise_, initialise_rectified_
+from autoseg.networks.residual_blocks import (
+    BasicBlock,
+    Bottleneck,
+    SqueezeExcitation,
+    StrideOn,
+)
 from autoseg.networks.width import scale_channels
 
 Stem = Literal["7x7", "3x3"]
-StrideOn = Literal["3x3", "1x1"]
+Block = Literal["bottleneck", "se_bottleneck", "basic"]
 
-RESNET50 = (3, 4, 6, 3)
+RESNET18 = (2, 2, 2, 2)
+RESNET34 = RESNET50 = (3, 4, 6, 3)
 RESNET101 = (3, 4, 23, 3)
+RESNET152 = (3, 8, 36, 3)
 """Blocks in each of the four stages."""
 
 
-class Bottleneck(nn.Module):
-    """Reduce by a 1x1 convolution, look around by a 3x3, expand by a 1x1, and add the input.
-
-    Source: He et al. 2016, "Deep Residual Learning for Image Recognition", figure 5, right.
-    """
-
-    expansion = 4
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        stride_on: StrideOn = "3x3",
-    ) -> None:
-        """Build the block.
-
-        Args:
-            in_channels: Channels of the input.
-            channels: Channels of the 3x3 convolution; the output has four times as many.
-            stride: Stride of the block.
-            dilation: Atrous rate of the 3x3 convolution.
-            stride_on: The convolution that carries the stride.
-        """
-        super().__init__()
-        out_channels = self.expansion * channels
-        stride_1x1, stride_3x3 = (stride, 1) if stride_on == "1x1" else (1, stride)
-        self.conv1 = nn.Conv2d(in_channels, channels, 1, stride=stride_1x1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(
-            channels,
-            channels,
-            3,
-            stride=stride_3x3,
-            padding=dilation,
-            dilation=dilation,
-            bias=False,
-        )
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(out_channels)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = None
-        if stride != 1 or in_channels != out_channels:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
-                nn.BatchNorm2d(out_channels),
-            )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, 4 * channels, ceil(H / stride), ceil(W / stride))."""
-        residual = self.relu(self.bn1(self.conv1(features)))
-        residual = self.relu(self.bn2(self.conv2(residual)))
-        residual = self.bn3(self.conv3(residual))
-        shortcut = features if self.downsample is None else self.downsample(features)
-        return self.relu(residual + shortcut)
-
-
-class ResNet(nn.Module):
-    """A ResNet of bottleneck blocks without its classifier.
+class ResNet(Encoder):
+    """A ResNet without its classifier.
 
     Attributes:
         stage_channels: Channels of the maps of stages 1 to 4.
@@ -96,10 +46,13 @@ class ResNet(nn.Module):
     Source: He et al. 2016, table 1; the names of the parts are torchvision's.
     """
 
+    classifier_parts: ClassVar[tuple[str, ...]] = ("fc",)
+
     def __init__(
         self,
         num_blocks: Sequence[int],
         *,
+        block: Block = "bottleneck",
         stem: Stem = "7x7",
         stride_on: StrideOn = "3x3",
         output_stride: int = 32,
@@ -110,6 +63,8 @@ class ResNet(nn.Module):
 
         Args:
             num_blocks: Blocks in stages 1 to 4.
+            block: Kind of block: three convolutions, the same with squeeze and excitation, or two
+                3x3 convolutions (ResNet-18 and 34), whose stride is on the first.
             stem: One 7x7 convolution, or three 3x3 with the last twice as wide.
             stride_on: The convolution of a block that carries the stride.
             output_stride: 8, 16 or 32: stride of stage 4; see `atrous_rates`.
@@ -118,12 +73,19 @@ class ResNet(nn.Module):
             width: Factor on all channel counts, by `scale_channels`.
 
         Raises:
-            UsageError: If the output stride is another one, or a list of rates does not fit its
-                stage.
+            UsageError: If the output stride is another one, a list of rates does not fit its
+                stage, or basic blocks are to carry a stride on a 1x1 convolution.
         """
         super().__init__()
+        if block == "basic" and stride_on != "3x3":
+            raise UsageError(
+                f"ResNet: stride_on {stride_on!r} with basic blocks, which have no 1x1 "
+                "convolution; leave it out."
+            )
         strides = _stage_strides(output_stride)
         stage_rates = atrous_rates(num_blocks, output_stride=output_stride, stride_on=stride_on)
+        # A stage's first rate where the stride comes before the 3x3: that of the stage's own grid.
+        own_grid = atrous_rates(num_blocks, output_stride=output_stride, stride_on="1x1")
         for stage, wanted in (rates or {}).items():
             if stage not in range(1, 5) or len(wanted) != num_blocks[stage - 1]:
                 raise UsageError(
@@ -141,25 +103,39 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(stem_channels)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.stage_channels = tuple(Bottleneck.expansion * count for count in channels)
+        expansion = BasicBlock.expansion if block == "basic" else Bottleneck.expansion
+        self.stage_channels = tuple(expansion * count for count in channels)
         stages = [
-            _stage(in_channels, count, stride=stride, rates=block_rates, stride_on=stride_on)
-            for in_channels, count, stride, block_rates in zip(
+            _stage(
+                block,
+                in_channels,
+                count,
+                stride=stride,
+                rates=block_rates,
+                grid_rate=grid_rates[0],
+                stride_on=stride_on,
+            )
+            for in_channels, count, stride, block_rates, grid_rates in zip(
                 (stem_channels, *self.stage_channels[:3]),
                 channels,
                 strides,
                 stage_rates,
+                own_grid,
                 strict=True,
             )
         ]
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         initialise_(self)
+        for module in self.modules():
+            if isinstance(module, SqueezeExcitation):
+                # Its bias is not a classifier's: a ReLU follows.
+                initialise_rectified_(module.fc1)
 
     def stem(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to (N, C, ceil(H / 4), ceil(W / 4))."""
         return self.maxpool(self.relu(self.bn1(self.conv1(images))))
 
-    def features(self, images: Tensor, *, stages: Sequence[int]) -> list[Tensor]:
+    def maps(self, images: Tensor, *, stages: Sequence[int]) -> list[Tensor]:
         """Compute the maps of the stages that a decoder reads.
 
         Args:
@@ -177,52 +153,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to stage 4's map, at the output stride."""
-        return self.features(images, stages=(4,))[0]
-
-
-class ResNetClassifier(ResNet):
-    """A ResNet with its classifier; the state dict has torchvision's keys, order and shapes."""
-
-    def __init__(
-        self,
-        num_blocks: Sequence[int],
-        *,
-        num_classes: int = 1000,
-        output_stride: int = 32,
-        width: float = 1.0,
-    ) -> None:
-        super().__init__(num_blocks, output_stride=output_stride, width=width)
-        self.fc = nn.Linear(self.stage_channels[3], num_classes)
-        initialise_(self.fc)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, 3, H, W) to the logits of the whole image, (N, num_classes)."""
-        return self.fc(super().forward(images).mean(dim=(2, 3)))
-
-
-def resnet50(
-    num_classes: int = 1000, *, output_stride: int = 32, width: float = 1.0
-) -> ResNetClassifier:
-    """Build ResNet-50: 25,557,032 parameters at 1000 classes."""
-    return ResNetClassifier(
-        RESNET50, num_classes=num_classes, output_stride=output_stride, width=width
-    )
-
-
-def resnet101(
-    num_classes: int = 1000, *, output_stride: int = 32, width: float = 1.0
-) -> ResNetClassifier:
-    """Build ResNet-101: 44,549,160 parameters at 1000 classes."""
-    return ResNetClassifier(
-        RESNET101, num_classes=num_classes, output_stride=output_stride, width=width
-    )
-
-
-ENCODERS: dict[str, Callable[..., ResNetClassifier]] = {
-    "resnet50": resnet50,
-    "resnet101": resnet101,
-}
-"""Encoders as classifiers, by name."""
+        return self.maps(images, stages=(4,))[0]
 
 
 def atrous_rates(
@@ -260,8 +191,7 @@ def atrous_rates(
 
 def _stage_strides(output_stride: int) -> tuple[int, int, int, int]:
     """Give the stride of each stage; the stem has stride 4."""
-    if output_stride not in (8, 16, 32):
-        raise UsageError(f"ResNet: output_stride {output_stride}; it can be 8, 16 or 32.")
+    check_output_stride(output_stride)
     return (1, 2, 2 if output_stride >= 16 else 1, 2 if output_stride == 32 else 1)
 
 
@@ -276,13 +206,36 @@ def _three_convolutions(channels: int, out_channels: int) -> nn.Sequential:
 
 
 def _stage(
-    in_channels: int, channels: int, *, stride: int, rates: Sequence[int], stride_on: StrideOn
+    block: Block,
+    in_channels: int,
+    channels: int,
+    *,
+    stride: int,
+    rates: Sequence[int],
+    grid_rate: int,
+    stride_on: StrideOn,
 ) -> nn.Sequential:
     """Build one stage: a block a rate, the first with the stride."""
-    blocks = []
+    blocks: list[nn.Module] = []
     for rate in rates:
-        blocks.append(
-            Bottleneck(in_channels, channels, stride=stride, dilation=rate, stride_on=stride_on)
-        )
-        in_channels, stride = Bottleneck.expansion * channels, 1
+        if block == "basic":
+            part: BasicBlock | Bottleneck = BasicBlock(
+                in_channels,
+                channels,
+                stride=stride,
+                dilation=rate,
+                # The second 3x3 reads the grid after the stride, even in the first block.
+                second_dilation=max(rate, grid_rate),
+            )
+        else:
+            part = Bottleneck(
+                in_channels,
+                channels,
+                stride=stride,
+                dilation=rate,
+                stride_on=stride_on,
+                has_gate=block == "se_bottleneck",
+            )
+        blocks.append(part)
+        in_channels, stride = part.expansion * channels, 1
     return nn.Sequential(*blocks)

@@ -1,9 +1,33 @@
 """Candidate operations, and the blocks that networks are made of."""
 
 from autoseg.ops.aspp import ASPP, ImagePooling
-from autoseg.ops.blocks import conv_bn, conv_bn_relu
+from autoseg.ops.blocks import conv_bn, conv_bn_relu, conv_relu, separable_conv_bn_relu
 from autoseg.ops.candidates import CANDIDATES
+from autoseg.ops.padding import pad_image
 from autoseg.ops.resize import resize
+from autoseg.ops.response_norm import ResponseNorm
 from autoseg.ops.stem import Stem
+from autoseg.ops.upsampling import (
+    bilinear_kernel,
+    bilinear_upsampler,
+    pool_with_indices,
+    unpool,
+)
 
-__all__ = ["ASPP", "CANDIDATES", "ImagePooling", "Stem", "conv_bn", "conv_bn_relu", "resize"]
+__all__ = [
+    "ASPP",
+    "CANDIDATES",
+    "ImagePooling",
+    "ResponseNorm",
+    "Stem",
+    "bilinear_kernel",
+    "bilinear_upsampler",
+    "conv_bn",
+    "conv_bn_relu",
+    "conv_relu",
+    "pad_image",
+    "pool_with_indices",
+    "resize",
+    "separable_conv_bn_relu",
+    "unpool",
+]

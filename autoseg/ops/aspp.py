@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoseg.ops.blocks import conv_bn_relu
+from autoseg.ops.blocks import conv_bn_relu, separable_conv_bn_relu
 
 
 class ImagePooling(nn.Module):
@@ -56,11 +56,27 @@ class ASPP(nn.Module):
     Source: DeepLab v3 (arXiv 1706.05587), section 3.3.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, rates: Sequence[int]) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        rates: Sequence[int],
+        is_separable: bool = False,
+    ) -> None:
+        """Build the branches.
+
+        Args:
+            in_channels: Channels of the map.
+            out_channels: Channels of each branch, and of the result.
+            rates: Atrous rate of each 3x3 convolution.
+            is_separable: Make the 3x3 convolutions depthwise separable (DeepLab v3+, section 3.1).
+        """
         super().__init__()
+        convolve = separable_conv_bn_relu if is_separable else conv_bn_relu
         self.pointwise = conv_bn_relu(in_channels, out_channels)
         self.atrous = nn.ModuleList(
-            conv_bn_relu(in_channels, out_channels, 3, dilation=rate) for rate in rates
+            convolve(in_channels, out_channels, 3, dilation=rate) for rate in rates
         )
         self.pooling = ImagePooling(in_channels, out_channels)
         self.project = conv_bn_relu((2 + len(rates)) * out_channels, out_channels)

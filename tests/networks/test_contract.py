@@ -1,145 +1,18 @@
-"""What every network must satisfy; a network joins by adding one line to `CASES`."""
+"""What every network must satisfy; a network joins by adding one entry to `zoo.CASES`."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from autoseg.architecture import Architecture
-from autoseg.networks import TrainingLogits, build_network, inference_parameters
+from autoseg.networks import NETWORKS, TrainingLogits, inference_parameters
+from tests.networks.zoo import CASES, Case
 
 NUM_CLASSES = 5
 # Height, width: odd, even, smaller than the output stride, and one pixel.
 SIZES = [(33, 41), (64, 40), (7, 70), (1, 1)]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
-    """One network and what is published of it."""
-
-    name: str
-    small: Callable[[int], nn.Module]
-    """Builds a narrow form for a number of classes."""
-    full: Callable[[int], nn.Module]
-    """Builds the paper's form for a number of classes."""
-    num_params: Callable[[int], int]
-    """Parameters of the full form in eval mode, as a closed form in the number of classes."""
-    published_params: tuple[int, int]
-    """Number of classes, and the parameters at it."""
-    published_macs_g: tuple[int, tuple[int, int], str] | None = None
-    """Number of classes, input size, and giga-MACs to the digits of the source."""
-    num_auxiliary: int = 0
-    """Auxiliary outputs in training."""
-
-
-def fixed(name: str, **published) -> Case:
-    """Describe a fixed reference network, built by its name."""
-    return Case(
-        name=name,
-        small=lambda num_classes: build_network(name, num_classes=num_classes, width=0.125),
-        full=lambda num_classes: build_network(name, num_classes=num_classes),
-        **published,
-    )
-
-
-def searched(filter_multiplier: int, **published) -> Case:
-    """Describe the network of the paper's architecture."""
-    architecture = Architecture.load("autodeeplab_paper")
-    return Case(
-        name=f"auto_deeplab_{filter_multiplier}",
-        small=lambda num_classes: build_network(
-            architecture, num_classes=num_classes, width=0.125, filter_multiplier=4
-        ),
-        full=lambda num_classes: build_network(
-            architecture, num_classes=num_classes, filter_multiplier=filter_multiplier
-        ),
-        **published,
-    )
-
-
-def conv_bn(kernel: int, channels: int, out_channels: int) -> int:
-    """Count a convolution without bias and its batch norm."""
-    return kernel**2 * channels * out_channels + 2 * out_channels
-
-
-def resnet(num_blocks: tuple[int, ...], *, stem: str, base: int = 64) -> int:
-    """Count a ResNet without its classifier, layer by layer from the papers' tables."""
-    if stem == "7x7":
-        total, channels = conv_bn(7, 3, base), base
-    else:
-        total = conv_bn(3, 3, base) + conv_bn(3, base, base) + conv_bn(3, base, 2 * base)
-        channels = 2 * base
-    for stage, count in enumerate(num_blocks):
-        inner = base * 2**stage
-        total += conv_bn(1, channels, 4 * inner)  # the projection of the first block
-        for _ in range(count):
-            total += conv_bn(1, channels, inner) + conv_bn(3, inner, inner)
-            total += conv_bn(1, inner, 4 * inner)
-            channels = 4 * inner
-    return total
-
-
-def deeplabv3plus(num_blocks: tuple[int, ...], num_classes: int) -> int:
-    aspp = 2 * conv_bn(1, 2048, 256) + 3 * conv_bn(3, 2048, 256) + conv_bn(1, 1280, 256)
-    decoder = conv_bn(1, 256, 48) + conv_bn(3, 304, 256) + conv_bn(3, 256, 256)
-    return resnet(num_blocks, stem="7x7") + aspp + decoder + 257 * num_classes
-
-
-def icnet(base: int, num_classes: int) -> int:
-    coarse = 8 * base
-    fusion = conv_bn(3, coarse, 128) + conv_bn(1, coarse, 128)
-    fusion += conv_bn(3, 128, 128) + conv_bn(1, 64, 128)
-    detail = conv_bn(3, 3, 32) + conv_bn(3, 32, 32) + conv_bn(3, 32, 64)
-    trunk = resnet((3, 4, 6, 3), stem="3x3", base=base) + conv_bn(1, 32 * base, coarse)
-    return trunk + fusion + detail + 129 * num_classes
-
-
-# Parameters and MACs are those of the networks' own releases or of independent implementations.
-CASES = [
-    fixed(
-        "deeplabv3plus_resnet101",
-        num_params=lambda num_classes: deeplabv3plus((3, 4, 23, 3), num_classes),
-        published_params=(21, 59_344_309),
-        published_macs_g=(21, (513, 513), "92.820"),
-    ),
-    fixed(
-        "deeplabv3plus_resnet50",
-        num_params=lambda num_classes: deeplabv3plus((3, 4, 6, 3), num_classes),
-        published_params=(21, 40_352_181),
-    ),
-    fixed(
-        "duc_hdc_resnet101",
-        num_params=lambda num_classes: (
-            resnet((3, 4, 23, 3), stem="3x3") + 4 * 16 * num_classes * (9 * 2048 + 1)
-        ),
-        published_params=(19, 65_038_464),
-    ),
-    fixed(
-        "icnet_resnet50",
-        num_params=lambda num_classes: icnet(64, num_classes),
-        published_params=(19, 25_524_659),
-        published_macs_g=(19, (1025, 2049), "90.240"),
-        num_auxiliary=2,
-    ),
-    fixed(
-        "icnet_pruned",
-        num_params=lambda num_classes: icnet(32, num_classes),
-        published_params=(19, 6_699_987),
-        published_macs_g=(19, (1025, 2049), "29.812"),
-        num_auxiliary=2,
-    ),
-    searched(
-        20,
-        # All but the classifier's 256 weights and bias a class.
-        num_params=lambda num_classes: 10_142_544 + 257 * num_classes,
-        published_params=(19, 10_147_427),
-        published_macs_g=(19, (1024, 2048), "317.542"),
-    ),
-]
 
 every_network = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -170,6 +43,10 @@ def all_logits(result: Tensor | TrainingLogits) -> list[Tensor]:
     return [result]
 
 
+def test_every_network_is_held_to_it() -> None:
+    assert set(NETWORKS) <= {case.name for case in CASES}
+
+
 @every_network
 def test_parameters_are_the_published_ones(case: Case) -> None:
     published_classes, published = case.published_params
@@ -179,6 +56,15 @@ def test_parameters_are_the_published_ones(case: Case) -> None:
             network = case.full(num_classes)
         counted = sum(parameter.numel() for parameter in inference_parameters(network))
         assert counted == case.num_params(num_classes)
+        frozen = [
+            parameter.numel() for parameter in network.parameters() if not parameter.requires_grad
+        ]
+        assert sum(frozen) == case.num_frozen(num_classes)
+    if case.published_with_auxiliary is not None:
+        with torch.device("meta"):
+            network = case.full(published_classes)
+        counted = sum(parameter.numel() for parameter in network.parameters())
+        assert counted == case.published_with_auxiliary
 
 
 @pytest.mark.parametrize(
@@ -197,6 +83,28 @@ def test_macs_are_the_published_ones(case: Case) -> None:
 
 
 @every_network
+def test_macs_are_those_of_its_layers(case: Case) -> None:
+    # k^2 * channels / groups for each output; a transposed convolution the same for each input.
+    total = 0
+
+    def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        weight = layer.get_parameter("weight")
+        across = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
+        total += weight[0].numel() * across.numel()
+
+    with torch.device("meta"):
+        network = case.small(NUM_CLASSES).eval()
+        images = torch.empty(1, 3, 65, 97)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            layer.register_forward_hook(add)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(images)
+    assert counter.get_total_flops() == 2 * total
+
+
+@every_network
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_any_size_and_each_image_by_itself(case: Case, size: tuple[int, int]) -> None:
     network = build_small(case).eval()
@@ -207,7 +115,8 @@ def test_any_size_and_each_image_by_itself(case: Case, size: tuple[int, int]) ->
     assert logits.shape == (2, NUM_CLASSES, *size)
     # float64; another batch size may add in another order.
     torch.testing.assert_close(logits, alone, rtol=1e-9, atol=1e-9)
-    assert not torch.equal(logits[0], logits[1])
+    if min(size) > 32 or not case.has_blind_positions:
+        assert not torch.equal(logits[0], logits[1])
 
 
 @every_network
@@ -235,44 +144,114 @@ def test_float32_agrees_with_float64(case: Case) -> None:
 
 
 @every_network
+def test_bfloat16_runs(case: Case) -> None:
+    network = build_small(case).eval()
+    images = random_images(2, 33, 41)
+    with torch.no_grad():
+        exact = network(images)
+        rounded = network.bfloat16()(images.bfloat16())
+    assert rounded.dtype == torch.bfloat16
+    error = (rounded.double() - exact).norm() / exact.norm()
+    assert error < case.largest_relative_error
+
+
+@every_network
+def test_channels_last_gives_the_same(case: Case) -> None:
+    network = build_small(case).eval()
+    images = random_images(2, 33, 41)
+    with torch.no_grad():
+        contiguous = network(images)
+        network.to(memory_format=torch.channels_last)
+        images = images.to(memory_format=torch.channels_last)
+        # float64; another order of addition.
+        tolerance = 1e-9 * contiguous.abs().max().item()
+        torch.testing.assert_close(network(images), contiguous, rtol=0, atol=tolerance)
+
+
+@pytest.mark.slow
+@every_network
+def test_export_gives_the_same(case: Case) -> None:
+    network = build_small(case).eval()
+    images = random_images(2, 33, 41)
+    with torch.no_grad():
+        exported = torch.export.export(network, (images,)).module()
+        torch.testing.assert_close(exported(images), network(images), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.slow
+@every_network
+def test_compiles_as_one_graph(case: Case) -> None:
+    network = build_small(case).eval()
+    images = random_images(2, 33, 41)
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(images), network(images), rtol=1e-9, atol=1e-9)
+
+
+@every_network
 def test_weights_start_as_documented(case: Case) -> None:
     torch.manual_seed(0)
+    num_logit_layers = 0
     for name, module in case.small(NUM_CLASSES).named_modules():
-        if isinstance(module, nn.Conv2d):
-            fan_out = module.out_channels * math.prod(module.kernel_size)
-            variance = 2 / fan_out if module.bias is None else 0.01**2
-            # The sum of n squares over their variance has mean n and variance 2n: a chi-square.
-            squares, count = module.weight.square().sum().item(), module.weight.numel()
-            deviation = (squares / variance - count) / math.sqrt(2 * count)
-            assert abs(deviation) < 6, name
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.weight.requires_grad:
+            is_transposed = isinstance(module, nn.ConvTranspose2d)
+            fan = math.prod(module.kernel_size)
+            fan *= module.in_channels if is_transposed else module.out_channels
+            fan /= math.prod(module.stride) if is_transposed else 1
+            # A layer before a ReLU, or one that predicts logits, which has a bias.
+            off_rectified = deviation(module.weight, 2 / fan)
+            off_logits = deviation(module.weight, 0.01**2)
+            assert off_rectified < 6 or (off_logits < 6 and module.bias is not None), name
+            num_logit_layers += off_logits < 6
             assert module.bias is None or not module.bias.any(), name
         elif isinstance(module, nn.BatchNorm2d):
             assert (module.weight == 1).all(), name
             assert not module.bias.any(), name
+    assert num_logit_layers > 0
+
+
+def deviation(weight: Tensor, variance: float) -> float:
+    """Measure how far a weight's square sum is from a variance's, in standard deviations.
+
+    The sum of n squares over their variance has mean n and variance 2n: a chi-square.
+    """
+    squares, count = weight.square().sum().item(), weight.numel()
+    return abs(squares / variance - count) / math.sqrt(2 * count)
 
 
 @every_network
 def test_every_parameter_learns(case: Case) -> None:
     network = build_small(case).train()
-    result = network(random_images(2, 65, 73))
+    for name, parameter in learning_from(network).items():
+        assert parameter.grad is not None, f"{name} has no part in the output"
+        assert parameter.grad.isfinite().all(), name
+    # With fixed statistics a bias before batch norm has an effect as well.
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.Dropout | nn.Dropout2d):
+            module.eval()
+    for name, parameter in learning_from(network).items():
+        assert parameter.grad is not None
+        assert parameter.grad.any(), f"{name} has no effect on the output"
+
+
+def learning_from(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Backpropagate random gradients of all outputs, and list the parameters that may learn."""
+    network.zero_grad()
+    outputs = all_logits(network(random_images(2, 65, 73)))
     cotangents = torch.Generator().manual_seed(2)
-    outputs = all_logits(result)
     torch.autograd.backward(
         outputs,
         [torch.randn(logits.shape, generator=cotangents).to(logits) for logits in outputs],
     )
-    for name, parameter in network.named_parameters():
-        assert parameter.requires_grad, name
-        assert parameter.grad is not None, f"{name} has no part in the output"
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), f"{name} has no effect on the output"
+    named = network.named_parameters()
+    return {name: parameter for name, parameter in named if parameter.requires_grad}
 
 
 @every_network
 def test_inference_parameters_are_those_that_eval_uses(case: Case) -> None:
     network = build_small(case).eval()
     network(random_images(1, 33, 41)).square().sum().backward()
-    counted = {id(parameter) for parameter in inference_parameters(network)}
+    counted = {id(p) for p in inference_parameters(network) if p.requires_grad}
     used = {id(parameter) for parameter in network.parameters() if parameter.grad is not None}
     assert used == counted
 

@@ -1,11 +1,14 @@
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoseg.networks.deeplabv3plus import (
     DeepLabV3Plus,
+    deeplabv3plus_mobilenet_v2,
     deeplabv3plus_resnet50,
     deeplabv3plus_resnet101,
+    deeplabv3plus_xception65,
 )
 from autoseg.networks.resnet import RESNET101, ResNet
 
@@ -116,3 +119,57 @@ def test_a_single_image_trains_with_the_running_statistics_of_image_pooling() ->
     assert torch.equal(norm.running_mean, before)  # one value has no statistics to add
     gradients = [parameter.grad for parameter in network.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ("output_stride", "third", "fourth", "pyramid"),
+    [(16, [1] * 6, [2, 4, 8], [6, 12, 18]), (8, [1, *[2] * 5], [4, 8, 16], [12, 24, 36])],
+)
+def test_rates_at_each_output_stride(
+    output_stride: int, third: list[int], fourth: list[int], pyramid: list[int]
+) -> None:
+    network = deeplabv3plus_resnet50(5, output_stride=output_stride, width=0.125)
+    rates = {
+        name: [convolution(network, name.format(i)).dilation[0] for i in range(count)]
+        for name, count in (
+            ("encoder.layer3.{}.conv2", 6),
+            ("encoder.layer4.{}.conv2", 3),
+            ("aspp.atrous.{}.0", 3),
+        )
+    }
+    assert list(rates.values()) == [third, fourth, pyramid]
+
+
+@pytest.mark.parametrize("build", [deeplabv3plus_mobilenet_v2, deeplabv3plus_xception65])
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_resolutions_over_the_other_encoders(build, output_stride: int) -> None:
+    network = build(5, output_stride=output_stride, width=0.125).eval()
+    seen = record_outputs(network, ("aspp", "low_level", "decoder"))
+    network(torch.randn(1, 3, 97, 65))
+    coarse = {16: (7, 5), 8: (13, 9)}[output_stride]
+    assert tuple(seen["aspp"].shape) == (1, 32, *coarse)
+    assert tuple(seen["low_level"].shape) == (1, 8, 25, 17)
+    assert tuple(seen["decoder"].shape) == (1, 32, 25, 17)
+
+
+def test_xception_reads_the_second_convolution_of_the_second_block() -> None:
+    torch.manual_seed(0)
+    network = deeplabv3plus_xception65(5, width=0.125).double().eval()
+    seen = record_outputs(network, ("encoder.blocks.1.stack.conv2", "low_level"))
+    network(torch.randn(1, 3, 65, 97, dtype=torch.float64))
+    expected = network.low_level(seen["encoder.blocks.1.stack.conv2"])
+    torch.testing.assert_close(seen["low_level"], expected)
+
+
+def test_all_of_xceptions_3x3_convolutions_are_depthwise_but_the_stems() -> None:
+    with torch.device("meta"):
+        network = deeplabv3plus_xception65(21)
+    full = [
+        name
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3) and layer.groups == 1
+    ]
+    assert full == ["encoder.stem.0.conv", "encoder.stem.1.conv"]
+    # Two in the stem, two for each of the separable ones, and the shortcuts' projections.
+    layers = [layer for layer in network.encoder.modules() if isinstance(layer, nn.Conv2d)]
+    assert len(layers) == 2 + 2 * 3 * 21 + 4

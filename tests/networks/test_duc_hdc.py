@@ -1,3 +1,6 @@
+import re
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -5,7 +8,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoseg.errors import UsageError
-from autoseg.networks.duc_hdc import DUCHDC, DenseUpsampling, duc_hdc_resnet101
+from autoseg.networks.duc_hdc import (
+    DUCHDC,
+    HDC_RATES,
+    DenseUpsampling,
+    duc_hdc_resnet101,
+    hdc_rates,
+)
 from autoseg.networks.resnet import ResNet
 
 
@@ -129,3 +138,49 @@ def test_macs_layer_by_layer() -> None:
 def test_refuses_a_cell_that_does_not_divide_the_stride() -> None:
     with pytest.raises(UsageError, match=r"DUCHDC: cell 3 does not divide 8; use 1, 2, 4 or 8\."):
         small_network(cell=3)
+
+
+def test_hybrid_rates_are_repeated_and_cut_short() -> None:
+    assert hdc_rates(7, (1, 2, 5)) == (1, 2, 5, 1, 2, 5, 1)
+    # All but the first group of the release's stage 3, whose first block has rate 2.
+    assert hdc_rates(19) == HDC_RATES[3][4:]
+
+
+# Of the paper: "[1, 2, 5]" works, M_2 = 2; "[1, 2, 9]" does not, M_2 = 5; "[2, 4, 8]" has a common
+# factor. A kernel of 5 covers distances up to 5.
+@pytest.mark.parametrize(
+    ("pattern", "kernel_size", "message"),
+    [
+        ((1, 2, 9), 3, "group (1, 2, 9) has M_2 = 5, more than the kernel size 3"),
+        (
+            (2, 4, 8),
+            3,
+            "(2, 4, 8) has the common factor 2: of 2 neighbouring pixels one is read",
+        ),
+        ((3, 3), 3, "group (3, 3) has the common factor 3"),
+        ((1, 2, 13), 5, "group (1, 2, 13) has M_2 = 9, more than the kernel size 5"),
+        ((2,), 3, "group (2,); give at least two rates from 1 up."),
+        ((0, 1), 3, "group (0, 1); give at least two rates from 1 up."),
+    ],
+)
+def test_refuses_rates_that_show_a_grid(pattern, kernel_size: int, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        hdc_rates(4, pattern, kernel_size=kernel_size)
+
+
+def test_a_larger_kernel_covers_larger_distances() -> None:
+    assert hdc_rates(3, (1, 2, 9), kernel_size=5) == (1, 2, 9)
+
+
+def test_accepted_groups_from_rate_1_miss_no_pixel() -> None:
+    # Brute force over the pixels of a row that a stack of three 3-tap kernels reads.
+    num_accepted = 0
+    for rates in product([1], range(1, 8), range(1, 20)):
+        read = {sum(steps) for steps in product(*((-rate, 0, rate) for rate in rates))}
+        try:
+            hdc_rates(3, rates)
+        except UsageError:
+            continue
+        num_accepted += 1
+        assert read == set(range(-sum(rates), sum(rates) + 1)), rates
+    assert num_accepted > 5

@@ -3,7 +3,7 @@ import math
 import torch
 from torch import nn
 
-from autoseg.networks.initialise import initialise_
+from autoseg.networks.initialise import initialise_, initialise_rectified_
 
 
 def test_standard_deviations_are_the_stated_ones() -> None:
@@ -38,3 +38,22 @@ def test_the_gradient_keeps_its_variance_through_relu() -> None:
     # Without it the ratio would be 1/32; the correlations that ReLU leaves cost less than a third.
     ratio = gradient.square().mean() / cotangent.square().mean()
     assert 0.6 < ratio < 1.6
+
+
+def test_layers_with_bias_that_feed_relus() -> None:
+    torch.manual_seed(0)
+    plain, linear = nn.Conv2d(40, 90, 3), nn.Linear(300, 100)
+    # Each pixel of the output is a sum over 60 channels and 4 / 4 positions.
+    up, norm = nn.ConvTranspose2d(60, 90, 4, stride=4), nn.BatchNorm2d(90)
+    frozen = nn.ConvTranspose2d(2, 2, 4, stride=2, bias=False)
+    frozen.weight.requires_grad_(False)
+    before = frozen.weight.clone()
+    nn.init.constant_(norm.weight, 7)
+    initialise_rectified_(nn.ModuleList([plain, linear, up, norm, frozen]))
+    layers = {plain: 90 * 3 * 3, linear: 100, up: 60}
+    for layer, fan in layers.items():
+        assert math.isclose(layer.weight.std().item(), math.sqrt(2 / fan), rel_tol=0.02)
+        assert layer.bias is not None
+        assert not layer.bias.any()
+    assert torch.equal(norm.weight, torch.ones(90))
+    assert torch.equal(frozen.weight, before)

@@ -3,82 +3,13 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from autoseg.errors import UsageError
-from autoseg.networks.resnet import (
-    ENCODERS,
-    RESNET50,
-    RESNET101,
-    Bottleneck,
-    ResNet,
-    atrous_rates,
-)
+from autoseg.networks.residual_blocks import Bottleneck
+from autoseg.networks.resnet import RESNET50, RESNET101, ResNet, atrous_rates
 
 SMALL = {"num_blocks": (1, 2, 2, 3), "width": 0.125}
-
-
-def torchvision_layout(num_blocks: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
-    """List the keys and shapes of torchvision's state dict, in its order."""
-
-    def norm(name: str, channels: int) -> list[tuple[str, tuple[int, ...]]]:
-        vectors = ("weight", "bias", "running_mean", "running_var")
-        return [*((f"{name}.{key}", (channels,)) for key in vectors), batches(name)]
-
-    def batches(name: str) -> tuple[str, tuple[int, ...]]:
-        return (f"{name}.num_batches_tracked", ())
-
-    layout = [("conv1.weight", (64, 3, 7, 7)), *norm("bn1", 64)]
-    channels = 64
-    for stage, count in enumerate(num_blocks, start=1):
-        inner = 32 * 2**stage
-        for block in range(count):
-            at = f"layer{stage}.{block}"
-            layout += [(f"{at}.conv1.weight", (inner, channels, 1, 1)), *norm(f"{at}.bn1", inner)]
-            layout += [(f"{at}.conv2.weight", (inner, inner, 3, 3)), *norm(f"{at}.bn2", inner)]
-            layout += [(f"{at}.conv3.weight", (4 * inner, inner, 1, 1))]
-            layout += norm(f"{at}.bn3", 4 * inner)
-            if block == 0:
-                layout += [(f"{at}.downsample.0.weight", (4 * inner, channels, 1, 1))]
-                layout += norm(f"{at}.downsample.1", 4 * inner)
-            channels = 4 * inner
-    return [*layout, ("fc.weight", (1000, 2048)), ("fc.bias", (1000,))]
-
-
-# Parameters and giga-MACs at 224 x 224 from the metadata of torchvision's published weights.
-@pytest.mark.parametrize(
-    ("name", "num_blocks", "num_params", "macs_g"),
-    [
-        ("resnet50", (3, 4, 6, 3), 25_557_032, "4.089"),
-        ("resnet101", (3, 4, 23, 3), 44_549_160, "7.801"),
-    ],
-)
-def test_classifiers_are_torchvisions(
-    name: str, num_blocks: tuple[int, ...], num_params: int, macs_g: str
-) -> None:
-    with torch.device("meta"):
-        classifier = ENCODERS[name]().eval()
-        images = torch.empty(1, 3, 224, 224)
-    layout = [(key, tuple(value.shape)) for key, value in classifier.state_dict().items()]
-    assert layout == torchvision_layout(num_blocks)
-    assert sum(parameter.numel() for parameter in classifier.parameters()) == num_params
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        assert classifier(images).shape == (1, 1000)
-    assert f"{counter.get_total_flops() / 2e9:.3f}" == macs_g
-
-
-def test_classifier_reads_the_mean_of_the_last_map() -> None:
-    torch.manual_seed(0)
-    classifier = ENCODERS["resnet50"](7, width=0.125).double().eval()
-    images = torch.randn(2, 3, 65, 97, dtype=torch.float64)
-    (features,) = classifier.features(images, stages=(4,))
-    weight, bias = classifier.fc.weight, classifier.fc.bias
-    expected = features.flatten(2).sum(dim=2) / (3 * 4) @ weight.T + bias
-    torch.testing.assert_close(classifier(images), expected)
-    # 7 * 256 weights with the deviation of all classifiers; the estimate's own is 1.7 %.
-    assert 0.009 < weight.std().item() < 0.011
-    assert not bias.any()
 
 
 def randomise_(network: nn.Module) -> None:
@@ -104,8 +35,8 @@ def test_dilated_network_holds_the_strided_one(stride_on, stem, output_stride: i
     randomise_(strided)
     dilated.load_state_dict(strided.state_dict())
     images = torch.randn(2, 3, 75, 131, dtype=torch.float64)
-    coarse = strided.features(images, stages=(1, 2, 3, 4))
-    dense = dilated.features(images, stages=(1, 2, 3, 4))
+    coarse = strided.maps(images, stages=(1, 2, 3, 4))
+    dense = dilated.maps(images, stages=(1, 2, 3, 4))
     for stage, (coarse_map, dense_map) in enumerate(zip(coarse, dense, strict=True), start=1):
         stride = 2 ** (stage + 1)
         step = max(1, stride // output_stride)
@@ -204,12 +135,12 @@ def test_features_come_in_the_order_asked_and_no_later_stage_runs() -> None:
             lambda _module, _inputs, _output, name=name: ran.append(name)
         )
     images = torch.randn(1, 3, 65, 97)
-    third, first = network.features(images, stages=(3, 1))
+    third, first = network.maps(images, stages=(3, 1))
     assert ran == ["layer1", "layer2", "layer3"]
     assert first.shape == (1, network.stage_channels[0], 17, 25)
     assert third.shape == (1, network.stage_channels[2], 5, 7)
     # A later stage reads an earlier map, and must not have changed it in place.
-    (alone,) = network.features(images, stages=(1,))
+    (alone,) = network.maps(images, stages=(1,))
     assert torch.equal(first, alone)
 
 
@@ -225,42 +156,6 @@ def test_width_scales_every_stage(width: float) -> None:
     assert all(wide == 2 * narrow for narrow, wide in pairwise(network.stage_channels))
 
 
-def naive_bottleneck(block: Bottleneck, features: Tensor) -> Tensor:
-    """Compute a block with stride 1 from figure 5 of the paper, batch norm written out."""
-
-    def norm(values: Tensor, layer: nn.BatchNorm2d) -> Tensor:
-        assert layer.running_mean is not None
-        assert layer.running_var is not None
-        scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)
-        shift = layer.bias - layer.running_mean * scale
-        return values * scale[:, None, None] + shift[:, None, None]
-
-    def pointwise(values: Tensor, layer: nn.Conv2d) -> Tensor:
-        return torch.einsum("oi,nihw->nohw", layer.weight[:, :, 0, 0], values)
-
-    rate = block.conv2.dilation[0]
-    inner = norm(pointwise(features, block.conv1), block.bn1).clamp(min=0)
-    height, width = inner.shape[2:]
-    padded = nn.functional.pad(inner, (rate, rate, rate, rate))
-    around = torch.zeros_like(inner)
-    for row in range(3):
-        for column in range(3):
-            window = padded[:, :, row * rate :, column * rate :][:, :, :height, :width]
-            weight = block.conv2.weight[:, :, row, column]
-            around = around + torch.einsum("oi,nihw->nohw", weight, window)
-    outer = norm(pointwise(norm(around, block.bn2).clamp(min=0), block.conv3), block.bn3)
-    return (outer + features).clamp(min=0)
-
-
-@pytest.mark.parametrize("rate", [1, 3])
-def test_block_is_the_papers(rate: int) -> None:
-    torch.manual_seed(0)
-    block = Bottleneck(20, 5, dilation=rate).double().eval()
-    randomise_(block)
-    features = torch.randn(2, 20, 6, 7, dtype=torch.float64)
-    torch.testing.assert_close(block(features), naive_bottleneck(block, features))
-
-
 def test_refuses_another_output_stride() -> None:
     with pytest.raises(UsageError, match=r"output_stride 4; it can be 8, 16 or 32\."):
         ResNet(RESNET50, output_stride=4)
@@ -271,3 +166,30 @@ def test_refuses_rates_that_do_not_fit(stage: int) -> None:
     message = re.escape(f"ResNet: 2 rates for stage {stage}; stages 1 to 4 have 3, 4, 6, 3 blocks")
     with pytest.raises(UsageError, match=message):
         ResNet(RESNET50, rates={stage: (2, 4)})
+
+
+def test_the_second_convolution_of_a_basic_block_reads_the_stages_grid() -> None:
+    network = ResNet((2, 2, 2, 2), block="basic", output_stride=8, width=0.125)
+    rates = [
+        [(block.conv1.dilation[0], block.conv2.dilation[0]) for block in stage]
+        for stage in (network.layer1, network.layer2, network.layer3, network.layer4)
+    ]
+    assert rates == [
+        [(1, 1), (1, 1)],
+        [(1, 1), (1, 1)],
+        [(1, 2), (2, 2)],
+        [(2, 4), (4, 4)],
+    ]
+
+
+def test_gates_start_where_the_relu_passes_variance_on() -> None:
+    torch.manual_seed(0)
+    gate = ResNet(RESNET50, block="se_bottleneck").layer4[2].se
+    # Kaiming over 128 outputs for the layer before the ReLU; the other starts near a gate of 1/2.
+    assert gate.fc1.weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.02)
+    assert gate.fc2.weight.std().item() == pytest.approx(0.01, rel=0.02)
+
+
+def test_refuses_a_stride_where_basic_blocks_have_no_convolution() -> None:
+    with pytest.raises(UsageError, match="stride_on '1x1' with basic blocks, which have no 1x1"):
+        ResNet((2, 2, 2, 2), block="basic", stride_on="1x1")

@@ -107,3 +107,19 @@ def test_larger_batches_use_and_update_batch_statistics():
     assert torch.equal(pooling(maps), expected)
     assert torch.equal(pooling.project[1].running_var, plain[1].running_var)
     assert pooling.project[1].num_batches_tracked == 1
+
+
+def test_separable_branches_are_depthwise_then_pointwise():
+    aspp = randomise_(ASPP(4, 6, rates=(2, 3), is_separable=True)).eval()
+    maps = random_maps(2, 4, 7, 9)
+    for rate, layers in zip((2, 3), aspp.atrous, strict=True):
+        depthwise, pointwise = layers[:3], layers[3:]
+        weight = depthwise[0].weight.detach().numpy()
+        values = oracles.convolve(maps.numpy(), weight, dilation=rate, groups=4)
+        values = oracles.relu(oracles.batch_norm(values, depthwise[1], training=False))
+        expected = block(values, pointwise, training=False)
+        np.testing.assert_allclose(layers(maps).detach().numpy(), expected, rtol=1e-9, atol=1e-9)
+    plain = randomise_(ASPP(4, 6, rates=(2, 3)))
+    saved = 9 * 4 * 6 + 2 * 6 - (9 * 4 + 2 * 4) - (4 * 6 + 2 * 6)
+    counted = [sum(p.numel() for p in network.parameters()) for network in (plain, aspp)]
+    assert counted[0] - counted[1] == 2 * saved

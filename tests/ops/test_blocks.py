@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from autoseg.ops import conv_bn, conv_bn_relu
+from autoseg.ops import conv_bn, conv_bn_relu, conv_relu
 from tests.ops import oracles
 from tests.ops.randomised import random_maps, randomise_
 
@@ -61,3 +61,28 @@ def test_number_of_parameters():
         block = conv_bn(4, 6, 3, groups=groups)
         assert sum(p.numel() for p in block.parameters()) == 9 * 4 // groups * 6 + 2 * 6
         assert [type(layer) for layer in block] == [nn.Conv2d, nn.BatchNorm2d]
+
+
+def test_bias_comes_before_the_normalisation():
+    block, plain = conv_bn(4, 6, 3, bias=True).double().eval(), conv_bn(4, 6, 3).double().eval()
+    block.load_state_dict(plain.state_dict(), strict=False)
+    maps = random_maps(2, 4, 5, 7)
+    shift = block[0].bias.detach()[:, None, None] / (1 + block[1].eps) ** 0.5
+    np.testing.assert_allclose(block(maps).detach(), (plain(maps) + shift).detach(), atol=1e-12)
+    assert conv_bn_relu(4, 6, 3, bias=True)[0].bias is not None
+    assert plain[0].bias is None
+
+
+@pytest.mark.parametrize(("kernel_size", "dilation"), [(1, 1), (3, 1), (3, 12), (7, 4), (4, 8)])
+def test_conv_relu_is_a_correlation_with_zeros_around(kernel_size, dilation):
+    block = conv_relu(2, 3, kernel_size, dilation=dilation).double()
+    maps = random_maps(1, 2, 5, 7)
+    reach = dilation * (kernel_size - 1) // 2
+    around = np.pad(maps.numpy(), ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+    weight, bias = (value.numpy() for value in block.state_dict().values())
+    expected = np.zeros((1, 3, 5, 7)) + bias[:, None, None]
+    for row in range(kernel_size):
+        for column in range(kernel_size):
+            window = around[:, :, row * dilation :, column * dilation :][:, :, :5, :7]
+            expected += np.einsum("oi,nihw->nohw", weight[:, :, row, column], window)
+    np.testing.assert_allclose(block(maps).detach(), np.maximum(expected, 0), atol=1e-12)

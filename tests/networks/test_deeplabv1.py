@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch import nn
+
+from autoseg.networks import build_network
+from autoseg.networks.deeplabv1 import DeepLabV1, atrous_vgg16
+from autoseg.networks.encoders.vgg import vgg_features
+
+
+def test_the_encoder_is_the_releases_layer_by_layer() -> None:
+    # Kernel, stride, padding, rate; "c" is a convolution, "p" a max pooling.
+    c1, c2 = ("c", 3, 1, 1, 1), ("c", 3, 1, 2, 2)
+    halving, dense = ("p", 3, 2, 1, 1), ("p", 3, 1, 1, 1)
+    expected = [c1, c1, halving, c1, c1, halving, c1, c1, c1, halving, c1, c1, c1, dense]
+    expected += [c2, c2, c2, dense]
+    built = []
+    for layer in atrous_vgg16(width=0.125):
+        if isinstance(layer, nn.Conv2d):
+            sizes = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+            assert all(rows == columns for rows, columns in sizes)
+            built.append(("c", *(rows for rows, _ in sizes)))
+        elif isinstance(layer, nn.MaxPool2d):
+            kind = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+            built.append(("p", *kind))
+    assert built == expected
+
+
+def test_the_encoder_takes_a_classifiers_weights() -> None:
+    with torch.device("meta"):
+        dense, classifier = atrous_vgg16(), vgg_features(16)
+    shapes = [
+        [(key, value.shape) for key, value in network.state_dict().items()]
+        for network in (dense, classifier)
+    ]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel_size", "rate"),
+    [
+        ("deeplab_largefov_vgg16", 3, 12),
+        ("deeplab_7x7_vgg16", 7, 4),
+        ("deeplab_4x4_vgg16", 4, 8),
+    ],
+)
+@pytest.mark.parametrize("size", [(321, 513), (40, 57)])
+def test_each_variant_sees_25_positions_at_stride_8(name, kernel_size, rate, size) -> None:
+    with torch.device("meta"):
+        network = build_network(name, num_classes=2, width=0.125).eval()
+        assert isinstance(network, DeepLabV1)
+        features = network.context(network.encoder(torch.empty(1, 3, *size)))
+    first = network.context[0]
+    assert isinstance(first, nn.Conv2d)
+    assert first.kernel_size == (kernel_size, kernel_size)
+    assert first.dilation == (rate, rate)
+    assert 1 + rate * (kernel_size - 1) == 25
+    assert features.shape[2:] == (-(-size[0] // 8), -(-size[1] // 8))
