@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from measuring import Subject, TimingChoice, Trained, measure
+from publishing import published_command
 
 from autoseg.architecture import Architecture, shipped
 from autoseg.cli import OK, read_fields, resolve_device, run_command
@@ -315,7 +315,7 @@ def _protocol(
     if device.type == "cuda":
         processor = torch.cuda.get_device_name(device)
     return {
-        "Command": shlex.join(command),
+        "Command": published_command(command),
         "Commit": commit,
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "Device": f"{device}, {processor}; CPU threads of torch: {torch.get_num_threads()}",

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from publishing import published_command
 from search_cost.peer import peer_commit
 
 from autoseg.data import SegmentationDataset
@@ -114,7 +114,7 @@ def describe_run(
     except metadata.PackageNotFoundError:
         pydensecrf = None
     return {
-        "command": shlex.join(command),
+        "command": published_command(command),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "images": f"{dataset.name}, {dataset.split} split",
         "is_real": dataset.name != "synthetic",

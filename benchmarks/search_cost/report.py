@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from publishing import published_command
 
 from autoseg.reporting.tables import Column, scaled, significant, to_csv, to_markdown
 from autoseg.runs import atomic_write, describe_environment
@@ -167,7 +167,7 @@ def laws_markdown(laws: Sequence[PowerLaw]) -> str:
 def describe_run(command: Sequence[str], setting: Setting, ceilings: Ceilings) -> dict[str, Any]:
     """Return what the numbers depend on besides the sizes, as values that JSON can hold."""
     return {
-        "command": shlex.join(command),
+        "command": published_command(command),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "setting": {
             name: getattr(setting, name) for name in ("device", "precision", "num_threads")
