@@ -12,5 +12,5 @@ def test_absolute_paths_are_cut_and_the_rest_stays():
         "--out",
         "results/a",
     ]
-    expected = "python benchmarks/crf.py --convcrf 'Conv CRF' --out out"
+    expected = "python benchmarks/crf.py --convcrf 'Conv CRF' --out results/a"
     assert published_command(command) == expected
