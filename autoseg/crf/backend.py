@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import torch
 
-from autoseg._native import core, missing_reason
+from autoseg._native import core, missing_reason, warn_if_missing
 from autoseg.crf.kernels import LATTICE_MODES
 from autoseg.errors import UsageError, unknown_name
 
@@ -38,6 +38,9 @@ def use_fused(name: str, *, mode: str, device_type: str, dtype: torch.dtype) -> 
         device_type: "cpu", "cuda", ...
         dtype: Type of the marginals.
 
+    Warns:
+        UserWarning: Once a process, if they would have been used but are missing.
+
     Raises:
         UsageError: If they were asked for and are not at hand.
     """
@@ -54,4 +57,6 @@ def use_fused(name: str, *, mode: str, device_type: str, dtype: torch.dtype) -> 
         reason = f"there are no fused kernels for {device_type}."
     if name == "fused":
         raise UsageError(f"DenseCRF: backend 'fused' on {device_type}: {reason} Or use 'torch'.")
+    if device_type == "cpu" and dtype == torch.float32:
+        warn_if_missing("plain operators do the dense CRF's work, several times more slowly")
     return False

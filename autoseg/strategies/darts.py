@@ -63,8 +63,8 @@ class Darts:
         self._weights = supernet.weight_parameters()
         self._arch = supernet.arch_parameters()
         self.uses_graph = config.cuda_graph and device.type == "cuda"
-        # fused: one kernel for many tensors; on the CPU too it takes less than half of foreach's
-        # time. It reads a float32 learning rate from the device, whatever the parameters' dtype.
+        # fused: one kernel for many tensors, on the CPU too. It reads a float32 learning rate from
+        # the device, whatever the parameters' dtype.
         self._weight_lr = torch.tensor(config.weight_lr, dtype=torch.float32, device=device)
         self.weight_optimizer = torch.optim.SGD(
             self._weights,

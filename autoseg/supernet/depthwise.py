@@ -13,8 +13,8 @@ def depthwise_conv2d(
 ) -> Tensor:
     """Convolve each channel by itself, as `torch.nn.functional.conv2d` does.
 
-    On the CPU torch computes the gradient of the weights two to four times faster from maps whose
-    channels lie together; they are laid out so for that alone.
+    On the CPU torch computes the gradient of the weights faster from maps whose channels lie
+    together; they are laid out so for that alone.
 
     Args:
         features: (N, C, H, W).

@@ -207,7 +207,7 @@ class SourceOp(nn.Module):
         """Evaluate skip and pooling once, and mix them into every target by one product."""
         num_images, num_inputs, channels, height, width = state.shape
         shape = (num_images, num_inputs, alpha.shape[0], channels, height, width)
-        # torch pools maps whose channels lie together several times faster on the CPU.
+        # torch pools maps whose channels lie together faster on the CPU.
         flat = state.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         maps = []
         for name in self.layout.parameter_free:

@@ -1,12 +1,14 @@
 """The choice of a back end, and the two back ends against each other."""
 
 import re
+import warnings
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from autoseg import _native
 from autoseg._native import core
 from autoseg.crf import BilateralKernel, DenseCRF, SpatialKernel, backend, dense_crf, kernels
 from autoseg.errors import UsageError
@@ -201,3 +203,34 @@ def test_an_image_too_large_for_the_compiled_kernels_is_left_to_torch(monkeypatc
         assert torch.equal(auto, plain)
         with pytest.raises(UsageError, match=r"too many points\. Use backend='torch'"):
             DenseCRF(**SETTINGS, backend="fused")(logits, image)
+
+
+@pytest.fixture
+def without_core(monkeypatch):
+    monkeypatch.setattr(backend, "core", lambda: None)
+    monkeypatch.setattr(_native, "missing_reason", lambda: "Install a compiler.")
+    monkeypatch.setattr(_native, "_has_warned", False)
+
+
+def test_auto_without_compiled_kernels_warns_once_and_says_what_that_costs(without_core):
+    asked = {"mode": "fast", "device_type": "cpu", "dtype": torch.float32}
+    message = r"compiled kernels are missing, so plain operators do the dense CRF's work"
+    with pytest.warns(UserWarning, match=message):
+        assert not backend.use_fused("auto", **asked)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not backend.use_fused("auto", **asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "dtype"),
+    [
+        ("torch", "fast", torch.float32),
+        ("auto", "exact", torch.float32),
+        ("auto", "fast", torch.float64),
+    ],
+)
+def test_nothing_is_said_where_the_kernels_would_not_be_used(without_core, name, mode, dtype):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not backend.use_fused(name, mode=mode, device_type="cpu", dtype=dtype)
