@@ -11,6 +11,7 @@ from autoseg.data.base import (
 from autoseg.data.camvid import CamVid
 from autoseg.data.loading import split_half, training_batches
 from autoseg.data.registry import DATASETS, build_dataset
+from autoseg.data.subset import Subset
 from autoseg.data.synthetic import SyntheticStreets
 from autoseg.data.transforms import Augmentation, resize_label
 
@@ -23,6 +24,7 @@ __all__ = [
     "CamVid",
     "Sample",
     "SegmentationDataset",
+    "Subset",
     "SyntheticStreets",
     "build_dataset",
     "normalise",

@@ -1,10 +1,13 @@
 """Training a network: losses, schedules, precision, the loop."""
 
-from autoseg.training.batches import augmented_batches
+from autoseg.training.batches import augmented_batches, retraining_batches
+from autoseg.training.class_weights import require_rule_fits
 from autoseg.training.config import TrainingConfig
 from autoseg.training.divergence import DivergedError, PendingLosses, require_finite
 from autoseg.training.loop import TrainingResult, train
-from autoseg.training.losses import cross_entropy, segmentation_loss
+from autoseg.training.loss_config import LossConfig
+from autoseg.training.loss_functions import cross_entropy, segmentation_loss
+from autoseg.training.losses import LOSSES
 from autoseg.training.precision import (
     Precision,
     ResolvedPrecision,
@@ -16,7 +19,9 @@ from autoseg.training.schedules import cosine, poly
 from autoseg.training.validation import validate
 
 __all__ = [
+    "LOSSES",
     "DivergedError",
+    "LossConfig",
     "PendingLosses",
     "Precision",
     "ResolvedPrecision",
@@ -28,7 +33,9 @@ __all__ = [
     "cross_entropy",
     "poly",
     "require_finite",
+    "require_rule_fits",
     "resolve_precision",
+    "retraining_batches",
     "segmentation_loss",
     "tensor_float",
     "train",

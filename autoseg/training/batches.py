@@ -6,6 +6,7 @@ from typing import Protocol
 from torch import Tensor
 
 from autoseg.data import Augmentation, SegmentationDataset, training_batches
+from autoseg.training.config import TrainingConfig
 
 
 class BatchSettings(Protocol):
@@ -72,4 +73,36 @@ def augmented_batches(
         seed=settings.seed,
         start_step=start_step,
         num_workers=settings.num_workers,
+    )
+
+
+def retraining_batches(
+    dataset: SegmentationDataset, config: TrainingConfig, *, start_step: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the batches of a recipe: augmented ones, or the images themselves with `overfit`.
+
+    Args:
+        dataset: What to train on.
+        config: The recipe.
+        start_step: Number of the first batch given.
+
+    Raises:
+        UsageError: At the call, if batch or crop do not fit the images.
+    """
+    if config.overfit is None:
+        return augmented_batches(dataset, config, start_step=start_step)
+    return training_batches(
+        dataset,
+        augmentation=Augmentation(
+            crop_size=config.crop_size,
+            scale_range=(config.image_scale, config.image_scale),
+            flip_probability=0,
+            brightness=0,
+            contrast=0,
+            saturation=0,
+        ),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        start_step=start_step,
+        num_workers=config.num_workers,
     )

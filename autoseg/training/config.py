@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from autoseg.errors import UsageError
+from autoseg.training.loss_config import LossConfig
 from autoseg.training.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingConfig:
+class TrainingConfig(LossConfig):
     """One recipe for every network."""
 
     num_steps: int
@@ -35,6 +36,10 @@ class TrainingConfig:
     """Steps between two validations and checkpoints."""
     val_images: int = 0
     """Images of the val split that a validation uses, evenly spread; 0 takes all."""
+    overfit: int | None = None
+    """Train on so many images of the train split, evenly spread, whole and without augmentation
+    or dropout, and validate on the same images: a sanity check that a network can learn, and no
+    result. none: a training on the whole split."""
     num_workers: int = 0
     """Processes that load images; 0 loads in the training process."""
     precision: Precision = "auto"
@@ -44,12 +49,15 @@ class TrainingConfig:
     """Seed of weights, order of images and augmentation."""
 
     def __post_init__(self) -> None:
+        LossConfig.__post_init__(self)  # super() does not find its class in one with slots
         for field in ("num_steps", "batch_size", "validate_every"):
             if getattr(self, field) < 1:
                 raise UsageError(f"{field} = {getattr(self, field)}: it must be at least 1.")
         for field in ("learning_rate", "image_scale"):
             if not getattr(self, field) > 0:
                 raise UsageError(f"{field} = {getattr(self, field)}: it must be positive.")
+        if self.overfit is not None and self.overfit < 1:
+            raise UsageError(f"overfit = {self.overfit}: it must be at least 1 image, or none.")
         for field in ("gradient_clip", "val_images", "weight_decay", "num_workers"):
             if getattr(self, field) < 0:
                 raise UsageError(f"{field} = {getattr(self, field)}: it must not be negative.")

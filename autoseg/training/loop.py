@@ -1,7 +1,7 @@
 """Train a network from scratch: the one recipe."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -9,10 +9,11 @@ from torch import nn
 
 from autoseg.data import SegmentationDataset
 from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state
-from autoseg.training.batches import augmented_batches
+from autoseg.training.batches import retraining_batches
+from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss
 from autoseg.training.config import TrainingConfig
 from autoseg.training.divergence import require_finite
-from autoseg.training.losses import segmentation_loss
+from autoseg.training.loss_functions import segmentation_loss
 from autoseg.training.precision import autocast, resolve_precision, tensor_float
 from autoseg.training.schedules import poly
 from autoseg.training.validation import validate
@@ -61,7 +62,7 @@ def train(
     Args:
         network: On `device`, with the weights to start from.
         run: Where checkpoints, weights and metrics.jsonl go.
-        config: The recipe.
+        config: The recipe; the numbers of its loss go into the run's record under "loss".
         train_dataset: The train split.
         val_dataset: The val split; chooses the best weights.
         identity: What a checkpoint must agree on to be resumed.
@@ -71,8 +72,13 @@ def train(
 
     Raises:
         DivergedError: If the loss is not finite.
+        UsageError: If class weights do not fit the dataset, or a checkpoint had another loss.
     """
     precision = resolve_precision(config.precision, device)
+    chosen_loss = choose_loss(config, train_dataset)
+    if chosen_loss != PLAIN:  # left out where it is plain: so were all losses once
+        identity = {**identity, "loss": asdict(chosen_loss)}
+    loss_function = build_loss(chosen_loss, device=device)
     optimizer = torch.optim.SGD(
         network.parameters(),
         lr=config.learning_rate,
@@ -88,6 +94,7 @@ def train(
         restore_rng_state(state["rng"])
         step, loss_sum, loss_count = state["step"], state["loss_sum"], state["loss_count"]
         best = (state["best_step"], state["best_val_miou"])
+    run.update(loss=asdict(chosen_loss))
 
     def save() -> None:
         run.save_checkpoint(
@@ -105,7 +112,7 @@ def train(
             step=step,
         )
 
-    batches = augmented_batches(train_dataset, config, start_step=step)
+    batches = retraining_batches(train_dataset, config, start_step=step)
     network.train()
     with Progress(config.num_steps, description=description, initial=step) as progress:
         while step < config.num_steps and not stop.requested:
@@ -121,7 +128,12 @@ def train(
             with tensor_float(precision):
                 with autocast(precision, device):
                     output = network(images)
-                loss = segmentation_loss(output, target, ignore_index=train_dataset.ignore_index)
+                loss = segmentation_loss(
+                    output,
+                    target,
+                    ignore_index=train_dataset.ignore_index,
+                    loss=loss_function,
+                )
                 value = loss.item()
                 require_finite(value, step=step, learning_rate=rate, what="training")
                 optimizer.zero_grad()
