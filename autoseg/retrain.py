@@ -24,20 +24,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG}\n"
             f"{PROG} --architecture runs/NAME/architecture.json --dataset camvid\n"
             f"{PROG} --network icnet_resnet50 deeplabv3plus_resnet101 --num-steps 20000\n"
+            f"{PROG} --network unet --overfit 2\n"
             f"{PROG} --resume"
         ),
     )
     arguments = list(sys.argv[1:] if argv is None else argv)
     folder, result = run_retrain(given, command=[*PROG.split(), *arguments])
+    score = "val mIoU" if result.note is None else "training mIoU"
     for label, trained in result.finished.items():
-        print(f"{label}: val mIoU {trained.best_val_miou:.4f} at step {trained.best_step}")
+        print(f"{label}: {score} {trained.best_val_miou:.4f} at step {trained.best_step}")
     for label, message in result.failed.items():
         print(f"{label}: failed: {message}")
     if not result.is_finished:
         print(f"stopped, saved. Go on: {PROG} --resume --out {folder}")
         return INTERRUPTED
     print(f"saved {folder}")
-    print("next: python benchmarks/compare.py")
+    print(f"this is {result.note}" if result.note else "next: python benchmarks/compare.py")
     return FAILED if result.failed else OK
 
 

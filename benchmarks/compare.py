@@ -214,6 +214,11 @@ def _subject_of_run(folder: Path, request: CompareRequest) -> Subject:
             f"{folder} is not finished ({record['state']}), so its score would say little; finish "
             "it with `python -m autoseg.retrain --resume`."
         )
+    if config.get("overfit") is not None:  # records of before the option have no such field
+        raise UsageError(
+            f"{folder} is {results['note']}; it is not compared. Retrain the network without "
+            "--overfit, and compare that run."
+        )
     # Drawn scenes have no folder; the option is for the other runs then.
     data_root = None if config["dataset"] == "synthetic" else request.data_root
     dataset = dataset_of(folder, request.split, data_root=data_root)

@@ -28,6 +28,11 @@ from autoseg.reporting.tables import scaled
 
 DTYPE = torch.float32
 
+_CRF_LAYER = (
+    "its last layer is a dense CRF, which was trained with it: the row without CRF has that one in "
+    "parameters, latency and memory, but not in MACs, which count no message passing; the row with "
+    "CRF refines its result by another one."
+)
 _NUM_REASONS = 3  # of a difference between two counters, before "other" sums up the rest
 
 
@@ -141,8 +146,12 @@ def measure(
         rows=tuple(rows),
         class_names=subject.dataset.class_names,
         class_iou=tuple(class_iou),
-        notes=(*counts.notes, *costs.notes, *crf_notes),
+        notes=(*_layer_notes(subject), *counts.notes, *costs.notes, *crf_notes),
     )
+
+
+def _layer_notes(subject: Subject) -> tuple[str, ...]:
+    return () if subject.choice.crf_layer is None else (_CRF_LAYER,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -278,7 +287,7 @@ def _plain_row(
     )
     return ComparisonRow(
         label=subject.label,
-        network=choice.name or choice.label,
+        network=choice.label,
         has_crf=False,
         miou=confusion.mean_iou() if confusion else None,
         miou_change=None,

@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "cost": set(),
     "cli": set(),
     "supernet": {"architecture", "ops", "_native"},
-    "networks": {"architecture", "ops"},
+    "networks": {"architecture", "ops", "crf"},  # a network may end in a CRF, trained with it
     "evaluation": {"data", "metrics", "crf"},
     "training": {"data", "runs", "evaluation"},
     "strategies": {"supernet", "training", "architecture", "ops", "data", "runs", "evaluation"},

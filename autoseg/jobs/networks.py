@@ -1,6 +1,6 @@
 """Which network a run trains, in a form that a record can hold and that builds it again."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,12 @@ import numpy as np
 from torch import nn
 
 from autoseg.architecture import Architecture
-from autoseg.data import SegmentationDataset
+from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, SegmentationDataset
 from autoseg.errors import UsageError
+from autoseg.jobs.crf import CRFParameters
 from autoseg.jobs.data import DataChoice
 from autoseg.jobs.resuming import fields_of
-from autoseg.networks import build_network
+from autoseg.networks import build_network, crf_rnn
 from autoseg.runs import find_runs, load_record, load_weights
 
 SEARCHED = "searched"
@@ -20,6 +21,16 @@ SEARCHED = "searched"
 
 REFERENCES = ("deeplabv3plus_resnet101", "duc_hdc_resnet101", "icnet_resnet50")
 """The fixed networks that are retrained beside a searched one."""
+
+CRF_LAYER = CRFParameters(
+    bilateral_weight=1.0,
+    bilateral_xy_std=160.0,
+    bilateral_rgb_std=3.0,
+    spatial_weight=1.0,
+    spatial_xy_std=3.0,
+    num_iterations=10,
+)
+"""Where a dense CRF starts from that is trained with a network; see `crf_rnn`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +49,28 @@ class NetworkChoice:
     """F of an architecture's cells."""
     drop_path_keep: float = 1.0
     """p of ScheduledDropPath in an architecture's cells; 1 is off."""
+    crf_layer: CRFParameters | None = None
+    """What the dense CRF starts from that follows the network and is trained with it; None for
+    none."""
+
+    def with_crf_layer(self) -> "NetworkChoice":
+        """Return the same network followed by CRF-RNN, with a label that says so."""
+        return replace(self, label=f"{self.label}+crf", crf_layer=CRF_LAYER)
 
     def build(self, num_classes: int) -> nn.Module:
         """Build the network with random weights."""
+        network = self._build_network(num_classes)
+        if self.crf_layer is None:
+            return network
+        return crf_rnn(
+            network,
+            num_classes=num_classes,
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+            **asdict(self.crf_layer),
+        )
+
+    def _build_network(self, num_classes: int) -> nn.Module:
         if self.architecture is None:
             assert self.name is not None
             return build_network(self.name, num_classes=num_classes, width=self.width)
@@ -55,6 +85,8 @@ class NetworkChoice:
     def to_dict(self) -> dict[str, Any]:
         """Return the choice as plain values that JSON can hold."""
         values: dict[str, Any] = {"label": self.label, "width": self.width}
+        if self.crf_layer is not None:
+            values["crf_layer"] = asdict(self.crf_layer)
         if self.architecture is None:
             return {**values, "name": self.name}
         return {
@@ -70,6 +102,8 @@ class NetworkChoice:
         values = dict(values)
         if "architecture" in values:
             values["architecture"] = Architecture.from_dict(values["architecture"])
+        if "crf_layer" in values:
+            values["crf_layer"] = CRFParameters(**values["crf_layer"])
         return cls(**values)
 
 

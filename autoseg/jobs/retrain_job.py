@@ -14,6 +14,12 @@ from autoseg.errors import UsageError, unknown_name
 from autoseg.jobs.console import announce
 from autoseg.jobs.data import DataChoice
 from autoseg.jobs.networks import REFERENCES, SEARCHED, NetworkChoice
+from autoseg.jobs.overfit import (
+    overfit_images,
+    overfit_note,
+    overfit_recipe,
+    without_dropout_,
+)
 from autoseg.jobs.presets import (
     RETRAIN_PRESETS,
     Preset,
@@ -27,13 +33,15 @@ from autoseg.jobs.resuming import (
     newest,
     require_same_settings,
 )
+from autoseg.jobs.starting_weights import StartingWeights, starting_weights
 from autoseg.networks import NETWORKS
 from autoseg.runs import Run, StopRequest, load_record, seed_everything
 from autoseg.training import (
     DivergedError,
     TrainingConfig,
     TrainingResult,
-    augmented_batches,
+    require_rule_fits,
+    retraining_batches,
     train,
 )
 
@@ -58,6 +66,13 @@ class RetrainRequest(TrainingConfig, DataChoice):
     drop_path_keep: float | None = None
     """ScheduledDropPath's keep probability in an architecture's last cell at the end of the
     training; 1 is off; none: the preset's."""
+    weights: Path | None = None
+    """File with the weights that the one network starts from: an ImageNet classifier's for its
+    encoder (torchvision's, or safetensors with the same names), or a whole network's; none: random
+    ones. torchvision's fit at --width 1."""
+    crf_layer: bool = False
+    """Follow each network by a dense CRF and train both together (CRF-RNN); NAME is then called
+    NAME+crf."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     out: Path | None = None
@@ -76,6 +91,8 @@ class RetrainResult:
     """Error messages by label."""
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
+    note: str | None
+    """What a reader of the scores must know: that they are a sanity check, and no result."""
 
 
 def run_retrain(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Path, RetrainResult]:
@@ -95,7 +112,8 @@ def run_retrain(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pa
     if is_resumed:
         folder = folder_to_resume("retrain-set", given.get("out"))
         settings = load_record(folder)["config"]
-        require_same_settings(given, settings, folder=folder)
+        same = {name: value for name, value in given.items() if name != "weights"}
+        require_same_settings(same, settings, folder=folder)
     else:
         settings = _resolve(given, device)
         folder = given.get("out") or new_folder("retrain", settings["dataset"])
@@ -103,12 +121,25 @@ def run_retrain(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pa
     data = DataChoice(**fields_of(DataChoice, {**settings, **given}))
     choices = [NetworkChoice.from_dict(choice) for choice in settings["networks"]]
     train_dataset, val_dataset = data.build("train"), data.build("val")
+    if training.overfit is not None:
+        train_dataset = val_dataset = overfit_images(train_dataset, training.overfit)
+        announce(f"retrain: {overfit_note(training.overfit)}")
     announce(
         f"retrain: {', '.join(choice.label for choice in choices)}; preset {settings['preset']}, "
         f"dataset {data.dataset} ({len(train_dataset)} training images, "
         f"{train_dataset.num_classes} classes), {device}, in {folder}"
     )
-    augmented_batches(train_dataset, training)  # refuse what cannot work before a folder is made
+    # Refuse what cannot work before a folder is made.
+    retraining_batches(train_dataset, training)
+    require_rule_fits(training.class_weights, train_dataset)
+    starting = starting_weights(
+        given.get("weights"),
+        choices,
+        num_classes=train_dataset.num_classes,
+        resumed=folder if is_resumed else None,
+    )
+    if not is_resumed:
+        settings["weights"] = None if starting is None else starting.record
     opened = (
         Run.resume(folder)
         if is_resumed
@@ -129,6 +160,7 @@ def run_retrain(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pa
                     command=command,
                     settings={**settings, **asdict(training)},
                     datasets=(train_dataset, val_dataset),
+                    starting=starting,
                     device=device,
                     stop=stop,
                     description=f"[{number}/{len(choices)}] {choice.label}",
@@ -142,7 +174,10 @@ def run_retrain(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pa
         is_finished = len(finished) + len(failed) == len(choices)
         whole.update(results={"failed": failed, "finished": sorted(finished)})
         whole.finish("interrupted" if not is_finished else "failed" if failed else "finished")
-    return folder, RetrainResult(finished=finished, failed=failed, is_finished=is_finished)
+    note = None if training.overfit is None else overfit_note(training.overfit)
+    return folder, RetrainResult(
+        finished=finished, failed=failed, is_finished=is_finished, note=note
+    )
 
 
 def _train_one(
@@ -152,6 +187,7 @@ def _train_one(
     command: Sequence[str],
     settings: Mapping[str, Any],
     datasets: tuple[SegmentationDataset, SegmentationDataset],
+    starting: StartingWeights | None,
     device: torch.device,
     stop: StopRequest,
     description: str,
@@ -174,7 +210,12 @@ def _train_one(
         if choice.architecture is not None:
             choice.architecture.save(folder / "architecture.json")
         seed_everything(training.seed)
-        network = choice.build(train_dataset.num_classes).to(device)
+        network = choice.build(train_dataset.num_classes)
+        if starting is not None:
+            starting.fitted.fill_(network)
+        if training.overfit is not None:
+            without_dropout_(network)
+        network.to(device)
         result = train(
             network,
             run=run,
@@ -190,7 +231,8 @@ def _train_one(
             stop=stop,
             description=description,
         )
-        run.update(results=asdict(result))
+        note = {} if training.overfit is None else {"note": overfit_note(training.overfit)}
+        run.update(results={**asdict(result), **note})
         run.finish("finished" if result.is_finished else "interrupted")
     return result
 
@@ -207,18 +249,29 @@ def _resolve(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     height, width = (round(side * scale) for side in largest)
     crop = min(preset.training.crop_size[0], height), min(preset.training.crop_size[1], width)
     training = replace(preset.training, image_scale=scale, crop_size=crop)
+    num_images = given.get("overfit")
+    if num_images is not None:
+        training = overfit_recipe(
+            training, given, num_images=num_images, image_size=(height, width)
+        )
     training = replace(training, **fields_of(TrainingConfig, given))
-    announce(f"retrain: crops of {training.crop_size} pixels (--crop-size)")
+    if num_images is None:
+        announce(f"retrain: crops of {training.crop_size} pixels (--crop-size)")
     networks = _choose_networks(
         tuple(given.get("network", ())),
         given.get("architecture"),
         width=_given_or(given.get("width"), preset.width),
         filter_multiplier=_given_or(given.get("filter_multiplier"), preset.filter_multiplier),
-        drop_path_keep=_given_or(given.get("drop_path_keep"), preset.drop_path_keep),
+        drop_path_keep=_given_or(
+            given.get("drop_path_keep"), preset.drop_path_keep if num_images is None else 1.0
+        ),
     )
+    if given.get("crf_layer", False):
+        networks = [choice.with_crf_layer() for choice in networks]
     return {
         "preset": preset_name,
         "networks": [choice.to_dict() for choice in networks],
+        "crf_layer": bool(given.get("crf_layer", False)),
         **asdict(training),
         **asdict(data),
     }

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.architecture import Architecture
+from autoseg.networks.deeplabv3 import pyramid_rates
 from autoseg.networks.derived_cell import DerivedCell
 from autoseg.networks.drop_path import DropPath, keep_probability
 from autoseg.networks.initialise import initialise_
@@ -66,9 +67,7 @@ class AutoDeepLab(nn.Module):
             widths.append(architecture.num_nodes * channels)
         self.low_level_cell = min(LOW_LEVEL_CELL, architecture.num_layers - 1)
 
-        # DeepLab v3's rates, 6, 12, 18 at stride 16, look at the same area at every stride.
-        rates = [rate * 16 // architecture.path[-1] for rate in (6, 12, 18)]
-        self.aspp = ASPP(widths[-1], head_channels, rates=rates)
+        self.aspp = ASPP(widths[-1], head_channels, rates=pyramid_rates(architecture.path[-1]))
         self.low_level = conv_bn_relu(widths[2 + self.low_level_cell], low_level_channels)
         self.decoder = nn.Sequential(
             conv_bn_relu(low_level_channels + head_channels, head_channels, 3),

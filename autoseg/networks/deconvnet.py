@@ -16,6 +16,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from autoseg.networks.initialise import initialise_, initialise_rectified_
+from autoseg.networks.segnet import DECODER_CHANNELS as SEGNET_CHANNELS
 from autoseg.networks.segnet import vgg_blocks
 from autoseg.networks.width import scale_channels
 from autoseg.ops import pad_image, pool_with_indices, unpool
@@ -23,14 +24,9 @@ from autoseg.ops import pad_image, pool_with_indices, unpool
 STRIDE = 32
 MIN_SIDE = 224
 """Below it the 7x7 kernel of the first fully connected layer does not fit its map."""
-DECODER_CHANNELS = (
-    (512, 512, 512, 512),
-    (512, 512, 512, 256),
-    (256, 256, 256, 128),
-    (128, 128, 64),
-    (64, 64, 64),
-)
-"""Channels before and after each transposed convolution, the deepest block first."""
+DECODER_CHANNELS = (*SEGNET_CHANNELS[:-1], (64, 64, 64))
+"""Channels before and after each transposed convolution, the deepest block first: SegNet's, but for
+the last block, whose second convolution does not predict yet."""
 
 
 class DeconvNet(nn.Module):

@@ -21,7 +21,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from autoseg.networks.deeplabv1 import atrous_vgg16, context_layers
+from autoseg.networks.deeplabv1 import atrous_vgg16
+from autoseg.networks.fully_connected import fully_connected_layers
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.outputs import TrainingLogits
 from autoseg.networks.resnet import RESNET101, ResNet
@@ -86,7 +87,7 @@ def deeplabv2_vgg16(
     in_channels, channels = scale_channels(512, width), scale_channels(1024, width)
     branches = nn.ModuleList()
     for rate in ASPP_RATES:
-        context = context_layers(in_channels, channels, kernel_size=3, dilation=rate)
+        context = fully_connected_layers(in_channels, channels, kernel_size=3, dilation=rate)
         initialise_rectified_(context)
         classifier = nn.Conv2d(channels, num_classes, 1)
         initialise_(classifier)

@@ -20,7 +20,7 @@ Source: Wang et al. 2018, "Understanding Convolution for Semantic Segmentation"
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 
 import torch.nn.functional as F
@@ -109,13 +109,21 @@ class DenseUpsampling(nn.Module):
 class DUCHDC(nn.Module):
     """Encode at stride 8 with hybrid rates, and predict all pixels of each position at once."""
 
-    def __init__(self, encoder: ResNet, *, num_classes: int, cell: int = 2) -> None:
+    def __init__(
+        self,
+        encoder: ResNet,
+        *,
+        num_classes: int,
+        cell: int = 2,
+        upsampler: Callable[..., nn.Module] = DenseUpsampling,
+    ) -> None:
         """Put the network together.
 
         Args:
             encoder: Encoder at output stride 8.
             num_classes: K, the number of evaluated classes.
             cell: Side of the square of pixels that share a prediction: 1, 2, 4 or 8.
+            upsampler: Builds what maps stage 4's map to logits, as `DenseUpsampling`.
 
         Raises:
             UsageError: If `cell` does not divide the output stride.
@@ -125,7 +133,7 @@ class DUCHDC(nn.Module):
             raise UsageError(f"DUCHDC: cell {cell} does not divide 8; use 1, 2, 4 or 8.")
         self.encoder = encoder
         self.cell = cell
-        self.upsample = DenseUpsampling(
+        self.upsample = upsampler(
             encoder.stage_channels[3], num_classes, upsampling=OUTPUT_STRIDE // cell
         )
         initialise_(self.upsample)

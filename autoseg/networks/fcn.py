@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from autoseg.networks.auxiliary import auxiliary_classifier
 from autoseg.networks.encoders.alexnet import grouped_alexnet_features
 from autoseg.networks.encoders.vgg import pooling_indices, vgg_features
+from autoseg.networks.fully_connected import fully_connected_layers
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.outputs import TrainingLogits
 from autoseg.networks.resnet import RESNET50, RESNET101, ResNet
@@ -186,7 +187,9 @@ def fcn_alexnet(num_classes: int, *, width: float = 1.0) -> FCN:
     channels = scale_channels(4096, width)
     return FCN(
         nn.ModuleList([features]),
-        _context(convolutions[-1].out_channels, channels, kernel_size=6),
+        fully_connected_layers(
+            convolutions[-1].out_channels, channels, kernel_size=6, keeps_size=False
+        ),
         num_classes=num_classes,
         context_channels=channels,
         skip_channels=(),
@@ -233,7 +236,9 @@ def _fcn_vgg16(
     channels = scale_channels(4096, width)
     return FCN(
         nn.ModuleList(features[start:end] for start, end in zip(starts, ends, strict=True)),
-        _context(scale_channels(512, width), channels, kernel_size=7),
+        fully_connected_layers(
+            scale_channels(512, width), channels, kernel_size=7, keeps_size=False
+        ),
         num_classes=num_classes,
         context_channels=channels,
         skip_channels=[scale_channels(count, width) for count in (256, 512)[2 - num_skips :]],
@@ -242,18 +247,6 @@ def _fcn_vgg16(
         strides=strides,
         padding=PADDING - 1,  # VGG's first convolution adds its own pixel
         offset=offset,
-    )
-
-
-def _context(in_channels: int, channels: int, *, kernel_size: int) -> nn.Sequential:
-    """Build the two fully connected layers, as convolutions without padding."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, channels, kernel_size),
-        nn.ReLU(inplace=True),
-        nn.Dropout(0.5),
-        nn.Conv2d(channels, channels, 1),
-        nn.ReLU(inplace=True),
-        nn.Dropout(0.5),
     )
 
 

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 AUXILIARY = "auxiliary"
 """Attribute that holds a network's training-only parts; such parts have no other home."""
+WRAPPED = "network"
+"""Attribute that holds the whole network in one that adds to its end."""
 
 
 class TrainingLogits(NamedTuple):
@@ -31,5 +33,5 @@ def inference_parameters(network: nn.Module) -> Iterator[nn.Parameter]:
     Published parameter counts leave the training-only classifiers out; so does a count over this.
     """
     for name, parameter in network.named_parameters():
-        if name.split(".", 1)[0] != AUXILIARY:
+        if name.removeprefix(f"{WRAPPED}.").split(".", 1)[0] != AUXILIARY:
             yield parameter

@@ -20,6 +20,7 @@ from autoseg.networks.deeplabv2 import (
 )
 from autoseg.networks.deeplabv3 import (
     deeplabv3_mobilenet_v2,
+    deeplabv3_mobilenet_v2_without_3x3,
     deeplabv3_resnet50,
     deeplabv3_resnet50_torchvision,
     deeplabv3_resnet101,
@@ -43,6 +44,7 @@ from autoseg.networks.fcn import (
 )
 from autoseg.networks.icnet import icnet_pruned, icnet_resnet50
 from autoseg.networks.pspnet import pspnet_resnet50, pspnet_resnet101
+from autoseg.networks.resnet152_duc import resnet152_duc, resnet152_duc_hdc
 from autoseg.networks.segnet import segnet_basic, segnet_vgg16
 from autoseg.networks.unet import unet
 
@@ -72,11 +74,14 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "deeplabv3_resnet101_torchvision": deeplabv3_resnet101_torchvision,
     "deeplabv3_resnet50_torchvision": deeplabv3_resnet50_torchvision,
     "deeplabv3_mobilenet_v2": deeplabv3_mobilenet_v2,
+    "deeplabv3_mobilenet_v2_without_3x3": deeplabv3_mobilenet_v2_without_3x3,
     "deeplabv3plus_resnet101": deeplabv3plus_resnet101,
     "deeplabv3plus_resnet50": deeplabv3plus_resnet50,
     "deeplabv3plus_mobilenet_v2": deeplabv3plus_mobilenet_v2,
     "deeplabv3plus_xception65": deeplabv3plus_xception65,
     "duc_hdc_resnet101": duc_hdc_resnet101,
+    "resnet152_duc": resnet152_duc,
+    "resnet152_duc_hdc": resnet152_duc_hdc,
     "icnet_resnet50": icnet_resnet50,
     "icnet_pruned": icnet_pruned,
 }

@@ -2,13 +2,22 @@
 
 The file is a safetensors file, or one that torch saved (torchvision's weights), of which nothing
 but tensors is unpickled. Everything must fit: a file that lacks a weight, has one too many, or has
-one of another shape is refused, and the network stays as it was. Three things may differ, none of
+one of another shape is refused, and the network stays as it was. Four things may differ, none of
 which is a choice:
 
 - Names. torchvision's oldest DenseNet files put a dot into "norm1" and "conv1"; its segmentation
   networks say "backbone" for `encoder`.
 - A classifier's own parts have no place in an encoder without one, and are left out.
+- VGG's first two fully connected layers are not left out where a network has them as convolutions
+  of the same size (FCN, DeepLab-7x7, DeconvNet): each row of a linear layer is a kernel over the
+  map that the layer read. Source: Long et al. 2015 (arXiv 1411.4038), section 3.1.
 - Batch norm's count of batches, which old files lack, stays as it is; no forward pass reads it.
+
+Networks here read images normalised with ImageNet's mean and deviation, RGB, which is what
+torchvision's weights were trained for, but for GoogLeNet's (see `GoogLeNet`). Weights of other
+origin may expect another scale: those of Xception in circulation were trained with 0.5 for both.
+Names and shapes cannot tell where a stride is: DeepLab v2's ResNet has it on the first 1x1, as in
+Caffe; torchvision's weights fit, and were trained with it on the 3x3.
 """
 
 import pickle
@@ -24,6 +33,7 @@ from torch import Tensor, nn
 
 from autoseg.errors import UsageError
 from autoseg.networks.encoder import Encoder
+from autoseg.networks.outputs import WRAPPED
 
 TORCHVISION_PREFIXES = (
     ("backbone.", "encoder."),
@@ -39,18 +49,33 @@ TORCHVISION_PREFIXES = (
 """Beginnings of torchvision's names for DeepLab v3 and FCN over a ResNet, and those used here."""
 VGG_PARTS = ("encoder", "stages")
 """Parts of the networks that cut VGG's convolutions into blocks; their numbers are kept."""
+FULLY_CONNECTED = (("context.0", "context.3"), ("fc6.0", "fc7.0"))
+"""Convolutions that are VGG's first two linear layers: in FCN and DeepLab v1; in DeconvNet."""
+VGG_FULLY_CONNECTED = ("classifier.0", "classifier.3")
 MAX_LISTED = 6
 
 
 class LoadedWeights(NamedTuple):
-    """What `load_weights_` did."""
+    """Which weights of a file a network takes."""
 
-    part: str
-    """The part of the network that was filled, "" for all of it."""
+    parts: tuple[str, ...]
+    """The parts of the network that are filled; none: all of it."""
     num_tensors: int
     """Tensors copied."""
     left_out: tuple[str, ...]
     """Names in the file that belong to a classifier which the network does not have."""
+
+
+class FittedWeights(NamedTuple):
+    """The weights of a file in the form that a network takes."""
+
+    loaded: LoadedWeights
+    tensors: dict[str, Tensor]
+    """By the network's own names, in the network's shapes."""
+
+    def fill_(self, network: nn.Module) -> None:
+        """Copy the tensors into a network like the one that they were fitted to."""
+        network.load_state_dict({**network.state_dict(), **self.tensors})
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:
@@ -94,8 +119,8 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
 def load_weights_(network: nn.Module, path: Path | str) -> LoadedWeights:
     """Fill a network, or its encoder, with the weights of a file.
 
-    A classifier's file goes into the encoder of a segmentation network; the rest of the network
-    keeps its random weights.
+    A classifier's file goes into the encoder of a segmentation network, and a network's into the
+    one that a CRF follows; the rest keeps its random weights.
 
     Args:
         network: A network or encoder of this package.
@@ -105,16 +130,53 @@ def load_weights_(network: nn.Module, path: Path | str) -> LoadedWeights:
         UsageError: If the file cannot be read or does not fit; the message lists what is missing,
             extra or misshapen, and nothing was copied.
     """
+    fitted = fit_weights(network, path)
+    fitted.fill_(network)
+    return fitted.loaded
+
+
+def fit_weights(network: nn.Module, path: Path | str) -> FittedWeights:
+    """Bring the weights of a file into the form that a network takes, and copy nothing.
+
+    Args:
+        network: A network or encoder of this package; its names and shapes alone are read, so that
+            it may lie on the meta device.
+        path: The file; see `read_weights`.
+
+    Raises:
+        UsageError: If the file cannot be read or does not fit, as in `load_weights_`.
+    """
+    path = Path(path)
     tensors = {_current_name(name): tensor for name, tensor in read_weights(path).items()}
-    if not isinstance(network, Encoder):
-        if any(name.startswith("backbone.") for name in tensors):
-            tensors = from_torchvision(tensors)
-        part, names = _encoder_names(network)
-        if part and not any(name.startswith(f"{part}.") for name in tensors):
-            encoder = network.get_submodule(part)
-            return _fill_(encoder, tensors, names=names, part=part, path=Path(path))
-    own_names = {name: name for name in network.state_dict()}
-    return _fill_(network, tensors, names=own_names, part="", path=Path(path))
+    return _fit_file(network, tensors, path=path)
+
+
+def _fit_file(network: nn.Module, tensors: dict[str, Tensor], *, path: Path) -> FittedWeights:
+    """Find out what the file is of, and fit it to the part of the network that it is for."""
+    wrapped = dict(network.named_children()).get(WRAPPED)
+    if wrapped is not None and not any(name.startswith(f"{WRAPPED}.") for name in tensors):
+        loaded, fitted = _fit_file(wrapped, tensors, path=path)
+        parts = tuple(f"{WRAPPED}.{part}" for part in loaded.parts) or (WRAPPED,)
+        return FittedWeights(
+            loaded._replace(parts=parts),
+            {f"{WRAPPED}.{name}": tensor for name, tensor in fitted.items()},
+        )
+    if isinstance(network, Encoder):
+        names = {name: name for name in network.state_dict()}
+        return _fit(network, tensors, names=names, encoder=("", network), path=path)
+    if any(name.startswith("backbone.") for name in tensors):
+        tensors = from_torchvision(tensors)
+    part, names = _encoder_names(network)
+    if part and not any(name.startswith(f"{part}.") for name in tensors):
+        fully_connected = _fully_connected_names(network, tensors)
+        for own, name in fully_connected.items():
+            # (out, C * k * k) -> (out, C, k, k)
+            tensors[name] = tensors[name].reshape(network.get_parameter(own).shape)
+        names |= fully_connected
+        encoder = (part, network.get_submodule(part))
+        return _fit(network, tensors, names=names, encoder=encoder, path=path)
+    names = {name: name for name in network.state_dict()}
+    return _fit(network, tensors, names=names, encoder=None, path=path)
 
 
 def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -144,57 +206,87 @@ def _encoder_names(network: nn.Module) -> tuple[str, dict[str, str]]:
     """Find a segmentation network's encoder.
 
     Returns:
-        Name of the part, "" if there is none, and for each of its weights the classifier's name.
+        Name of the part, "" if there is none, and for each of the network's weights in it the
+        classifier's name.
     """
     for part, module in network.named_modules():
         if isinstance(module, Encoder):
-            return part, {name: name for name in module.state_dict()}
+            return part, {f"{part}.{name}": name for name in module.state_dict()}
     for part, module in network.named_children():
         if part not in VGG_PARTS:
             continue
         # "17.weight", or "4.17.weight" in block 4, is the classifier's "features.17.weight".
         names = {
-            name: ".".join(["features", *name.split(".")[-2:]]) for name in module.state_dict()
+            f"{part}.{name}": ".".join(["features", *name.split(".")[-2:]])
+            for name in module.state_dict()
         }
         if len(set(names.values())) == len(names):
             return part, names
     return "", {}
 
 
-def _fill_(
-    module: nn.Module,
+def _fully_connected_names(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Name VGG's first two fully connected layers where the network has both, and of their size."""
+    state = network.state_dict()
+    for layers in FULLY_CONNECTED:
+        names = {
+            f"{own}.{kind}": f"{theirs}.{kind}"
+            for own, theirs in zip(layers, VGG_FULLY_CONNECTED, strict=True)
+            for kind in ("weight", "bias")
+        }
+        if all(
+            own in state
+            and name in tensors
+            and tensors[name].shape[:1] == state[own].shape[:1]
+            and tensors[name].numel() == state[own].numel()
+            for own, name in names.items()
+        ):
+            return names
+    return {}
+
+
+def _fit(
+    network: nn.Module,
     tensors: Mapping[str, Tensor],
     *,
     names: Mapping[str, str],
-    part: str,
+    encoder: tuple[str, nn.Module] | None,
     path: Path,
-) -> LoadedWeights:
-    """Copy the tensors into a module whose weights have other names in the file."""
-    state = module.state_dict()
-    if isinstance(module, Encoder):
-        classifier_parts = module.classifier_parts
-    else:
-        classifier_parts = ("classifier",) if part else ()
-    prefixes = [f"{name}." for name in classifier_parts]
-    absent = [prefix for prefix in prefixes if not any(own.startswith(prefix) for own in state)]
-    left_out = tuple(name for name in tensors if name.startswith(tuple(absent)))
+) -> FittedWeights:
+    """Pick the tensors of the weights in `names`, which have other names in the file.
 
-    present = {own: tensors[name] for own, name in names.items() if name in tensors}
+    Args:
+        network: The network.
+        tensors: Content of the file.
+        names: Name in the file of each weight of the network that is to be filled.
+        encoder: Name and module of the part that a classifier's file is for; None for a file of a
+            whole network.
+        path: The file, for messages.
+    """
+    state = network.state_dict()
+    part, module = encoder or ("", network)
+    left_out: tuple[str, ...] = ()
+    if encoder is not None:
+        absent = tuple(f"{name}." for name in _absent_parts(module))
+        taken = set(names.values())
+        left_out = tuple(n for n in tensors if n.startswith(absent) and n not in taken)
+
+    found = {own: tensors[name] for own, name in names.items() if name in tensors}
     missing = [
         name
         for own, name in names.items()
-        if own not in present and not own.endswith("num_batches_tracked")
+        if own not in found and not own.endswith("num_batches_tracked")
     ]
     extra = sorted(set(tensors) - set(names.values()) - set(left_out))
     misshapen = [
         f"{names[own]} is {tuple(tensor.shape)} where the network has {tuple(state[own].shape)}"
-        for own, tensor in present.items()
+        for own, tensor in found.items()
         if tensor.shape != state[own].shape
     ]
     problems = [
-        f"{len(found)} {kind}: {_listed(found)}"
-        for kind, found in (("missing", missing), ("extra", extra), ("misshapen", misshapen))
-        if found
+        f"{len(listed)} {kind}: {_listed(listed)}"
+        for kind, listed in (("missing", missing), ("extra", extra), ("misshapen", misshapen))
+        if listed
     ]
     if problems:
         asked = f"{type(module).__name__} ({part})" if part else type(module).__name__
@@ -202,8 +294,15 @@ def _fill_(
             f"weights: {path} does not fit {asked}; {'; '.join(problems)}. Build the network with "
             "the classes and width that the file was saved with, or name another file."
         )
-    module.load_state_dict({**state, **present})
-    return LoadedWeights(part, len(present), left_out)
+    parts = tuple(dict.fromkeys(own.split(".")[0] for own in found)) if part else ()
+    return FittedWeights(LoadedWeights(parts, len(found), left_out), found)
+
+
+def _absent_parts(encoder: nn.Module) -> list[str]:
+    """Name the parts that a classifier has and this encoder lacks."""
+    parts = encoder.classifier_parts if isinstance(encoder, Encoder) else ("classifier",)
+    state = encoder.state_dict()
+    return [part for part in parts if not any(name.startswith(f"{part}.") for name in state)]
 
 
 def _listed(names: Sequence[str]) -> str:

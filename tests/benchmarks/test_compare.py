@@ -13,6 +13,7 @@ from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
 from autoseg.jobs.networks import NetworkChoice, load_network
+from autoseg.jobs.overfit import overfit_note
 from autoseg.runs import Run
 
 SIZE = (32, 48)
@@ -25,7 +26,7 @@ def compare(monkeypatch):
     return importlib.import_module("compare")
 
 
-def make_run(folder, *, num_classes=4, state="finished", seed=0):
+def make_run(folder, *, num_classes=4, state="finished", seed=0, overfit=None):
     """Write a run as the retraining leaves it, with random weights."""
     torch.manual_seed(seed)
     choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
@@ -36,12 +37,15 @@ def make_run(folder, *, num_classes=4, state="finished", seed=0):
         "num_classes": num_classes,
         "image_scale": 1.0,
         "num_steps": 7,
+        "overfit": overfit,
         "network": choice.to_dict(),
         "class_names": [f"class {number}" for number in range(num_classes)],
     }
     with Run.create(folder, kind="retrain", command=["x"], config=config, seed=seed) as run:
         run.save_weights("best", choice.build(num_classes).state_dict(), metadata={})
         run.update(results={"best_step": 5})
+        if overfit is not None:
+            run.update(results={"note": overfit_note(overfit)})
         run.finish(state)
     return folder
 
@@ -191,6 +195,18 @@ def test_broken_runs_are_left_out_if_found_and_refused_if_named(compare, tmp_pat
     ):
         with pytest.raises(ValueError, match=message):
             compare.find_subjects(request(compare, tmp_path, run=(tmp_path / "runs" / name,)))
+
+
+def test_a_sanity_check_is_no_result(compare, tmp_path):
+    make_run(tmp_path / "runs" / "whole")
+    check = make_run(tmp_path / "runs" / "check", overfit=2)
+    subjects, left_out = compare.find_subjects(request(compare, tmp_path))
+    assert [subject.trained.folder.name for subject in subjects] == ["whole"]
+    (sentence,) = left_out
+    assert "check is a sanity check (--overfit 2), no result: scored on the 2 images" in sentence
+    assert sentence.endswith("Retrain the network without --overfit, and compare that run.")
+    with pytest.raises(UsageError, match=r"--overfit 2.*that it was trained on; it is not compa"):
+        compare.find_subjects(request(compare, tmp_path, run=(check,)))
 
 
 def test_no_run_says_what_to_run_first(compare, tmp_path):

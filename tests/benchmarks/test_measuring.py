@@ -1,6 +1,7 @@
 """What is measured is what is scored, and every difference between counters is accounted for."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,38 @@ def subject(measuring, *, num_images=2, image_scale=1.0):
         image_scale=image_scale,
         trained=None,
     )
+
+
+def test_a_crf_in_the_network_is_named_and_explained(measuring):
+    choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
+    plain = subject(measuring, num_images=1)
+    torch.manual_seed(0)
+    layered = replace(
+        plain,
+        choice=choice.with_crf_layer(),
+        network=choice.with_crf_layer().build(num_classes=4).eval(),
+    )
+    timing = measuring.TimingChoice(min_runs=1, min_seconds=0.0)
+    without, has_crf = (
+        measuring.measure(
+            given,
+            device=torch.device("cpu"),
+            crf=None,
+            crf_text="",
+            timing=timing,
+            on_image=lambda: None,
+        )
+        for given in (plain, layered)
+    )
+    row = has_crf.rows[0]
+    assert (row.label, row.network) == ("icnet_resnet50+crf x0.125", "icnet_resnet50+crf")
+    # Two kernels' weights and the compatibility of 4 classes; no counter prices message passing.
+    assert row.num_params - without.rows[0].num_params == 2 * 4 + 4 * 4
+    counts = [(r.macs, r.macs_fvcore, r.macs_thop) for r in (row, without.rows[0])]
+    assert counts[0] == counts[1]
+    assert "its last layer is a dense CRF, which was trained with it" in has_crf.notes[0]
+    assert not any("not explained" in note for note in has_crf.notes)
+    assert "last layer" not in " ".join(without.notes)
 
 
 def test_labels_say_what_is_not_of_published_size(measuring):

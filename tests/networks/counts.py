@@ -47,6 +47,11 @@ def deeplabv3plus(num_blocks: tuple[int, ...], num_classes: int) -> int:
     return resnet(num_blocks, stem="7x7") + aspp + decoder + conv(1, 256, num_classes)
 
 
+def resnet152_duc(num_classes: int) -> int:
+    logits = 64 * num_classes
+    return resnet((3, 8, 36, 3), stem="7x7") + conv(3, 2048, logits) + 2 * logits
+
+
 def icnet(base: int, num_classes: int) -> int:
     coarse = 8 * base
     fusion = conv_bn(3, coarse, 128) + conv_bn(1, coarse, 128)

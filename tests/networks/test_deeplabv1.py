@@ -55,3 +55,29 @@ def test_each_variant_sees_25_positions_at_stride_8(name, kernel_size, rate, siz
     assert first.dilation == (rate, rate)
     assert 1 + rate * (kernel_size - 1) == 25
     assert features.shape[2:] == (-(-size[0] // 8), -(-size[1] // 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_smoothed"),
+    [
+        ("deeplab_largefov_vgg16", True),  # pool5a of the released network
+        ("deeplab_7x7_vgg16", False),
+        ("deeplab_4x4_vgg16", False),
+    ],
+)
+def test_largefov_alone_averages_before_the_fully_connected_layers(name, is_smoothed) -> None:
+    network = build_network(name, num_classes=2, width=0.125).double().eval()
+    assert isinstance(network, DeepLabV1)
+    torch.manual_seed(0)
+    features = torch.randn(1, 64, 5, 6, dtype=torch.float64)
+    # Caffe's average: sum of the window over the window's area, padding included.
+    expected = features
+    if is_smoothed:
+        padded = nn.functional.pad(features, (1, 1, 1, 1))
+        shifts = [padded[:, :, y : y + 5, x : x + 6] for y in range(3) for x in range(3)]
+        expected = torch.stack(shifts).sum(dim=0) / 9
+    network.encoder = nn.Sequential()
+    seen = []
+    network.context.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network(features)
+    torch.testing.assert_close(seen[0], expected)

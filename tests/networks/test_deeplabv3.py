@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from autoseg.networks import TrainingLogits
 from autoseg.networks.deeplabv3 import (
     deeplabv3_mobilenet_v2,
+    deeplabv3_mobilenet_v2_without_3x3,
     deeplabv3_resnet50,
     deeplabv3_resnet50_torchvision,
     pyramid_rates,
@@ -108,3 +109,18 @@ def test_auxiliary_logits_are_those_of_stage_3() -> None:
     assert result.auxiliary[0].shape == (2, 5, 5, 7)
     network.eval()
     torch.testing.assert_close(network(images), result.logits)
+
+
+def test_the_form_without_3x3_classifies_the_pyramids_result() -> None:
+    torch.manual_seed(0)
+    network = deeplabv3_mobilenet_v2_without_3x3(5, width=0.125).double().eval()
+    pyramid, coarse = record(network, "head.0"), record(network, "head.1")
+    logits = network(torch.randn(1, 3, 33, 49, dtype=torch.float64))
+    assert len(network.head) == 2
+    classifier = network.head[1]
+    assert isinstance(classifier, nn.Conv2d)
+    weight = classifier.weight[:, :, 0, 0]
+    expected = torch.einsum("kc,nchw->nkhw", weight, pyramid[0])
+    expected = expected + classifier.bias[:, None, None]
+    torch.testing.assert_close(coarse[0], expected)
+    torch.testing.assert_close(logits[:, :, ::16, ::16], coarse[0])

@@ -11,3 +11,8 @@ def test_inference_parameters_leave_the_training_only_parts_out() -> None:
     network.trunk.auxiliary = nn.Linear(11, 2)  # not the network's own
     counted = sum(parameter.numel() for parameter in inference_parameters(network))
     assert counted == (7 * 2 + 2) + (11 * 2 + 2)
+    extended = nn.Module()
+    extended.network = network
+    extended.last = nn.Linear(13, 2)
+    counted = sum(parameter.numel() for parameter in inference_parameters(extended))
+    assert counted == (7 * 2 + 2) + (11 * 2 + 2) + (13 * 2 + 2)

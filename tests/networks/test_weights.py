@@ -7,14 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.errors import UsageError
-from autoseg.networks import build_network
-from autoseg.networks.encoders import ENCODERS
+from autoseg.networks import build_network, crf_rnn
+from autoseg.networks.encoders import ENCODERS, Encoder
 from autoseg.networks.weights import (
+    fit_weights,
     from_torchvision,
     load_weights_,
     read_weights,
     to_torchvision,
 )
+from tests.networks.encoders import layouts
 
 
 def build_random(name: str, *, num_classes: int | None = 7, width: float = 0.125) -> nn.Module:
@@ -37,7 +39,7 @@ def test_a_classifier_takes_the_weights_of_its_file(tmp_path: Path, file_name: s
     assert not torch.allclose(network(images), source(images))
     loaded = load_weights_(network, path)
     assert torch.equal(network(images), source(images))
-    assert loaded == ("", len(source.state_dict()), ())
+    assert loaded == ((), len(source.state_dict()), ())
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])
@@ -48,41 +50,104 @@ def test_a_state_dict_may_be_wrapped(tmp_path: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("classifier", "network", "part"),
+    ("classifier", "network", "parts"),
     [
-        ("resnet50", "deeplabv3plus_resnet50", "encoder"),
-        ("resnet50", "deeplabv3_resnet50", "encoder"),
-        ("mobilenet_v2", "deeplabv3_mobilenet_v2", "encoder"),
-        ("xception65", "deeplabv3plus_xception65", "encoder"),
-        ("vgg16", "fcn8s_vgg16", "stages"),
-        ("vgg16", "deeplab_largefov_vgg16", "encoder"),
-        ("vgg16_bn", "segnet_vgg16", "encoder"),
+        ("resnet50", "deeplabv3plus_resnet50", ("encoder",)),
+        ("resnet50", "deeplabv3_resnet50", ("encoder",)),
+        ("resnet101", "deeplabv2_resnet101", ("encoder",)),
+        ("resnet152", "resnet152_duc_hdc", ("encoder",)),
+        ("mobilenet_v2", "deeplabv3_mobilenet_v2_without_3x3", ("encoder",)),
+        ("xception65", "deeplabv3plus_xception65", ("encoder",)),
+        ("vgg16", "fcn8s_vgg16", ("stages", "context")),
+        ("vgg16", "deeplab_7x7_vgg16", ("encoder", "context")),
+        # Of another size than the classifier's first linear layer: 3x3 and 4x4.
+        ("vgg16", "deeplab_largefov_vgg16", ("encoder",)),
+        ("vgg16", "deeplab_4x4_vgg16", ("encoder",)),
+        ("vgg16", "deeplabv2_vgg16", ("encoder",)),
+        ("vgg16_bn", "segnet_vgg16", ("encoder",)),
+        ("vgg16_bn", "deconvnet_vgg16", ("encoder", "fc6", "fc7")),
     ],
 )
 def test_a_classifiers_file_fills_the_encoder(
-    tmp_path: Path, classifier: str, network: str, part: str
+    tmp_path: Path, classifier: str, network: str, parts: tuple[str, ...]
 ) -> None:
     source = ENCODERS[classifier](num_classes=7, width=0.125)
     path = save(source.state_dict(), tmp_path / "classifier.pth")
     built = build_network(network, num_classes=5, width=0.125)
-    outside = {
-        name: value.clone()
-        for name, value in built.state_dict().items()
-        if not name.startswith(f"{part}.")
-    }
+    before = {name: value.clone() for name, value in built.state_dict().items()}
     loaded = load_weights_(built, path)
-    assert loaded.part == part
+    assert loaded.parts == parts
     assert loaded.left_out
     assert loaded.num_tensors + len(loaded.left_out) == len(source.state_dict())
+    num_filled = 0
+    for name, value in built.state_dict().items():
+        is_filled = name.split(".")[0] in parts
+        theirs = classifiers_name(name, is_vgg=classifier.startswith("vgg")) if is_filled else None
+        if theirs is None:
+            assert torch.equal(value, before[name]), name
+        else:
+            assert torch.equal(value.flatten(), source.state_dict()[theirs].flatten()), name
+            num_filled += 1
+    assert num_filled == loaded.num_tensors
+
+
+def classifiers_name(name: str, *, is_vgg: bool) -> str | None:
+    """Name a network's weight as the classifier does."""
+    part, *layers, kind = name.split(".")
+    linear = {"context.0": 0, "context.3": 3, "fc6.0": 0, "fc7.0": 3}
+    if part in ("context", "fc6", "fc7"):  # DeconvNet has batch norm there as well
+        number = linear.get(".".join([part, *layers]))
+        return None if number is None else f"classifier.{number}.{kind}"
     # VGG's layers keep their numbers in whatever block they are; other names stay as they are.
-    filled = built.get_submodule(part).state_dict()
-    assert len(filled) == loaded.num_tensors
-    for name, value in filled.items():
-        if classifier.startswith("vgg"):
-            name = "features." + ".".join(name.split(".")[-2:])
-        assert torch.equal(value, source.state_dict()[name]), name
-    after = built.state_dict()
-    assert all(torch.equal(after[name], value) for name, value in outside.items())
+    return f"features.{layers[-1]}.{kind}" if is_vgg else ".".join([*layers, kind])
+
+
+def test_linear_layers_as_kernels_compute_the_same(tmp_path: Path) -> None:
+    source = ENCODERS["vgg16"](num_classes=7, width=0.125).double().eval()
+    path = save(source.state_dict(), tmp_path / "classifier.pth")
+    network = build_network("fcn8s_vgg16", num_classes=5, width=0.125).double().eval()
+    load_weights_(network, path)
+    features = torch.randn(2, 64, 7, 7, dtype=torch.float64)
+    hidden = hidden_layers(source)(features.flatten(1))
+    assert (hidden > 0).any()
+    context = network.get_submodule("context")
+    torch.testing.assert_close(context(features)[:, :, 0, 0], hidden)
+    # On a larger map each position is the classifier over the window that begins there.
+    larger = torch.randn(1, 64, 9, 8, dtype=torch.float64)
+    window = larger[:, :, 2:, 1:].flatten(1)
+    expected = hidden_layers(source)(window)
+    torch.testing.assert_close(context(larger)[:, :, 2, 1], expected)
+
+
+def hidden_layers(classifier: nn.Module) -> nn.Sequential:
+    """Give VGG's first two linear layers, with ReLU and dropout."""
+    layers = classifier.get_submodule("classifier")
+    assert isinstance(layers, nn.Sequential)
+    return nn.Sequential(*list(layers)[:6])
+
+
+def test_deconvnets_first_layers_are_the_classifiers(tmp_path: Path) -> None:
+    source = ENCODERS["vgg16_bn"](num_classes=7, width=0.125).double().eval()
+    path = save(source.state_dict(), tmp_path / "classifier.pth")
+    network = build_network("deconvnet_vgg16", num_classes=5, width=0.125).double().eval()
+    load_weights_(network, path)
+    features = torch.randn(2, 64, 7, 7, dtype=torch.float64)
+    convolution = network.get_submodule("fc6.0")
+    expected = source.get_submodule("classifier.0")(features.flatten(1))
+    torch.testing.assert_close(convolution(features)[:, :, 0, 0], expected)
+
+
+def test_fitting_reads_names_and_shapes_alone(tmp_path: Path) -> None:
+    source = ENCODERS["vgg16"](num_classes=7, width=0.125)
+    path = save(source.state_dict(), tmp_path / "classifier.pth")
+    with torch.device("meta"):
+        fitted = fit_weights(build_network("fcn32s_vgg16", num_classes=5, width=0.125), path)
+    network = build_network("fcn32s_vgg16", num_classes=5, width=0.125)
+    fitted.fill_(network)
+    other = build_network("fcn32s_vgg16", num_classes=5, width=0.125)
+    assert load_weights_(other, path) == fitted.loaded
+    for name in fitted.tensors:
+        assert torch.equal(network.get_parameter(name), other.get_parameter(name))
 
 
 def test_a_filled_encoder_computes_the_classifiers_maps(tmp_path: Path) -> None:
@@ -94,8 +159,33 @@ def test_a_filled_encoder_computes_the_classifiers_maps(tmp_path: Path) -> None:
     images = torch.randn(1, 3, 65, 97, dtype=torch.float64)
     # At output stride 16 every second pixel of the last map is the classifier's.
     (expected,) = source.maps(images, stages=(4,))
-    (dense,) = network.get_submodule("encoder").maps(images, stages=(4,))
+    encoder = network.get_submodule("encoder")
+    assert isinstance(encoder, Encoder)
+    (dense,) = encoder.maps(images, stages=(4,))
     torch.testing.assert_close(dense[:, :, ::2, ::2], expected)
+
+
+def test_a_network_that_a_crf_follows_takes_the_files_of_the_network(tmp_path: Path) -> None:
+    sources = {
+        "encoder": ENCODERS["vgg16"](num_classes=7, width=0.125),
+        "whole": build_network("fcn8s_vgg16", num_classes=3, width=0.125),
+    }
+    parts = {"encoder": ("network.stages", "network.context"), "whole": ("network",)}
+    for kind, source in sources.items():
+        inner, same = (build_network("fcn8s_vgg16", num_classes=3, width=0.125) for _ in range(2))
+        network = crf_rnn(inner, num_classes=3, mean=(0.5,) * 3, std=(0.5,) * 3)
+        crf = {name: value.clone() for name, value in network.crf.state_dict().items()}
+        same.load_state_dict(inner.state_dict())
+        path = save(source.state_dict(), tmp_path / f"{kind}.pth")
+        assert load_weights_(network, path).parts == parts[kind]
+        load_weights_(same, path)
+        for name, value in same.state_dict().items():
+            assert torch.equal(inner.state_dict()[name], value), name
+        for name, value in network.crf.state_dict().items():
+            assert torch.equal(crf[name], value), name
+        # Its own file fills the CRF as well.
+        path = save(network.state_dict(), tmp_path / f"{kind}+crf.pth")
+        assert load_weights_(network, path).parts == ()
 
 
 def test_a_whole_networks_file_fills_all_of_it(tmp_path: Path) -> None:
@@ -103,58 +193,34 @@ def test_a_whole_networks_file_fills_all_of_it(tmp_path: Path) -> None:
     network = build_network("deeplabv3_resnet50", num_classes=5, width=0.125)
     path = save(source.state_dict(), tmp_path / "whole.safetensors")
     loaded = load_weights_(network, path)
-    assert loaded == ("", len(source.state_dict()), ())
+    assert loaded == ((), len(source.state_dict()), ())
     for name, value in network.state_dict().items():
         assert torch.equal(value, source.state_dict()[name])
 
 
 @pytest.mark.parametrize(
-    ("name", "some"),
+    ("name", "layout"),
     [
-        (
-            "deeplabv3_resnet50_torchvision",
-            {
-                "backbone.conv1.weight": (64, 3, 7, 7),
-                "backbone.layer4.2.conv3.weight": (2048, 512, 1, 1),
-                "classifier.0.convs.0.0.weight": (256, 2048, 1, 1),
-                "classifier.0.convs.1.0.weight": (256, 2048, 3, 3),
-                "classifier.0.convs.3.1.running_mean": (256,),
-                "classifier.0.convs.4.1.weight": (256, 2048, 1, 1),
-                "classifier.0.convs.4.2.bias": (256,),
-                "classifier.0.project.0.weight": (256, 1280, 1, 1),
-                "classifier.1.weight": (256, 256, 3, 3),
-                "classifier.2.num_batches_tracked": (),
-                "classifier.4.weight": (21, 256, 1, 1),
-                "aux_classifier.0.weight": (256, 1024, 3, 3),
-                "aux_classifier.4.bias": (21,),
-            },
-        ),
-        (
-            "fcn_resnet50",
-            {
-                "backbone.bn1.weight": (64,),
-                "classifier.0.weight": (512, 2048, 3, 3),
-                "classifier.4.weight": (21, 512, 1, 1),
-                "aux_classifier.1.running_var": (256,),
-            },
-        ),
+        ("fcn_resnet50", layouts.fcn_resnet((3, 4, 6, 3))),
+        ("fcn_resnet101", layouts.fcn_resnet((3, 4, 23, 3))),
+        ("deeplabv3_resnet50_torchvision", layouts.deeplabv3_resnet((3, 4, 6, 3))),
+        ("deeplabv3_resnet101_torchvision", layouts.deeplabv3_resnet((3, 4, 23, 3))),
     ],
 )
-def test_torchvisions_names(tmp_path: Path, name: str, some: dict[str, tuple[int, ...]]) -> None:
+def test_torchvisions_names(tmp_path: Path, name: str, layout: layouts.Layout) -> None:
     with torch.device("meta"):
         state = build_network(name, num_classes=21).state_dict()
-    theirs = to_torchvision(state)
-    # 318 of the encoder; 6 a convolution with batch norm, 2 a classifier.
-    expected = 318 + (7 * 6 + 2 if "deeplab" in name else 6 + 2) + 6 + 2
-    assert len(theirs) == len(state) == expected
-    assert all(key.startswith(("backbone.", "classifier.", "aux_classifier.")) for key in theirs)
-    assert {key: tuple(theirs[key].shape) for key in some} == some
-    assert list(from_torchvision(theirs)) == list(state)
+        theirs = {key: torch.empty(shape) for key, shape in layout}
+    renamed = from_torchvision(theirs)
+    assert {key: value.shape for key, value in renamed.items()} == {
+        key: value.shape for key, value in state.items()
+    }
+    assert list(to_torchvision(renamed)) == list(theirs)
 
     source = build_network(name, num_classes=5, width=0.125)
     network = build_network(name, num_classes=5, width=0.125)
     path = save(to_torchvision(source.state_dict()), tmp_path / "theirs.pth")
-    assert load_weights_(network, path).part == ""
+    assert load_weights_(network, path).parts == ()
     for key, value in network.state_dict().items():
         assert torch.equal(value, source.state_dict()[key])
 

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from torch import nn
 
 from autoseg.architecture import Architecture
-from autoseg.networks import build_network
+from autoseg.networks import build_network, crf_rnn
 from autoseg.networks.deeplabv2 import ASPP_RATES, EXTRA_SCALES, DeepLabV2
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.resnet import ResNet
 from tests.networks import counts
+
+UNPOOLING_ERROR = 0.2
+"""Where two of four values are nearly equal, rounding decides which of them is the largest, and the
+unpooling puts it elsewhere. With float64's places the error is 0.011 at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +40,9 @@ class Case:
     """Parameters that never learn."""
     has_blind_positions: bool = False
     """Whether a map of few positions holds nothing that the network sees."""
-    largest_relative_error: float = 0.2
-    """How far bfloat16 may be from float64, as the norm of the difference over the norm."""
+    largest_relative_error: float = 0.05
+    """How far bfloat16 may be from float64, as the norm of the difference over the norm: a value
+    has 8 bits, an error of 0.2 % each time it is written. Networks here have 0.001 to 0.04."""
 
 
 def fixed(name: str, **published) -> Case:
@@ -74,6 +79,33 @@ def shallow_multi_scale(num_classes: int) -> nn.Module:
     )
     initialise_(branches)
     return DeepLabV2(encoder, branches, scales=EXTRA_SCALES)
+
+
+def with_crf(name: str, num_params: Callable[[int], int], **published) -> Case:
+    """Describe a fixed network followed by CRF-RNN, from what is known of the network alone.
+
+    The layer adds a weight a class for each of two kernels and a compatibility a pair of classes.
+    """
+
+    def build(num_classes: int, *, width: float = 1.0, **settings) -> nn.Module:
+        return crf_rnn(
+            build_network(name, num_classes=num_classes, width=width),
+            num_classes=num_classes,
+            mean=(0.485, 0.456, 0.406),
+            std=(0.229, 0.224, 0.225),
+            **settings,
+        )
+
+    # From a deviation of 2 on, compiled kernels take the spatial filter at half resolution: float32
+    # on a CPU is then further from float64 than by rounding.
+    fine = {"spatial_xy_std": 1.5}
+    return Case(
+        name=f"{name}+crf",
+        small=lambda num_classes: build(num_classes, width=0.125, **fine),
+        full=build,
+        num_params=lambda k: num_params(k) + 2 * k + k**2,
+        **published,
+    )
 
 
 # Parameters and MACs are those of the networks' own releases or of independent implementations.
@@ -127,8 +159,14 @@ CASES = [
         num_params=counts.segnet_vgg16,
         published_params=(11, 29_449_355),
         published_macs_g=(11, (360, 480), "106.712"),
+        largest_relative_error=UNPOOLING_ERROR,
     ),
-    fixed("segnet_basic", num_params=counts.segnet_basic, published_params=(11, 1_416_587)),
+    fixed(
+        "segnet_basic",
+        num_params=counts.segnet_basic,
+        published_params=(11, 1_416_587),
+        largest_relative_error=UNPOOLING_ERROR,
+    ),
     fixed(
         "unet",
         num_params=counts.unet,
@@ -140,6 +178,7 @@ CASES = [
         num_params=counts.deconvnet_vgg16,
         published_params=(21, 251_805_653),
         published_macs_g=(21, (224, 224), "32.746"),
+        largest_relative_error=UNPOOLING_ERROR,
     ),
     fixed(
         "deeplab_largefov_vgg16",
@@ -200,6 +239,7 @@ CASES = [
         "fc_densenet103",
         num_params=lambda k: counts.fc_densenet((4, 5, 7, 10, 12, 15, 12, 10, 7, 5, 4), k),
         published_params=(11, 9_322_091),
+        largest_relative_error=0.08,  # a hundred layers that all write into one stack
     ),
     fixed(
         "deeplabv3_resnet101",
@@ -235,16 +275,27 @@ CASES = [
     fixed(
         "deeplabv3_mobilenet_v2",
         num_params=lambda k: counts.deeplabv3(counts.mobilenet_v2(), 320, k),
+        # Published MACs are of networks that pad elsewhere: `test_macs_of_peers`.
         published_params=(21, 5_113_877),
+    ),
+    fixed(
+        "deeplabv3_mobilenet_v2_without_3x3",
+        num_params=lambda k: (
+            counts.deeplabv3(counts.mobilenet_v2(), 320, k) - counts.conv_bn(3, 256, 256)
+        ),
+        published_params=(21, 4_523_541),
     ),
     fixed(
         "deeplabv3plus_mobilenet_v2",
         num_params=counts.deeplabv3plus_mobilenet_v2,
+        # Published MACs are of a network that pads elsewhere: `test_macs_of_peers`.
         published_params=(21, 5_816_053),
     ),
     fixed(
         "deeplabv3plus_xception65",
         num_params=counts.deeplabv3plus_xception65,
+        # The authors' model zoo says 54.17 G at 513 x 513, and not what it counts; the convolutions
+        # here have 54.035 G. Where the 0.25 % between them comes from is open.
         published_params=(21, 41_055_413),
     ),
     fixed(
@@ -266,6 +317,18 @@ CASES = [
         published_params=(19, 65_038_464),
     ),
     fixed(
+        "resnet152_duc",
+        num_params=counts.resnet152_duc,
+        published_params=(19, 80_560_768),
+        published_macs_g=(19, (512, 512), "332.940"),
+    ),
+    fixed(
+        "resnet152_duc_hdc",
+        num_params=counts.resnet152_duc,
+        published_params=(19, 80_560_768),
+        published_macs_g=(19, (512, 512), "332.940"),
+    ),
+    fixed(
         "icnet_resnet50",
         num_params=lambda k: counts.icnet(64, k),
         published_params=(19, 25_524_659),
@@ -277,6 +340,20 @@ CASES = [
         num_params=lambda k: counts.icnet(32, k),
         published_params=(19, 6_699_987),
         published_macs_g=(19, (1025, 2049), "29.812"),
+        num_auxiliary=2,
+    ),
+    with_crf(  # the paper's network
+        "fcn8s_vgg16",
+        lambda k: counts.fcn_vgg16(k, skips=(512, 256), kernels=(4, 4, 16)),
+        published_params=(21, 134_489_759 + 483),
+        published_macs_g=(21, (500, 500), "181.529"),  # message passing is not counted
+        num_frozen=lambda k: 288 * k**2,
+    ),
+    with_crf(
+        "icnet_resnet50",
+        lambda k: counts.icnet(64, k),
+        published_params=(19, 25_524_659 + 399),
+        published_macs_g=(19, (1025, 2049), "90.240"),
         num_auxiliary=2,
     ),
     searched(

@@ -6,7 +6,6 @@ of 5x5 convolutions has 3x3 ones.
 Source: Szegedy et al. 2015, "Going Deeper with Convolutions" (arXiv 1409.4842), table 1.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from autoseg.networks.dilation import dilate_
 from autoseg.networks.encoder import Encoder, maps_after
+from autoseg.networks.encoders.named_block import named_conv_bn_relu
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
 
@@ -67,15 +67,15 @@ class Inception(nn.Module):
         super().__init__()
         single, reduce3, around3, reduce5, around5, pooled = channels
         self.out_channels = single + around3 + around5 + pooled
-        self.branch1 = _conv_bn_relu(in_channels, single)
+        self.branch1 = named_conv_bn_relu(in_channels, single)
         self.branch2 = nn.Sequential(
-            _conv_bn_relu(in_channels, reduce3), _conv_bn_relu(reduce3, around3, 3)
+            named_conv_bn_relu(in_channels, reduce3), named_conv_bn_relu(reduce3, around3, 3)
         )
         self.branch3 = nn.Sequential(
-            _conv_bn_relu(in_channels, reduce5), _conv_bn_relu(reduce5, around5, 3)
+            named_conv_bn_relu(in_channels, reduce5), named_conv_bn_relu(reduce5, around5, 3)
         )
         self.branch4 = nn.Sequential(
-            nn.MaxPool2d(3, stride=1, padding=1), _conv_bn_relu(in_channels, pooled)
+            nn.MaxPool2d(3, stride=1, padding=1), named_conv_bn_relu(in_channels, pooled)
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class AuxiliaryHead(nn.Module):
     def __init__(self, in_channels: int, num_classes: int, *, width: float) -> None:
         super().__init__()
         channels, hidden = scale_channels(128, width), scale_channels(1024, width)
-        self.conv = _conv_bn_relu(in_channels, channels)
+        self.conv = named_conv_bn_relu(in_channels, channels)
         self.fc1 = nn.Linear(4 * 4 * channels, hidden)
         self.dropout = nn.Dropout(0.7)
         self.fc2 = nn.Linear(hidden, num_classes)
@@ -128,10 +128,10 @@ class GoogLeNet(Encoder):
         super().__init__()
         self.is_input_halved = is_input_halved
         first, second, third = (scale_channels(count, width) for count in (64, 64, 192))
-        self.conv1 = _conv_bn_relu(3, first, 7, stride=2)
+        self.conv1 = named_conv_bn_relu(3, first, 7, stride=2)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-        self.conv2 = _conv_bn_relu(first, second)
-        self.conv3 = _conv_bn_relu(second, third, 3)
+        self.conv2 = named_conv_bn_relu(first, second)
+        self.conv3 = named_conv_bn_relu(second, third, 3)
         self.maxpool2 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         channels, in_auxiliary, stage_channels = third, [], [third]
         for name, full_channels in INCEPTIONS.items():
@@ -195,24 +195,3 @@ def _with_half_statistics(images: Tensor) -> Tensor:
         for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     )
     return (images * deviation + mean - 0.5) / 0.5
-
-
-def _conv_bn_relu(
-    in_channels: int, out_channels: int, kernel_size: int = 1, *, stride: int = 1
-) -> nn.Sequential:
-    """Build a convolution that keeps the size (over the stride), batch norm and ReLU, by name."""
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(
-                in_channels,
-                out_channels,
-                kernel_size,
-                stride=stride,
-                padding=kernel_size // 2,
-                bias=False,
-            ),
-            # TensorFlow's constant, with which the published weights were trained.
-            bn=nn.BatchNorm2d(out_channels, eps=0.001),
-            relu=nn.ReLU(inplace=True),
-        )
-    )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from autoseg.networks.dilation import check_output_stride
 from autoseg.networks.encoder import Encoder
+from autoseg.networks.encoders.named_block import NORM_EPS, named_conv_bn_relu
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
 
@@ -32,8 +33,6 @@ BLOCKS = (
 )
 STAGE_ENDS = (1, 2, 19)
 """Blocks within which stages 1 to 3 end, before the strided convolution."""
-NORM_EPS = 0.001
-"""TensorFlow's constant, with which the published weights were trained."""
 
 
 class SeparableConv(nn.Sequential):
@@ -157,7 +156,9 @@ class Xception65(Encoder):
         super().__init__()
         check_output_stride(output_stride)
         first, channels = (scale_channels(count, width) for count in STEM_CHANNELS)
-        self.stem = nn.Sequential(_conv_bn_relu(3, first, stride=2), _conv_bn_relu(first, channels))
+        self.stem = nn.Sequential(
+            named_conv_bn_relu(3, first, 3, stride=2), named_conv_bn_relu(first, channels, 3)
+        )
         blocks: list[nn.Module] = []
         inner_channels: list[int] = []
         grid_stride, rate = 2, 1
@@ -196,13 +197,3 @@ class Xception65(Encoder):
         """Map images (N, 3, H, W) to logits (N, num_classes), or headless to stage 4's map."""
         (last,) = self.maps(images, stages=(4,))
         return last if self.head is None else self.head["fc"](last.mean(dim=(2, 3)))
-
-
-def _conv_bn_relu(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
-            bn=nn.BatchNorm2d(out_channels, eps=NORM_EPS),
-            relu=nn.ReLU(inplace=True),
-        )
-    )

@@ -131,3 +131,30 @@ def googlenet(*, has_auxiliary: bool) -> Layout:
         layout += with_bias(f"aux{number}.fc1", 1024, 2048)
         layout += with_bias(f"aux{number}.fc2", 1000, 1024)
     return layout + with_bias("fc", 1000, 1024)
+
+
+def fcn_head(name: str, channels: int, inner: int, num_classes: int) -> Layout:
+    layout = conv_and_norm(f"{name}.0", f"{name}.1", inner, channels, 3, 3)
+    return layout + with_bias(f"{name}.4", num_classes, inner, 1, 1)
+
+
+def backbone(num_blocks: Sequence[int]) -> Layout:
+    whole = resnet(num_blocks)
+    return [(f"backbone.{key}", shape) for key, shape in whole if not key.startswith("fc.")]
+
+
+def fcn_resnet(num_blocks: Sequence[int], num_classes: int = 21) -> Layout:
+    layout = backbone(num_blocks) + fcn_head("classifier", 2048, 512, num_classes)
+    return layout + fcn_head("aux_classifier", 1024, 256, num_classes)
+
+
+def deeplabv3_resnet(num_blocks: Sequence[int], num_classes: int = 21) -> Layout:
+    layout, at = backbone(num_blocks), "classifier.0.convs"
+    layout += conv_and_norm(f"{at}.0.0", f"{at}.0.1", 256, 2048, 1, 1)
+    for branch in (1, 2, 3):
+        layout += conv_and_norm(f"{at}.{branch}.0", f"{at}.{branch}.1", 256, 2048, 3, 3)
+    layout += conv_and_norm(f"{at}.4.1", f"{at}.4.2", 256, 2048, 1, 1)
+    layout += conv_and_norm("classifier.0.project.0", "classifier.0.project.1", 256, 1280, 1, 1)
+    layout += conv_and_norm("classifier.1", "classifier.2", 256, 256, 3, 3)
+    layout += with_bias("classifier.4", num_classes, 256, 1, 1)
+    return layout + fcn_head("aux_classifier", 1024, 256, num_classes)
