@@ -5,9 +5,28 @@
 #include <new>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "geometry.hpp"
 
 namespace AUTOSEG_ISA {
+
+// Ask that memory come in pages of 2 MiB: passes that jump about in megabytes lose a tenth of their
+// time to looking up pages of 4 KiB. Only where the system leaves the choice to programs.
+inline void prefer_huge_pages(void* memory, std::size_t size) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    constexpr std::uintptr_t kHuge = std::uintptr_t(1) << 21;
+    const auto address = reinterpret_cast<std::uintptr_t>(memory);
+    const std::uintptr_t first = (address + kHuge - 1) / kHuge * kHuge;
+    const std::uintptr_t last = (address + size) / kHuge * kHuge;
+    // A refusal changes nothing but the time.
+    if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)size;
+#endif
+}
 
 class Arena {
 public:
@@ -54,10 +73,13 @@ private:
     };
     static constexpr std::size_t kAlign = 64;
     static constexpr std::size_t kSmallest = std::size_t(1) << 20;
+    static constexpr std::size_t kLarge = std::size_t(1) << 21;  // a huge page
 
     void add_piece(std::size_t size) {
-        void* memory = std::aligned_alloc(kAlign, (size + kAlign - 1) / kAlign * kAlign);
+        const std::size_t align = size < kLarge ? kAlign : kLarge;
+        void* memory = std::aligned_alloc(align, (size + align - 1) / align * align);
         if (memory == nullptr) throw std::bad_alloc();
+        prefer_huge_pages(memory, size);
         pieces_.push_back({static_cast<char*>(memory), size});
     }
 

@@ -20,19 +20,18 @@ public:
           lattice_(build(call, kernel, bands, pitch_, memory)),
           table_(lattice_, row_, memory),
           weights_(memory.zeros<float>(row_)) {
-        std::copy(kernel.weights, kernel.weights + call.labels, weights_);
-        const index_t num_pixels = call.height * pitch_;
-        before_ = memory.take<float>(num_pixels);
-        after_ = memory.take<float>(num_pixels);
-        float* sums = after_;
-        lattice_.product_of_ones(sums);
-        clear_padding(call, sums, 1);
-        normalisation_factors(call.normalisation, sums, num_pixels, before_, after_);
-        clear_padding(call, before_, 0);
+        for (index_t c = 0; c < call.labels; ++c) weights_[c] = kernel.weights[c] * kPerNat;
+        if (call.normalisation != autoseg::kNone) normalise(call, memory);
+        lattice_.forget_corners();  // the table has its own
     }
 
-    const float* before(index_t y, index_t x) const { return before_ + y * pitch_ + x; }
-    const float* after(index_t y, index_t x) const { return after_ + y * pitch_ + x; }
+    // Factors of L pixels' values before and after the lattice, where it does not have them itself.
+    AUTOSEG_INLINE Vec<float> before(index_t y, index_t x) const {
+        return before_ ? load(before_ + y * pitch_ + x) : spread(1.f);
+    }
+    AUTOSEG_INLINE Vec<float> after(index_t y, index_t x) const {
+        return after_ ? load(after_ + y * pitch_ + x) : spread(1.f);
+    }
 
     void clear(index_t band) { table_.clear(band); }
     void blur(int num_threads) { table_.blur(weights_, false, num_threads); }
@@ -41,53 +40,68 @@ public:
     // of a row, for what is not needed.
     AUTOSEG_INLINE void fetch(index_t y, index_t x) const {
         const index_t next = std::min(y * pitch_ + x + 2 * L, last_block_);
-        __builtin_prefetch(before_ + next);
-        __builtin_prefetch(after_ + next);
         __builtin_prefetch(lattice_.simplices(next));
         for (index_t i = 0; i < L; i += 2) __builtin_prefetch(lattice_.weights(next + i));
     }
 
-    // Slice labels block * L, ... of L pixels; values: labels by pixels.
-    AUTOSEG_INLINE void slice(index_t band, index_t y, index_t x, index_t block,
+    // Slice labels c, ..., c + Labels - 1 of L pixels; values: labels by pixels. Labels is L, or
+    // half of it for what is left at the end of a row.
+    template <int Labels>
+    AUTOSEG_INLINE void slice(index_t band, index_t y, index_t x, index_t c,
                               Vec<float>* values) const {
+        using Row = typename RowOf<Labels>::type;
         const Lattice::Corners* corners = table_.slice_corners(band);
         const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
         const Lattice::Eight* weights = lattice_.weights(y * pitch_ + x);
-        const float* table = table_.blurred() + block * L;
+        const float* table = table_.blurred() + c;
+        Row sliced[L];
         unroll<int(L)>([&](auto pixel) AUTOSEG_INLINED {
             const std::uint32_t* at = corners[simplex[pixel]].of;
             const float* w = weights[pixel].of;
-            Vec<float> sum = load(table + at[0]) * spread(w[0]);
-            Vec<float> other = load(table + at[1]) * spread(w[1]);
-            sum += load(table + at[2]) * spread(w[2]);
-            other += load(table + at[3]) * spread(w[3]);
-            sum += load(table + at[4]) * spread(w[4]);
-            other += load(table + at[5]) * spread(w[5]);
-            values[pixel] = sum + other;
+            Row sums[2] = {};
+            unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
+                sums[k & 1] += *reinterpret_cast<const Row*>(table + at[k]) * w[k];
+            });
+            sliced[pixel] = sums[0] + sums[1];
         });
-        transpose(values);
+        unroll<Labels>([&](auto i) AUTOSEG_INLINED {
+            if constexpr (Labels == int(L)) {
+                values[i] = sliced[i];
+            } else {
+                values[i] = join(sliced[i], sliced[i + L / 2]);
+            }
+        });
+        transpose<Labels>(values);
     }
 
-    // Add labels block * L, ... of L pixels to the band's points; values: labels by pixels, which
-    // this changes.
-    AUTOSEG_INLINE void splat_to(index_t band, index_t y, index_t x, index_t block,
+    // Add labels c, ..., c + Labels - 1 of L pixels to the band's points; values: labels by pixels,
+    // which this changes.
+    template <int Labels>
+    AUTOSEG_INLINE void splat_to(index_t band, index_t y, index_t x, index_t c,
                                  Vec<float>* values) {
+        using Row = typename RowOf<Labels>::type;
         const Lattice::Corners* corners = table_.splat_corners(band);
         const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
         const Lattice::Eight* weights = lattice_.weights(y * pitch_ + x);
-        float* table = table_.splatted(band) + block * L;
-        transpose(values);
-        for (index_t i = 0; i < L; ++i) {
-            // First and second half in turn: neighbours often share a simplex, and a sum has to be
-            // stored before the next is added to it.
-            const index_t pixel = (i & 1) * (L / 2) + i / 2;
-            const std::uint32_t* at = corners[simplex[pixel]].of;
-            const float* w = weights[pixel].of;
+        float* table = table_.splatted(band) + c;
+        transpose<Labels>(values);
+        // First and second half in turn: neighbours often share a simplex, and a sum has to be
+        // stored before the next is added to it.
+        unroll<int(L)>([&](auto i) AUTOSEG_INLINED {
+            constexpr int kPixel = i % 2 * int(L / 2) + i / 2;
+            const std::uint32_t* at = corners[simplex[kPixel]].of;
+            const float* w = weights[kPixel].of;
+            Row value;
+            if constexpr (Labels == int(L)) {
+                value = values[kPixel];
+            } else {
+                value = half<i % 2 * int(L / 2)>(values[i / 2]);
+            }
             unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
-                float* to = table + at[k];
-                store(to, load(to) + values[pixel] * spread(w[k]));
+                Row* to = reinterpret_cast<Row*>(table + at[k]);
+                *to += value * w[k];
             });
-        }
+        });
     }
 
 private:
@@ -99,12 +113,18 @@ private:
             const double std = dim < 2 ? kernel.xy_std : kernel.rgb_std;
             return value / std * call.feature_scale * lattice_scale(dim);
         };
+        const auto colour = [&](int dim, index_t pixel) {
+            const index_t at = (dim - 2) * pixels + pixel;
+            return call.bytes != nullptr ? float(call.bytes[at]) : call.image[at];
+        };
         for (int dim = 0; dim < kDims; ++dim) {
-            float low = 0, high = float(dim == 0 ? height : width);
-            if (dim >= 2) {
-                low = high = call.image[(dim - 2) * pixels];
+            float low = 0, high = float(dim == 0 ? width : height);
+            if (dim >= 2 && call.bytes != nullptr) {
+                high = 255;
+            } else if (dim >= 2) {
+                low = high = colour(dim, 0);
                 for (index_t i = 0; i < pixels; ++i) {
-                    const float value = call.image[(dim - 2) * pixels + i];
+                    const float value = colour(dim, i);
                     low = value < low ? value : low;
                     high = value > high ? value : high;
                 }
@@ -114,13 +134,12 @@ private:
         }
         const auto fill = [&](index_t y, double* features) {
             for (index_t x = 0; x < width; ++x) {
-                features[x] = feature(0, double(y));
-                features[pitch + x] = feature(1, double(x));
+                features[x] = feature(0, double(x));
+                features[pitch + x] = feature(1, double(y));
             }
             for (int dim = 2; dim < kDims; ++dim) {
-                const float* colours = call.image + (dim - 2) * pixels + y * width;
                 for (index_t x = 0; x < width; ++x) {
-                    features[dim * pitch + x] = feature(dim, double(colours[x]));
+                    features[dim * pitch + x] = feature(dim, double(colour(dim, y * width + x)));
                 }
             }
         };
@@ -128,9 +147,28 @@ private:
                        fill);
     }
 
-    void clear_padding(const autoseg::CrfCall& call, float* values, float value) const {
+    void normalise(const autoseg::CrfCall& call, Arena& memory) {
+        const index_t num_pixels = call.height * pitch_;
+        const bool is_symmetric = call.normalisation == autoseg::kSymmetric;
+        Arena passing;
+        float* sums = (is_symmetric ? passing : memory).take<float>(num_pixels);
+        lattice_.product_of_ones(sums);
+        clear_padding(call, sums);
+        for (index_t i = 0; i < num_pixels; i += L) {
+            const Vec<float> inverse = spread(1.f) / load(sums + i);
+            store(sums + i, is_symmetric ? square_root(inverse) : inverse);
+        }
+        if (is_symmetric) {
+            lattice_.scale(sums);
+        } else {
+            (call.normalisation == autoseg::kBefore ? before_ : after_) = sums;
+        }
+    }
+
+    // Padding has the sum 0; any other will do.
+    void clear_padding(const autoseg::CrfCall& call, float* sums) const {
         for (index_t y = 0; y < call.height; ++y) {
-            std::fill(values + y * pitch_ + call.width, values + (y + 1) * pitch_, value);
+            std::fill(sums + y * pitch_ + call.width, sums + (y + 1) * pitch_, 1.f);
         }
     }
 
@@ -139,8 +177,8 @@ private:
     Lattice lattice_;
     LatticeTable table_;
     float* weights_;
-    float* before_;
-    float* after_;
+    const float* before_ = nullptr;
+    const float* after_ = nullptr;
 };
 
 }  // namespace AUTOSEG_ISA

@@ -1,5 +1,5 @@
-// Python's side of the dense CRF. Tensors come as addresses: their dtype, size, device and contiguity
-// are checked in `autoseg.crf.native`, which is the only caller.
+// Python's side of the dense CRF. Tensors come as addresses: their dtype, size, device and
+// contiguity are checked in `autoseg.crf.native`, which is the only caller.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -30,7 +30,8 @@ T* pointer(std::uintptr_t address) {
 using Bilateral = std::tuple<std::uintptr_t, double, double>;
 using Spatial = std::tuple<std::uintptr_t, double>;
 
-void crf_marginals(std::uintptr_t scores, std::uintptr_t image, std::uintptr_t marginals,
+void crf_marginals(std::uintptr_t scores, std::uintptr_t image, bool is_bytes,
+                   std::uintptr_t marginals,
                    std::tuple<std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t> size,
                    const std::vector<Bilateral>& bilateral, const std::vector<Spatial>& spatial,
                    std::uintptr_t compatibility, int normalisation, bool closed,
@@ -49,8 +50,9 @@ void crf_marginals(std::uintptr_t scores, std::uintptr_t image, std::uintptr_t m
         spatial_kernels.push_back({pointer<const float>(weights), xy_std});
     }
     kernels_of(isa).crf_marginals(autoseg::CrfCall{
-        labels, height, width, pointer<const float>(scores), pointer<const float>(image),
-        pointer<float>(marginals), std::ptrdiff_t(bilateral_kernels.size()),
+        labels, height, width, pointer<const float>(scores),
+        is_bytes ? nullptr : pointer<const float>(image),
+        is_bytes ? pointer<const std::uint8_t>(image) : nullptr, pointer<float>(marginals), std::ptrdiff_t(bilateral_kernels.size()),
         std::ptrdiff_t(spatial_kernels.size()), bilateral_kernels.data(), spatial_kernels.data(),
         pointer<const float>(compatibility), autoseg::Normalisation(normalisation), closed,
         feature_scale, num_iterations, tolerance, num_threads});
@@ -80,15 +82,16 @@ private:
     void* filter_;
 };
 
-void crf_exp(std::uintptr_t x, std::ptrdiff_t count, std::uintptr_t result, const std::string& isa) {
-    kernels_of(isa).crf_exp(pointer<const float>(x), count, pointer<float>(result));
+void crf_exp2(std::uintptr_t x, std::ptrdiff_t count, std::uintptr_t result,
+              const std::string& isa) {
+    kernels_of(isa).crf_exp2(pointer<const float>(x), count, pointer<float>(result));
 }
 
 }  // namespace
 
 void bind_crf(nb::module_& module) {
     module.def("crf_marginals", &crf_marginals, nb::arg("scores"), nb::arg("image"),
-               nb::arg("marginals"), nb::arg("size"), nb::arg("bilateral"), nb::arg("spatial"),
+               nb::arg("is_bytes"), nb::arg("marginals"), nb::arg("size"), nb::arg("bilateral"), nb::arg("spatial"),
                nb::arg("compatibility"), nb::arg("normalisation"), nb::arg("closed"),
                nb::arg("feature_scale"), nb::arg("num_iterations"), nb::arg("tolerance"),
                nb::arg("num_threads"), nb::arg("isa") = "",
@@ -99,6 +102,6 @@ void bind_crf(nb::module_& module) {
              nb::arg("features"), nb::arg("num_pixels"), nb::arg("closed"),
              nb::arg("feature_scale"), nb::arg("num_threads"), nb::arg("isa") = "")
         .def("product", &LatticeFilter::product, nb::call_guard<nb::gil_scoped_release>());
-    module.def("crf_exp", &crf_exp, nb::arg("x"), nb::arg("count"), nb::arg("result"),
-               nb::arg("isa") = "", "Exponentials of float32 numbers that are not positive.");
+    module.def("crf_exp2", &crf_exp2, nb::arg("x"), nb::arg("count"), nb::arg("result"),
+               nb::arg("isa") = "", "Powers of two of float32 exponents that are not positive.");
 }

@@ -75,8 +75,8 @@ private:
                 }
             }
         };
-        return Lattice(bands, kWidth, kWidth, call.closed, lowest, highest, memory, call.num_threads,
-                       fill);
+        return Lattice(bands, kWidth, kWidth, call.closed, lowest, highest, memory,
+                       call.num_threads, fill);
     }
 
     template <class F>

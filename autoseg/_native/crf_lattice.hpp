@@ -1,47 +1,21 @@
-// The permutohedral lattice over the pixels of an image: which points exist, and who is next to whom.
+// The permutohedral lattice over the pixels of an image: which points exist, and who is next to
+// whom.
 //
 // The definition is that of autoseg/crf/permutohedral.py, in the same double precision and order of
-// operations, so that the same points exist. Each thread names the simplices and points of a band of
-// rows; the bands' points are then merged in order.
+// operations, so that the same points exist. Each thread names the simplices and points of a band
+// of rows; the bands' points are then merged in order.
 #pragma once
 
 #include <array>
-#include <exception>
+#include <bit>
 #include <vector>
 
 #include "arena.hpp"
+#include "crf_bands.hpp"
 #include "crf_hash.hpp"
 #include "crf_simplex.hpp"
 
 namespace AUTOSEG_ISA {
-
-// Rows of an image that one thread works on.
-struct Rows {
-    index_t first, last;
-};
-
-// Run f(0), ..., f(count - 1) on the threads; throw what the first of them threw.
-template <class F>
-void in_parallel(index_t count, int num_threads, F&& f) {
-    std::vector<std::exception_ptr> errors(static_cast<std::size_t>(count));
-    // One thread each, whatever the team's size: the partition decides what is summed with what.
-#pragma omp parallel for num_threads(num_threads) schedule(static, 1)
-    for (index_t i = 0; i < count; ++i) {
-        try {
-            f(i);
-        } catch (...) {
-            errors[std::size_t(i)] = std::current_exception();
-        }
-    }
-    for (const std::exception_ptr& error : errors) {
-        if (error) std::rethrow_exception(error);
-    }
-}
-
-// Part `i` of `count` of a range, in order.
-inline Rows part_of(index_t size, index_t i, index_t count) {
-    return {size * i / count, size * (i + 1) / count};
-}
 
 class Lattice {
 public:
@@ -59,7 +33,8 @@ public:
     // lowest, highest: of the scaled features. memory: keeps what each pixel is given.
     template <class Fill>
     Lattice(const std::vector<Rows>& bands, index_t width, index_t pitch, bool closed,
-            const double* lowest, const double* highest, Arena& memory, int num_threads, Fill&& fill)
+            const double* lowest, const double* highest, Arena& memory, int num_threads,
+            Fill&& fill)
         : keys_(lowest, highest), width_(width), pitch_(pitch), num_threads_(num_threads) {
         const index_t num_pixels = bands.back().last * pitch;
         weights_ = memory.take<Eight>(num_pixels);
@@ -144,6 +119,24 @@ public:
         });
     }
 
+    // Multiply what each pixel is splatted and sliced with: factors, (pixels,), padding included.
+    void scale(const float* factors) {
+        in_parallel(num_bands(), num_threads_, [&](index_t b) {
+            const Rows rows = bands_[std::size_t(b)].rows;
+            for (index_t i = rows.first * pitch_; i < rows.last * pitch_; ++i) {
+                for (float& weight : weights_[i].of) weight *= factors[i];
+            }
+        });
+    }
+
+    // Free what only `corner_offsets` and `product_of_ones` need.
+    void forget_corners() {
+        for (Band& band : bands_) {
+            band.corners = {};
+            band.masses = {};
+        }
+    }
+
 private:
     struct Band {
         Rows rows;
@@ -157,13 +150,19 @@ private:
 
     template <class Fill>
     void find_simplices(Band& band, Fill&& fill) {
-        HashIndex index(std::size_t(1) << 12);
+        HashIndex index(capacity_for((band.rows.last - band.rows.first) * width_ / 4));
         SimplexRow row(pitch_);
         for (index_t y = band.rows.first; y < band.rows.last; ++y) {
             fill(y, row.features());
             row.embed(keys_);
             for (index_t x = 0; x < width_; ++x) index.prefetch(row.key(x));
+            // All of them before any is read again: a vector of numbers that were stored one by one
+            // has to wait until they have left the store buffer.
             Eight* weights = weights_ + y * pitch_;
+            for (index_t x = 0; x < width_; ++x) {
+                for (int k = 0; k < kCorners; ++k) weights[x].of[k] = row.weight(k, x);
+                for (int k = kCorners; k < 8; ++k) weights[x].of[k] = 0;
+            }
             std::uint32_t* simplex = simplex_ + y * pitch_;
             SimplexKey previous = row.key(0);
             std::uint32_t found = 0;
@@ -179,11 +178,8 @@ private:
                     previous = key;
                 }
                 simplex[x] = found;
-                Eight weight{};
-                for (int k = 0; k < kCorners; ++k) weight.of[k] = row.weight(k, x);
-                weights[x] = weight;
                 Eight& mass = band.masses[found];
-                for (int k = 0; k < 8; ++k) mass.of[k] += weight.of[k];
+                for (int k = 0; k < 8; ++k) mass.of[k] += weights[x].of[k];
             }
             for (index_t x = width_; x < pitch_; ++x) {
                 weights[x] = Eight{};
@@ -195,6 +191,7 @@ private:
     void name_points(Band& band) {
         constexpr std::size_t kAhead = 4;  // simplices whose entries are fetched early
         const std::size_t count = band.simplices.size();
+        band.index = HashIndex(capacity_for(index_t(count / 2)));
         band.corners.resize(count);
         band.points.assign(1, 0);
         std::vector<std::array<std::uint64_t, kCorners>> keys(count);
@@ -209,6 +206,11 @@ private:
             }
         }
         band.simplices = {};
+    }
+
+    // A power of two for some number of entries to begin with.
+    static std::size_t capacity_for(index_t count) {
+        return std::bit_ceil(std::size_t(std::max<index_t>(count, 512)));
     }
 
     static std::uint32_t add_point(HashIndex& index, std::vector<std::uint64_t>& points,

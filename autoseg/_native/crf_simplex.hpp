@@ -42,7 +42,8 @@ public:
                     high -= factor * lowest[j];
                 }
             }
-            const double unit = i == 0 ? 1 : kCorners, margin = i == 0 ? kCorners * kMargin : kMargin;
+            const double unit = i == 0 ? 1 : kCorners;
+            const double margin = i == 0 ? kCorners * kMargin : kMargin;
             const double first = std::floor(low / unit) - margin;
             sizes[i] = std::ceil(high / unit) + margin - first + 1;
             lowest_[i] = std::int64_t(std::clamp(first, -4e18, 4e18));
@@ -62,7 +63,9 @@ public:
         }
         steps_[kDims] = strides_[0];
         std::uint64_t base = 0;  // unsigned: keys may wrap, and their differences stay right
-        for (int i = 0; i < kDims; ++i) base -= std::uint64_t(lowest_[i]) * std::uint64_t(strides_[i]);
+        for (int i = 0; i < kDims; ++i) {
+            base -= std::uint64_t(lowest_[i]) * std::uint64_t(strides_[i]);
+        }
         base_ = std::int64_t(base);
         // Key of an origin corner, c in periods: sum of factor_i c_i.
         factors_[0] = kCorners * strides_[0];
@@ -155,7 +158,9 @@ public:
                 origin[i] += correction;
                 difference[i] = difference[i] - __builtin_convertvector(correction, V) * period;
                 code |= (rank[i] + excess + correction * kCorners) << (3 * i);
-                if constexpr (std::decay_t<decltype(i)>::value < kDims) point += origin[i] * keys.factor(i);
+                if constexpr (std::decay_t<decltype(i)>::value < kDims) {
+                    point += origin[i] * keys.factor(i);
+                }
             });
             *reinterpret_cast<I*>(points_ + x) = point;
             *reinterpret_cast<I*>(ranks_ + x) = code;

@@ -10,7 +10,8 @@ public:
     static constexpr index_t L = kLanes<float>;
 
     // row: numbers at a point, a multiple of L.
-    LatticeTable(const Lattice& lattice, index_t row, Arena& memory) : lattice_(lattice), row_(row) {
+    LatticeTable(const Lattice& lattice, index_t row, Arena& memory)
+        : lattice_(lattice), row_(row) {
         index_t own = 0;
         const index_t num_bands = lattice_.num_bands();
         bands_.resize(std::size_t(num_bands));
@@ -26,9 +27,8 @@ public:
             band.splat = lattice_.corner_offsets(b, false, row_);
             if (num_bands > 1) band.slice = lattice_.corner_offsets(b, true, row_);
         }
-        const index_t size = std::max(own, lattice_.num_points()) * row_;
-        own_ = memory.take<float>(size);
-        merged_ = memory.take<float>(size);
+        own_ = memory.take<float>(std::max(own, lattice_.num_points()) * row_);
+        merged_ = memory.take<float>(lattice_.num_points() * row_);
         // The empty point stays 0 in either.
         std::memset(own_, 0, std::size_t(row_) * sizeof(float));
         std::memset(merged_, 0, std::size_t(row_) * sizeof(float));
@@ -111,7 +111,8 @@ private:
                 const auto& sorted = sorted_[std::size_t(b)];
                 const auto& names = lattice_.names(b);
                 const auto& starts = chunk_starts_[std::size_t(b)];
-                for (index_t i = starts[std::size_t(chunk)]; i < starts[std::size_t(chunk + 1)]; ++i) {
+                const index_t last = starts[std::size_t(chunk + 1)];
+                for (index_t i = starts[std::size_t(chunk)]; i < last; ++i) {
                     const index_t point = index_t(sorted[std::size_t(i)]);
                     const float* from = own_ + bands_[std::size_t(b)].first + point * row_;
                     float* to = merged_ + index_t(names[std::size_t(point)]) * row_;

@@ -21,7 +21,7 @@ const autoseg::Kernels kernels = {
     crf_filter_create,
     crf_filter_product,
     crf_filter_destroy,
-    crf_exp,
+    crf_exp2,
 };
 
 }  // namespace AUTOSEG_ISA

@@ -80,7 +80,8 @@ struct CrfSpatial {
 struct CrfCall {
     std::ptrdiff_t labels, height, width;
     const float* scores;  // (labels, height, width): -U, up to a number for each pixel
-    const float* image;   // (3, height, width)
+    const float* image;          // (3, height, width); null: as bytes
+    const std::uint8_t* bytes;   // the same
     float* marginals;     // (labels, height, width), written
     std::ptrdiff_t num_bilateral, num_spatial;
     const CrfBilateral* bilateral;
@@ -117,7 +118,7 @@ struct Kernels {
     void (*crf_filter_product)(const void* filter, const float* values, float* result,
                                std::ptrdiff_t channels, bool is_adjoint, int num_threads);
     void (*crf_filter_destroy)(void* filter);
-    void (*crf_exp)(const float* x, std::ptrdiff_t count, float* result);  // x <= 0
+    void (*crf_exp2)(const float* x, std::ptrdiff_t count, float* result);  // x <= 0
 };
 
 }  // namespace autoseg

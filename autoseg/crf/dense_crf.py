@@ -1,28 +1,26 @@
 """The dense CRF as a module: marginals from a network's logits and the image they belong to."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoseg.crf.backend import check_backend, use_fused
+from autoseg.crf.backend import check_backend, choose_implementation
+from autoseg.crf.inference import Inference
 from autoseg.crf.inputs import check_inputs
 from autoseg.crf.kernels import (
     MODES,
     BilateralKernel,
+    Implementation,
     Kernel,
     SpatialKernel,
     Weight,
-    build_filter,
     check_std,
     check_weight,
 )
-from autoseg.crf.linear import NORMALISATIONS, Normalised
-from autoseg.crf.mean_field import mean_field
+from autoseg.crf.linear import NORMALISATIONS
 from autoseg.crf.memory import check_memory, least_bytes
-from autoseg.crf.native import native_marginals
 from autoseg.errors import UsageError, unknown_name
 
 
@@ -44,8 +42,8 @@ class DenseCRF(nn.Module):
 
     `bilateral_weight`, `spatial_weight`, `additional_weights` and `compatibility` are parameters;
     the result is differentiable in them and in the logits. It has no gradient in the image or the
-    standard deviations. An update keeps a few (K, P) tensors for the gradient. Inference is
-    fastest under `torch.no_grad()`, where all updates run in one compiled function.
+    standard deviations. An update keeps one (K, P) tensor for the gradient, or none with
+    `recompute`. Inference is fastest under `torch.no_grad()`.
 
     The default parameters are DeepLab's; they were chosen for PASCAL VOC and for that network.
     Stock parameters can make the output of a good network worse, thin objects first: choose them
@@ -73,6 +71,7 @@ class DenseCRF(nn.Module):
         additional_kernels: Sequence[Kernel] = (),
         tolerance: float | None = None,
         backend: str = "auto",
+        recompute: bool = False,
     ) -> None:
         """Set up the model.
 
@@ -105,10 +104,19 @@ class DenseCRF(nn.Module):
             additional_kernels: Any number of kernels beside the two.
             tolerance: Stop an image's updates after one that changes no probability by this much;
                 None never does. On a GPU, each update then waits for the one before.
-            backend: "fused" for compiled kernels, "torch" for plain operators, "auto" for the
-                fastest at hand. There are compiled kernels for the lattice modes in float32 on
-                CPUs; without a gradient they take spatial kernels at half resolution where
+            backend: "fused" for kernels that are made for the device, "torch" for plain operators,
+                "auto" for the fastest at hand. In float32 there are compiled kernels for the
+                lattice modes on CPUs, and Triton kernels for these and "exact" on NVIDIA devices.
+                For a gradient they apply the bilateral kernels and plain operators do the rest.
+                Without one they do everything, with any kernels, weights, normalisation and
+                compatibility, and a lattice mode takes spatial kernels at half resolution where
                 xy_std >= 2, which adds about a hundredth to the lattice's error.
+                Every call gives the same bits on one GPU, and on CPUs with one number of threads;
+                another number of threads moves float32 marginals by rounding, less than 2e-5.
+            recompute: Keep nothing of the updates for the gradient, and run some of them again in
+                the backward pass: memory for any number of updates is that of about two, and the
+                gradient is the same, but cannot be differentiated again. See
+                `autoseg.crf.recompute` for the cost.
 
         Raises:
             UsageError: If a number is out of its range or a name is unknown.
@@ -141,6 +149,7 @@ class DenseCRF(nn.Module):
         self.normalisation = normalisation
         self.tolerance = tolerance
         self.backend = backend
+        self.recompute = recompute
         self._num_classes = self._find_num_classes()
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
@@ -160,6 +169,37 @@ class DenseCRF(nn.Module):
                 modes) the standard deviations are too small for an image of this size, the
                 memory cannot suffice, or the compiled kernels that were asked for are not at hand.
         """
+        return self._infer_batch(logits, images, self.num_iterations, as_logarithm=False)
+
+    def log_marginals(
+        self, logits: Tensor, images: Tensor, *, num_iterations: int | None = None
+    ) -> Tensor:
+        """Infer the logarithm of the marginals: logits of which the marginals are the softmax.
+
+        For a loss: it is finite where a probability rounds to 0, and has its gradient there. Only
+        the compiled kernels without a gradient stop at the smallest normal number, log Q = -87.3.
+        With a `tolerance`, the last update follows the one that stops.
+
+        Args:
+            logits: As in `forward`.
+            images: As in `forward`.
+            num_iterations: Updates, for this call alone; None for the module's own.
+
+        Returns:
+            log Q, (N, K, H, W); float64 for float64 logits, else float32.
+
+        Raises:
+            UsageError: As in `forward`.
+        """
+        if num_iterations is None:
+            num_iterations = self.num_iterations
+        _check_num_iterations(num_iterations)
+        return self._infer_batch(logits, images, num_iterations, as_logarithm=True)
+
+    def _infer_batch(
+        self, logits: Tensor, images: Tensor, num_iterations: int, *, as_logarithm: bool
+    ) -> Tensor:
+        """Infer the marginals (N, K, H, W), or their logarithm, image by image."""
         check_inputs(logits, images, weights_device=self.bilateral_weight.device)
         if self._num_classes not in (None, logits.shape[1]):
             raise UsageError(
@@ -167,19 +207,29 @@ class DenseCRF(nn.Module):
                 f"this CRF's weights or compatibility are for {self._num_classes}."
             )
         dtype = torch.promote_types(logits.dtype, torch.float32)
-        is_fused = use_fused(
+        implementation = choose_implementation(
             self.backend, mode=self.mode, device_type=logits.device.type, dtype=dtype
         )
         needs_gradient = torch.is_grad_enabled() and (
             logits.requires_grad or any(weight.requires_grad for weight in self.parameters())
         )
-        in_one_call = is_fused and not needs_gradient
-        if not in_one_call:
-            self._check_memory(logits, dtype, needs_gradient)
+        inference = Inference(
+            mode=self.mode,
+            normalisation=self.normalisation,
+            num_iterations=num_iterations,
+            tolerance=self.tolerance,
+            recompute=self.recompute and needs_gradient,
+            as_logarithm=as_logarithm,
+        )
+        in_one_call = implementation != "torch" and not needs_gradient
+        self._check_memory(
+            logits, dtype, num_iterations, needs_gradient, implementation if in_one_call else None
+        )
         # Autocast would round the messages to half precision.
         with torch.autocast(logits.device.type, enabled=False):
+            infer = inference.in_one_call if in_one_call else inference.by_filters
             marginals = [
-                self._infer(scores.to(dtype), image, is_fused, in_one_call)
+                self._infer(inference, infer, scores.to(dtype), image, implementation)
                 for scores, image in zip(logits, images, strict=True)
             ]
             return torch.stack(marginals) if len(marginals) > 1 else marginals[0][None]
@@ -189,74 +239,42 @@ class DenseCRF(nn.Module):
         return (
             f"kernels={self.kernels}, num_iterations={self.num_iterations}, mode={self.mode!r}, "
             f"normalisation={self.normalisation!r}, tolerance={self.tolerance}, "
-            f"backend={self.backend!r}"
+            f"backend={self.backend!r}, recompute={self.recompute}"
         )
 
-    def _infer(self, logits: Tensor, image: Tensor, is_fused: bool, in_one_call: bool) -> Tensor:
+    def _infer(
+        self,
+        inference: Inference,
+        infer: Callable[..., Tensor],
+        logits: Tensor,
+        image: Tensor,
+        implementation: Implementation,
+    ) -> Tensor:
         """Infer the marginals (K, H, W) of one image (3, H, W) from its logits (K, H, W)."""
-        if not is_fused:
-            return self._infer_by_filters(logits, image, use_native=False)
+        terms = list(zip(self.kernels, self._weights(), strict=True))
+        model = (logits, image, terms, self._symmetric_compatibility())
         try:
-            if in_one_call:
-                return self._infer_in_one_call(logits, image)
-            return self._infer_by_filters(logits, image, use_native=True)
-        except NotImplementedError as error:  # an image too large for 32-bit integers
+            return infer(*model, implementation)
+        except NotImplementedError as error:  # an image too large for the kernels' integers
             if self.backend == "fused":
                 raise UsageError(f"DenseCRF: {error} Use backend='torch'.") from None
-            return self._infer_by_filters(logits, image, use_native=False)
+            return inference.by_filters(*model, "torch")
 
-    def _infer_by_filters(self, logits: Tensor, image: Tensor, *, use_native: bool) -> Tensor:
-        """Infer update by update, in any precision and with gradients."""
-        dtype = logits.dtype
-        filters = []
-        with torch.no_grad():
-            ones = logits.new_ones(logits[0].numel(), 1)
-            for kernel in self.kernels:
-                filter_ = build_filter(
-                    kernel, image, mode=self.mode, dtype=dtype, use_native=use_native
-                )
-                filters.append(Normalised(filter_, ones, self.normalisation))
-        weights = [weight.to(dtype) for weight in self._weights()]
-        marginals = mean_field(
-            F.log_softmax(logits.flatten(1), dim=0),
-            list(zip(weights, filters, strict=True)),
-            num_iterations=self.num_iterations,
-            compatibility=self._symmetric_compatibility(dtype),
-            tolerance=self.tolerance,
-        )
-        return marginals.view_as(logits)
-
-    def _infer_in_one_call(self, logits: Tensor, image: Tensor) -> Tensor:
-        """Infer with the compiled kernels: float32, on the CPU, without gradients."""
-        bilateral, spatial = [], []
-        for kernel, parameter in zip(self.kernels, self._weights(), strict=True):
-            weight = parameter.detach().float()
-            weight = weight.item() if weight.ndim == 0 else weight.contiguous()
-            if isinstance(kernel, BilateralKernel):
-                bilateral.append((weight, kernel.xy_std, kernel.rgb_std))
-            else:
-                spatial.append((weight, kernel.xy_std))
-        return native_marginals(
-            logits.detach().contiguous(),  # the softmax of logits is that of log probabilities
-            image.float().contiguous(),
-            bilateral=bilateral,
-            spatial=spatial,
-            compatibility=self._symmetric_compatibility(torch.float32),
-            normalisation=self.normalisation,
-            num_iterations=self.num_iterations,
-            mode=self.mode,
-            tolerance=self.tolerance,
-        )
-
-    def _check_memory(self, logits: Tensor, dtype: torch.dtype, needs_gradient: bool) -> None:
+    def _check_memory(
+        self,
+        logits: Tensor,
+        dtype: torch.dtype,
+        num_iterations: int,
+        needs_gradient: bool,
+        in_one_call: Implementation | None,
+    ) -> None:
         num_images, num_classes, height, width = logits.shape
         needed = least_bytes(
             (num_images, num_classes, height, width),
             dtype=dtype,
             mode=self.mode,
-            num_kernels=len(self.kernels),
-            num_iterations=self.num_iterations,
-            needs_gradient=needs_gradient,
+            num_iterations=num_iterations if needs_gradient and not self.recompute else 0,
+            in_one_call=in_one_call,
         )
         check_memory(needed, logits.device, needs_gradient=needs_gradient)
 
@@ -264,10 +282,10 @@ class DenseCRF(nn.Module):
         """Return the weights in the order of the kernels."""
         return [self.bilateral_weight, self.spatial_weight, *self.additional_weights]
 
-    def _symmetric_compatibility(self, dtype: torch.dtype) -> Tensor | None:
+    def _symmetric_compatibility(self) -> Tensor | None:
         if self.compatibility is None:
             return None
-        return (self.compatibility + self.compatibility.t()).to(dtype) / 2
+        return (self.compatibility + self.compatibility.t()) / 2
 
     def _find_num_classes(self) -> int | None:
         """Return the K that the parameters are for, None if they are for any."""
@@ -296,20 +314,25 @@ def _compatibility_parameter(
         raise UsageError(
             f"DenseCRF: compatibility has shape {tuple(matrix.shape)}; it must be (K, K)."
         )
-    if not torch.isfinite(matrix).all():
+    # A tensor on the meta device has no values.
+    if not matrix.is_meta and not torch.isfinite(matrix).all():
         raise UsageError("DenseCRF: compatibility must be finite; it has an infinity or NaN.")
     return nn.Parameter(matrix)
+
+
+def _check_num_iterations(num_iterations: int) -> None:
+    if num_iterations < 0:
+        raise UsageError(
+            f"DenseCRF: num_iterations is {num_iterations}; it must not be negative "
+            "(0 returns the softmax of the logits)."
+        )
 
 
 def _check_choices(
     num_iterations: int, mode: str, normalisation: str, tolerance: float | None
 ) -> None:
     """Refuse numbers out of range and unknown names."""
-    if num_iterations < 0:
-        raise UsageError(
-            f"DenseCRF: num_iterations is {num_iterations}; it must not be negative "
-            "(0 returns the softmax of the logits)."
-        )
+    _check_num_iterations(num_iterations)
     if mode not in MODES:
         raise unknown_name("DenseCRF mode", mode, MODES)
     if normalisation not in NORMALISATIONS:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +21,10 @@ MODES = ("fast", "accurate", "exact", "local")
 """How a `DenseCRF` can apply its kernels."""
 
 LATTICE_MODES = ("fast", "accurate")
-"""The modes that take the permutohedral lattice and that compiled kernels exist for."""
+"""The modes that take the permutohedral lattice."""
+
+Implementation = Literal["torch", "native", "triton"]
+"""Plain operators, the compiled kernels for CPUs or the Triton kernels for NVIDIA devices."""
 
 Weight = float | Sequence[float]
 """The weight of a kernel: one for all classes, or one for each of the K classes."""
@@ -64,7 +68,7 @@ Kernel = BilateralKernel | SpatialKernel
 
 
 def build_filter(
-    kernel: Kernel, image: Tensor, *, mode: str, dtype: torch.dtype, use_native: bool
+    kernel: Kernel, image: Tensor, *, mode: str, dtype: torch.dtype, implementation: Implementation
 ) -> LinearFilter:
     """Build the filter that applies a kernel to the pixels of an image.
 
@@ -73,14 +77,17 @@ def build_filter(
         image: uint8 or floating point, (3, H, W), colours 0 to 255.
         mode: See `DenseCRF`.
         dtype: Floating point type of the values to come; they have the image's device.
-        use_native: Whether the lattice is the compiled one, for float32 values on the CPU.
+        implementation: Of a bilateral filter. "native" is for the lattice modes and float32
+            values on the CPU, "triton" for those and "exact" and float32 values on a CUDA device.
 
     Raises:
-        NotImplementedError: If the image is too large for the compiled lattice.
+        NotImplementedError: If the image is too large for the implementation.
         UsageError: If the deviations are too small for a lattice over an image of this size.
     """
     if isinstance(kernel, SpatialKernel):
         return _spatial_filter(kernel, image, mode, dtype)
+    if implementation == "triton" and mode != "local":
+        return _triton_filter(kernel, image, mode)
     if mode == "exact":
         return BruteForceBilateralFilter(
             image, xy_std=kernel.xy_std, rgb_std=kernel.rgb_std, dtype=dtype
@@ -96,9 +103,19 @@ def build_filter(
         ],
         dim=1,
     )
-    if use_native:
+    if implementation == "native":
         return NativePermutohedralFilter(features, mode == "accurate", dtype)
     return PermutohedralFilter(features, dtype=dtype, closed=mode == "accurate")
+
+
+def _triton_filter(kernel: BilateralKernel, image: Tensor, mode: str) -> LinearFilter:
+    from autoseg.crf.triton_kernels import TritonBruteForceFilter, TritonPermutohedralFilter
+
+    if mode == "exact":
+        return TritonBruteForceFilter(image, xy_std=kernel.xy_std, rgb_std=kernel.rgb_std)
+    return TritonPermutohedralFilter(
+        image, xy_std=kernel.xy_std, rgb_std=kernel.rgb_std, closed=mode == "accurate"
+    )
 
 
 def _spatial_filter(

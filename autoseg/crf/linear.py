@@ -36,6 +36,10 @@ class LinearFilter(ABC):
         """
         return _LinearFunction.apply(values, self, False)
 
+    def adjoint(self, values: Tensor) -> Tensor:
+        """Filter every channel with the adjoint: A^T v, differentiable like A v."""
+        return _LinearFunction.apply(values, self, True)
+
 
 class _LinearFunction(torch.autograd.Function):
     """The product with a `LinearFilter` or, if `is_adjoint`, with its adjoint."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from autoseg.crf.kernels import LATTICE_MODES, Implementation
 from autoseg.crf.local import WINDOW_RADIUS
 from autoseg.errors import UsageError
 
@@ -17,28 +18,32 @@ def least_bytes(
     *,
     dtype: torch.dtype,
     mode: str,
-    num_kernels: int,
     num_iterations: int,
-    needs_gradient: bool,
+    in_one_call: Implementation | None = None,
 ) -> int:
-    """Return the bytes that inference by filters takes at the very least, beside its input.
+    """Return the bytes that inference takes at the very least, beside its input.
 
     Args:
         shape: Of the logits, (N, K, H, W).
         dtype: Type of the marginals.
         mode: Mode of the CRF.
-        num_kernels: Pairwise terms.
-        num_iterations: Updates, of which every one keeps its values for a gradient.
-        needs_gradient: Whether there will be one.
+        num_iterations: Updates that keep their marginals for a gradient.
+        in_one_call: The fused kernels that infer; None for filters, update by update.
     """
     num_images, num_classes, height, width = shape
     num_pixels = height * width
     values = num_classes * num_pixels * dtype.itemsize
-    # Q, the scores and a message; with a gradient, Q and every message of every update.
+    if in_one_call is not None:
+        total = values * (num_images + (num_images > 1))  # each image's Q, and all of them stacked
+        if in_one_call == "triton":
+            total += values  # Q in rows
+            if mode in LATTICE_MODES:
+                total += num_pixels * 6 * 3 * 8  # six corners a pixel: key, sorted key, order
+        return total
+    # Q, the scores and a message; with a gradient, Q of every update.
     total = values * (num_images + 3)
-    if needs_gradient:
-        total += values * num_images * num_iterations * (1 + num_kernels)
-    if mode in ("fast", "accurate"):
+    total += values * num_images * num_iterations
+    if mode in LATTICE_MODES:
         # Six corners a pixel: key, sorted key and order in int64, index and weight twice.
         total += num_pixels * 6 * (3 * 8 + 2 * (4 + dtype.itemsize))
     elif mode == "local":
@@ -69,7 +74,7 @@ def check_memory(num_bytes: int, device: torch.device, *, needs_gradient: bool) 
         return
     remedy = "fewer images at a time, or images and logits at half the size"
     if needs_gradient:
-        remedy = f"torch.no_grad() if no gradient is wanted, fewer updates, {remedy}"
+        remedy = f"torch.no_grad() if no gradient is wanted, recompute=True if one is, {remedy}"
     raise UsageError(
         f"DenseCRF: this needs at least {num_bytes / _GIB:.2f} GiB and {device} has "
         f"{available / _GIB:.2f} GiB left; use {remedy}."

@@ -30,8 +30,8 @@ def native_marginals(
 
     The model and the updates are those of `autoseg.crf.mean_field.mean_field` with the filters of
     `fast` and `accurate` inference, in float32. The lattices are the same; a spatial kernel with
-    `xy_std` >= 2 is evaluated on the sums of 2 x 2 pixels and interpolated, which moves marginals
-    by about a hundredth of what the lattice does.
+    `xy_std` >= 2 is evaluated at half resolution, on cells of 2 x 2 pixels, which moves marginals
+    by less than a hundredth of what the lattice does.
 
     The result is the same in every call with the same number of threads
     (`torch.get_num_threads()`), and differs by float32 rounding between numbers of threads.
@@ -39,7 +39,7 @@ def native_marginals(
     Args:
         log_probabilities: -U, float32, (K, H, W), contiguous, on the CPU, all finite. A number
             added to all labels of a pixel changes nothing, so logits do as well.
-        image: float32, (3, H, W), contiguous, colours 0 to 255.
+        image: uint8 or float32, (3, H, W), contiguous, colours 0 to 255.
         bilateral: Weight, xy_std and rgb_std of each bilateral kernel; the weight is a number or,
             for each class, float32, (K,).
         spatial: Weight and xy_std of each spatial kernel.
@@ -70,7 +70,7 @@ def native_marginals(
         )
     num_classes, height, width = log_probabilities.shape
     _check("log_probabilities", log_probabilities, (num_classes, height, width))
-    _check("image", image, (3, height, width))
+    _check("image", image, (3, height, width), dtypes=(torch.float32, torch.uint8))
     if compatibility is not None:
         _check("compatibility", compatibility, (num_classes, num_classes))
     marginals = torch.empty_like(log_probabilities)
@@ -87,14 +87,15 @@ def native_marginals(
         module.crf_marginals(
             log_probabilities.data_ptr(),
             image.data_ptr(),
+            image.dtype == torch.uint8,
             marginals.data_ptr(),
             (num_classes, height, width),
             [
-                (address, float(xy_std), float(rgb_std))
+                (address, _finite_square(xy_std), _finite_square(rgb_std))
                 for address, (_, xy_std, rgb_std) in zip(addresses, bilateral, strict=False)
             ],
             [
-                (address, float(xy_std))
+                (address, _finite_square(xy_std))
                 for address, (_, xy_std) in zip(addresses[len(bilateral) :], spatial, strict=True)
             ],
             0 if compatibility is None else compatibility.data_ptr(),
@@ -187,6 +188,11 @@ class NativePermutohedralFilter(LinearFilter):
         return result
 
 
+def _finite_square(std: float) -> float:
+    """Return a deviation whose square is a number; over any image the kernel stays the same."""
+    return min(float(std), 1e100)
+
+
 def _class_weights(weight: float | Tensor, num_classes: int) -> Tensor:
     """Return a weight for each class, float32, (K,), contiguous."""
     if not isinstance(weight, Tensor):
@@ -196,16 +202,22 @@ def _class_weights(weight: float | Tensor, num_classes: int) -> Tensor:
     return weight
 
 
-def _check(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+def _check(
+    name: str,
+    tensor: Tensor,
+    shape: tuple[int, ...],
+    *,
+    dtypes: Sequence[torch.dtype] = (torch.float32,),
+) -> None:
     # The kernels see addresses only.
     if (
         tensor.shape != shape
-        or tensor.dtype != torch.float32
+        or tensor.dtype not in dtypes
         or tensor.device.type != "cpu"
         or not tensor.is_contiguous()
     ):
         raise ValueError(
             f"native_marginals: {name} is {tensor.dtype}, {tuple(tensor.shape)}, on "
             f"{tensor.device}{'' if tensor.is_contiguous() else ', not contiguous'}; it has to be "
-            f"float32, {shape}, contiguous, on the CPU."
+            f"{' or '.join(str(dtype) for dtype in dtypes)}, {shape}, contiguous, on the CPU."
         )

@@ -107,8 +107,11 @@ def _elevate(features: Tensor) -> Tensor:
     """
     num_dims = len(features)
     index = torch.arange(1, num_dims + 1, dtype=features.dtype, device=features.device)
+    # Divided by Python, not by torch, which multiplies by a rounded reciprocal: the compiled
+    # kernels compute the same bits, which decide for features between two simplices.
     deviation = (num_dims + 1) * math.sqrt(2 / 3)
-    scaled = features * (deviation / (index * (index + 1)).sqrt())[:, None]
+    scales = [deviation / math.sqrt(i * (i + 1)) for i in range(1, num_dims + 1)]
+    scaled = features * index.new_tensor(scales)[:, None]
     # Row i is the sum of the scaled features from i on, less i times the one before.
     tail_sums = scaled.flip(0).cumsum(0).flip(0)
     elevated = torch.cat([tail_sums, torch.zeros_like(features[:1])])

@@ -5,11 +5,18 @@ from torch import Tensor
 
 
 def pixel_positions(image: Tensor) -> Tensor:
-    """Return row and column of every pixel of an image (..., H, W): int64, (H * W, 2)."""
+    """Return x and y, that is column and row, of every pixel of an image (..., H, W).
+
+    A lattice depends on the order of its features. This one, x, y, then the colours, is
+    pydensecrf's, so that both make the same errors.
+
+    Returns:
+        int64, (H * W, 2).
+    """
     height, width = image.shape[-2:]
     rows = torch.arange(height, device=image.device)
     columns = torch.arange(width, device=image.device)
-    return torch.cartesian_prod(rows, columns)
+    return torch.cartesian_prod(rows, columns).flip(1)
 
 
 def pixel_colours(image: Tensor) -> Tensor:

@@ -107,6 +107,25 @@ def test_tolerance_stops_at_the_first_small_change(mode):
     torch.testing.assert_close(stopped(logits, image), steps[5], rtol=0, atol=0)
 
 
+def test_tolerance_with_a_compatibility_stops_where_the_loops_would():
+    logits, image = scene(3, (4, 5))
+    settings: dict[str, Any] = SETTINGS | {
+        "bilateral_weight": [0.5, 1.5, 1.0],
+        "compatibility": [[0.0, 1.5, 0.25], [1.0, -0.5, 0.0], [0.5, 0.125, 0.25]],
+    }
+    steps = [
+        marginals_by_loops(logits[0], image[0], settings | {"num_iterations": n}) for n in range(7)
+    ]
+    changes = [(b - a).abs().max().item() for a, b in itertools.pairwise(steps)]
+    tolerance = math.sqrt(changes[2] * changes[3])  # changes[3], of update 4, is the first below
+    assert min(changes[:3]) > 1.1 * tolerance > 1.21 * changes[3]
+    settings |= {"num_iterations": 30, "tolerance": tolerance}
+
+    marginals = DenseCRF(**settings, mode="exact").double()(logits, image)
+
+    torch.testing.assert_close(marginals[0], steps[4], rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", [0, 5])
 def test_float32_agrees_with_float64(mode, seed):
@@ -336,7 +355,7 @@ def test_a_gpu_gives_the_result_of_the_cpu(mode):
         ({"tolerance": 0.0}, "tolerance is 0.0; it must be finite and above 0, or None to never"),
         ({"normalisation": "befor"}, "unknown DenseCRF normalisation 'befor'; did you mean 'bef"),
         ({"backend": "triton"}, "unknown DenseCRF backend 'triton'. Known: auto, fused, torch."),
-        ({"backend": "fused", "mode": "exact"}, "no fused kernels for mode 'exact'; use backend"),
+        ({"backend": "fused", "mode": "local"}, "no fused kernels for mode 'local'; use backend"),
         ({"compatibility": [[0.0, 1.0]]}, "compatibility has shape (1, 2); it must be (K, K)"),
         ({"compatibility": torch.full((2, 2), math.nan)}, "compatibility must be finite; it has"),
         (

@@ -26,7 +26,7 @@ IMAGE = torch.randint(
 @pytest.mark.parametrize(("mode", "radius"), [("exact", math.inf), ("local", 5)])
 def test_exact_and_local_are_the_matrix(kernel, rgb_std, mode, radius):
     values = torch.rand(63, 2, dtype=torch.float64)
-    filter_ = build_filter(kernel, IMAGE, mode=mode, dtype=torch.float64, use_native=False)
+    filter_ = build_filter(kernel, IMAGE, mode=mode, dtype=torch.float64, implementation="torch")
 
     expected = kernel_by_loops(IMAGE, kernel.xy_std, rgb_std, radius=radius) @ values
 

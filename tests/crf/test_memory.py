@@ -39,9 +39,7 @@ def test_no_more_is_asked_for_than_inference_takes(mode, needs_gradient):
         (1, 12, 250, 250),
         dtype=torch.float32,
         mode=mode,
-        num_kernels=2,
-        num_iterations=4,
-        needs_gradient=needs_gradient,
+        num_iterations=4 if needs_gradient else 0,
     )
 
     # A page or two may be left over from before; and an estimate of nothing would be useless.
@@ -56,7 +54,7 @@ def test_what_cannot_fit_is_refused_before_it_is_tried(monkeypatch):
     huge = torch.zeros(1, 1, 1, 1).expand(1, 21, 4000, 4000)  # one number
     pixels = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(1, 3, 4000, 4000)
 
-    for needs_gradient, values in ((False, 4), (True, 4 + 3 * 3)):
+    for needs_gradient, values in ((False, 4), (True, 4 + 3)):
         needed = 21 * 4000**2 * 4 * values + 4000**2 * 6 * (24 + 16)
         message = f"needs at least {needed / 2**30:.2f} GiB and cpu has 1.00 GiB left; use "
         with (
@@ -65,6 +63,18 @@ def test_what_cannot_fit_is_refused_before_it_is_tried(monkeypatch):
         ):
             crf(huge, pixels)
         assert ("torch.no_grad()" in str(caught.value)) == needs_gradient
+
+
+def test_the_triton_kernels_need_their_tables_at_least():
+    shape = (2, 12, 50, 60)
+    fast, exact, native = (
+        least_bytes(shape, dtype=torch.float32, mode=mode, num_iterations=0, in_one_call=kernels)
+        for mode, kernels in (("fast", "triton"), ("exact", "triton"), ("fast", "native"))
+    )
+    values = 12 * 50 * 60 * 4
+    assert native == 3 * values  # two results, and one tensor of both
+    assert exact == native + values
+    assert fast == exact + 50 * 60 * 6 * 3 * 8
 
 
 def test_the_memory_left_is_that_of_the_system(tmp_path, monkeypatch):

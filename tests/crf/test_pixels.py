@@ -10,6 +10,6 @@ def test_positions_and_colours_follow_the_same_order_of_pixels():
 
     positions, colours = pixel_positions(image), pixel_colours(image)
 
-    for (row, column), colour in zip(positions.tolist(), colours, strict=True):
+    for (column, row), colour in zip(positions.tolist(), colours, strict=True):
         assert torch.equal(colour, image[:, row, column])
-    assert positions[1].tolist() == [0, 1]  # columns run fastest
+    assert positions[1].tolist() == [1, 0]  # columns run fastest

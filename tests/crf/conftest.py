@@ -1,0 +1,18 @@
+"""What tests of the Triton kernels share."""
+
+import pytest
+import torch
+
+from tests.crf.triton_process import call, fresh_process
+
+
+@pytest.fixture(scope="session")
+def on_device():
+    """Call a function, of a module that can be imported, where the kernels run."""
+    if torch.cuda.is_available():
+        yield lambda function, *arguments, **options: call(function, "cuda", arguments, options)
+        return
+    with fresh_process(TRITON_INTERPRET="1") as process:
+        yield lambda function, *arguments, **options: process.submit(
+            call, function, "cpu", arguments, options
+        ).result()

@@ -1,0 +1,78 @@
+"""Whether the Triton kernels compile, for which triton needs no device.
+
+The interpreter runs Python: it does not see, for instance, a variable that changes its type.
+"""
+
+import importlib.util
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from tests.crf.reference import scene
+from tests.crf.triton_process import fresh_process
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="triton is not installed"
+)
+
+
+class Hopper:
+    """Stands in for triton's driver where there is none: the compiler asks it for the target."""
+
+    def get_current_target(self):
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device):
+        return 0
+
+
+def compile_kernels(num_labels: int) -> tuple[set[str], set[str]]:
+    """Compile all kernels, and return (compiled, defined) names."""
+    import triton
+
+    from autoseg.crf.triton_kernels import attention, lattice, mean_field, simplex, spatial, update
+
+    compiled = set()
+
+    def compile_only(kernel: Any, grid: Any, *arguments: Any, **constants: Any) -> None:
+        binary = kernel.warmup(*arguments, grid=grid, **constants, enable_fp_fusion=True)
+        assert binary.asm["cubin"]
+        compiled.add(kernel.__name__)
+
+    triton.runtime.driver.set_active(Hopper())
+    modules: list[Any] = [attention, lattice, simplex, spatial, update]
+    for module in modules:
+        module.launch = compile_only
+    # What the kernels do not compute is whatever was in memory: of no consequence here.
+    logits, images = scene(num_labels, (9, 12))
+    logits, image, stds = logits[0].float(), images[0], (4.1, 41.3)
+    settings: dict[str, Any]
+    for settings in (
+        {"spatial": [(1.0, 3.0), (1.0, 1.0)]},
+        {"mode": "accurate", "tolerance": 0.1},
+        {"mode": "exact", "compatibility": torch.eye(num_labels)},
+        {"mode": "exact", "image": image.float()},
+    ):
+        settings = {"image": image, "spatial": [], "bilateral": [(1.0, *stds)]} | settings
+        mean_field.triton_marginals(logits, **settings, num_iterations=1)
+    kind = {"xy_std": 4.1, "rgb_std": 41.3, "closed": False}
+    lattice.TritonPermutohedralFilter(image, **kind).product(torch.rand(108, 1))
+    defined = {name for module in modules for name in vars(module) if name.endswith("_kernel")}
+    return compiled, defined
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="triton compiles for CUDA on Linux")
+@pytest.mark.parametrize("num_labels", [19, 150])
+def test_all_kernels_compile(tmp_path, num_labels):
+    environment = {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
+    with fresh_process(**environment) as process:
+        compiled, defined = process.submit(compile_kernels, num_labels).result()
+    assert compiled == defined

@@ -1,0 +1,47 @@
+"""Where the Triton kernels run in tests: on a CUDA device, or in a process that interprets them.
+
+Triton's interpreter runs kernels on the CPU. It must be chosen, by TRITON_INTERPRET=1, before
+triton is imported for the first time, which another test may have done already, and it must not be
+chosen for other tests: so it has a process of its own.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def to_device(value: Any, device: str) -> Any:
+    """Move tensors in (nested) lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, (list, tuple)):
+        return type(value)(to_device(part, device) for part in value)
+    if isinstance(value, dict):
+        return {name: to_device(part, device) for name, part in value.items()}
+    return value
+
+
+def call(function: Callable[..., Any], device: str, arguments: Any, options: Any) -> Any:
+    """Call a function with everything on a device."""
+    result = function(*to_device(arguments, device), **to_device(options, device))
+    return to_device(result, "cpu")
+
+
+def _start_process(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+
+
+def fresh_process(**environment: str) -> ProcessPoolExecutor:
+    """Return one process in which nothing is imported yet, with variables of its environment."""
+    return ProcessPoolExecutor(
+        max_workers=1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_process,
+        initargs=(environment,),
+    )
