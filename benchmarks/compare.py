@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -234,8 +234,17 @@ def _subject_of_run(folder: Path, request: CompareRequest) -> Subject:
             num_steps=config["num_steps"],
             best_step=results["best_step"],
             weights_sha256=load_weights_metadata(folder, "best")["sha256"],
+            loss=_describe_loss(config),
+            started_from=(config.get("weights") or {}).get("file"),
         ),
     )
+
+
+def _describe_loss(config: Mapping[str, Any]) -> str:
+    """Write a run's loss; records of before there was a choice have none."""
+    loss = " + ".join(config.get("loss", ("cross_entropy",)))
+    weights = config.get("class_weights")
+    return loss if weights is None else f"{loss}, classes weighted by {weights}"
 
 
 def _choose_crf(subject: Subject, request: CompareRequest) -> ChosenCRF:

@@ -50,6 +50,10 @@ class Trained:
     """Step whose weights are scored."""
     weights_sha256: str
     """Their checksum."""
+    loss: str = "cross_entropy"
+    """What the training minimised."""
+    started_from: str | None = None
+    """Name of the file that it started from; None: random weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,12 +150,21 @@ def measure(
         rows=tuple(rows),
         class_names=subject.dataset.class_names,
         class_iou=tuple(class_iou),
-        notes=(*_layer_notes(subject), *counts.notes, *costs.notes, *crf_notes),
+        notes=(*_training_notes(subject), *counts.notes, *costs.notes, *crf_notes),
     )
 
 
-def _layer_notes(subject: Subject) -> tuple[str, ...]:
-    return () if subject.choice.crf_layer is None else (_CRF_LAYER,)
+def _training_notes(subject: Subject) -> tuple[str, ...]:
+    """Say what sets the training of a row apart from the common recipe."""
+    notes = []
+    trained = subject.trained
+    if trained is not None and trained.loss != "cross_entropy":
+        notes.append(f"trained with another loss than plain cross-entropy: {trained.loss}.")
+    if trained is not None and trained.started_from is not None:
+        notes.append(f"started from the weights in {trained.started_from}, not from random ones.")
+    if subject.choice.crf_layer is not None:
+        notes.append(_CRF_LAYER)
+    return tuple(notes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,6 +36,31 @@ def subject(measuring, *, num_images=2, image_scale=1.0):
     )
 
 
+def test_what_sets_a_training_apart_is_told(measuring):
+    plain = subject(measuring, num_images=1)
+    trained = measuring.Trained(
+        folder=Path(), seed=0, num_steps=1, best_step=1, weights_sha256="0" * 64
+    )
+    told = replace(trained, loss="focal + dice", started_from="resnet50.pth")
+    timing = measuring.TimingChoice(min_runs=1, min_seconds=0.0)
+    common, apart = (
+        measuring.measure(
+            replace(plain, trained=given),
+            device=torch.device("cpu"),
+            crf=None,
+            crf_text="",
+            timing=timing,
+            on_image=lambda: None,
+        ).notes
+        for given in (trained, told)
+    )
+    assert apart == (
+        "trained with another loss than plain cross-entropy: focal + dice.",
+        "started from the weights in resnet50.pth, not from random ones.",
+        *common,
+    )
+
+
 def test_a_crf_in_the_network_is_named_and_explained(measuring):
     choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
     plain = subject(measuring, num_images=1)
