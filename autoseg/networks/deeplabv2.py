@@ -10,7 +10,8 @@ largest logit of the three wins at each position; in training each scale has a l
 
 Deviations: batch norm learns its statistics (the release froze ImageNet's), and the main loss is
 taken at the image's size instead of 1/8, so that one recipe serves every network; even sizes are
-halved exactly, as in DeepLab v1 here.
+halved exactly, as in DeepLab v1 here. With multi-scale inputs the statistics learnt are those of
+three scales mixed, while each trains with its own: from random weights, the plain form is better.
 
 Source: Chen et al. 2018, "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous
 Convolution, and Fully Connected CRFs" (arXiv 1606.00915), sections 3.2 and 4.1.

@@ -49,6 +49,16 @@ def image_scale(name: str) -> int:
     return max(smallest, GRID_STRIDE.get(name, 8) * 3 // 4)
 
 
+_STEPS_FACTOR = {"deconvnet_vgg16": 2}
+"""Networks that need more steps than the others: DeconvNet, the deepest, was at a cross-entropy of
+0.1 and a mean IoU of 0.79 where all others had finished."""
+
+
+def num_steps(name: str, steps: int) -> int:
+    """Choose a network's number of steps: a multiple of `steps` for a few."""
+    return steps * _STEPS_FACTOR.get(name, 1)
+
+
 WITHOUT_BATCH_NORM = (
     "fcn32s_vgg16",
     "fcn16s_vgg16",

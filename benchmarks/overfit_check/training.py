@@ -22,7 +22,7 @@ from autoseg.metrics import ConfusionMatrix
 from autoseg.networks import inference_parameters
 from autoseg.runs import atomic_write, describe_environment, load_record
 
-from .setting import ARCHITECTURE, OverfitRow, image_scale, learning_rate
+from .setting import ARCHITECTURE, OverfitRow, image_scale, learning_rate, num_steps
 
 _ROW = "row.json"
 
@@ -48,6 +48,8 @@ def request_of(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     own = {
         "image_scale": float(image_scale(name)),
         "learning_rate": learning_rate(name, settings["learning_rate"]),
+        "num_steps": num_steps(name, settings["num_steps"]),
+        "validate_every": num_steps(name, settings["num_steps"]),
     }
     return {**shared, **chosen, **own}
 

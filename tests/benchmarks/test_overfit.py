@@ -166,6 +166,15 @@ def test_networks_without_batch_norm_take_half_the_rate(module, name):
     assert setting.learning_rate(name, 0.4) == (0.4 if has_norm else 0.2)
 
 
+def test_a_request_has_the_steps_and_the_rate_of_its_network(module):
+    training = module("overfit_check.training")
+    settings = {"num_steps": 30, "validate_every": 30, "learning_rate": 0.4, "filter_multiplier": 8}
+    wanted = {name: training.request_of(name, settings) for name in ("deconvnet_vgg16", "unet")}
+    steps = {name: (own["num_steps"], own["validate_every"]) for name, own in wanted.items()}
+    assert steps == {"deconvnet_vgg16": (60, 60), "unet": (30, 30)}
+    assert [own["learning_rate"] for own in wanted.values()] == [0.4, 0.2]
+
+
 class Labels:
     """Images of which only the labels matter."""
 
