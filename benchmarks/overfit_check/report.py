@@ -95,7 +95,11 @@ def _reading(run: Mapping[str, Any]) -> list[str]:
         f"{', '.join(mious)}. So the networks see the images enlarged, until a position stands "
         "for at most 4/3 x 4/3 label pixels.",
         "Learning rate: half for networks without batch norm, whose maps nothing bounds, so that "
-        "the first steps would be lost; otherwise one recipe for all.",
+        "the first steps would be lost. Steps: twice as many for DeconvNet, the deepest. Otherwise "
+        "one recipe for all.",
+        "Multi-scale inputs (msc): batch norm keeps one set of statistics of three scales, while "
+        "each is trained with its own, so that this network predicts otherwise than it trained. "
+        "The authors froze pretrained statistics, which random weights do not have.",
         f"Parameters: of networks of {settings['width']:g} times the published width, in eval "
         f"mode; of Auto-DeepLab with F = {settings['filter_multiplier']}.",
     ]
