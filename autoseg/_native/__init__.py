@@ -12,6 +12,9 @@ from autoseg.errors import UsageError
 
 _NAME = f"{__name__}._core"
 _NATIVE_DIR = "AUTOSEG_NATIVE_DIR"
+INTERFACE = 2
+"""Counts changes of the compiled functions that Python calls; an older build has another number or
+none."""
 
 
 def core() -> ModuleType | None:
@@ -77,6 +80,8 @@ def _load() -> tuple[ModuleType | None, str | None]:
         if folder:
             raise
         return None, f"They were built but cannot be loaded; install autoseg again. ({error})"
+    if getattr(module, "interface", 1) != INTERFACE:
+        return None, "Those at hand are of another version; install autoseg again."
     try:
         module.isa()
     except ValueError as error:

@@ -64,10 +64,9 @@ def choose_implementation(
     elif dtype != torch.float32:
         reason = f"the fused kernels compute in float32, the logits are {dtype}."
     elif device_type == "cpu":
-        if hasattr(core(), "crf_marginals"):
+        if core() is not None:
             return "native"
-        stale = "They are of an older version: install autoseg again."
-        reason = f"the compiled kernels are missing. {missing_reason() or stale}"
+        reason = f"the compiled kernels are missing. {missing_reason()}"
         if name == "auto":
             warn_if_missing("plain operators do the dense CRF's work, several times more slowly")
     else:

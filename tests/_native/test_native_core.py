@@ -7,6 +7,7 @@ import sys
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -172,6 +173,16 @@ def test_missing_kernels_are_said_once():
     ]
     # Where the caller stands, so that a command shows it as autoseg's own sentence.
     assert warned[0].filename == __file__
+
+
+@pytest.mark.usefixtures("loading_anew")
+@pytest.mark.parametrize("attributes", [{}, {"interface": _native.INTERFACE - 1}])
+def test_kernels_of_another_version_count_as_missing(monkeypatch, attributes):
+    module = SimpleNamespace(**attributes)
+    monkeypatch.setattr(_native.importlib, "import_module", lambda name: module)
+    assert _native.core() is None
+    reason = "Those at hand are of another version; install autoseg again."
+    assert _native.missing_reason() == reason
 
 
 @pytest.mark.usefixtures("loading_anew")
