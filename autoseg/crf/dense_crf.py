@@ -110,7 +110,7 @@ class DenseCRF(nn.Module):
                 For a gradient they apply the bilateral kernels and plain operators do the rest.
                 Without one they do everything, with any kernels, weights, normalisation and
                 compatibility, and a lattice mode takes spatial kernels at half resolution where
-                xy_std >= 2, which adds about a hundredth to the lattice's error.
+                xy_std >= 2, which moves marginals by less than a hundredth of the lattice's error.
                 Every call gives the same bits on one GPU, and on CPUs with one number of threads;
                 another number of threads moves float32 marginals by rounding, less than 2e-5.
             recompute: Keep nothing of the updates for the gradient, and run some of them again in
