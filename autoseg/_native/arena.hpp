@@ -13,11 +13,13 @@
 
 namespace AUTOSEG_ISA {
 
+inline constexpr std::size_t kHugePage = std::size_t(1) << 21;
+
 // Ask that memory come in pages of 2 MiB: passes that jump about in megabytes lose a tenth of their
 // time to looking up pages of 4 KiB. Only where the system leaves the choice to programs.
 inline void prefer_huge_pages(void* memory, std::size_t size) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    constexpr std::uintptr_t kHuge = std::uintptr_t(1) << 21;
+    constexpr std::uintptr_t kHuge = kHugePage;
     const auto address = reinterpret_cast<std::uintptr_t>(memory);
     const std::uintptr_t first = (address + kHuge - 1) / kHuge * kHuge;
     const std::uintptr_t last = (address + size) / kHuge * kHuge;
@@ -73,10 +75,9 @@ private:
     };
     static constexpr std::size_t kAlign = 64;
     static constexpr std::size_t kSmallest = std::size_t(1) << 20;
-    static constexpr std::size_t kLarge = std::size_t(1) << 21;  // a huge page
 
     void add_piece(std::size_t size) {
-        const std::size_t align = size < kLarge ? kAlign : kLarge;
+        const std::size_t align = size < kHugePage ? kAlign : kHugePage;
         void* memory = std::aligned_alloc(align, (size + align - 1) / align * align);
         if (memory == nullptr) throw std::bad_alloc();
         prefer_huge_pages(memory, size);

@@ -1,14 +1,16 @@
 // Mean field inference, compiled once for each instruction set.
 //
-// An update is one pass over blocks of pixels: slice the bilateral messages, add the spatial ones
-// and the scores, softmax, and hand the new marginals to the filters of the next update. A block
+// An update is one pass over tiles of 2 x L pixels: sum the scores, the spatial and the bilateral
+// messages, softmax, and hand the new marginals to the filters of the next update. A row of a tile
 // has the labels one after the other, L pixels a vector: softmax then needs no sum across lanes and
-// no lane is spent on labels that do not exist. Only the lattice has labels in lanes; blocks are
-// transposed on the way. The marginals themselves are written in the last pass alone.
+// no lane is spent on labels that do not exist. Only the lattice has labels in lanes; rows are
+// transposed on the way. Tiles that have settled are passed over, but for the last update, which
+// alone writes the marginals.
 #include "crf.hpp"
 
 #include <limits>
 #include <memory>
+#include <optional>
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -16,6 +18,7 @@
 
 #include "crf_bilateral.hpp"
 #include "crf_filter.hpp"
+#include "crf_settled.hpp"
 #include "crf_spatial_band.hpp"
 
 namespace AUTOSEG_ISA {
@@ -28,45 +31,77 @@ constexpr index_t L = kLanes<float>;
 class MeanField {
 public:
     MeanField(const CrfCall& call, Arena& memory)
-        : call_(call), num_pixels_(call.height * call.width), row_(round_up(call.labels, L)) {
-        const index_t pairs = (call.height + 1) / 2;  // of rows: a row of cells has one owner
+        : call_(call),
+          num_pixels_(call.height * call.width),
+          // A last update computes all pixels, and so do the first two.
+          is_incremental_(call.skip_tolerance > 0 && call.tolerance == 0 &&
+                          call.num_iterations > kFirstIncremental) {
+        const index_t pairs = (call.height + 1) / 2;  // of rows: a tile has one owner
         const index_t num_bands = std::clamp<index_t>(call.num_threads, 1, pairs);
         for (index_t i = 0; i < num_bands; ++i) {
             const Rows part = part_of(pairs, i, num_bands);
             bands_.push_back({2 * part.first, std::min(2 * part.last, call.height)});
         }
         for (index_t m = 0; m < call.num_bilateral; ++m) {
-            bilateral_.push_back(
-                std::make_unique<BilateralFilter>(call, call.bilateral[m], bands_, memory));
+            bilateral_.push_back(std::make_unique<BilateralFilter>(
+                call, call.bilateral[m], bands_, is_incremental_, memory));
         }
+        spatial_bands_.resize(bands_.size());
         for (index_t m = 0; m < call.num_spatial; ++m) {
-            spatial_.push_back(
-                std::make_unique<SpatialFilter>(call, call.spatial[m], bands_, memory));
+            spatial_.push_back(std::make_unique<SpatialFilter>(call, call.spatial[m],
+                                                               is_incremental_, memory));
+            for (std::size_t i = 0; i < bands_.size(); ++i) {
+                spatial_bands_[i].emplace_back(*spatial_.back(), bands_[i], is_incremental_,
+                                               memory);
+            }
+        }
+        if (is_incremental_) {
+            settled_.emplace(call.labels, call.height, call.width, call.skip_tolerance, memory);
+        }
+        for (index_t c = 0; call.compatibility != nullptr && c < call.labels; ++c) {
+            float sum = 0;
+            for (index_t other = 0; other < call.labels; ++other) {
+                sum += std::abs(call.compatibility[c * call.labels + other]);
+            }
+            mixing_ = c == 0 ? sum : std::max(mixing_, sum);
         }
     }
 
     void run() {
-        update(true, call_.num_iterations == 0);
+        update(0);
         for (int i = 1; i <= call_.num_iterations; ++i) {
             for (auto& filter : bilateral_) filter->blur(call_.num_threads);
-            for (auto& filter : spatial_) filter->turn();
-            const float change = update(false, i == call_.num_iterations);
+            join_spatial();
+            const float change = update(i);
             if (double(change) < call_.tolerance) break;
         }
     }
 
 private:
+    static constexpr int kFirstIncremental = 2;
+    // Of the tolerance: what the last update leaves as it is, nothing puts right.
+    static constexpr float kLastShare = 1.f / 32;
+
+    // Rows y and, if the image has it, y + 1; L pixels from x on.
+    struct Tile {
+        index_t y, x;
+        int rows;
+    };
+
     // A thread's share of an update.
     struct Band {
         index_t number;
+        int update;
         bool is_first, is_last;
-        float* values;  // of a block, (labels, L): scores and messages, then exponentials
-        float* after;   // of the spatial filters, (num_spatial, L)
-        std::vector<SpatialBand> spatial;
+        float* values;  // of a tile, (2, labels, L): scores and messages, then exponentials
+        std::vector<SpatialBand>& spatial;
+        std::vector<std::uint8_t> is_computed;  // of the tiles of two rows
+        Tile ahead;                             // whose memory is asked for early
         float change = 0;
     };
 
-    // Where a block's scores are: label c's at + c * step, in units of log2 once multiplied.
+    // Where the scores of a tile's row are: label c's at + c * step, in units of log2 once
+    // multiplied.
     struct Scores {
         const float* at;
         index_t step;
@@ -84,71 +119,154 @@ private:
         return arena;
     }
 
+    // What was handed over becomes what is read.
+    void join_spatial() {
+        // Rows between two bands have shares of both: one after the other, in the same order always.
+        for (const auto merge : {&SpatialBand::merge_own, &SpatialBand::merge_before,
+                                 &SpatialBand::merge_after}) {
+            in_parallel(index_t(bands_.size()), call_.num_threads, [&](index_t number) {
+                for (SpatialBand& band : spatial_bands_[std::size_t(number)]) (band.*merge)();
+            });
+        }
+    }
+
     // Compute the marginals from scores and messages. Returns the largest change, if it is needed.
-    float update(bool is_first, bool is_last) {
+    float update(int number) {
+        const bool is_first = number == 0, is_last = number == call_.num_iterations;
         std::vector<float> changes(bands_.size());
-        in_parallel(index_t(bands_.size()), call_.num_threads, [&](index_t number) {
+        in_parallel(index_t(bands_.size()), call_.num_threads, [&](index_t i) {
             Arena& memory = scratch();
             memory.reset();
-            Band band{number, is_first, is_last, memory.zeros<float>(row_ * L),
-                      memory.zeros<float>(call_.num_spatial * L), {}};
-            const Rows rows = bands_[std::size_t(number)];
-            for (const auto& filter : spatial_) {
-                band.spatial.emplace_back(*filter, number, rows, call_.width, memory);
-            }
+            const index_t padded = round_up(call_.labels, L);
+            Band band{i, number, is_first, is_last, memory.zeros<float>(2 * padded * L),
+                      spatial_bands_[std::size_t(i)],
+                      std::vector<std::uint8_t>(std::size_t((call_.width + L - 1) / L)),
+                      {}};
+            const Rows rows = bands_[std::size_t(i)];
             if (!is_last) {
-                for (auto& filter : bilateral_) filter->clear(number);
+                for (auto& filter : bilateral_) filter->clear(i);
             }
             for (index_t y = rows.first; y < rows.last; y += 2) {
+                update_rows(band, y, int(std::min<index_t>(2, rows.last - y)));
                 for (SpatialBand& spatial : band.spatial) {
-                    if (!is_first) spatial.prepare(y);
-                }
-                for (index_t x = 0; x < call_.width; x += L) {
-                    for (index_t row = y; row < std::min(y + 2, rows.last); ++row) {
-                        update_block(band, row, x);
-                    }
-                }
-                for (SpatialBand& spatial : band.spatial) {
-                    if (!is_last) spatial.hand_over(y);
+                    if (!is_last) spatial.end(y);
                 }
             }
-            changes[std::size_t(number)] = band.change;
+            changes[std::size_t(i)] = band.change;
         });
         float change = is_first ? std::numeric_limits<float>::infinity() : 0;
         for (float of_band : changes) change = std::max(change, of_band);
         return change;
     }
 
-    AUTOSEG_INLINE void update_block(Band& band, index_t y, index_t x) {
-        for (auto& filter : bilateral_) filter->fetch(y, x);
-        const Scores scores = scores_of(band, y, x);
-        if (band.is_first) {
-            for (index_t c = 0; c < call_.labels; ++c) store(band.values + c * L, scores.of(c));
-            keep_scores(band, y, x);
-        } else {
-            add_messages(band, scores, y, x);
+    void update_rows(Band& band, index_t y, int count) {
+        for (SpatialBand& spatial : band.spatial) {
+            spatial.begin(y);
+            if (may_skip(band)) spatial.sum_changes();
         }
-        const Vec<float> factor = exponentiate(band.values);
-        if (band.is_last || keeps_marginals()) write(band, factor, y, x);
-        if (!band.is_last) hand_over(band, factor, y, x);
+        const index_t num_tiles = index_t(band.is_computed.size());
+        for (index_t i = 0; i < num_tiles; ++i) {
+            band.is_computed[std::size_t(i)] = !may_skip(band) || !has_settled(band, {y, i * L, count});
+        }
+        if (!band.is_first) {
+            for (SpatialBand& spatial : band.spatial) {
+                spatial.sum_labels(band.is_computed.data(), num_tiles);
+            }
+        }
+        const auto next = [&](index_t i) {  // of the tiles to be computed
+            do {
+                ++i;
+            } while (i < num_tiles && !band.is_computed[std::size_t(i)]);
+            return i;
+        };
+        index_t first = next(-1), second = next(first), third = next(second);
+        for (; first < num_tiles; first = second, second = third, third = next(third)) {
+            // At the end, what the next rows may need.
+            const bool is_end = third >= num_tiles;
+            band.ahead = {is_end ? std::min(y + 2, call_.height - count) : y,
+                          is_end ? 0 : third * L, count};
+            update_tile(band, {y, first * L, count});
+        }
+        if (!band.is_last) return;
+        for (index_t i = 0; i < num_tiles; ++i) {
+            if (!band.is_computed[std::size_t(i)]) write_settled(band, {y, i * L, count});
+        }
+    }
+
+    bool may_skip(const Band& band) const {
+        return is_incremental_ && band.update >= kFirstIncremental;
+    }
+
+    // Whether this update may leave a tile as it is.
+    AUTOSEG_INLINE bool has_settled(Band& band, const Tile& tile) {
+        Vec<float> moved[2] = {};
+        for (std::size_t m = 0; m < spatial_.size(); ++m) {
+            for (int row = 0; row < tile.rows; ++row) {
+                const Vec<float> after = spatial_[m]->after(tile.y + row, tile.x);
+                moved[row] += band.spatial[m].message(call_.labels, tile.x, row) * after;
+            }
+        }
+        Vec<float> least = spread(std::numeric_limits<float>::infinity());
+        for (int row = 0; row < tile.rows; ++row) {
+            for (const auto& filter : bilateral_) {
+                moved[row] += filter->change(band.number, tile.y + row, tile.x);
+            }
+            const Vec<float> left =
+                settled_->move(settled_->place(tile.y + row, tile.x), moved[row] * spread(mixing_),
+                               band.is_last ? kLastShare : 1);
+            least = left < least ? left : least;
+        }
+        return highest_lane(-least) < 0;
+    }
+
+    AUTOSEG_INLINE void update_tile(Band& band, const Tile& tile) {
+        if (band.is_first) {
+            for (int row = 0; row < tile.rows; ++row) {
+                const Scores scores = scores_of(band, tile.y + row, tile.x);
+                float* values = values_of(band, row);
+                for (index_t c = 0; c < call_.labels; ++c) store(values + c * L, scores.of(c));
+                keep_scores(band, tile.y + row, tile.x, values);
+            }
+        } else {
+            add_messages(band, tile);
+        }
+        Vec<float> factors[2], changes[2] = {};
+        for (int row = 0; row < tile.rows; ++row) {
+            const index_t y = tile.y + row;
+            float* values = values_of(band, row);
+            factors[row] = exponentiate(values, scores_of(band, band.ahead.y + row, band.ahead.x));
+            if (band.is_last || keeps_marginals()) write(band, values, factors[row], y, tile.x);
+            if (band.is_last || !is_incremental_) continue;
+            changes[row] = settled_->replace(settled_->place(y, tile.x),
+                                             settled_->place(band.ahead.y + row, band.ahead.x),
+                                             values, factors[row], band.is_first);
+            factors[row] = spread(Settled::kUnit);
+        }
+        if (!band.is_last) hand_over(band, tile, factors, changes);
     }
 
     bool keeps_marginals() const { return call_.tolerance > 0; }
 
+    float* values_of(const Band& band, int row) const {
+        return band.values + row * round_up(call_.labels, L) * L;
+    }
+
     AUTOSEG_INLINE index_t count(index_t x) const { return std::min(L, call_.width - x); }
 
-    // Labels lie far apart in the caller's order. The first update copies the scores, block by
-    // block, to where the marginals will be, and only the last reads the caller's again.
+    // Labels lie far apart in the caller's order. The first update copies the scores, row of a tile
+    // by row, to where the marginals will be, and only the last reads the caller's again.
     AUTOSEG_INLINE float* kept_scores(index_t y, index_t x) const {
         return call_.marginals + (y * call_.width + x) * call_.labels;
     }
 
-    AUTOSEG_INLINE void keep_scores(const Band& band, index_t y, index_t x) const {
+    AUTOSEG_INLINE void keep_scores(const Band& band, index_t y, index_t x,
+                                    const float* values) const {
         if (keeps_marginals() || band.is_last) return;
         float* to = kept_scores(y, x);
         const index_t pixels = count(x);
         for (index_t c = 0; c < call_.labels; ++c, to += pixels) {
-            const Vec<float> value = load(band.values + c * L);
+            __builtin_prefetch(to + 2 * call_.labels * L, 1);
+            const Vec<float> value = load(values + c * L);
             pixels == L ? store_anywhere(to, value) : store_some(to, value, pixels);
         }
     }
@@ -157,47 +275,52 @@ private:
         const index_t pixels = count(x);
         if (keeps_marginals() || band.is_first || band.is_last) {
             const float* at = call_.scores + y * call_.width + x;
-            for (index_t c = 0; c < call_.labels; ++c) fetch_ahead(at + c * num_pixels_);
             return {at, num_pixels_, pixels, kPerNat};
         }
         const float* at = kept_scores(y, x);
-        for (index_t c = 0; c < call_.labels; ++c) {
-            __builtin_prefetch(at + (2 * call_.labels + c) * L);
-        }
         return {at, pixels, pixels, 1};
     }
 
-    AUTOSEG_INLINE void add_messages(Band& band, const Scores& scores, index_t y, index_t x) const {
-        for (std::size_t m = 0; m < spatial_.size(); ++m) {
-            store(band.after + index_t(m) * L, spatial_[m]->after(y, x));
-        }
+    AUTOSEG_INLINE void add_messages(Band& band, const Tile& tile) const {
         const bool is_potts = call_.compatibility == nullptr;
-        // Messages of all spatial filters about a label, and its score if they simply add to it.
-        const auto others = [&](index_t c) AUTOSEG_INLINED {
-            Vec<float> sum = is_potts ? scores.of(c) : Vec<float>{};
-            for (std::size_t m = 0; m < spatial_.size(); ++m) {
-                sum += band.spatial[m].message(c, y, x) * load(band.after + index_t(m) * L);
-            }
-            return sum;
-        };
-        if (bilateral_.empty()) {
-            for (index_t c = 0; c < call_.labels; ++c) store(band.values + c * L, others(c));
-        }
-        for (std::size_t m = 0; m < bilateral_.size(); ++m) {
-            const BilateralFilter& filter = *bilateral_[m];
-            const Vec<float> after = filter.after(y, x);
-            for_chunks([&](auto labels, index_t c) AUTOSEG_INLINED {
-                Vec<float> sliced[labels];
-                filter.template slice<labels>(band.number, y, x, c, sliced);
-                unroll<labels>([&](auto i) AUTOSEG_INLINED {
-                    float* at = band.values + (c + i) * L;
-                    if (c + i < call_.labels) {
-                        store(at, sliced[i] * after + (m == 0 ? others(c + i) : load(at)));
-                    }
+        const Scores scores[2] = {scores_of(band, tile.y, tile.x),
+                                  scores_of(band, tile.y + tile.rows - 1, tile.x)};
+        for (int row = 0; row < tile.rows; ++row) {
+            float* values = values_of(band, row);
+            const index_t y = tile.y + row;
+            add_spatial(band, values, tile, row, is_potts ? &scores[row] : nullptr);
+            for (const auto& filter : bilateral_) {
+                const Vec<float> after = filter->after(y, tile.x);
+                for_chunks([&](auto labels, index_t c) AUTOSEG_INLINED {
+                    Vec<float> sliced[labels];
+                    const index_t ahead =
+                        c == 0 ? filter->place(band.ahead.y + row, band.ahead.x) : -1;
+                    filter->template slice<labels>(band.number, y, tile.x, c, ahead, sliced);
+                    unroll<labels>([&](auto i) AUTOSEG_INLINED {
+                        float* at = values + (c + i) * L;
+                        if (c + i < call_.labels) store(at, load(at) + sliced[i] * after);
+                    });
                 });
-            });
+            }
+            if (!is_potts) mix_labels(values, scores[row]);
         }
-        if (!is_potts) mix_labels(band.values, scores);
+    }
+
+    // Put the scores of a tile's row, if there are any, and its spatial messages into values.
+    AUTOSEG_INLINE void add_spatial(Band& band, float* values, const Tile& tile, int row,
+                                    const Scores* scores) const {
+        if (scores != nullptr) {
+            for (index_t c = 0; c < call_.labels; ++c) store(values + c * L, scores->of(c));
+        } else {
+            std::memset(values, 0, std::size_t(call_.labels * L) * sizeof(float));
+        }
+        for (std::size_t m = 0; m < spatial_.size(); ++m) {
+            const Vec<float> after = spatial_[m]->after(tile.y + row, tile.x);
+            for (index_t c = 0; c < call_.labels; ++c) {
+                float* at = values + c * L;
+                store(at, load(at) + band.spatial[m].message(c, tile.x, row) * after);
+            }
+        }
     }
 
     // Call f(number of labels, first label) for pieces of the labels that fill vectors, or half.
@@ -229,13 +352,16 @@ private:
     }
 
     // Replace a block's values by powers of two, the highest 1; return 1 / their sum.
-    AUTOSEG_INLINE Vec<float> exponentiate(float* values) const {
+    //
+    // ahead: scores to ask for early, a few at a time: memory serves only so many requests at once.
+    AUTOSEG_INLINE Vec<float> exponentiate(float* values, const Scores& ahead) const {
         Vec<float> highest = load(values);
         for (index_t c = 1; c < call_.labels; ++c) {
             highest = maximum<float>(highest, load(values + c * L));
         }
         Vec<float> sum{};
         for (index_t c = 0; c < call_.labels; ++c) {
+            __builtin_prefetch(ahead.at + c * ahead.step);
             const Vec<float> value = exp2_not_positive(load(values + c * L) - highest);
             sum += value;
             store(values + c * L, value);
@@ -243,12 +369,12 @@ private:
         return spread(1.f) / sum;
     }
 
-    void write(Band& band, Vec<float> factor, index_t y, index_t x) const {
+    void write(Band& band, const float* values, Vec<float> factor, index_t y, index_t x) const {
         float* to = call_.marginals + y * call_.width + x;
         const index_t pixels = count(x);
         Vec<float> change{};
         for (index_t c = 0; c < call_.labels; ++c, to += num_pixels_) {
-            const Vec<float> value = load(band.values + c * L) * factor;
+            const Vec<float> value = load(values + c * L) * factor;
             if (keeps_marginals() && !band.is_first) {
                 const Vec<float> difference = value - load_some(to, pixels);
                 change = maximum<float>(change, maximum<float>(difference, -difference));
@@ -258,31 +384,62 @@ private:
         for (index_t i = 0; i < pixels; ++i) band.change = std::max(band.change, change[i]);
     }
 
-    AUTOSEG_INLINE void hand_over(Band& band, Vec<float> factor, index_t y, index_t x) {
-        for (std::size_t m = 0; m < spatial_.size(); ++m) {
-            const Vec<float> before = spatial_[m]->before(y, x) * factor;
-            SpatialBand& spatial = band.spatial[m];
-            for (index_t c = 0; c < call_.labels; ++c) {
-                spatial.take(c, y, x, load(band.values + c * L) * before);
-            }
+    void write_settled(Band& band, const Tile& tile) const {
+        for (int row = 0; row < tile.rows; ++row) {
+            float* values = values_of(band, row);
+            const index_t y = tile.y + row;
+            const Vec<float> factor = settled_->restore(settled_->place(y, tile.x), values);
+            write(band, values, factor, y, tile.x);
         }
-        for (auto& filter : bilateral_) {
-            const Vec<float> before = filter->before(y, x) * factor;
-            for_chunks([&](auto labels, index_t c) AUTOSEG_INLINED {
-                Vec<float> values[labels];
-                unroll<labels>([&](auto i) AUTOSEG_INLINED {
-                    values[i] = load(band.values + (c + i) * L) * before;
+    }
+
+    // Give values * factors, and the size of the changes, to the filters.
+    AUTOSEG_INLINE void hand_over(Band& band, const Tile& tile, const Vec<float>* factors,
+                                  const Vec<float>* changes) {
+        for (std::size_t m = 0; m < spatial_.size(); ++m) {
+            SpatialBand& spatial = band.spatial[m];
+            Vec<float> before[2] = {};  // 0 for a missing row
+            for (int row = 0; row < tile.rows; ++row) {
+                before[row] = spatial_[m]->before(tile.y + row, tile.x) * factors[row];
+            }
+            const float* upper = values_of(band, 0);
+            const float* lower = values_of(band, 1);
+            for (index_t c = 0; c < call_.labels; ++c) {
+                spatial.take(c, tile.x, load(upper + c * L) * before[0],
+                             load(lower + c * L) * before[1]);
+            }
+            if (is_incremental_) {
+                spatial.take(call_.labels, tile.x, changes[0] * before[0], changes[1] * before[1]);
+            }
+            spatial.touch(tile.x);
+        }
+        for (int row = 0; row < tile.rows; ++row) {
+            const float* from = values_of(band, row);
+            for (auto& filter : bilateral_) {
+                const Vec<float> before = filter->before(tile.y + row, tile.x) * factors[row];
+                for_chunks([&](auto labels, index_t c) AUTOSEG_INLINED {
+                    Vec<float> values[labels];
+                    unroll<labels>([&](auto i) AUTOSEG_INLINED {
+                        values[i] = load(from + (c + i) * L) * before;
+                    });
+                    const index_t ahead = band.is_first && c == 0
+                        ? filter->place(band.ahead.y + row, band.ahead.x) : -1;
+                    filter->template splat_to<labels>(band.number, tile.y + row, tile.x, c, ahead,
+                                                      values);
                 });
-                filter->template splat_to<labels>(band.number, y, x, c, values);
-            });
+            }
         }
     }
 
     const CrfCall& call_;
-    index_t num_pixels_, row_;
+    index_t num_pixels_;
+    bool is_incremental_;
     std::vector<Rows> bands_;
     std::vector<std::unique_ptr<BilateralFilter>> bilateral_;
     std::vector<std::unique_ptr<SpatialFilter>> spatial_;
+    std::vector<std::vector<SpatialBand>> spatial_bands_;  // of each band
+    std::optional<Settled> settled_;
+    float mixing_ = 1;  // by how much the compatibility can enlarge messages
 };
 
 }  // namespace

@@ -12,13 +12,14 @@ public:
 
     BilateralFilter(const BilateralFilter&) = delete;  // the table refers to the lattice
     BilateralFilter& operator=(const BilateralFilter&) = delete;
+    // is_incremental: whether splats are added to what there is, or replace it.
     BilateralFilter(const autoseg::CrfCall& call, const autoseg::CrfBilateral& kernel,
-                    const std::vector<Rows>& bands, Arena& memory)
+                    const std::vector<Rows>& bands, bool is_incremental, Arena& memory)
         : row_(round_up(call.labels, L)),
           pitch_(round_up(call.width, L)),
           last_block_(call.height * pitch_ - L),
           lattice_(build(call, kernel, bands, pitch_, memory)),
-          table_(lattice_, row_, memory),
+          table_(lattice_, row_, is_incremental, memory),
           weights_(memory.zeros<float>(row_)) {
         for (index_t c = 0; c < call.labels; ++c) weights_[c] = kernel.weights[c] * kPerNat;
         if (call.normalisation != autoseg::kNone) normalise(call, memory);
@@ -33,21 +34,27 @@ public:
         return after_ ? load(after_ + y * pitch_ + x) : spread(1.f);
     }
 
+    // By how much the messages at L pixels can have moved in the last `blur`.
+    AUTOSEG_INLINE Vec<float> change(index_t band, index_t y, index_t x) const {
+        const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
+        const float* changes = table_.changes(band);
+        Vec<float> moved;
+        for (int i = 0; i < int(L); ++i) moved[i] = changes[simplex[i]];
+        return moved * (reach_ ? load(reach_ + y * pitch_ + x) : after(y, x));
+    }
+
     void clear(index_t band) { table_.clear(band); }
     void blur(int num_threads) { table_.blur(weights_, false, num_threads); }
 
-    // Ask early for what the pixels two blocks further on are sliced and splatted with: at the end
-    // of a row, for what is not needed.
-    AUTOSEG_INLINE void fetch(index_t y, index_t x) const {
-        const index_t next = std::min(y * pitch_ + x + 2 * L, last_block_);
-        __builtin_prefetch(lattice_.simplices(next));
-        for (index_t i = 0; i < L; i += 2) __builtin_prefetch(lattice_.weights(next + i));
-    }
+    index_t place(index_t y, index_t x) const { return std::min(y * pitch_ + x, last_block_); }
 
     // Slice labels c, ..., c + Labels - 1 of L pixels; values: labels by pixels. Labels is L, or
     // half of it for what is left at the end of a row.
+    //
+    // ahead: the `place` of pixels that are asked for early, a few at a time: memory serves only so
+    // many requests at once. Negative: none.
     template <int Labels>
-    AUTOSEG_INLINE void slice(index_t band, index_t y, index_t x, index_t c,
+    AUTOSEG_INLINE void slice(index_t band, index_t y, index_t x, index_t c, index_t ahead,
                               Vec<float>* values) const {
         using Row = typename RowOf<Labels>::type;
         const Lattice::Corners* corners = table_.slice_corners(band);
@@ -56,6 +63,7 @@ public:
         const float* table = table_.blurred() + c;
         Row sliced[L];
         unroll<int(L)>([&](auto pixel) AUTOSEG_INLINED {
+            fetch<pixel>(ahead);
             const std::uint32_t* at = corners[simplex[pixel]].of;
             const float* w = weights[pixel].of;
             Row sums[2] = {};
@@ -77,7 +85,7 @@ public:
     // Add labels c, ..., c + Labels - 1 of L pixels to the band's points; values: labels by pixels,
     // which this changes.
     template <int Labels>
-    AUTOSEG_INLINE void splat_to(index_t band, index_t y, index_t x, index_t c,
+    AUTOSEG_INLINE void splat_to(index_t band, index_t y, index_t x, index_t c, index_t ahead,
                                  Vec<float>* values) {
         using Row = typename RowOf<Labels>::type;
         const Lattice::Corners* corners = table_.splat_corners(band);
@@ -89,6 +97,7 @@ public:
         // stored before the next is added to it.
         unroll<int(L)>([&](auto i) AUTOSEG_INLINED {
             constexpr int kPixel = i % 2 * int(L / 2) + i / 2;
+            fetch<i>(ahead);
             const std::uint32_t* at = corners[simplex[kPixel]].of;
             const float* w = weights[kPixel].of;
             Row value;
@@ -105,6 +114,14 @@ public:
     }
 
 private:
+    // The Part-th of L parts of what pixels are sliced and splatted with.
+    template <int Part>
+    AUTOSEG_INLINE void fetch(index_t ahead) const {
+        if (ahead < 0) return;
+        if constexpr (Part == 0) __builtin_prefetch(lattice_.simplices(ahead));
+        if constexpr (Part % 2 == 0) __builtin_prefetch(lattice_.weights(ahead + Part));
+    }
+
     static Lattice build(const autoseg::CrfCall& call, const autoseg::CrfBilateral& kernel,
                          const std::vector<Rows>& bands, index_t pitch, Arena& memory) {
         const index_t height = call.height, width = call.width, pixels = height * width;
@@ -132,14 +149,25 @@ private:
             lowest[dim] = feature(dim, low);
             highest[dim] = feature(dim, high);
         }
+        // What few values take is computed once: divisions are slow.
+        std::vector<double> columns(static_cast<std::size_t>(width)), shades;
+        for (index_t x = 0; x < width; ++x) columns[std::size_t(x)] = feature(0, double(x));
+        for (int dim = 2; call.bytes != nullptr && dim < kDims; ++dim) {
+            for (int value = 0; value < 256; ++value) shades.push_back(feature(dim, value));
+        }
         const auto fill = [&](index_t y, double* features) {
-            for (index_t x = 0; x < width; ++x) {
-                features[x] = feature(0, double(x));
-                features[pitch + x] = feature(1, double(y));
-            }
+            std::copy(columns.begin(), columns.end(), features);
+            std::fill_n(features + pitch, width, feature(1, double(y)));
             for (int dim = 2; dim < kDims; ++dim) {
-                for (index_t x = 0; x < width; ++x) {
-                    features[dim * pitch + x] = feature(dim, double(colour(dim, y * width + x)));
+                double* to = features + dim * pitch;
+                const index_t first = ((dim - 2) * height + y) * width;
+                if (call.bytes != nullptr) {
+                    const double* of = shades.data() + 256 * (dim - 2);
+                    for (index_t x = 0; x < width; ++x) to[x] = of[call.bytes[first + x]];
+                } else {
+                    for (index_t x = 0; x < width; ++x) {
+                        to[x] = feature(dim, double(call.image[first + x]));
+                    }
                 }
             }
         };
@@ -150,8 +178,7 @@ private:
     void normalise(const autoseg::CrfCall& call, Arena& memory) {
         const index_t num_pixels = call.height * pitch_;
         const bool is_symmetric = call.normalisation == autoseg::kSymmetric;
-        Arena passing;
-        float* sums = (is_symmetric ? passing : memory).take<float>(num_pixels);
+        float* sums = memory.take<float>(num_pixels);
         lattice_.product_of_ones(sums);
         clear_padding(call, sums);
         for (index_t i = 0; i < num_pixels; i += L) {
@@ -160,6 +187,7 @@ private:
         }
         if (is_symmetric) {
             lattice_.scale(sums);
+            reach_ = sums;
         } else {
             (call.normalisation == autoseg::kBefore ? before_ : after_) = sums;
         }
@@ -179,6 +207,7 @@ private:
     float* weights_;
     const float* before_ = nullptr;
     const float* after_ = nullptr;
+    const float* reach_ = nullptr;  // sum of what a pixel is sliced with; null: 1, before `after`
 };
 
 }  // namespace AUTOSEG_ISA

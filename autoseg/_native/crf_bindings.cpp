@@ -35,8 +35,8 @@ void crf_marginals(std::uintptr_t scores, std::uintptr_t image, bool is_bytes,
                    std::tuple<std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t> size,
                    const std::vector<Bilateral>& bilateral, const std::vector<Spatial>& spatial,
                    std::uintptr_t compatibility, int normalisation, bool closed,
-                   double feature_scale, int num_iterations, double tolerance, int num_threads,
-                   const std::string& isa) {
+                   double feature_scale, int num_iterations, double tolerance,
+                   double skip_tolerance, int num_threads, const std::string& isa) {
     const auto [labels, height, width] = size;
     if (std::min({labels, height, width}) < 1) {
         throw std::invalid_argument("crf_marginals: every size has to be at least 1.");
@@ -52,10 +52,11 @@ void crf_marginals(std::uintptr_t scores, std::uintptr_t image, bool is_bytes,
     kernels_of(isa).crf_marginals(autoseg::CrfCall{
         labels, height, width, pointer<const float>(scores),
         is_bytes ? nullptr : pointer<const float>(image),
-        is_bytes ? pointer<const std::uint8_t>(image) : nullptr, pointer<float>(marginals), std::ptrdiff_t(bilateral_kernels.size()),
+        is_bytes ? pointer<const std::uint8_t>(image) : nullptr, pointer<float>(marginals),
+        std::ptrdiff_t(bilateral_kernels.size()),
         std::ptrdiff_t(spatial_kernels.size()), bilateral_kernels.data(), spatial_kernels.data(),
         pointer<const float>(compatibility), autoseg::Normalisation(normalisation), closed,
-        feature_scale, num_iterations, tolerance, num_threads});
+        feature_scale, num_iterations, tolerance, skip_tolerance, num_threads});
 }
 
 class LatticeFilter {
@@ -91,10 +92,11 @@ void crf_exp2(std::uintptr_t x, std::ptrdiff_t count, std::uintptr_t result,
 
 void bind_crf(nb::module_& module) {
     module.def("crf_marginals", &crf_marginals, nb::arg("scores"), nb::arg("image"),
-               nb::arg("is_bytes"), nb::arg("marginals"), nb::arg("size"), nb::arg("bilateral"), nb::arg("spatial"),
+               nb::arg("is_bytes"), nb::arg("marginals"), nb::arg("size"), nb::arg("bilateral"),
+               nb::arg("spatial"),
                nb::arg("compatibility"), nb::arg("normalisation"), nb::arg("closed"),
                nb::arg("feature_scale"), nb::arg("num_iterations"), nb::arg("tolerance"),
-               nb::arg("num_threads"), nb::arg("isa") = "",
+               nb::arg("skip_tolerance"), nb::arg("num_threads"), nb::arg("isa") = "",
                nb::call_guard<nb::gil_scoped_release>(),
                "Infer the marginals of one image; see autoseg.crf.native.");
     nb::class_<LatticeFilter>(module, "LatticeFilter", "The permutohedral filter of five features.")

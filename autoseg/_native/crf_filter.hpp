@@ -17,7 +17,7 @@ public:
     void product(const float* values, float* result, index_t channels, bool is_adjoint,
                  int num_threads) const {
         Arena memory;
-        LatticeTable table(lattice_, round_up(channels, L), memory);
+        LatticeTable table(lattice_, round_up(channels, L), false, memory);
         in_parallel(lattice_.num_bands(), num_threads, [&](index_t band) {
             table.clear(band);
             for_pixels(band, [&](index_t i) {

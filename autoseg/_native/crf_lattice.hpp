@@ -48,7 +48,7 @@ public:
         });
         merge_points();
         if (closed) close();
-        find_neighbours();
+        find_chains();
     }
 
     index_t num_points() const { return index_t(points_.size()); }  // the empty point 0 included
@@ -60,10 +60,22 @@ public:
     }
     const Eight* weights(index_t pixel) const { return weights_ + pixel; }
     const std::uint32_t* simplices(index_t pixel) const { return simplex_ + pixel; }
-    // The two points next to each point along an axis, or the empty point 0: (points, 2).
-    const std::uint32_t* neighbours(int axis) const {
-        return neighbours_.data() + axis * 2 * num_points();
+    // Points one after the other along an axis, as far as they exist; those without a neighbour are
+    // left out.
+    //
+    // One number for each point: its name, and the highest bit where the next one does not follow
+    // it. There are `num_threads` parts, which begin and end with a line of points: see `chains`.
+    static constexpr std::uint32_t kEnd = std::uint32_t(1) << 31;
+    struct Chains {
+        const std::uint32_t* first;
+        const std::uint32_t* last;
+    };
+    Chains chains(int axis, index_t part) const {
+        const Axis& of = axes_[std::size_t(axis)];
+        return {of.points.data() + of.parts[std::size_t(part)],
+                of.points.data() + of.parts[std::size_t(part + 1)]};
     }
+    index_t num_parts() const { return num_threads_; }
     // Name among all points of each of a band's.
     const std::vector<std::uint32_t>& names(index_t band) const {
         return bands_[std::size_t(band)].names;
@@ -85,7 +97,7 @@ public:
     // Filter an image of ones: (pixels,), padding included.
     void product_of_ones(float* result) const {
         const std::size_t count = std::size_t(num_points());
-        std::vector<float> values(count), blurred(count);
+        std::vector<float> values(count);
         for (const Band& band : bands_) {
             for (std::size_t s = 0; s < band.corners.size(); ++s) {
                 for (int k = 0; k < kCorners; ++k) {
@@ -94,13 +106,18 @@ public:
             }
         }
         for (int axis = 0; axis < kCorners; ++axis) {
-            const std::uint32_t* next = neighbours(axis);
-            blurred[0] = 0;
-#pragma omp parallel for num_threads(num_threads_) schedule(static)
-            for (std::size_t i = 1; i < count; ++i) {
-                blurred[i] = values[i] + 0.5f * (values[next[2 * i]] + values[next[2 * i + 1]]);
-            }
-            values.swap(blurred);
+            in_parallel(num_parts(), num_threads_, [&](index_t part) {
+                const Chains chains = this->chains(axis, part);
+                float before = 0, centre = 0;
+                if (chains.first < chains.last) centre = values[*chains.first & ~kEnd];
+                for (const std::uint32_t* at = chains.first; at < chains.last; ++at) {
+                    const float after = at + 1 < chains.last ? values[at[1] & ~kEnd] : 0;
+                    const bool is_end = *at & kEnd;
+                    values[*at & ~kEnd] = centre + 0.5f * (before + (is_end ? 0 : after));
+                    before = is_end ? 0 : centre;
+                    centre = after;
+                }
+            });
         }
         in_parallel(num_bands(), num_threads_, [&](index_t b) {
             const Band& band = bands_[std::size_t(b)];
@@ -145,40 +162,38 @@ private:
         std::vector<Eight> masses;         // sum of the weights of each simplex's pixels
         std::vector<std::uint64_t> points;  // keys; the first is the empty point
         std::vector<std::uint32_t> names;   // among all points
-        HashIndex index;                    // of points
+        HashIndex<std::uint64_t> index;     // of points
     };
 
     template <class Fill>
     void find_simplices(Band& band, Fill&& fill) {
-        HashIndex index(capacity_for((band.rows.last - band.rows.first) * width_ / 4));
+        HashIndex<SimplexKey> index(capacity_for((band.rows.last - band.rows.first) * width_ / 4));
         SimplexRow row(pitch_);
         for (index_t y = band.rows.first; y < band.rows.last; ++y) {
             fill(y, row.features());
             row.embed(keys_);
             for (index_t x = 0; x < width_; ++x) index.prefetch(row.key(x));
-            // All of them before any is read again: a vector of numbers that were stored one by one
-            // has to wait until they have left the store buffer.
+            // All of them before any is read again: what was just stored takes a while to arrive.
             Eight* weights = weights_ + y * pitch_;
-            for (index_t x = 0; x < width_; ++x) {
-                for (int k = 0; k < kCorners; ++k) weights[x].of[k] = row.weight(k, x);
-                for (int k = kCorners; k < 8; ++k) weights[x].of[k] = 0;
-            }
+            for (index_t x = 0; x < pitch_; x += kLanes<float>) row.weights(x, weights[x].of);
             std::uint32_t* simplex = simplex_ + y * pitch_;
-            SimplexKey previous = row.key(0);
-            std::uint32_t found = 0;
-            for (index_t x = 0; x < width_; ++x) {
-                const SimplexKey key = row.key(x);
-                // Neighbours often share their simplex.
-                if (x == 0 || !(key == previous)) {
-                    found = index.insert(key, std::uint32_t(band.simplices.size()));
-                    if (found == band.simplices.size()) {
-                        band.simplices.push_back(key);
-                        band.masses.push_back(Eight{});
-                    }
-                    previous = key;
+            constexpr int kTogether = 8;
+            index_t x = 0;
+            for (; x + kTogether <= width_; x += kTogether) {
+                SimplexKey keys[kTogether];
+                std::uint32_t next_numbers[kTogether];
+                for (int i = 0; i < kTogether; ++i) keys[i] = row.key(x + i);
+                index.find<kTogether>(keys, band.simplices, next_numbers);
+                for (int i = 0; i < kTogether; ++i) {
+                    simplex[x + i] = next_numbers[i] != 0 ? next_numbers[i] - 1
+                                                          : index.insert(keys[i], band.simplices);
                 }
-                simplex[x] = found;
-                Eight& mass = band.masses[found];
+            }
+            for (; x < width_; ++x) simplex[x] = index.insert(row.key(x), band.simplices);
+            // A loop of its own, so that additions far apart wait for memory at the same time.
+            band.masses.resize(band.simplices.size());
+            for (index_t x = 0; x < width_; ++x) {
+                Eight& mass = band.masses[simplex[x]];
                 for (int k = 0; k < 8; ++k) mass.of[k] += weights[x].of[k];
             }
             for (index_t x = width_; x < pitch_; ++x) {
@@ -191,18 +206,22 @@ private:
     void name_points(Band& band) {
         constexpr std::size_t kAhead = 4;  // simplices whose entries are fetched early
         const std::size_t count = band.simplices.size();
-        band.index = HashIndex(capacity_for(index_t(count / 2)));
+        band.index = HashIndex<std::uint64_t>(capacity_for(index_t(count)));
         band.corners.resize(count);
         band.points.assign(1, 0);
         std::vector<std::array<std::uint64_t, kCorners>> keys(count);
         for (std::size_t s = 0; s < count; ++s) keys_.corners(band.simplices[s], keys[s].data());
         for (std::size_t s = 0; s < count; ++s) {
             if (s + kAhead < count) {
-                for (std::uint64_t key : keys[s + kAhead]) band.index.prefetch({key, 0});
+                for (std::uint64_t key : keys[s + kAhead]) band.index.prefetch(key);
             }
             band.corners[s] = Corners{};
+            std::uint32_t next_numbers[kCorners];
+            band.index.find<kCorners>(keys[s].data(), band.points, next_numbers);
             for (int k = 0; k < kCorners; ++k) {
-                band.corners[s].of[k] = add_point(band.index, band.points, keys[s][std::size_t(k)]);
+                band.corners[s].of[k] = next_numbers[k] != 0
+                    ? next_numbers[k] - 1
+                    : band.index.insert(keys[s][std::size_t(k)], band.points);
             }
         }
         band.simplices = {};
@@ -213,13 +232,6 @@ private:
         return std::bit_ceil(std::size_t(std::max<index_t>(count, 512)));
     }
 
-    static std::uint32_t add_point(HashIndex& index, std::vector<std::uint64_t>& points,
-                                   std::uint64_t key) {
-        const std::uint32_t name = index.insert({key, 0}, std::uint32_t(points.size()));
-        if (name == points.size()) points.push_back(key);
-        return name;
-    }
-
     void merge_points() {
         index_ = std::move(bands_[0].index);
         points_ = bands_[0].points;
@@ -228,9 +240,9 @@ private:
             for (std::size_t i = 1; i < band.points.size(); ++i) {
                 band.names[i] = &band == &bands_[0]
                     ? std::uint32_t(i)
-                    : add_point(index_, points_, band.points[i]);
+                    : index_.insert(band.points[i], points_);
             }
-            band.index = HashIndex();
+            band.index = HashIndex<std::uint64_t>();
         }
     }
 
@@ -239,42 +251,75 @@ private:
         const std::size_t count = points_.size();
         for (std::size_t i = 1; i < count; ++i) {
             for (int axis = 0; axis < kCorners; ++axis) {
-                add_point(index_, points_, points_[i] + keys_.step(axis));
-                add_point(index_, points_, points_[i] - keys_.step(axis));
+                index_.insert(points_[i] + keys_.step(axis), points_);
+                index_.insert(points_[i] - keys_.step(axis), points_);
             }
         }
     }
 
-    void find_neighbours() {
+    void find_chains() {
         const index_t count = num_points();
-        neighbours_.assign(std::size_t(2 * kCorners * count), 0);
-#pragma omp parallel for num_threads(num_threads_) schedule(static)
-        for (index_t i = 1; i < count; ++i) {
-            constexpr index_t kAhead = 4;
-            for (int axis = 0; axis < kCorners && i + kAhead < count; ++axis) {
-                index_.prefetch({points_[std::size_t(i + kAhead)] + keys_.step(axis), 0});
+        std::vector<std::uint32_t> ahead(std::size_t(kCorners * count), 0);
+        std::vector<std::uint8_t> has_before(std::size_t(kCorners * count), 0);
+        in_parallel(num_threads_, num_threads_, [&](index_t part) {
+            const Rows points = part_of(count, part, num_threads_);
+            for (index_t i = std::max<index_t>(1, points.first); i < points.last; ++i) {
+                constexpr index_t kAhead = 4;
+                for (int axis = 0; axis < kCorners && i + kAhead < count; ++axis) {
+                    index_.prefetch(points_[std::size_t(i + kAhead)] + keys_.step(axis));
+                }
+                std::uint64_t keys[kCorners];
+                std::uint32_t next_numbers[kCorners];
+                for (int axis = 0; axis < kCorners; ++axis) {
+                    keys[axis] = points_[std::size_t(i)] + keys_.step(axis);
+                }
+                index_.template find<kCorners>(keys, points_, next_numbers);
+                for (int axis = 0; axis < kCorners; ++axis) {
+                    // Point 0 is empty, and has nothing before or ahead.
+                    const std::uint32_t next = next_numbers[axis] - (next_numbers[axis] != 0);
+                    ahead[std::size_t(axis * count + i)] = next;
+                    has_before[std::size_t(axis * count + index_t(next))] = 1;
+                }
             }
-            for (int axis = 0; axis < kCorners; ++axis) {
-                const std::uint32_t next =
-                    index_.find({points_[std::size_t(i)] + keys_.step(axis), 0});
-                if (next == 0) continue;
-                std::uint32_t* pairs = neighbours_.data() + axis * 2 * count;
-                pairs[2 * i] = next;
-                pairs[2 * index_t(next) + 1] = std::uint32_t(i);
+        });
+        index_ = HashIndex<std::uint64_t>();
+        in_parallel(kCorners, num_threads_, [&](index_t axis) {
+            const std::uint32_t* next = ahead.data() + axis * count;
+            const std::uint8_t* is_inside = has_before.data() + axis * count;
+            Axis& of = axes_[std::size_t(axis)];
+            of.points.resize(std::size_t(count));
+            std::uint32_t* to = of.points.data();
+            for (index_t i = 1; i < count; ++i) {
+                if (is_inside[i] || next[i] == 0) continue;
+                std::uint32_t point = std::uint32_t(i);
+                for (; next[point] != 0; point = next[point]) *to++ = point;
+                *to++ = point | kEnd;
             }
-        }
-        index_ = HashIndex();
+            const index_t size = to - of.points.data();
+            of.points.resize(std::size_t(size));
+            of.parts.assign(1, 0);
+            for (index_t part = 1; part < num_threads_; ++part) {
+                index_t at = std::max(size * part / num_threads_, of.parts.back());
+                while (at > 0 && at < size && !(of.points[std::size_t(at - 1)] & kEnd)) ++at;
+                of.parts.push_back(at);
+            }
+            of.parts.push_back(size);
+        });
     }
 
+    struct Axis {
+        std::vector<std::uint32_t> points;
+        std::vector<index_t> parts;  // where each begins, and the end
+    };
     LatticeKeys keys_;
     index_t width_, pitch_;
     int num_threads_;
     Eight* weights_;
     std::uint32_t* simplex_;
     std::vector<Band> bands_;
-    HashIndex index_;
+    HashIndex<std::uint64_t> index_;
     std::vector<std::uint64_t> points_;
-    std::vector<std::uint32_t> neighbours_;
+    std::array<Axis, kCorners> axes_;
 };
 
 }  // namespace AUTOSEG_ISA

@@ -154,6 +154,19 @@ AUTOSEG_INLINE Vec<float> square_root(Vec<float> x) {
 #endif
 }
 
+// The largest of a vector's numbers.
+AUTOSEG_INLINE float highest_lane(Vec<float> value) {
+    Mask<float> lanes;
+    for (int i = 0; i < int(kLanes<float>); ++i) lanes[i] = i;
+    unroll<6>([&](auto i) AUTOSEG_INLINED {
+        constexpr int kDistance = 1 << i;
+        if constexpr (kDistance < kLanes<float>) {
+            value = maximum<float>(value, permute<float>(value, lanes ^ kDistance));
+        }
+    });
+    return value[0];
+}
+
 inline index_t round_up(index_t value, index_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }

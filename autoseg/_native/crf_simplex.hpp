@@ -109,7 +109,31 @@ public:
     SimplexKey key(index_t x) const {
         return {std::uint64_t(points_[x]), std::uint32_t(ranks_[x])};
     }
-    float weight(int corner, index_t x) const { return weights_[corner * pitch_ + x]; }
+    // Write the barycentric coordinates of pixels x, ..., x + L - 1: 8 numbers each, two of them 0.
+    AUTOSEG_INLINE void weights(index_t x, float* to) const {
+        constexpr int kCount = 8;
+        if constexpr (kLanes<float> < kCount) {
+            for (index_t i = 0; i < kLanes<float>; ++i) {
+                for (int k = 0; k < kCount; ++k) {
+                    to[i * kCount + k] = k < kCorners ? weights_[k * pitch_ + x + i] : 0;
+                }
+            }
+        } else {
+            Vec<float> rows[kCount] = {};
+            unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
+                rows[k] = load(weights_ + k * pitch_ + x);
+            });
+            transpose<kCount>(rows);
+            // A row has the numbers of every eighth pixel.
+            unroll<kCount>([&](auto i) AUTOSEG_INLINED {
+                for (index_t part = 0; part < kLanes<float> / kCount; ++part) {
+                    std::memcpy(to + (i + part * kCount) * kCount,
+                                reinterpret_cast<const float*>(&rows[i]) + part * kCount,
+                                kCount * sizeof(float));
+                }
+            });
+        }
+    }
 
     // Follows `_enclosing_simplices` operation by operation; no product here is rounded, so that
     // contraction changes nothing. The features come from memory for the same reason.

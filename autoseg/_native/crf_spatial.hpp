@@ -6,6 +6,9 @@
 // in the same way. Either has a variance of 3/4 pixels^2; taps on cells of variance
 // (std^2 - 3/2) / 4 cells^2 give the kernel its own. Cells just outside the image have a value as
 // well, so that the border is treated like the rest.
+//
+// What is kept is blurred along the rows already. A message sums over the rows above and below, at
+// both rows of a tile at once, and so costs nothing where no tile asks for it.
 #pragma once
 
 #include <cmath>
@@ -30,7 +33,7 @@ inline void normalisation_factors(autoseg::Normalisation kind, const float* sums
     }
 }
 
-// The kernel, and what the bands hand over to the next update.
+// The kernel, and the image that it has blurred along the rows.
 class SpatialFilter {
 public:
     static constexpr index_t L = kLanes<float>;
@@ -40,32 +43,35 @@ public:
     static constexpr double kSmallestHalved = 2;
     static constexpr float kNear = 0.75f, kFar = 0.25f;  // shares of the two cells next to a pixel
 
-    SpatialFilter(const autoseg::CrfCall& call, const autoseg::CrfSpatial& kernel,
-                  const std::vector<Rows>& bands, Arena& memory)
+    // has_changes: whether there is one channel more than labels, for the size of the changes.
+    SpatialFilter(const autoseg::CrfCall& call, const autoseg::CrfSpatial& kernel, bool has_changes,
+                  Arena& memory)
         : factor_(kernel.xy_std >= kSmallestHalved ? 2 : 1),
           labels_(call.labels),
-          pitch_(round_up(cells(call.width) + 2 * border(), L)) {
+          channels_(call.labels + has_changes),
+          num_rows_(cells(call.height) + 2 * border()),
+          // A tile reads a vector from half its place on.
+          pitch_(round_up(cells(call.width) + 2 * border(), L) + (factor_ - 1) * L) {
         set_taps(kernel.xy_std, std::max(call.height, call.width));
-        weights_ = memory.take<float>(labels_);
-        for (index_t c = 0; c < labels_; ++c) weights_[c] = kernel.weights[c] * kPerNat;
+        weights_ = memory.zeros<float>(channels_);
+        for (index_t c = 0; c < labels_; ++c) {
+            weights_[c] = kernel.weights[c] * kPerNat;
+            if (has_changes) weights_[labels_] = std::max(weights_[labels_], std::abs(weights_[c]));
+        }
         over_rows_ = factors(call.height, call.normalisation, memory);
         over_columns_ = factors(call.width, call.normalisation, memory);
-        index_t num_rows = 0;
-        for (const Rows& rows : bands) {
-            const index_t first = rows.first / factor_ - border();
-            const Part part = {first, cells(rows.last) + border(), num_rows};
-            num_rows += part.last - part.first;
-            parts_.push_back(part);
-        }
-        for (float*& values : values_) values = memory.take<float>(num_rows * labels_ * pitch_);
+        values_ = memory.zeros<float>(num_rows_ * row_size());
     }
 
     bool is_halved() const { return factor_ == 2; }
     index_t border() const { return factor_ - 1; }  // rows and columns of cells outside the image
     index_t radius() const { return index_t(taps_.size()) - 1; }
     index_t labels() const { return labels_; }
-    index_t pitch() const { return pitch_; }  // of a label's row
-    float weight(index_t label) const { return weights_[label]; }
+    index_t channels() const { return channels_; }
+    index_t num_rows() const { return num_rows_; }
+    index_t pitch() const { return pitch_; }  // of a channel's row
+    index_t row_size() const { return channels_ * pitch_; }
+    float weight(index_t channel) const { return weights_[channel]; }
     float tap(index_t distance) const { return taps_[std::size_t(distance)]; }
 
     // What the values of pixels x, ..., x + L - 1 of row y are multiplied by before and after.
@@ -76,39 +82,24 @@ public:
         return load(over_columns_.after + x) * spread(over_rows_.after[y]);
     }
 
-    // A row of cells, or of pixels, that a band hands over: (labels, pitch).
-    float* next_row(index_t band, index_t cell) const {
-        return row_of(values_[1], parts_[std::size_t(band)], cell);
-    }
-    // Call f(values, factor) for each row that has a share in the blurred row `cell`: two bands may
-    // hold parts of the same row.
-    template <class F>
-    void for_shares(index_t cell, F&& f) const {
-        for (const Part& part : parts_) {
-            const index_t first = std::max(part.first, cell - radius());
-            const index_t last = std::min(part.last, cell + radius() + 1);
-            for (index_t from = first; from < last; ++from) {
-                f(row_of(values_[0], part, from), tap(std::abs(from - cell)));
-            }
-        }
-    }
-    // What was handed over becomes what is read.
-    void turn() { std::swap(values_[0], values_[1]); }
+    // Row 0 is the first one, outside the image where there is a border: (channels, pitch).
+    float* row(index_t number) const { return values_ + number * row_size(); }
+
+    // How much of each row the messages at two rows of pixels are made of.
+    //
+    // They begin with the row that lies radius() before the one of the upper pixels' cells and, at
+    // half resolution, with the one before that.
+    const float* upper_taps() const { return tile_taps_[0].data(); }
+    const float* lower_taps() const { return tile_taps_[1].data(); }
+    index_t num_tile_taps() const { return index_t(tile_taps_[0].size()); }
 
 private:
-    struct Part {
-        index_t first, last;  // cells
-        index_t offset;       // of its first row
-    };
     struct Factors {
         float* before;
         float* after;
     };
 
     index_t cells(index_t pixels) const { return (pixels + factor_ - 1) / factor_; }
-    float* row_of(float* values, const Part& part, index_t cell) const {
-        return values + (part.offset + cell - part.first) * labels_ * pitch_;
-    }
 
     void set_taps(double std, index_t length) {
         const double on_cells = factor_ == 1 ? std : std::sqrt((std * std - 1.5) / 4);
@@ -119,6 +110,12 @@ private:
         const double scale = factor_ == 1 ? 1 : std / (2 * on_cells);
         for (index_t k = 0; k <= radius; ++k) {
             taps_.push_back(float(scale * std::exp(-double(k * k) / (2 * on_cells * on_cells))));
+        }
+        const auto at = [&](index_t k) { return std::abs(k) <= radius ? tap(std::abs(k)) : 0.f; };
+        for (index_t k = -radius - border(); k <= radius + 1; ++k) {
+            const bool halved = is_halved();
+            tile_taps_[0].push_back(halved ? kNear * at(k) + kFar * at(k + 1) : at(k));
+            tile_taps_[1].push_back(halved ? kNear * at(k) + kFar * at(k - 1) : at(k - 1));
         }
     }
 
@@ -152,12 +149,12 @@ private:
         return result;
     }
 
-    index_t factor_, labels_, pitch_;
-    std::vector<float> taps_;  // of distance 0, 1, ...
-    float* weights_;           // of the labels, in units of log2
+    index_t factor_, labels_, channels_, num_rows_, pitch_;
+    std::vector<float> taps_;          // of distance 0, 1, ...
+    std::vector<float> tile_taps_[2];  // see upper_taps()
+    float* weights_;                   // of the channels, in units of log2
     Factors over_rows_, over_columns_;
-    std::vector<Part> parts_;  // of the bands
-    float* values_[2];         // what this update reads, and what it hands over
+    float* values_;  // blurred along the rows and weighted: (num_rows, channels, pitch)
 };
 
 }  // namespace AUTOSEG_ISA

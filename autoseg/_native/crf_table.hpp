@@ -9,8 +9,9 @@ class LatticeTable {
 public:
     static constexpr index_t L = kLanes<float>;
 
-    // row: numbers at a point, a multiple of L.
-    LatticeTable(const Lattice& lattice, index_t row, Arena& memory)
+    // row: numbers at a point, a multiple of L. is_running: whether what is blurred is added up from
+    // one `blur` to the next.
+    LatticeTable(const Lattice& lattice, index_t row, bool is_running, Arena& memory)
         : lattice_(lattice), row_(row) {
         index_t own = 0;
         const index_t num_bands = lattice_.num_bands();
@@ -22,21 +23,27 @@ public:
         if (std::max(own, lattice_.num_points()) * row_ > index_t(1) << 32) {
             throw std::overflow_error("LatticeTable: too many lattice points times labels.");
         }
-        for (index_t b = 0; b < num_bands; ++b) {
+        in_parallel(num_bands, int(num_bands), [&](index_t b) {
             Band& band = bands_[std::size_t(b)];
             band.splat = lattice_.corner_offsets(b, false, row_);
             if (num_bands > 1) band.slice = lattice_.corner_offsets(b, true, row_);
-        }
+        });
         own_ = memory.take<float>(std::max(own, lattice_.num_points()) * row_);
         merged_ = memory.take<float>(lattice_.num_points() * row_);
         // The empty point stays 0 in either.
         std::memset(own_, 0, std::size_t(row_) * sizeof(float));
         std::memset(merged_, 0, std::size_t(row_) * sizeof(float));
+        if (!is_running) return;
+        sums_ = memory.zeros<float>(lattice_.num_points() * row_);
+        changes_ = memory.zeros<float>(lattice_.num_points() * row_ / L);
+        for (Band& band : bands_) band.changes.resize(band.splat.size());
     }
 
     index_t row() const { return row_; }
     float* splatted(index_t band) { return own_ + bands_[std::size_t(band)].first; }
-    const float* blurred() const { return merged_; }
+    const float* blurred() const { return sums_ != nullptr ? sums_ : merged_; }
+    // By how much the last `blur` moved any number at any corner of a band's simplices.
+    const float* changes(index_t band) const { return bands_[std::size_t(band)].changes.data(); }
     // Where a simplex's corners are in either.
     const Lattice::Corners* splat_corners(index_t band) const {
         return bands_[std::size_t(band)].splat.data();
@@ -58,36 +65,33 @@ public:
     //
     // weights: factors of a point's row in the end; null: none. is_reversed: last axis first.
     void blur(const float* weights, bool is_reversed, int num_threads) {
-        const index_t num_points = lattice_.num_points();
-        float* from = own_;
-        float* to = merged_;
         if (lattice_.num_bands() > 1) {
             merge(num_threads);
-            std::swap(from, to);
-            // Merged, the bands' own rows are free to blur in.
-            std::memset(own_, 0, std::size_t(row_) * sizeof(float));
+        } else {
+            std::swap(own_, merged_);
         }
         for (int i = 0; i < kCorners; ++i) {
-            const std::uint32_t* next = lattice_.neighbours(is_reversed ? kCorners - 1 - i : i);
-            const float* factors = i == kCorners - 1 ? weights : nullptr;
-#pragma omp parallel for num_threads(num_threads) schedule(static)
-            for (index_t point = 1; point < num_points; ++point) {
-                const float* centre = from + point * row_;
-                const float* ahead = from + index_t(next[2 * point]) * row_;
-                const float* behind = from + index_t(next[2 * point + 1]) * row_;
-                for (index_t x = 0; x < row_; x += L) {
-                    Vec<float> sum = load(centre + x) +
-                                     (load(ahead + x) + load(behind + x)) * spread(0.5f);
-                    if (factors != nullptr) sum *= load(factors + x);
-                    store(to + point * row_ + x, sum);
-                }
-            }
-            std::swap(from, to);
+            const int axis = is_reversed ? kCorners - 1 - i : i;
+            in_parallel(lattice_.num_parts(), num_threads, [&](index_t part) {
+                const Lattice::Chains chains = lattice_.chains(axis, part);
+                index_t x = 0;
+                for (; x + 2 * L <= row_; x += 2 * L) blur_chains<2>(chains, x);
+                for (; x < row_; x += L) blur_chains<1>(chains, x);
+            });
         }
-        // The result is in `from`; with one band the two tables changed places.
-        if (lattice_.num_bands() == 1) {
-            merged_ = from;
-            own_ = to;
+        if (sums_ != nullptr) {
+            add_up(weights, num_threads);
+            find_changes(num_threads);
+        } else if (weights != nullptr) {
+            in_parallel(num_threads, num_threads, [&](index_t part) {
+                const Rows points = part_of(lattice_.num_points(), part, num_threads);
+                for (index_t point = points.first; point < points.last; ++point) {
+                    float* at = merged_ + point * row_;
+                    for (index_t x = 0; x < row_; x += L) {
+                        store(at + x, load(at + x) * load(weights + x));
+                    }
+                }
+            });
         }
     }
 
@@ -95,7 +99,70 @@ private:
     struct Band {
         index_t first;  // of its rows in the bands' own table
         std::vector<Lattice::Corners> splat, slice;
+        std::vector<float> changes;  // of simplices
     };
+
+    // Blur Count vectors of a row, from x on, where they are. A point's row is read once, and written
+    // when the next one's has been read.
+    template <int Count>
+    void blur_chains(const Lattice::Chains& chains, index_t x) {
+        constexpr index_t kAhead = 16;  // points whose rows are fetched early
+        static constexpr float kShare[2] = {0.5f, 0.f};  // of the next point, unless at an end
+        if (chains.first == chains.last) return;
+        float* table = merged_ + x;
+        float* at = table + index_t(*chains.first & ~Lattice::kEnd) * row_;
+        Vec<float> before[Count] = {}, centre[Count];
+        unroll<Count>([&](auto i) AUTOSEG_INLINED { centre[i] = load(at + i * L); });
+        for (const std::uint32_t* point = chains.first; point < chains.last; ++point) {
+            // After the last one comes the empty point.
+            const bool is_last = point + 1 == chains.last;
+            float* next = table + (is_last ? 0 : index_t(point[1] & ~Lattice::kEnd) * row_);
+            if (point + kAhead < chains.last) {
+                const float* later = table + index_t(point[kAhead] & ~Lattice::kEnd) * row_;
+                unroll<Count>([&](auto i) AUTOSEG_INLINED { __builtin_prefetch(later + i * L); });
+            }
+            const Vec<float> share = spread(kShare[*point / Lattice::kEnd]);
+            unroll<Count>([&](auto i) AUTOSEG_INLINED {
+                const Vec<float> after = load(next + i * L);
+                store(at + i * L, centre[i] + before[i] + after * share);
+                before[i] = centre[i] * share;
+                centre[i] = after;
+            });
+            at = next;
+        }
+    }
+
+    // Add what was blurred to what there was, and note by how much that moved each point.
+    void add_up(const float* weights, int num_threads) {
+        in_parallel(num_threads, num_threads, [&](index_t part) {
+            const Rows points = part_of(lattice_.num_points(), part, num_threads);
+            for (index_t point = points.first; point < points.last; ++point) {
+                const float* from = merged_ + point * row_;
+                float* to = sums_ + point * row_;
+                Vec<float> change{};
+                for (index_t x = 0; x < row_; x += L) {
+                    const Vec<float> value = load(from + x) * load(weights + x);
+                    store(to + x, load(to + x) + value);
+                    change = maximum<float>(change, maximum<float>(value, -value));
+                }
+                changes_[point * (row_ / L)] = highest_lane(change);
+            }
+        });
+    }
+
+    void find_changes(int num_threads) {
+        in_parallel(index_t(bands_.size()), num_threads, [&](index_t number) {
+            Band& band = bands_[std::size_t(number)];
+            const Lattice::Corners* corners = slice_corners(number);
+            for (std::size_t s = 0; s < band.changes.size(); ++s) {
+                float highest = 0;
+                for (int k = 0; k < kCorners; ++k) {
+                    highest = std::max(highest, changes_[corners[s].of[k] / std::uint32_t(L)]);
+                }
+                band.changes[s] = highest;
+            }
+        });
+    }
 
     // Sum the bands' rows of each point, in the order of the bands.
     void merge(int num_threads) {
@@ -151,6 +218,8 @@ private:
     std::vector<Band> bands_;
     float* own_;     // each band's points, one band after the other
     float* merged_;  // all points
+    float* sums_ = nullptr;     // what every `blur` came to, if it is kept
+    float* changes_ = nullptr;  // of a point, at its place among the vectors of a table
     std::vector<std::vector<std::uint32_t>> sorted_;
     std::vector<std::vector<index_t>> chunk_starts_;
 };

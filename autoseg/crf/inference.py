@@ -1,5 +1,6 @@
 """Inference for one image: the pairwise terms built, then all updates."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ class Inference:
     normalisation: str
     num_iterations: int
     tolerance: float | None
+    skip_tolerance: float
+    """Of the compiled kernels without a gradient; see `DenseCRF`."""
     recompute: bool
     """Whether the gradient's memory does not grow with the number of updates."""
     as_logarithm: bool
@@ -103,7 +106,9 @@ class Inference:
         """
         weights = [weight.detach().float() for _, weight in terms]
         if implementation == "native":
-            infer = native_marginals
+            # A logarithm shows small probabilities, which the tolerance allows to be anything.
+            skip_tolerance = 0.0 if self.as_logarithm else self.skip_tolerance
+            infer = functools.partial(native_marginals, skip_tolerance=skip_tolerance)
             image = (image if image.dtype == torch.uint8 else image.float()).contiguous()
             weights = [w.item() if w.ndim == 0 else w.contiguous() for w in weights]
         else:

@@ -24,6 +24,7 @@ def native_marginals(
     num_iterations: int,
     mode: str = "fast",
     tolerance: float | None = None,
+    skip_tolerance: float = 0.0,
     isa: str = "",
 ) -> Tensor:
     """Infer the marginals of one image with the compiled kernels.
@@ -48,6 +49,11 @@ def native_marginals(
         num_iterations: Updates after Q_0, at most.
         mode: "fast" for the open lattice, "accurate" for the closed one.
         tolerance: Stop after an update that changes no probability by this much; None never does.
+        skip_tolerance: By how much the marginals of a block of pixels (2 rows, a vector of columns)
+            may differ from what an update would make them for it to pass over the block; the last
+            update allows a 32nd of it. 0 computes all pixels in every update, and so does a
+            `tolerance`. Q_0 and the first update compute all in any case, and so do all where there
+            are only two. Otherwise marginals are kept to 16 bits.
         isa: Instruction set, "" for the best that the processor has.
 
     Returns:
@@ -104,6 +110,7 @@ def native_marginals(
             CLOSED_SCALE if mode == "accurate" else 1.0,
             num_iterations,
             0.0 if tolerance is None else tolerance,
+            skip_tolerance,
             torch.get_num_threads(),
             isa,
         )

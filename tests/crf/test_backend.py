@@ -34,10 +34,11 @@ def native_unless_torch(name: str, **_: Any) -> str:
 
 
 def both(logits: Tensor, images: Tensor, **settings: Any) -> tuple[Tensor, Tensor]:
-    """Marginals of the plain and of the compiled back end."""
+    """Marginals of the plain and of the compiled back end, each pixel in each update."""
     with torch.no_grad():
         plain = DenseCRF(**settings, backend="torch")(logits, images)
-        return plain, DenseCRF(**settings, backend="fused")(logits, images)
+        fused = DenseCRF(**settings, backend="fused", skip_tolerance=0.0)
+        return plain, fused(logits, images)
 
 
 @needs_kernels
@@ -164,6 +165,7 @@ def test_auto_takes_the_compiled_kernels_where_it_may(mode, needs_gradient, monk
         compatibility=[[0, 2, 1], [0, 0, 1], [1, 1, 0]],
         normalisation="after",
         tolerance=0.25,
+        skip_tolerance=0.125,
         mode=mode,
     )
 
@@ -187,6 +189,7 @@ def test_auto_takes_the_compiled_kernels_where_it_may(mode, needs_gradient, monk
         "num_iterations": 3,
         "mode": mode,
         "tolerance": 0.25,
+        "skip_tolerance": 0.125,
     }
 
 

@@ -352,6 +352,8 @@ def test_a_gpu_gives_the_result_of_the_cpu(mode):
         ({"spatial_weight": []}, "spatial_weight is []; it must be finite and not neg"),
         ({"spatial_weight": [1.0, -2.0]}, "spatial_weight is [1.0, -2.0]; it must be finite an"),
         ({"spatial_xy_std": 1e-7}, "spatial_xy_std is 1e-07; below 1e-06 a pixel has no neighbou"),
+        ({"skip_tolerance": -0.1}, "skip_tolerance is -0.1; it must be finite and at least 0"),
+        ({"skip_tolerance": math.inf}, "skip_tolerance is inf; it must be finite"),
         ({"tolerance": 0.0}, "tolerance is 0.0; it must be finite and above 0, or None to never"),
         ({"normalisation": "befor"}, "unknown DenseCRF normalisation 'befor'; did you mean 'bef"),
         ({"backend": "triton"}, "unknown DenseCRF backend 'triton'. Known: auto, fused, torch."),
