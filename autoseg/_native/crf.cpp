@@ -19,6 +19,7 @@
 #include "crf_bilateral.hpp"
 #include "crf_filter.hpp"
 #include "crf_settled.hpp"
+#include "crf_softmax.hpp"
 #include "crf_spatial_band.hpp"
 
 namespace AUTOSEG_ISA {
@@ -32,8 +33,8 @@ class MeanField {
 public:
     MeanField(const CrfCall& call, Arena& memory)
         : call_(call),
+          scores_(call),
           num_pixels_(call.height * call.width),
-          // A last update computes all pixels, and so do the first two.
           is_incremental_(call.skip_tolerance > 0 && call.tolerance == 0 &&
                           call.num_iterations > kFirstIncremental) {
         const index_t pairs = (call.height + 1) / 2;  // of rows: a tile has one owner
@@ -78,6 +79,7 @@ public:
     }
 
 private:
+    // Before, all messages are new.
     static constexpr int kFirstIncremental = 2;
     // Of the tolerance: what the last update leaves as it is, nothing puts right.
     static constexpr float kLastShare = 1.f / 32;
@@ -100,20 +102,6 @@ private:
         float change = 0;
     };
 
-    // Where the scores of a tile's row are: label c's at + c * step, in units of log2 once
-    // multiplied.
-    struct Scores {
-        const float* at;
-        index_t step;
-        index_t pixels;
-        float factor;
-
-        AUTOSEG_INLINE Vec<float> of(index_t label) const {
-            const float* from = at + label * step;
-            return (pixels == L ? load_anywhere(from) : load_some(from, pixels)) * factor;
-        }
-    };
-
     static Arena& scratch() {
         thread_local Arena arena;
         return arena;
@@ -121,7 +109,7 @@ private:
 
     // What was handed over becomes what is read.
     void join_spatial() {
-        // Rows between two bands have shares of both: one after the other, in the same order always.
+        // Rows between two bands have shares of both, always added in the same order.
         for (const auto merge : {&SpatialBand::merge_own, &SpatialBand::merge_before,
                                  &SpatialBand::merge_after}) {
             in_parallel(index_t(bands_.size()), call_.num_threads, [&](index_t number) {
@@ -166,7 +154,8 @@ private:
         }
         const index_t num_tiles = index_t(band.is_computed.size());
         for (index_t i = 0; i < num_tiles; ++i) {
-            band.is_computed[std::size_t(i)] = !may_skip(band) || !has_settled(band, {y, i * L, count});
+            band.is_computed[std::size_t(i)] =
+                !may_skip(band) || !has_settled(band, {y, i * L, count});
         }
         if (!band.is_first) {
             for (SpatialBand& spatial : band.spatial) {
@@ -225,7 +214,7 @@ private:
                 const Scores scores = scores_of(band, tile.y + row, tile.x);
                 float* values = values_of(band, row);
                 for (index_t c = 0; c < call_.labels; ++c) store(values + c * L, scores.of(c));
-                keep_scores(band, tile.y + row, tile.x, values);
+                if (!keeps_marginals() && !band.is_last) scores_.keep(tile.y + row, tile.x, values);
             }
         } else {
             add_messages(band, tile);
@@ -234,7 +223,8 @@ private:
         for (int row = 0; row < tile.rows; ++row) {
             const index_t y = tile.y + row;
             float* values = values_of(band, row);
-            factors[row] = exponentiate(values, scores_of(band, band.ahead.y + row, band.ahead.x));
+            factors[row] = exponentiate(call_.labels, values,
+                                        scores_of(band, band.ahead.y + row, band.ahead.x));
             if (band.is_last || keeps_marginals()) write(band, values, factors[row], y, tile.x);
             if (band.is_last || !is_incremental_) continue;
             changes[row] = settled_->replace(settled_->place(y, tile.x),
@@ -251,34 +241,9 @@ private:
         return band.values + row * round_up(call_.labels, L) * L;
     }
 
-    AUTOSEG_INLINE index_t count(index_t x) const { return std::min(L, call_.width - x); }
-
-    // Labels lie far apart in the caller's order. The first update copies the scores, row of a tile
-    // by row, to where the marginals will be, and only the last reads the caller's again.
-    AUTOSEG_INLINE float* kept_scores(index_t y, index_t x) const {
-        return call_.marginals + (y * call_.width + x) * call_.labels;
-    }
-
-    AUTOSEG_INLINE void keep_scores(const Band& band, index_t y, index_t x,
-                                    const float* values) const {
-        if (keeps_marginals() || band.is_last) return;
-        float* to = kept_scores(y, x);
-        const index_t pixels = count(x);
-        for (index_t c = 0; c < call_.labels; ++c, to += pixels) {
-            __builtin_prefetch(to + 2 * call_.labels * L, 1);
-            const Vec<float> value = load(values + c * L);
-            pixels == L ? store_anywhere(to, value) : store_some(to, value, pixels);
-        }
-    }
-
     AUTOSEG_INLINE Scores scores_of(const Band& band, index_t y, index_t x) const {
-        const index_t pixels = count(x);
-        if (keeps_marginals() || band.is_first || band.is_last) {
-            const float* at = call_.scores + y * call_.width + x;
-            return {at, num_pixels_, pixels, kPerNat};
-        }
-        const float* at = kept_scores(y, x);
-        return {at, pixels, pixels, 1};
+        return band.is_first || band.is_last || keeps_marginals() ? scores_.of_caller(y, x)
+                                                                  : scores_.kept(y, x);
     }
 
     AUTOSEG_INLINE void add_messages(Band& band, const Tile& tile) const {
@@ -291,7 +256,7 @@ private:
             add_spatial(band, values, tile, row, is_potts ? &scores[row] : nullptr);
             for (const auto& filter : bilateral_) {
                 const Vec<float> after = filter->after(y, tile.x);
-                for_chunks([&](auto labels, index_t c) AUTOSEG_INLINED {
+                for_chunks(call_.labels, [&](auto labels, index_t c) AUTOSEG_INLINED {
                     Vec<float> sliced[labels];
                     const index_t ahead =
                         c == 0 ? filter->place(band.ahead.y + row, band.ahead.x) : -1;
@@ -302,7 +267,7 @@ private:
                     });
                 });
             }
-            if (!is_potts) mix_labels(values, scores[row]);
+            if (!is_potts) mix_labels(call_.compatibility, call_.labels, scores[row], values);
         }
     }
 
@@ -323,55 +288,9 @@ private:
         }
     }
 
-    // Call f(number of labels, first label) for pieces of the labels that fill vectors, or half.
-    template <class F>
-    AUTOSEG_INLINE void for_chunks(F&& f) const {
-        constexpr int kHalf = L >= 8 ? int(L / 2) : int(L);
-        for (index_t c = 0; c < call_.labels; c += L) {
-            if (call_.labels - c > kHalf) {
-                f(std::integral_constant<int, int(L)>{}, c);
-            } else {
-                f(std::integral_constant<int, kHalf>{}, c);
-            }
-        }
-    }
-
-    // From messages to scores less what the compatibility makes of the messages.
-    void mix_labels(float* values, const Scores& scores) const {
-        thread_local std::vector<float> mixed;
-        mixed.resize(std::size_t(call_.labels * L));
-        for (index_t c = 0; c < call_.labels; ++c) {
-            Vec<float> score = scores.of(c);
-            for (index_t other = 0; other < call_.labels; ++other) {
-                const float penalty = call_.compatibility[c * call_.labels + other];
-                score -= load(values + other * L) * spread(penalty);
-            }
-            store_anywhere(mixed.data() + c * L, score);
-        }
-        std::memcpy(values, mixed.data(), mixed.size() * sizeof(float));
-    }
-
-    // Replace a block's values by powers of two, the highest 1; return 1 / their sum.
-    //
-    // ahead: scores to ask for early, a few at a time: memory serves only so many requests at once.
-    AUTOSEG_INLINE Vec<float> exponentiate(float* values, const Scores& ahead) const {
-        Vec<float> highest = load(values);
-        for (index_t c = 1; c < call_.labels; ++c) {
-            highest = maximum<float>(highest, load(values + c * L));
-        }
-        Vec<float> sum{};
-        for (index_t c = 0; c < call_.labels; ++c) {
-            __builtin_prefetch(ahead.at + c * ahead.step);
-            const Vec<float> value = exp2_not_positive(load(values + c * L) - highest);
-            sum += value;
-            store(values + c * L, value);
-        }
-        return spread(1.f) / sum;
-    }
-
     void write(Band& band, const float* values, Vec<float> factor, index_t y, index_t x) const {
         float* to = call_.marginals + y * call_.width + x;
-        const index_t pixels = count(x);
+        const index_t pixels = std::min(L, call_.width - x);
         Vec<float> change{};
         for (index_t c = 0; c < call_.labels; ++c, to += num_pixels_) {
             const Vec<float> value = load(values + c * L) * factor;
@@ -417,7 +336,7 @@ private:
             const float* from = values_of(band, row);
             for (auto& filter : bilateral_) {
                 const Vec<float> before = filter->before(tile.y + row, tile.x) * factors[row];
-                for_chunks([&](auto labels, index_t c) AUTOSEG_INLINED {
+                for_chunks(call_.labels, [&](auto labels, index_t c) AUTOSEG_INLINED {
                     Vec<float> values[labels];
                     unroll<labels>([&](auto i) AUTOSEG_INLINED {
                         values[i] = load(from + (c + i) * L) * before;
@@ -432,6 +351,7 @@ private:
     }
 
     const CrfCall& call_;
+    ScoreRows scores_;
     index_t num_pixels_;
     bool is_incremental_;
     std::vector<Rows> bands_;

@@ -38,8 +38,7 @@ public:
     AUTOSEG_INLINE Vec<float> change(index_t band, index_t y, index_t x) const {
         const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
         const float* changes = table_.changes(band);
-        Vec<float> moved;
-        for (int i = 0; i < int(L); ++i) moved[i] = changes[simplex[i]];
+        const Vec<float> moved = gather(changes, simplex);
         return moved * (reach_ ? load(reach_ + y * pitch_ + x) : after(y, x));
     }
 

@@ -260,7 +260,8 @@ private:
     void find_chains() {
         const index_t count = num_points();
         std::vector<std::uint32_t> ahead(std::size_t(kCorners * count), 0);
-        std::vector<std::uint8_t> has_before(std::size_t(kCorners * count), 0);
+        // One more for each thread, to mark where there is nothing ahead.
+        std::vector<std::uint8_t> has_before(std::size_t(kCorners * count + num_threads_), 0);
         in_parallel(num_threads_, num_threads_, [&](index_t part) {
             const Rows points = part_of(count, part, num_threads_);
             for (index_t i = std::max<index_t>(1, points.first); i < points.last; ++i) {
@@ -275,10 +276,12 @@ private:
                 }
                 index_.template find<kCorners>(keys, points_, next_numbers);
                 for (int axis = 0; axis < kCorners; ++axis) {
-                    // Point 0 is empty, and has nothing before or ahead.
-                    const std::uint32_t next = next_numbers[axis] - (next_numbers[axis] != 0);
+                    const bool is_there = next_numbers[axis] != 0;
+                    const std::uint32_t next = next_numbers[axis] - is_there;
                     ahead[std::size_t(axis * count + i)] = next;
-                    has_before[std::size_t(axis * count + index_t(next))] = 1;
+                    const index_t place =
+                        is_there ? axis * count + index_t(next) : kCorners * count + part;
+                    has_before[std::size_t(place)] = 1;
                 }
             }
         });

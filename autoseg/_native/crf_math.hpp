@@ -14,13 +14,6 @@ namespace AUTOSEG_ISA {
 // which makes 0 of -0.
 AUTOSEG_INLINE Vec<float> spread(float value) { return value - Vec<float>{}; }
 
-// Ask early for what comes 512 bytes later. A pass reads a stream for each
-// label, more than processors foresee.
-AUTOSEG_INLINE void fetch_ahead(const float* address) {
-    constexpr index_t kAhead = 128;
-    __builtin_prefetch(address + kAhead);
-}
-
 // Loads and stores at any address of a float.
 AUTOSEG_INLINE Vec<float> load_anywhere(const float* address) {
     Vec<float> value;
@@ -151,6 +144,18 @@ AUTOSEG_INLINE Vec<float> square_root(Vec<float> x) {
 #else
     for (index_t i = 0; i < kLanes<float>; ++i) x[i] = std::sqrt(x[i]);
     return x;
+#endif
+}
+
+// The numbers at L places of an array.
+AUTOSEG_INLINE Vec<float> gather(const float* from, const std::uint32_t* places) {
+#if defined(__AVX512F__)
+    const __m512i all = _mm512_loadu_si512(places);
+    return (Vec<float>)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, all, from, 4);
+#else
+    Vec<float> values;
+    for (index_t i = 0; i < kLanes<float>; ++i) values[i] = from[places[i]];
+    return values;
 #endif
 }
 

@@ -271,10 +271,10 @@ private:
     SpatialFilter& filter_;
     bool is_incremental_;
     index_t first_pixel_, last_pixel_;
-    Rows own_, all_;   // the filter's rows that the band's pixels lie in, and those that they change
-    index_t reach_;    // rows between the one of a tile and the furthest that it reads, and one more
-    index_t margin_;   // zeros before and after a line
-    index_t stride_;   // between channels
+    Rows own_, all_;  // the filter's rows that the pixels lie in, and those that they change
+    index_t reach_;   // at least as many rows as lie between a tile's and the furthest it reads
+    index_t margin_;  // zeros before and after a line
+    index_t stride_;  // between channels
     index_t num_chunks_, slot_size_;
     index_t num_first_, num_ring_;
     index_t next_merged_ = own_.first;

@@ -9,8 +9,8 @@ class LatticeTable {
 public:
     static constexpr index_t L = kLanes<float>;
 
-    // row: numbers at a point, a multiple of L. is_running: whether what is blurred is added up from
-    // one `blur` to the next.
+    // row: numbers at a point, a multiple of L. is_running: whether what is blurred is added up
+    // from one `blur` to the next.
     LatticeTable(const Lattice& lattice, index_t row, bool is_running, Arena& memory)
         : lattice_(lattice), row_(row) {
         index_t own = 0;
@@ -102,8 +102,8 @@ private:
         std::vector<float> changes;  // of simplices
     };
 
-    // Blur Count vectors of a row, from x on, where they are. A point's row is read once, and written
-    // when the next one's has been read.
+    // Blur Count vectors of a row, from x on, where they are. A point's row is read once, and
+    // written when the next one's has been read.
     template <int Count>
     void blur_chains(const Lattice::Chains& chains, index_t x) {
         constexpr index_t kAhead = 16;  // points whose rows are fetched early

@@ -1,0 +1,62 @@
+// Where an update reads the scores of the labels.
+#pragma once
+
+#include <algorithm>
+
+#include "crf_math.hpp"
+#include "kernels.hpp"
+
+namespace AUTOSEG_ISA {
+
+// The scores of L pixels of a row: label c's at + c * step, in units of log2 once multiplied.
+struct Scores {
+    const float* at;
+    std::ptrdiff_t step;
+    index_t pixels;
+    float factor;
+
+    AUTOSEG_INLINE Vec<float> of(index_t label) const {
+        const float* from = at + label * step;
+        return (pixels == kLanes<float> ? load_anywhere(from) : load_some(from, pixels)) * factor;
+    }
+};
+
+// Labels lie far apart in the caller's order. The first update copies the scores, L pixels by L
+// pixels, to where the marginals will be, and only the last reads the caller's again.
+class ScoreRows {
+public:
+    static constexpr index_t L = kLanes<float>;
+
+    explicit ScoreRows(const autoseg::CrfCall& call) : call_(call) {}
+
+    AUTOSEG_INLINE Scores of_caller(index_t y, index_t x) const {
+        const float* at = call_.scores + y * call_.width + x;
+        return {at, call_.height * call_.width, count(x), kPerNat};
+    }
+
+    AUTOSEG_INLINE Scores kept(index_t y, index_t x) const {
+        return {place(y, x), count(x), count(x), 1};
+    }
+
+    // values: (labels, L), in units of log2.
+    AUTOSEG_INLINE void keep(index_t y, index_t x, const float* values) const {
+        float* to = place(y, x);
+        const index_t pixels = count(x);
+        for (index_t c = 0; c < call_.labels; ++c, to += pixels) {
+            __builtin_prefetch(to + 2 * call_.labels * L, 1);
+            const Vec<float> value = load(values + c * L);
+            pixels == L ? store_anywhere(to, value) : store_some(to, value, pixels);
+        }
+    }
+
+private:
+    AUTOSEG_INLINE index_t count(index_t x) const { return std::min(L, call_.width - x); }
+
+    AUTOSEG_INLINE float* place(index_t y, index_t x) const {
+        return call_.marginals + (y * call_.width + x) * call_.labels;
+    }
+
+    const autoseg::CrfCall& call_;
+};
+
+}  // namespace AUTOSEG_ISA
