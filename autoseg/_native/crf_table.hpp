@@ -28,15 +28,20 @@ public:
             band.splat = lattice_.corner_offsets(b, false, row_);
             if (num_bands > 1) band.slice = lattice_.corner_offsets(b, true, row_);
         });
-        own_ = memory.take<float>(std::max(own, lattice_.num_points()) * row_);
-        merged_ = memory.take<float>(lattice_.num_points() * row_);
+        const index_t size = lattice_.num_points() * row_;
+        if (is_running) {
+            own_ = memory.zeros<float>(num_bands > 1 ? own * row_ : size);
+            merged_ = num_bands > 1 ? memory.take<float>(size) : own_;
+            sums_ = memory.zeros<float>(size);
+            changes_ = memory.zeros<float>(size / L);
+            for (Band& band : bands_) band.changes.resize(band.splat.size());
+        } else {
+            own_ = memory.take<float>(num_bands > 1 ? own * row_ : size);
+            merged_ = memory.take<float>(size);
+        }
         // The empty point stays 0 in either.
         std::memset(own_, 0, std::size_t(row_) * sizeof(float));
         std::memset(merged_, 0, std::size_t(row_) * sizeof(float));
-        if (!is_running) return;
-        sums_ = memory.zeros<float>(lattice_.num_points() * row_);
-        changes_ = memory.zeros<float>(lattice_.num_points() * row_ / L);
-        for (Band& band : bands_) band.changes.resize(band.splat.size());
     }
 
     index_t row() const { return row_; }
@@ -53,8 +58,9 @@ public:
         return (of.slice.empty() ? of.splat : of.slice).data();
     }
 
-    // Forget what was splatted to a band's points.
+    // Forget what was splatted to a band's points. Added up, it is forgotten already.
     void clear(index_t band) {
+        if (sums_ != nullptr) return;
         // With one band the table is blurred where it is: points that closing added count, too.
         const bool is_only = lattice_.num_bands() == 1;
         const index_t size = (is_only ? lattice_.num_points() : lattice_.band_points(band)) * row_;
@@ -68,7 +74,7 @@ public:
         if (lattice_.num_bands() > 1) {
             merge(num_threads);
         } else {
-            std::swap(own_, merged_);
+            std::swap(own_, merged_);  // one and the same if it is added up
         }
         for (int i = 0; i < kCorners; ++i) {
             const int axis = is_reversed ? kCorners - 1 - i : i;
@@ -132,18 +138,20 @@ private:
         }
     }
 
-    // Add what was blurred to what there was, and note by how much that moved each point.
+    // Add what was blurred to what there was, note by how much that moved each point, and leave
+    // zeros for what is splatted next.
     void add_up(const float* weights, int num_threads) {
         in_parallel(num_threads, num_threads, [&](index_t part) {
             const Rows points = part_of(lattice_.num_points(), part, num_threads);
             for (index_t point = points.first; point < points.last; ++point) {
-                const float* from = merged_ + point * row_;
+                float* from = merged_ + point * row_;
                 float* to = sums_ + point * row_;
                 Vec<float> change{};
                 for (index_t x = 0; x < row_; x += L) {
                     const Vec<float> value = load(from + x) * load(weights + x);
                     store(to + x, load(to + x) + value);
                     change = maximum<float>(change, maximum<float>(value, -value));
+                    store(from + x, Vec<float>{});
                 }
                 changes_[point * (row_ / L)] = highest_lane(change);
             }
@@ -181,10 +189,11 @@ private:
                 const index_t last = starts[std::size_t(chunk + 1)];
                 for (index_t i = starts[std::size_t(chunk)]; i < last; ++i) {
                     const index_t point = index_t(sorted[std::size_t(i)]);
-                    const float* from = own_ + bands_[std::size_t(b)].first + point * row_;
+                    float* from = own_ + bands_[std::size_t(b)].first + point * row_;
                     float* to = merged_ + index_t(names[std::size_t(point)]) * row_;
                     for (index_t x = 0; x < row_; x += L) {
                         store(to + x, load(to + x) + load(from + x));
+                        if (sums_ != nullptr) store(from + x, Vec<float>{});
                     }
                 }
             }
@@ -216,7 +225,7 @@ private:
     const Lattice& lattice_;
     index_t row_;
     std::vector<Band> bands_;
-    float* own_;     // each band's points, one band after the other
+    float* own_;     // each band's points, one band after the other; all, if there is one band
     float* merged_;  // all points
     float* sums_ = nullptr;     // what every `blur` came to, if it is kept
     float* changes_ = nullptr;  // of a point, at its place among the vectors of a table
