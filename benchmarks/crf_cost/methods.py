@@ -23,6 +23,7 @@ from .scenes import Scene
 
 MethodName = Literal[
     "fast-fused",
+    "fast-fused-all-pixels",
     "accurate-fused",
     "fast-torch",
     "accurate-torch",
@@ -33,8 +34,8 @@ MethodName = Literal[
 ]
 """Modes of DenseCRF with their back ends, and the peers."""
 
-OWN_METHODS: tuple[MethodName, ...] = get_args(MethodName)[:6]
-PEERS: tuple[MethodName, ...] = get_args(MethodName)[6:]
+OWN_METHODS: tuple[MethodName, ...] = get_args(MethodName)[:7]
+PEERS: tuple[MethodName, ...] = get_args(MethodName)[7:]
 
 MAX_EXACT_PIXELS = {"cpu": 40_000, "cuda": 190_000}
 """Beyond, the exact mode is not timed: its time grows with the square of the pixels."""
@@ -82,13 +83,15 @@ def prepare(
     if method == "convcrf":
         assert convcrf is not None
         return _prepare_convcrf(scene, parameters, convcrf)
-    mode, _, backend = method.partition("-")
+    mode, backend, *every_pixel = method.split("-", 2) if "-" in method else (method, "auto")
     logits = scene.probabilities.log()[None].to(device)
     images = scene.image[None].to(device)
     values = {name: getattr(parameters, name) for name in _PARAMETER_NAMES}
+    if every_pixel:
+        values["skip_tolerance"] = 0.0
 
     def run() -> Marginals:
-        crf = DenseCRF(**values, mode=mode, backend=backend or "auto").to(device)
+        crf = DenseCRF(**values, mode=mode, backend=backend).to(device)
         with torch.inference_mode():
             return crf(logits, images)[0]
 

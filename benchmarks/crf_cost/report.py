@@ -51,7 +51,8 @@ READING = (
     "Methods take turns in one process; the first run of each is not counted unless it is the only "
     "one. pydensecrf always uses one thread.",
     "fast, accurate, exact, local: modes of autoseg.crf.DenseCRF; fused and torch are back ends. "
-    "local and exact have the torch one.",
+    "local and exact have the torch one. all-pixels: each update computes every pixel "
+    "(skip_tolerance 0); otherwise updates pass over pixels that have settled.",
     "Extra peak memory: what a run took at most beyond the level before, on the CPU the resident "
     "memory of a process that does nothing else, which holds the inputs already.",
     "Error: |Q - exact Q| over all pixels, classes and images, where exact is the sum over all "
