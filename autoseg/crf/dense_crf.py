@@ -110,8 +110,8 @@ class DenseCRF(nn.Module):
                 kernels for CPUs then pass over blocks of pixels (2 x 16 with AVX-512) whose
                 messages have moved too little to move a marginal by more. The last update allows
                 a 32nd of it. 0 computes every pixel in every update; so does everything else: a
-                gradient, a `tolerance`, `log_marginals`, other back ends. With 0.01 the marginals
-                move by about a thousandth of the lattice's error (`results/crf/`).
+                gradient, a `tolerance`, `log_marginals`, other back ends. With 0.01 the mean error
+                against the exact sums grows by less than 0.2 % (`results/crf/accuracy`).
             backend: "fused" for kernels that are made for the device, "torch" for plain operators,
                 "auto" for the fastest at hand. In float32 there are compiled kernels for the
                 lattice modes on CPUs, and Triton kernels for these and "exact" on NVIDIA devices.
