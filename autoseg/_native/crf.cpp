@@ -4,8 +4,8 @@
 // messages, softmax, and hand the new marginals to the filters of the next update. A row of a tile
 // has the labels one after the other, L pixels a vector: softmax then needs no sum across lanes and
 // no lane is spent on labels that do not exist. Only the lattice has labels in lanes; rows are
-// transposed on the way. Tiles that have settled are passed over, but for the last update, which
-// alone writes the marginals.
+// transposed on the way. Tiles that have settled are passed over (crf_settled.hpp). Only the last
+// update writes marginals.
 #include "crf.hpp"
 
 #include <limits>
@@ -125,11 +125,10 @@ private:
         in_parallel(index_t(bands_.size()), call_.num_threads, [&](index_t i) {
             Arena& memory = scratch();
             memory.reset();
-            const index_t padded = round_up(call_.labels, L);
-            Band band{i, number, is_first, is_last, memory.zeros<float>(2 * padded * L),
+            Band band{i, number, is_first, is_last,
+                      memory.zeros<float>(2 * round_up(call_.labels, L) * L),
                       spatial_bands_[std::size_t(i)],
-                      std::vector<std::uint8_t>(std::size_t((call_.width + L - 1) / L)),
-                      {}};
+                      std::vector<std::uint8_t>(std::size_t((call_.width + L - 1) / L)), {}};
             const Rows rows = bands_[std::size_t(i)];
             if (!is_last) {
                 for (auto& filter : bilateral_) filter->clear(i);
