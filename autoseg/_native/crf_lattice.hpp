@@ -64,7 +64,7 @@ public:
     // left out.
     //
     // One number for each point: its name, and the highest bit where the next one does not follow
-    // it. There are `num_threads` parts, which begin and end with a line of points: see `chains`.
+    // it. Threads take a part each; no chain lies in two of them.
     static constexpr std::uint32_t kEnd = std::uint32_t(1) << 31;
     struct Chains {
         const std::uint32_t* first;

@@ -66,13 +66,14 @@ public:
         sum_rows(0, filter_.labels());
     }
 
-    // Sum what `change` is made of, everywhere.
+    // Sum what the messages about the size of the changes are made of, everywhere.
     void sum_changes() {
         std::fill(needed_.begin(), needed_.end(), std::uint8_t(1));
         sum_rows(filter_.labels(), filter_.labels() + 1);
     }
 
-    // The message about a channel at pixels x, ..., x + L - 1 of the upper row, 0, or the lower.
+    // The message about a channel that was summed, at pixels x, ..., x + L - 1 of the upper row, 0,
+    // or the lower.
     AUTOSEG_INLINE Vec<float> message(index_t channel, index_t x, int row) const {
         const float* from = sums_ + (2 * channel + row) * filter_.pitch() + first_column(x);
         return filter_.is_halved() ? between_cells(load_anywhere(from)) : load(from);

@@ -75,6 +75,23 @@ def check(logits, image, *, isa, **settings):
     return got
 
 
+def several_kernels(normalisation, *, num_iterations):
+    """Settings with four kernels and class weights for six classes, and a compatibility."""
+    generator = torch.Generator().manual_seed(1)
+    mu = torch.rand(6, 6, generator=generator)
+    small = 0.05 if normalisation == "none" else 1.0  # unnormalised messages are large
+    settings = {
+        "bilateral": [
+            (small * torch.rand(6, generator=generator), 8.0, 20.0),
+            (0.5 * small, 3.0, 40.0),
+        ],
+        "spatial": [(small * torch.rand(6, generator=generator), 2.5), (0.7 * small, 1.3)],
+        "num_iterations": num_iterations,
+        "normalisation": normalisation,
+    }
+    return settings, mu + mu.t()
+
+
 README = {"bilateral": [(5.0, 20.0, 13.0)], "spatial": [(3.0, 3.0)], "num_iterations": 3}
 DEEPLAB = {"bilateral": [(4.0, 17.0, 5.0)], "spatial": [(3.0, 1.0)], "num_iterations": 3}
 
@@ -104,20 +121,9 @@ def test_marginals_are_those_of_the_filters(isa, mode, settings, size):
 @pytest.mark.parametrize("normalisation", ["symmetric", "before", "after", "none"])
 def test_several_kernels_class_weights_and_compatibility(isa, normalisation):
     logits, image = random_case(6, 15, 21)
-    generator = torch.Generator().manual_seed(1)
-    mu = torch.rand(6, 6, generator=generator)
-    small = 0.05 if normalisation == "none" else 1.0  # unnormalised messages are large
-    settings = {
-        "bilateral": [
-            (small * torch.rand(6, generator=generator), 8.0, 20.0),
-            (0.5 * small, 3.0, 40.0),
-        ],
-        "spatial": [(small * torch.rand(6, generator=generator), 2.5), (0.7 * small, 1.3)],
-        "num_iterations": 2,
-        "normalisation": normalisation,
-    }
+    settings, mu = several_kernels(normalisation, num_iterations=2)
     check(logits, image, isa=isa, **settings)
-    check(logits, image, isa=isa, compatibility=mu + mu.t(), **settings)
+    check(logits, image, isa=isa, compatibility=mu, **settings)
     for absent in ("bilateral", "spatial"):
         check(logits, image, isa=isa, **{**settings, absent: []})
 

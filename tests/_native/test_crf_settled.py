@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autoseg._native import core
-from tests._native.test_crf import DEEPLAB, ISAS, README, random_case, reference
+from tests._native.test_crf import DEEPLAB, ISAS, README, random_case, reference, several_kernels
 
 if core() is None:
     pytest.skip("the compiled kernels are missing", allow_module_level=True)
@@ -48,19 +48,8 @@ def test_handing_over_differences_changes_nothing(isa, mode, settings, size):
 @pytest.mark.parametrize("normalisation", ["symmetric", "before", "after", "none"])
 def test_several_kernels_class_weights_and_compatibility(isa, normalisation):
     logits, image = random_case(6, 15, 21)
-    generator = torch.Generator().manual_seed(1)
-    mu = torch.rand(6, 6, generator=generator)
-    small = 0.05 if normalisation == "none" else 1.0  # unnormalised messages are large
-    settings = {
-        "bilateral": [
-            (small * torch.rand(6, generator=generator), 8.0, 20.0),
-            (0.5 * small, 3.0, 40.0),
-        ],
-        "spatial": [(small * torch.rand(6, generator=generator), 2.5), (0.7 * small, 1.3)],
-        "num_iterations": 4,
-        "normalisation": normalisation,
-    }
-    for changes in ({}, {"compatibility": mu + mu.t()}, {"bilateral": []}, {"spatial": []}):
+    settings, mu = several_kernels(normalisation, num_iterations=4)
+    for changes in ({}, {"compatibility": mu}, {"bilateral": []}, {"spatial": []}):
         given = {**settings, **changes}
         got = native_marginals(logits, image, isa=isa, skip_tolerance=1e-6, **given)
         assert (got - reference(logits, image, **given)).abs().max() < QUANTISATION
