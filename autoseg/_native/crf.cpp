@@ -4,23 +4,23 @@
 // messages, softmax, and hand the new marginals to the filters of the next update. A row of a tile
 // has the labels one after the other, L pixels a vector: softmax then needs no sum across lanes and
 // no lane is spent on labels that do not exist. Only the lattice has labels in lanes; rows are
-// transposed on the way. Tiles that have settled are passed over (crf_settled.hpp). Only the last
-// update writes marginals.
+// transposed on the way. A tile's rows are woven, and where half of the pixels are enough only one
+// of the two is computed (crf_weave.hpp). Only the last update writes marginals.
 #include "crf.hpp"
 
 #include <limits>
 #include <memory>
-#include <optional>
 
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
 
+#include "crf_balance.hpp"
 #include "crf_bilateral.hpp"
 #include "crf_filter.hpp"
-#include "crf_settled.hpp"
 #include "crf_softmax.hpp"
 #include "crf_spatial_band.hpp"
+#include "crf_weave.hpp"
 
 namespace AUTOSEG_ISA {
 namespace {
@@ -35,36 +35,19 @@ public:
         : call_(call),
           scores_(call),
           num_pixels_(call.height * call.width),
-          is_incremental_(call.skip_tolerance > 0 && call.tolerance == 0 &&
-                          call.num_iterations > kFirstIncremental) {
-        const index_t pairs = (call.height + 1) / 2;  // of rows: a tile has one owner
-        const index_t num_bands = std::clamp<index_t>(call.num_threads, 1, pairs);
-        for (index_t i = 0; i < num_bands; ++i) {
-            const Rows part = part_of(pairs, i, num_bands);
-            bands_.push_back({2 * part.first, std::min(2 * part.last, call.height)});
-        }
+          may_subsample_(call.num_bilateral > 0 && call.tolerance == 0),
+          bands_(balanced_bands(call)) {
         for (index_t m = 0; m < call.num_bilateral; ++m) {
-            bilateral_.push_back(std::make_unique<BilateralFilter>(
-                call, call.bilateral[m], bands_, is_incremental_, memory));
+            bilateral_.push_back(
+                std::make_unique<BilateralFilter>(call, call.bilateral[m], bands_, memory));
         }
         spatial_bands_.resize(bands_.size());
         for (index_t m = 0; m < call.num_spatial; ++m) {
-            spatial_.push_back(std::make_unique<SpatialFilter>(call, call.spatial[m],
-                                                               is_incremental_, memory));
+            may_subsample_ &= call.spatial[m].xy_std >= kSmallestSubsampledStd;
+            spatial_.push_back(std::make_unique<SpatialFilter>(call, call.spatial[m], memory));
             for (std::size_t i = 0; i < bands_.size(); ++i) {
-                spatial_bands_[i].emplace_back(*spatial_.back(), bands_[i], is_incremental_,
-                                               memory);
+                spatial_bands_[i].emplace_back(*spatial_.back(), bands_[i], memory);
             }
-        }
-        if (is_incremental_) {
-            settled_.emplace(call.labels, call.height, call.width, call.skip_tolerance, memory);
-        }
-        for (index_t c = 0; call.compatibility != nullptr && c < call.labels; ++c) {
-            float sum = 0;
-            for (index_t other = 0; other < call.labels; ++other) {
-                sum += std::abs(call.compatibility[c * call.labels + other]);
-            }
-            mixing_ = c == 0 ? sum : std::max(mixing_, sum);
         }
     }
 
@@ -79,15 +62,17 @@ public:
     }
 
 private:
-    // Before, all messages are new.
-    static constexpr int kFirstIncremental = 2;
-    // Of the tolerance: what the last update leaves as it is, nothing puts right.
-    static constexpr float kLastShare = 1.f / 32;
+    // From there on a Gaussian's sum over one colour of a chessboard is half of that over all
+    // pixels, to 4 exp(-pi^2) = 2e-4.
+    static constexpr double kSmallestSubsampledStd = 1;
 
     // Rows y and, if the image has it, y + 1; L pixels from x on.
     struct Tile {
         index_t y, x;
         int rows;
+        int first, last;  // of its woven rows, those to be computed
+
+        bool is_subsampled() const { return last - first < rows; }
     };
 
     // A thread's share of an update.
@@ -97,8 +82,7 @@ private:
         bool is_first, is_last;
         float* values;  // of a tile, (2, labels, L): scores and messages, then exponentials
         std::vector<SpatialBand>& spatial;
-        std::vector<std::uint8_t> is_computed;  // of the tiles of two rows
-        Tile ahead;                             // whose memory is asked for early
+        Tile ahead;  // whose memory is asked for early
         float change = 0;
     };
 
@@ -127,8 +111,7 @@ private:
             memory.reset();
             Band band{i, number, is_first, is_last,
                       memory.zeros<float>(2 * round_up(call_.labels, L) * L),
-                      spatial_bands_[std::size_t(i)],
-                      std::vector<std::uint8_t>(std::size_t((call_.width + L - 1) / L)), {}};
+                      spatial_bands_[std::size_t(i)], {}};
             const Rows rows = bands_[std::size_t(i)];
             if (!is_last) {
                 for (auto& filter : bilateral_) filter->clear(i);
@@ -149,189 +132,179 @@ private:
     void update_rows(Band& band, index_t y, int count) {
         for (SpatialBand& spatial : band.spatial) {
             spatial.begin(y);
-            if (may_skip(band)) spatial.sum_changes();
+            if (!band.is_first) spatial.sum_rows(y);
         }
-        const index_t num_tiles = index_t(band.is_computed.size());
-        for (index_t i = 0; i < num_tiles; ++i) {
-            band.is_computed[std::size_t(i)] =
-                !may_skip(band) || !has_settled(band, {y, i * L, count});
-        }
-        if (!band.is_first) {
-            for (SpatialBand& spatial : band.spatial) {
-                spatial.sum_labels(band.is_computed.data(), num_tiles);
-            }
-        }
-        const auto next = [&](index_t i) {  // of the tiles to be computed
-            do {
-                ++i;
-            } while (i < num_tiles && !band.is_computed[std::size_t(i)]);
-            return i;
-        };
-        index_t first = next(-1), second = next(first), third = next(second);
-        for (; first < num_tiles; first = second, second = third, third = next(third)) {
+        constexpr index_t kAhead = 2 * L;
+        for (index_t x = 0; x < call_.width; x += L) {
             // At the end, what the next rows may need.
-            const bool is_end = third >= num_tiles;
-            band.ahead = {is_end ? std::min(y + 2, call_.height - count) : y,
-                          is_end ? 0 : third * L, count};
-            update_tile(band, {y, first * L, count});
-        }
-        if (!band.is_last) return;
-        for (index_t i = 0; i < num_tiles; ++i) {
-            if (!band.is_computed[std::size_t(i)]) write_settled(band, {y, i * L, count});
+            const bool is_end = x + kAhead >= call_.width;
+            band.ahead = tile(band, is_end ? std::min(y + 2, call_.height - count) : y,
+                              is_end ? 0 : x + kAhead, count);
+            update_tile(band, tile(band, y, x, count));
         }
     }
 
-    bool may_skip(const Band& band) const {
-        return is_incremental_ && band.update >= kFirstIncremental;
-    }
-
-    // Whether this update may leave a tile as it is.
-    AUTOSEG_INLINE bool has_settled(Band& band, const Tile& tile) {
-        Vec<float> moved[2] = {};
-        for (std::size_t m = 0; m < spatial_.size(); ++m) {
-            for (int row = 0; row < tile.rows; ++row) {
-                const Vec<float> after = spatial_[m]->after(tile.y + row, tile.x);
-                moved[row] += band.spatial[m].message(call_.labels, tile.x, row) * after;
-            }
+    Tile tile(const Band& band, index_t y, index_t x, int rows) const {
+        if (rows < 2 || band.is_last || !may_subsample_) return {y, x, rows, 0, rows};
+        for (const auto& filter : bilateral_) {
+            if (!(double(filter->block_sum(y, x)) > call_.subsample_above)) return {y, x, rows, 0, rows};
         }
-        Vec<float> least = spread(std::numeric_limits<float>::infinity());
-        for (int row = 0; row < tile.rows; ++row) {
-            for (const auto& filter : bilateral_) {
-                moved[row] += filter->change(band.number, tile.y + row, tile.x);
-            }
-            const Vec<float> left =
-                settled_->move(settled_->place(tile.y + row, tile.x), moved[row] * spread(mixing_),
-                               band.is_last ? kLastShare : 1);
-            least = left < least ? left : least;
-        }
-        return highest_lane(-least) < 0;
+        const int turn = band.update % 2;
+        return {y, x, rows, turn, turn + 1};
     }
 
     AUTOSEG_INLINE void update_tile(Band& band, const Tile& tile) {
         if (band.is_first) {
-            for (int row = 0; row < tile.rows; ++row) {
-                const Scores scores = scores_of(band, tile.y + row, tile.x);
-                float* values = values_of(band, row);
-                for (index_t c = 0; c < call_.labels; ++c) store(values + c * L, scores.of(c));
-                if (!keeps_marginals() && !band.is_last) scores_.keep(tile.y + row, tile.x, values);
+            read_scores<false>(band, tile);
+            for (int row = 0; row < tile.rows && !reads_caller(band); ++row) {
+                scores_.keep(tile.y + row, tile.x, values_of(band, row));
             }
         } else {
             add_messages(band, tile);
         }
-        Vec<float> factors[2], changes[2] = {};
-        for (int row = 0; row < tile.rows; ++row) {
-            const index_t y = tile.y + row;
-            float* values = values_of(band, row);
-            factors[row] = exponentiate(call_.labels, values,
-                                        scores_of(band, band.ahead.y + row, band.ahead.x));
-            if (band.is_last || keeps_marginals()) write(band, values, factors[row], y, tile.x);
-            if (band.is_last || !is_incremental_) continue;
-            changes[row] = settled_->replace(settled_->place(y, tile.x),
-                                             settled_->place(band.ahead.y + row, band.ahead.x),
-                                             values, factors[row], band.is_first);
-            factors[row] = spread(Settled::kUnit);
+        Vec<float> factors[2] = {};
+        for (int row = tile.first; row < tile.last; ++row) {
+            const index_t y = band.ahead.y + std::min(row, band.ahead.rows - 1);
+            const Scores ahead = band.is_first || reads_caller(band)
+                ? scores_.of_caller(y, band.ahead.x) : scores_.kept(y, band.ahead.x);
+            factors[row] = exponentiate(call_.labels, values_of(band, row), ahead);
         }
-        if (!band.is_last) hand_over(band, tile, factors, changes);
+        if (band.is_last || keeps_marginals()) write(band, factors, tile);
+        if (band.is_last) return;
+        const float share = tile.is_subsampled() ? 2 : 1;  // of the row that stands for both
+        for (Vec<float>& factor : factors) factor *= spread(share);
+        hand_over(band, tile, factors);
     }
 
     bool keeps_marginals() const { return call_.tolerance > 0; }
+    // Whether the scores are where they came from; where they are kept, marginals are written.
+    bool reads_caller(const Band& band) const { return band.is_last || keeps_marginals(); }
 
     float* values_of(const Band& band, int row) const {
         return band.values + row * round_up(call_.labels, L) * L;
     }
 
-    AUTOSEG_INLINE Scores scores_of(const Band& band, index_t y, index_t x) const {
-        return band.is_first || band.is_last || keeps_marginals() ? scores_.of_caller(y, x)
-                                                                  : scores_.kept(y, x);
+    // Put the caller's scores into the values of all woven rows; or add them.
+    template <bool Adds>
+    AUTOSEG_INLINE void read_scores(Band& band, const Tile& tile) const {
+        const bool is_pair = tile.rows == 2;
+        const Scores upper = scores_.of_caller(tile.y, tile.x);
+        const Scores lower = scores_.of_caller(tile.y + is_pair, tile.x);
+        for (index_t c = 0; c < call_.labels; ++c) {
+            Vec<float> first = upper.of(c), second = lower.of(c);
+            if (is_pair) weave(first, second);
+            put<Adds>(values_of(band, 0) + c * L, first);
+            put<Adds>(values_of(band, 1) + c * L, second);
+        }
+    }
+
+    AUTOSEG_INLINE void add_kept_scores(Band& band, const Tile& tile) const {
+        for (int row = tile.first; row < tile.last; ++row) {
+            const Scores scores = scores_.kept(tile.y + row, tile.x);
+            for (index_t c = 0; c < call_.labels; ++c) {
+                put<true>(values_of(band, row) + c * L, scores.of(c));
+            }
+        }
+    }
+
+    template <bool Adds>
+    static AUTOSEG_INLINE void put(float* at, Vec<float> value) {
+        store(at, Adds ? load(at) + value : value);
     }
 
     AUTOSEG_INLINE void add_messages(Band& band, const Tile& tile) const {
         const bool is_potts = call_.compatibility == nullptr;
-        const Scores scores[2] = {scores_of(band, tile.y, tile.x),
-                                  scores_of(band, tile.y + tile.rows - 1, tile.x)};
-        for (int row = 0; row < tile.rows; ++row) {
-            float* values = values_of(band, row);
-            const index_t y = tile.y + row;
-            add_spatial(band, values, tile, row, is_potts ? &scores[row] : nullptr);
-            for (const auto& filter : bilateral_) {
-                const Vec<float> after = filter->after(y, tile.x);
-                for_chunks(call_.labels, [&](auto labels, index_t c) AUTOSEG_INLINED {
-                    Vec<float> sliced[labels];
-                    const index_t ahead =
-                        c == 0 ? filter->place(band.ahead.y + row, band.ahead.x) : -1;
-                    filter->template slice<labels>(band.number, y, tile.x, c, ahead, sliced);
-                    unroll<labels>([&](auto i) AUTOSEG_INLINED {
-                        float* at = values + (c + i) * L;
-                        if (c + i < call_.labels) store(at, load(at) + sliced[i] * after);
-                    });
+        if (is_potts && reads_caller(band)) read_scores<false>(band, tile);
+        for (int row = tile.first; row < tile.last; ++row) {
+            if (is_potts && !reads_caller(band)) {
+                const Scores scores = scores_.kept(tile.y + row, tile.x);
+                add_spatial(band, tile, row, [&](index_t c) AUTOSEG_INLINED { return scores.of(c); });
+            } else {
+                const float* values = values_of(band, row);
+                add_spatial(band, tile, row, [&](index_t c) AUTOSEG_INLINED {
+                    return is_potts ? load(values + c * L) : Vec<float>{};
                 });
             }
-            if (!is_potts) mix_labels(call_.compatibility, call_.labels, scores[row], values);
+            add_bilateral(band, tile, row);
+            if (!is_potts) mix_labels(call_.compatibility, call_.labels, values_of(band, row));
         }
+        if (is_potts) return;
+        reads_caller(band) ? read_scores<true>(band, tile) : add_kept_scores(band, tile);
     }
 
-    // Put the scores of a tile's row, if there are any, and its spatial messages into values.
-    AUTOSEG_INLINE void add_spatial(Band& band, float* values, const Tile& tile, int row,
-                                    const Scores* scores) const {
-        if (scores != nullptr) {
-            for (index_t c = 0; c < call_.labels; ++c) store(values + c * L, scores->of(c));
-        } else {
-            std::memset(values, 0, std::size_t(call_.labels * L) * sizeof(float));
-        }
+    // Put the spatial messages, and what there is before, into the values of a row.
+    template <class Before>
+    AUTOSEG_INLINE void add_spatial(Band& band, const Tile& tile, int row, Before&& before) const {
+        float* values = values_of(band, row);
         for (std::size_t m = 0; m < spatial_.size(); ++m) {
-            const Vec<float> after = spatial_[m]->after(tile.y + row, tile.x);
+            Vec<float> factors[2];
+            factors[0] = factors[1] = spatial_[m]->after(tile.y, tile.x);
+            if (tile.rows == 2) factors[1] = spatial_[m]->after(tile.y + 1, tile.x);
+            weave(factors[0], factors[1]);
+            const Vec<float> after = row == 0 ? factors[0] : factors[1];
             for (index_t c = 0; c < call_.labels; ++c) {
-                float* at = values + c * L;
-                store(at, load(at) + band.spatial[m].message(c, tile.x, row) * after);
+                const Vec<float> message = band.spatial[m].message(c, tile.x, row) * after;
+                store(values + c * L, (m == 0 ? before(c) : load(values + c * L)) + message);
             }
         }
+        for (index_t c = 0; spatial_.empty() && c < call_.labels; ++c) {
+            store(values + c * L, before(c));
+        }
     }
 
-    void write(Band& band, const float* values, Vec<float> factor, index_t y, index_t x) const {
-        float* to = call_.marginals + y * call_.width + x;
-        const index_t pixels = std::min(L, call_.width - x);
+    AUTOSEG_INLINE void add_bilateral(Band& band, const Tile& tile, int row) const {
+        float* values = values_of(band, row);
+        const index_t y = tile.y + row;
+        for (const auto& filter : bilateral_) {
+            const Vec<float> after = filter->after(y, tile.x);
+            for_chunks(call_.labels, [&](auto labels, index_t c) AUTOSEG_INLINED {
+                Vec<float> sliced[labels];
+                const index_t ahead = c == 0 ? place_ahead(band, *filter, row) : -1;
+                filter->template slice<labels>(band.number, y, tile.x, c, ahead, sliced);
+                unroll<labels>([&](auto i) AUTOSEG_INLINED {
+                    if (c + i < call_.labels) put<true>(values + (c + i) * L, sliced[i] * after);
+                });
+            });
+        }
+    }
+
+    // Write the marginals: values * factors.
+    void write(Band& band, const Vec<float>* factors, const Tile& tile) const {
+        float* to = call_.marginals + tile.y * call_.width + tile.x;
+        const index_t pixels = std::min(L, call_.width - tile.x);
         Vec<float> change{};
         for (index_t c = 0; c < call_.labels; ++c, to += num_pixels_) {
-            const Vec<float> value = load(values + c * L) * factor;
-            if (keeps_marginals() && !band.is_first) {
-                const Vec<float> difference = value - load_some(to, pixels);
-                change = maximum<float>(change, maximum<float>(difference, -difference));
+            Vec<float> values[2] = {load(values_of(band, 0) + c * L) * factors[0],
+                                    load(values_of(band, 1) + c * L) * factors[1]};
+            if (tile.rows == 2) weave(values[0], values[1]);
+            for (int row = 0; row < tile.rows; ++row) {
+                float* at = to + row * call_.width;
+                if (keeps_marginals() && !band.is_first) {
+                    const Vec<float> difference = values[row] - load_some(at, pixels);
+                    change = maximum<float>(change, maximum<float>(difference, -difference));
+                }
+                pixels == L ? store_anywhere(at, values[row]) : store_some(at, values[row], pixels);
             }
-            pixels == L ? store_anywhere(to, value) : store_some(to, value, pixels);
         }
         for (index_t i = 0; i < pixels; ++i) band.change = std::max(band.change, change[i]);
     }
 
-    void write_settled(Band& band, const Tile& tile) const {
-        for (int row = 0; row < tile.rows; ++row) {
-            float* values = values_of(band, row);
-            const index_t y = tile.y + row;
-            const Vec<float> factor = settled_->restore(settled_->place(y, tile.x), values);
-            write(band, values, factor, y, tile.x);
-        }
-    }
-
-    // Give values * factors, and the size of the changes, to the filters.
-    AUTOSEG_INLINE void hand_over(Band& band, const Tile& tile, const Vec<float>* factors,
-                                  const Vec<float>* changes) {
+    // Give values * factors to the filters; the factor of a row that is not computed is 0.
+    AUTOSEG_INLINE void hand_over(Band& band, const Tile& tile, const Vec<float>* factors) {
+        const bool is_pair = tile.rows == 2;
         for (std::size_t m = 0; m < spatial_.size(); ++m) {
-            SpatialBand& spatial = band.spatial[m];
-            Vec<float> before[2] = {};  // 0 for a missing row
-            for (int row = 0; row < tile.rows; ++row) {
-                before[row] = spatial_[m]->before(tile.y + row, tile.x) * factors[row];
-            }
-            const float* upper = values_of(band, 0);
-            const float* lower = values_of(band, 1);
+            const Vec<float> none{};
+            const Vec<float> upper = spatial_[m]->before(tile.y, tile.x);
+            const Vec<float> lower =
+                is_pair ? spatial_[m]->before(tile.y + 1, tile.x) : none;
             for (index_t c = 0; c < call_.labels; ++c) {
-                spatial.take(c, tile.x, load(upper + c * L) * before[0],
-                             load(lower + c * L) * before[1]);
+                Vec<float> first = load(values_of(band, 0) + c * L) * factors[0];
+                Vec<float> second = load(values_of(band, 1) + c * L) * factors[1];
+                if (is_pair) weave(first, second);
+                band.spatial[m].take(c, tile.x, first * upper, second * lower);
             }
-            if (is_incremental_) {
-                spatial.take(call_.labels, tile.x, changes[0] * before[0], changes[1] * before[1]);
-            }
-            spatial.touch(tile.x);
         }
-        for (int row = 0; row < tile.rows; ++row) {
+        for (int row = tile.first; row < tile.last; ++row) {
             const float* from = values_of(band, row);
             for (auto& filter : bilateral_) {
                 const Vec<float> before = filter->before(tile.y + row, tile.x) * factors[row];
@@ -340,8 +313,8 @@ private:
                     unroll<labels>([&](auto i) AUTOSEG_INLINED {
                         values[i] = load(from + (c + i) * L) * before;
                     });
-                    const index_t ahead = band.is_first && c == 0
-                        ? filter->place(band.ahead.y + row, band.ahead.x) : -1;
+                    const index_t ahead =
+                        band.is_first && c == 0 ? place_ahead(band, *filter, row) : -1;
                     filter->template splat_to<labels>(band.number, tile.y + row, tile.x, c, ahead,
                                                       values);
                 });
@@ -349,16 +322,18 @@ private:
         }
     }
 
+    index_t place_ahead(const Band& band, const BilateralFilter& filter, int row) const {
+        return filter.place(band.ahead.y + std::min(row, band.ahead.rows - 1), band.ahead.x);
+    }
+
     const CrfCall& call_;
     ScoreRows scores_;
     index_t num_pixels_;
-    bool is_incremental_;
+    bool may_subsample_;
     std::vector<Rows> bands_;
     std::vector<std::unique_ptr<BilateralFilter>> bilateral_;
     std::vector<std::unique_ptr<SpatialFilter>> spatial_;
     std::vector<std::vector<SpatialBand>> spatial_bands_;  // of each band
-    std::optional<Settled> settled_;
-    float mixing_ = 1;  // by how much the compatibility can enlarge messages
 };
 
 }  // namespace

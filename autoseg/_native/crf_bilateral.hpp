@@ -1,8 +1,11 @@
 // The bilateral filter over an image's pixels: the lattice with a row of labels at each point.
+//
+// Rows are woven (crf_weave.hpp) here: of the lattice, of the factors and in all arguments.
 #pragma once
 
 #include "crf_spatial.hpp"
 #include "crf_table.hpp"
+#include "crf_weave.hpp"
 
 namespace AUTOSEG_ISA {
 
@@ -12,15 +15,15 @@ public:
 
     BilateralFilter(const BilateralFilter&) = delete;  // the table refers to the lattice
     BilateralFilter& operator=(const BilateralFilter&) = delete;
-    // is_incremental: whether splats are added to what there is, or replace it.
     BilateralFilter(const autoseg::CrfCall& call, const autoseg::CrfBilateral& kernel,
-                    const std::vector<Rows>& bands, bool is_incremental, Arena& memory)
-        : row_(round_up(call.labels, L)),
+                    const std::vector<Rows>& bands, Arena& memory)
+        : row_(round_up(call.labels, kHalfRow)),
           pitch_(round_up(call.width, L)),
           last_block_(call.height * pitch_ - L),
           lattice_(build(call, kernel, bands, pitch_, memory)),
-          table_(lattice_, row_, is_incremental, memory),
-          weights_(memory.zeros<float>(row_)) {
+          table_(lattice_, row_, memory),
+          block_sums_(call.height, call.width),
+          weights_(memory.zeros<float>(round_up(row_, L))) {
         for (index_t c = 0; c < call.labels; ++c) weights_[c] = kernel.weights[c] * kPerNat;
         if (call.normalisation != autoseg::kNone) normalise(call, memory);
         lattice_.forget_corners();  // the table has its own
@@ -34,21 +37,17 @@ public:
         return after_ ? load(after_ + y * pitch_ + x) : spread(1.f);
     }
 
-    // By how much the messages at L pixels can have moved in the last `blur`.
-    AUTOSEG_INLINE Vec<float> change(index_t band, index_t y, index_t x) const {
-        const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
-        const float* changes = table_.changes(band);
-        const Vec<float> moved = gather(changes, simplex);
-        return moved * (reach_ ? load(reach_ + y * pitch_ + x) : after(y, x));
-    }
+    // The smallest of a block's row sums, about how many pixels are like one of its; 0 without
+    // a normalisation, which takes none.
+    float block_sum(index_t y, index_t x) const { return block_sums_.of(y, x); }
 
     void clear(index_t band) { table_.clear(band); }
-    void blur(int num_threads) { table_.blur(weights_, false, num_threads); }
+    void blur(int num_threads) { table_.blur(false, num_threads); }
 
     index_t place(index_t y, index_t x) const { return std::min(y * pitch_ + x, last_block_); }
 
-    // Slice labels c, ..., c + Labels - 1 of L pixels; values: labels by pixels. Labels is L, or
-    // half of it for what is left at the end of a row.
+    // Slice labels c, ..., c + Labels - 1 of L pixels, times the labels' weights; values: labels by
+    // pixels. Labels is L, or half of it for what is left at the end of a row.
     //
     // ahead: the `place` of pixels that are asked for early, a few at a time: memory serves only so
     // many requests at once. Negative: none.
@@ -56,18 +55,21 @@ public:
     AUTOSEG_INLINE void slice(index_t band, index_t y, index_t x, index_t c, index_t ahead,
                               Vec<float>* values) const {
         using Row = typename RowOf<Labels>::type;
+        using InTable = typename RowOf<Labels>::anywhere;
         const Lattice::Corners* corners = table_.slice_corners(band);
         const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
         const Lattice::Eight* weights = lattice_.weights(y * pitch_ + x);
+        const std::uint32_t* next = lattice_.simplices(place(y, x + L));
         const float* table = table_.blurred() + c;
         Row sliced[L];
         unroll<int(L)>([&](auto pixel) AUTOSEG_INLINED {
             fetch<pixel>(ahead);
+            if (ahead >= 0) __builtin_prefetch(&corners[next[pixel]]);
             const std::uint32_t* at = corners[simplex[pixel]].of;
             const float* w = weights[pixel].of;
             Row sums[2] = {};
             unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
-                sums[k & 1] += *reinterpret_cast<const Row*>(table + at[k]) * w[k];
+                sums[k & 1] += *reinterpret_cast<const InTable*>(table + at[k]) * w[k];
             });
             sliced[pixel] = sums[0] + sums[1];
         });
@@ -79,6 +81,7 @@ public:
             }
         });
         transpose<Labels>(values);
+        unroll<Labels>([&](auto i) AUTOSEG_INLINED { values[i] *= spread(weights_[c + i]); });
     }
 
     // Add labels c, ..., c + Labels - 1 of L pixels to the band's points; values: labels by pixels,
@@ -87,10 +90,11 @@ public:
     AUTOSEG_INLINE void splat_to(index_t band, index_t y, index_t x, index_t c, index_t ahead,
                                  Vec<float>* values) {
         using Row = typename RowOf<Labels>::type;
+        using InTable = typename RowOf<Labels>::anywhere;
         const Lattice::Corners* corners = table_.splat_corners(band);
         const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
         const Lattice::Eight* weights = lattice_.weights(y * pitch_ + x);
-        float* table = table_.splatted(band) + c;
+        float* table = table_.splatted() + c;
         transpose<Labels>(values);
         // First and second half in turn: neighbours often share a simplex, and a sum has to be
         // stored before the next is added to it.
@@ -106,7 +110,7 @@ public:
                 value = half<i % 2 * int(L / 2)>(values[i / 2]);
             }
             unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
-                Row* to = reinterpret_cast<Row*>(table + at[k]);
+                InTable* to = reinterpret_cast<InTable*>(table + at[k]);
                 *to += value * w[k];
             });
         });
@@ -154,18 +158,26 @@ private:
         for (int dim = 2; call.bytes != nullptr && dim < kDims; ++dim) {
             for (int value = 0; value < 256; ++value) shades.push_back(feature(dim, value));
         }
-        const auto fill = [&](index_t y, double* features) {
+        const auto fill = [&](index_t row, double* features) {
             std::copy(columns.begin(), columns.end(), features);
-            std::fill_n(features + pitch, width, feature(1, double(y)));
-            for (int dim = 2; dim < kDims; ++dim) {
-                double* to = features + dim * pitch;
-                const index_t first = ((dim - 2) * height + y) * width;
-                if (call.bytes != nullptr) {
-                    const double* of = shades.data() + 256 * (dim - 2);
-                    for (index_t x = 0; x < width; ++x) to[x] = of[call.bytes[first + x]];
-                } else {
-                    for (index_t x = 0; x < width; ++x) {
-                        to[x] = feature(dim, double(call.image[first + x]));
+            for (index_t parity = 0; parity < 2; ++parity) {
+                const index_t y = woven_row(row, parity, height);
+                const double at_row = feature(1, double(y));
+                for (index_t x = parity; x < width; x += 2) {
+                    features[pitch + x] = at_row;
+                }
+                for (int dim = 2; dim < kDims; ++dim) {
+                    double* to = features + dim * pitch;
+                    const index_t first = ((dim - 2) * height + y) * width;
+                    if (call.bytes != nullptr) {
+                        const double* of = shades.data() + 256 * (dim - 2);
+                        for (index_t x = parity; x < width; x += 2) {
+                            to[x] = of[call.bytes[first + x]];
+                        }
+                    } else {
+                        for (index_t x = parity; x < width; x += 2) {
+                            to[x] = feature(dim, double(call.image[first + x]));
+                        }
                     }
                 }
             }
@@ -179,23 +191,23 @@ private:
         const bool is_symmetric = call.normalisation == autoseg::kSymmetric;
         float* sums = memory.take<float>(num_pixels);
         lattice_.product_of_ones(sums);
-        clear_padding(call, sums);
-        for (index_t i = 0; i < num_pixels; i += L) {
-            const Vec<float> inverse = spread(1.f) / load(sums + i);
-            store(sums + i, is_symmetric ? square_root(inverse) : inverse);
-        }
+        in_parallel(lattice_.num_bands(), call.num_threads, [&](index_t band) {
+            const Rows rows = lattice_.rows(band);
+            block_sums_.set(sums, rows, call.width, pitch_);
+            for (index_t y = rows.first; y < rows.last; ++y) {
+                // Padding has the sum 0; any other will do.
+                float* row = sums + y * pitch_;
+                std::fill(row + call.width, row + pitch_, 1.f);
+                for (index_t x = 0; x < pitch_; x += L) {
+                    const Vec<float> inverse = spread(1.f) / load(row + x);
+                    store(row + x, is_symmetric ? square_root(inverse) : inverse);
+                }
+            }
+        });
         if (is_symmetric) {
             lattice_.scale(sums);
-            reach_ = sums;
         } else {
             (call.normalisation == autoseg::kBefore ? before_ : after_) = sums;
-        }
-    }
-
-    // Padding has the sum 0; any other will do.
-    void clear_padding(const autoseg::CrfCall& call, float* sums) const {
-        for (index_t y = 0; y < call.height; ++y) {
-            std::fill(sums + y * pitch_ + call.width, sums + (y + 1) * pitch_, 1.f);
         }
     }
 
@@ -203,10 +215,10 @@ private:
     index_t last_block_;   // its first pixel
     Lattice lattice_;
     LatticeTable table_;
-    float* weights_;
+    BlockSums block_sums_;
+    float* weights_;  // of the labels, in units of log2
     const float* before_ = nullptr;
     const float* after_ = nullptr;
-    const float* reach_ = nullptr;  // sum of what a pixel is sliced with; null: 1, before `after`
 };
 
 }  // namespace AUTOSEG_ISA

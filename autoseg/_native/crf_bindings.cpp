@@ -36,7 +36,7 @@ void crf_marginals(std::uintptr_t scores, std::uintptr_t image, bool is_bytes,
                    const std::vector<Bilateral>& bilateral, const std::vector<Spatial>& spatial,
                    std::uintptr_t compatibility, int normalisation, bool closed,
                    double feature_scale, int num_iterations, double tolerance,
-                   double skip_tolerance, int num_threads, const std::string& isa) {
+                   double subsample_above, int num_threads, const std::string& isa) {
     const auto [labels, height, width] = size;
     if (std::min({labels, height, width}) < 1) {
         throw std::invalid_argument("crf_marginals: every size has to be at least 1.");
@@ -56,7 +56,7 @@ void crf_marginals(std::uintptr_t scores, std::uintptr_t image, bool is_bytes,
         std::ptrdiff_t(bilateral_kernels.size()),
         std::ptrdiff_t(spatial_kernels.size()), bilateral_kernels.data(), spatial_kernels.data(),
         pointer<const float>(compatibility), autoseg::Normalisation(normalisation), closed,
-        feature_scale, num_iterations, tolerance, skip_tolerance, num_threads});
+        feature_scale, num_iterations, tolerance, subsample_above, num_threads});
 }
 
 class LatticeFilter {
@@ -96,7 +96,7 @@ void bind_crf(nb::module_& module) {
                nb::arg("spatial"),
                nb::arg("compatibility"), nb::arg("normalisation"), nb::arg("closed"),
                nb::arg("feature_scale"), nb::arg("num_iterations"), nb::arg("tolerance"),
-               nb::arg("skip_tolerance"), nb::arg("num_threads"), nb::arg("isa") = "",
+               nb::arg("subsample_above"), nb::arg("num_threads"), nb::arg("isa") = "",
                nb::call_guard<nb::gil_scoped_release>(),
                "Infer the marginals of one image; see autoseg.crf.native.");
     nb::class_<LatticeFilter>(module, "LatticeFilter", "The permutohedral filter of five features.")

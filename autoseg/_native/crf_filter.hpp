@@ -17,7 +17,7 @@ public:
     void product(const float* values, float* result, index_t channels, bool is_adjoint,
                  int num_threads) const {
         Arena memory;
-        LatticeTable table(lattice_, round_up(channels, L), false, memory);
+        LatticeTable table(lattice_, round_up(channels, L), memory);
         in_parallel(lattice_.num_bands(), num_threads, [&](index_t band) {
             table.clear(band);
             for_pixels(band, [&](index_t i) {
@@ -27,13 +27,13 @@ public:
                     const Vec<float> value =
                         load_some(values + i * channels + c, std::min(L, channels - c));
                     for (int k = 0; k < kCorners; ++k) {
-                        float* to = table.splatted(band) + at[k] + c;
+                        float* to = table.splatted() + at[k] + c;
                         store(to, load(to) + value * spread(weights[k]));
                     }
                 }
             });
         });
-        table.blur(nullptr, is_adjoint, num_threads);
+        table.blur(is_adjoint, num_threads);
         in_parallel(lattice_.num_bands(), num_threads, [&](index_t band) {
             for_pixels(band, [&](index_t i) {
                 const std::uint32_t* at = table.slice_corners(band)[*lattice_.simplices(i)].of;

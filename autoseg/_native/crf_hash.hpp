@@ -36,7 +36,9 @@ inline std::uint64_t hash_of(const SimplexKey& key) {
 template <class Key>
 class HashIndex {
 public:
-    explicit HashIndex(std::size_t capacity = std::size_t(1) << 10) : capacity_(capacity) {}
+    // is_exact: whether no two keys agree in the low half of their hashes.
+    explicit HashIndex(std::size_t capacity = std::size_t(1) << 10, bool is_exact = false)
+        : capacity_(capacity), is_exact_(is_exact) {}
 
     void prefetch(const Key& key) {
         if (slots_ != nullptr) __builtin_prefetch(&slots_[hash_of(key) >> shift_]);
@@ -70,7 +72,7 @@ public:
                 is_open |= std::size_t(!is_end);
             }
         } while (is_open);
-        for (int i = 0; i < Count; ++i) {
+        for (int i = 0; i < Count && !is_exact_; ++i) {
             if (next_numbers[i] != 0 && !(keys[next_numbers[i] - 1] == wanted[i])) {
                 next_numbers[i] = find_slowly(wanted[i], keys);  // two keys' hashes agree
             }
@@ -133,6 +135,7 @@ private:
 
     std::unique_ptr<Slot[], Free> slots_;
     std::size_t capacity_, count_ = 0;
+    bool is_exact_;
     int shift_ = 64;
 };
 

@@ -54,9 +54,13 @@ public:
     index_t num_points() const { return index_t(points_.size()); }  // the empty point 0 included
     index_t num_bands() const { return index_t(bands_.size()); }
     Rows rows(index_t band) const { return bands_[std::size_t(band)].rows; }
-    // Points of a band, the empty point 0 included.
-    index_t band_points(index_t band) const {
-        return index_t(bands_[std::size_t(band)].points.size());
+    // Points of a band that no earlier one has, without the empty point; and those that closing
+    // added.
+    Rows own_points(index_t band) const { return bands_[std::size_t(band)].own; }
+    Rows added_points() const { return {bands_.back().own.last, num_points()}; }
+    // Whether an earlier band has a band's point, too.
+    bool is_shared(index_t band, std::uint32_t name) const {
+        return name != 0 && index_t(name) < own_points(band).first;
     }
     const Eight* weights(index_t pixel) const { return weights_ + pixel; }
     const std::uint32_t* simplices(index_t pixel) const { return simplex_ + pixel; }
@@ -81,15 +85,14 @@ public:
         return bands_[std::size_t(band)].names;
     }
 
-    // Corners of a band's simplices times `row`, among the band's points and among all: what splat
-    // and slice add to the address of their table.
-    std::vector<Corners> corner_offsets(index_t band, bool among_all, index_t row) const {
-        const Band& from = bands_[std::size_t(band)];
-        std::vector<Corners> offsets(from.corners);
+    // Corners of a band's simplices: what splat and slice add to the address of a table.
+    //
+    // places: of each of the band's points in it. row: numbers at a place.
+    std::vector<Corners> corner_offsets(index_t band, const std::vector<std::uint32_t>& places,
+                                        index_t row) const {
+        std::vector<Corners> offsets(bands_[std::size_t(band)].corners);
         for (Corners& corners : offsets) {
-            for (std::uint32_t& corner : corners.of) {
-                corner = (among_all ? from.names[corner] : corner) * std::uint32_t(row);
-            }
+            for (std::uint32_t& corner : corners.of) corner = places[corner] * std::uint32_t(row);
         }
         return offsets;
     }
@@ -162,6 +165,7 @@ private:
         std::vector<Eight> masses;         // sum of the weights of each simplex's pixels
         std::vector<std::uint64_t> points;  // keys; the first is the empty point
         std::vector<std::uint32_t> names;   // among all points
+        Rows own;                           // of them, those that no earlier band has
         HashIndex<std::uint64_t> index;     // of points
     };
 
@@ -206,7 +210,7 @@ private:
     void name_points(Band& band) {
         constexpr std::size_t kAhead = 4;  // simplices whose entries are fetched early
         const std::size_t count = band.simplices.size();
-        band.index = HashIndex<std::uint64_t>(capacity_for(index_t(count)));
+        band.index = HashIndex<std::uint64_t>(capacity_for(index_t(count)), keys_.are_short());
         band.corners.resize(count);
         band.points.assign(1, 0);
         std::vector<std::array<std::uint64_t, kCorners>> keys(count);
@@ -236,12 +240,14 @@ private:
         index_ = std::move(bands_[0].index);
         points_ = bands_[0].points;
         for (Band& band : bands_) {
+            const bool is_first = &band == &bands_[0];
+            band.own.first = is_first ? 1 : index_t(points_.size());
             band.names.resize(band.points.size());
             for (std::size_t i = 1; i < band.points.size(); ++i) {
-                band.names[i] = &band == &bands_[0]
-                    ? std::uint32_t(i)
-                    : index_.insert(band.points[i], points_);
+                band.names[i] =
+                    is_first ? std::uint32_t(i) : index_.insert(band.points[i], points_);
             }
+            band.own.last = index_t(points_.size());
             band.index = HashIndex<std::uint64_t>();
         }
     }

@@ -88,11 +88,15 @@ AUTOSEG_INLINE void transpose(Vec<float>* rows) {
 
 typedef float HalfVec __attribute__((vector_size(AUTOSEG_VECTOR_BYTES / 2), may_alias));
 
-// Count floats in a register: a vector or half of one.
+// Count floats in a register: a vector or half of one; and in memory, at any address of a float.
 template <int Count>
 struct RowOf {
     typedef float type __attribute__((vector_size(Count * sizeof(float)), may_alias));
+    typedef type anywhere __attribute__((aligned(sizeof(float))));
 };
+
+// Rows of labels are multiples of it.
+inline constexpr int kHalfRow = kLanes<float> >= 8 ? int(kLanes<float> / 2) : int(kLanes<float>);
 
 template <std::size_t... I>
 AUTOSEG_INLINE Vec<float> join_impl(HalfVec low, HalfVec high, std::index_sequence<I...>) {
@@ -156,31 +160,6 @@ AUTOSEG_INLINE Vec<float> square_root(Vec<float> x) {
     for (index_t i = 0; i < kLanes<float>; ++i) x[i] = std::sqrt(x[i]);
     return x;
 #endif
-}
-
-// The numbers at L places of an array.
-AUTOSEG_INLINE Vec<float> gather(const float* from, const std::uint32_t* places) {
-#if defined(__AVX512F__)
-    const __m512i all = _mm512_loadu_si512(places);
-    return (Vec<float>)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, all, from, 4);
-#else
-    Vec<float> values;
-    for (index_t i = 0; i < kLanes<float>; ++i) values[i] = from[places[i]];
-    return values;
-#endif
-}
-
-// The largest of a vector's numbers.
-AUTOSEG_INLINE float highest_lane(Vec<float> value) {
-    Mask<float> lanes;
-    for (int i = 0; i < int(kLanes<float>); ++i) lanes[i] = i;
-    unroll<6>([&](auto i) AUTOSEG_INLINED {
-        constexpr int kDistance = 1 << i;
-        if constexpr (kDistance < kLanes<float>) {
-            value = maximum<float>(value, permute<float>(value, lanes ^ kDistance));
-        }
-    });
-    return value[0];
 }
 
 inline index_t round_up(index_t value, index_t multiple) {

@@ -54,6 +54,7 @@ public:
         if (!(total < 9e18 && widest < 1e14)) {
             throw std::overflow_error("Lattice: a point's name does not fit into 63 bits.");
         }
+        are_short_ = total < 4294967296.0;
         strides_[kDims - 1] = 1;
         for (int i = kDims - 1; i > 0; --i) strides_[i - 1] = strides_[i] * std::int64_t(sizes[i]);
         steps_[0] = -kDims * strides_[0];
@@ -75,6 +76,8 @@ public:
         }
     }
 
+    // Whether names are below 2^32; their hashes' low halves then differ as well.
+    bool are_short() const { return are_short_; }
     std::int64_t base() const { return base_; }
     std::int64_t factor(int i) const { return factors_[i]; }
     // What a step along an axis adds to a key.
@@ -92,6 +95,7 @@ public:
 
 private:
     std::int64_t strides_[kDims], lowest_[kDims], steps_[kCorners], factors_[kDims], base_;
+    bool are_short_;
 };
 
 // A row of pixels on its way to the lattice.

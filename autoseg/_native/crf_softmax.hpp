@@ -11,29 +11,26 @@ namespace AUTOSEG_ISA {
 template <class F>
 AUTOSEG_INLINE void for_chunks(index_t labels, F&& f) {
     constexpr index_t L = kLanes<float>;
-    constexpr int kHalf = L >= 8 ? int(L / 2) : int(L);
     for (index_t c = 0; c < labels; c += L) {
-        if (labels - c > kHalf) {
+        if (labels - c > kHalfRow) {
             f(std::integral_constant<int, int(L)>{}, c);
         } else {
-            f(std::integral_constant<int, kHalf>{}, c);
+            f(std::integral_constant<int, kHalfRow>{}, c);
         }
     }
 }
 
-// From messages to scores less what the compatibility makes of the messages.
-inline void mix_labels(const float* compatibility, index_t labels, const Scores& scores,
-                       float* values) {
+// From messages to what the compatibility makes of them, with the sign that scores add it with.
+inline void mix_labels(const float* compatibility, index_t labels, float* values) {
     constexpr index_t L = kLanes<float>;
     thread_local std::vector<float> mixed;
     mixed.resize(std::size_t(labels * L));
     for (index_t c = 0; c < labels; ++c) {
-        Vec<float> score = scores.of(c);
+        Vec<float> sum{};
         for (index_t other = 0; other < labels; ++other) {
-            const float penalty = compatibility[c * labels + other];
-            score -= load(values + other * L) * spread(penalty);
+            sum -= load(values + other * L) * spread(compatibility[c * labels + other]);
         }
-        store_anywhere(mixed.data() + c * L, score);
+        store_anywhere(mixed.data() + c * L, sum);
     }
     std::memcpy(values, mixed.data(), mixed.size() * sizeof(float));
 }

@@ -7,8 +7,7 @@
 // (std^2 - 3/2) / 4 cells^2 give the kernel its own. Cells just outside the image have a value as
 // well, so that the border is treated like the rest.
 //
-// What is kept is blurred along the rows already. A message sums over the rows above and below, at
-// both rows of a tile at once, and so costs nothing where no tile asks for it.
+// What is kept is blurred along the rows already. A message sums over the rows above and below.
 #pragma once
 
 #include <cmath>
@@ -37,42 +36,37 @@ inline void normalisation_factors(autoseg::Normalisation kind, const float* sums
 class SpatialFilter {
 public:
     static constexpr index_t L = kLanes<float>;
-    // Deviations after which the taps end: as in gaussian.py; at half resolution 6e-5 of the mass
-    // lie beyond, far less than interpolating moves.
-    static constexpr double kTruncation = 5, kHalvedTruncation = 4;
+    // Deviations after which the taps end: as in gaussian.py; at half resolution 5e-4 of the mass
+    // lie beyond, less than interpolating moves.
+    static constexpr double kTruncation = 5, kHalvedTruncation = 3.5;
     static constexpr double kSmallestHalved = 2;
+    static constexpr index_t kTogether = 4;  // rows that messages are summed at together
     static constexpr float kNear = 0.75f, kFar = 0.25f;  // shares of the two cells next to a pixel
 
-    // has_changes: whether there is one channel more than labels, for the size of the changes.
-    SpatialFilter(const autoseg::CrfCall& call, const autoseg::CrfSpatial& kernel, bool has_changes,
-                  Arena& memory)
+    SpatialFilter(const autoseg::CrfCall& call, const autoseg::CrfSpatial& kernel, Arena& memory)
         : factor_(kernel.xy_std >= kSmallestHalved ? 2 : 1),
           labels_(call.labels),
-          channels_(call.labels + has_changes),
           num_rows_(cells(call.height) + 2 * border()),
           // A tile reads a vector from half its place on.
           pitch_(round_up(cells(call.width) + 2 * border(), L) + (factor_ - 1) * L) {
         set_taps(kernel.xy_std, std::max(call.height, call.width));
-        weights_ = memory.zeros<float>(channels_);
-        for (index_t c = 0; c < labels_; ++c) {
-            weights_[c] = kernel.weights[c] * kPerNat;
-            if (has_changes) weights_[labels_] = std::max(weights_[labels_], std::abs(weights_[c]));
-        }
+        for (index_t c = 0; c < labels_; ++c) weights_.push_back(kernel.weights[c] * kPerNat);
         over_rows_ = factors(call.height, call.normalisation, memory);
         over_columns_ = factors(call.width, call.normalisation, memory);
         values_ = memory.zeros<float>(num_rows_ * row_size());
     }
 
     bool is_halved() const { return factor_ == 2; }
+    index_t factor() const { return factor_; }  // pixels of a row to a cell
     index_t border() const { return factor_ - 1; }  // rows and columns of cells outside the image
-    index_t radius() const { return index_t(taps_.size()) - 1; }
+    index_t radius() const { return index_t(taps_.size()) - kTogether; }
     index_t labels() const { return labels_; }
-    index_t channels() const { return channels_; }
     index_t num_rows() const { return num_rows_; }
-    index_t pitch() const { return pitch_; }  // of a channel's row
-    index_t row_size() const { return channels_ * pitch_; }
-    float weight(index_t channel) const { return weights_[channel]; }
-    float tap(index_t distance) const { return taps_[std::size_t(distance)]; }
+    index_t pitch() const { return pitch_; }  // of a label's row
+    index_t row_size() const { return labels_ * pitch_; }
+    float weight(index_t label) const { return weights_[std::size_t(label)]; }
+    // At a distance below radius() + kTogether; 0 beyond the radius.
+    float tap(index_t distance) const { return taps_[std::size_t(std::abs(distance))]; }
 
     // What the values of pixels x, ..., x + L - 1 of row y are multiplied by before and after.
     AUTOSEG_INLINE Vec<float> before(index_t y, index_t x) const {
@@ -82,16 +76,8 @@ public:
         return load(over_columns_.after + x) * spread(over_rows_.after[y]);
     }
 
-    // Row 0 is the first one, outside the image where there is a border: (channels, pitch).
+    // Row 0 is the first one, outside the image where there is a border: (labels, pitch).
     float* row(index_t number) const { return values_ + number * row_size(); }
-
-    // How much of each row the messages at two rows of pixels are made of.
-    //
-    // They begin with the row that lies radius() before the one of the upper pixels' cells and, at
-    // half resolution, with the one before that.
-    const float* upper_taps() const { return tile_taps_[0].data(); }
-    const float* lower_taps() const { return tile_taps_[1].data(); }
-    index_t num_tile_taps() const { return index_t(tile_taps_[0].size()); }
 
 private:
     struct Factors {
@@ -111,12 +97,7 @@ private:
         for (index_t k = 0; k <= radius; ++k) {
             taps_.push_back(float(scale * std::exp(-double(k * k) / (2 * on_cells * on_cells))));
         }
-        const auto at = [&](index_t k) { return std::abs(k) <= radius ? tap(std::abs(k)) : 0.f; };
-        for (index_t k = -radius - border(); k <= radius + 1; ++k) {
-            const bool halved = is_halved();
-            tile_taps_[0].push_back(halved ? kNear * at(k) + kFar * at(k + 1) : at(k));
-            tile_taps_[1].push_back(halved ? kNear * at(k) + kFar * at(k - 1) : at(k - 1));
-        }
+        taps_.resize(taps_.size() + kTogether - 1, 0.f);
     }
 
     // Row sums of the filter along one axis and the factors that follow, padded with zeros.
@@ -132,7 +113,7 @@ private:
             const index_t first = std::max<index_t>(0, cell - radius());
             const index_t last = std::min(count - 1, cell + radius());
             for (index_t from = first; from <= last; ++from) {
-                const double factor = tap(std::abs(from - cell));
+                const double factor = tap(from - cell);
                 blurred[std::size_t(cell)] += factor * shared[std::size_t(from)];
             }
         }
@@ -149,12 +130,11 @@ private:
         return result;
     }
 
-    index_t factor_, labels_, channels_, num_rows_, pitch_;
-    std::vector<float> taps_;          // of distance 0, 1, ...
-    std::vector<float> tile_taps_[2];  // see upper_taps()
-    float* weights_;                   // of the channels, in units of log2
+    index_t factor_, labels_, num_rows_, pitch_;
+    std::vector<float> taps_;          // of distance 0, 1, ..., and zeros: see `tap`
+    std::vector<float> weights_;       // of the labels, in units of log2
     Factors over_rows_, over_columns_;
-    float* values_;  // blurred along the rows and weighted: (num_rows, channels, pitch)
+    float* values_;  // blurred along the rows and weighted: (num_rows, labels, pitch)
 };
 
 }  // namespace AUTOSEG_ISA

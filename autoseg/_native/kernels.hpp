@@ -92,9 +92,9 @@ struct CrfCall {
     double feature_scale;  // of the lattice's features
     int num_iterations;
     double tolerance;  // stop when no probability changes by this much; 0: never
-    // By how much marginals may differ from what an update in between would make them; 0: compute
-    // all of them in each update. Has no effect with a tolerance.
-    double skip_tolerance;
+    // Row sum of the bilateral kernels above which an update computes half of the pixels; infinity:
+    // never. Has no effect with a tolerance.
+    double subsample_above;
     int num_threads;
 };
 

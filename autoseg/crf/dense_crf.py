@@ -70,7 +70,7 @@ class DenseCRF(nn.Module):
         compatibility: Tensor | Sequence[Sequence[float]] | None = None,
         additional_kernels: Sequence[Kernel] = (),
         tolerance: float | None = None,
-        skip_tolerance: float = 1e-2,
+        subsample_above: float | None = 100.0,
         backend: str = "auto",
         recompute: bool = False,
     ) -> None:
@@ -105,13 +105,13 @@ class DenseCRF(nn.Module):
             additional_kernels: Any number of kernels beside the two.
             tolerance: Stop an image's updates after one that changes no probability by this much;
                 None never does. On a GPU, each update then waits for the one before.
-            skip_tolerance: By how much marginals may differ from what an update in between would
-                make them, in [0, inf). Late in an inference most pixels have settled: the compiled
-                kernels for CPUs then pass over blocks of pixels (2 x 16 with AVX-512) whose
-                messages have moved too little to move a marginal by more. The last update allows
-                a 32nd of it. 0 computes every pixel in every update; so does everything else: a
-                gradient, a `tolerance`, `log_marginals`, other back ends. With 0.01 the mean error
-                against the exact sums grows by less than 0.2 % (`results/crf/accuracy`).
+            subsample_above: Row sum of the bilateral kernels, about the number of pixels that are
+                like a pixel, above which half of them are enough; None: never. Where all pixels of
+                a block of 2 x 16 exceed it, the compiled kernels for CPUs compute every other one
+                in an update and the others in the next, and each counts for two; the last update
+                computes all. A gradient, a `tolerance`, normalisation "none", spatial kernels with
+                an xy_std below 1 and other back ends compute every pixel in every update. With 100
+                the error against the exact sums stays what it is (`results/crf/accuracy`).
             backend: "fused" for kernels that are made for the device, "torch" for plain operators,
                 "auto" for the fastest at hand. In float32 there are compiled kernels for the
                 lattice modes on CPUs, and Triton kernels for these and "exact" on NVIDIA devices.
@@ -120,8 +120,7 @@ class DenseCRF(nn.Module):
                 compatibility, and a lattice mode takes spatial kernels at half resolution where
                 xy_std >= 2, which moves marginals by less than a hundredth of the lattice's error.
                 Every call gives the same bits on one GPU, and on CPUs with one number of threads;
-                another number of threads moves float32 marginals by rounding, less than 2e-5, and
-                by what `skip_tolerance` allows.
+                another number of threads moves float32 marginals by rounding, less than 2e-5.
             recompute: Keep nothing of the updates for the gradient, and run some of them again in
                 the backward pass: memory for any number of updates is that of about two, and the
                 gradient is the same, but cannot be differentiated again. See
@@ -140,10 +139,10 @@ class DenseCRF(nn.Module):
         check_weight("DenseCRF: bilateral_weight", bilateral_weight)
         check_weight("DenseCRF: spatial_weight", spatial_weight)
         _check_choices(num_iterations, mode, normalisation, tolerance)
-        if not 0 <= skip_tolerance < math.inf:
+        if subsample_above is not None and not 0 <= subsample_above < math.inf:
             raise UsageError(
-                f"DenseCRF: skip_tolerance is {skip_tolerance}; it must be finite and at least 0 "
-                "(0 computes every pixel in every update)."
+                f"DenseCRF: subsample_above is {subsample_above}; it must be finite and at least "
+                "0, or None to compute every pixel in every update."
             )
         check_backend(backend, mode=mode)
 
@@ -162,7 +161,7 @@ class DenseCRF(nn.Module):
         self.mode = mode
         self.normalisation = normalisation
         self.tolerance = tolerance
-        self.skip_tolerance = skip_tolerance
+        self.subsample_above = subsample_above
         self.backend = backend
         self.recompute = recompute
         self._num_classes = self._find_num_classes()
@@ -233,7 +232,7 @@ class DenseCRF(nn.Module):
             normalisation=self.normalisation,
             num_iterations=num_iterations,
             tolerance=self.tolerance,
-            skip_tolerance=self.skip_tolerance,
+            subsample_above=self.subsample_above,
             recompute=self.recompute and needs_gradient,
             as_logarithm=as_logarithm,
         )
@@ -255,7 +254,7 @@ class DenseCRF(nn.Module):
         return (
             f"kernels={self.kernels}, num_iterations={self.num_iterations}, mode={self.mode!r}, "
             f"normalisation={self.normalisation!r}, tolerance={self.tolerance}, "
-            f"skip_tolerance={self.skip_tolerance}, backend={self.backend!r}, "
+            f"subsample_above={self.subsample_above}, backend={self.backend!r}, "
             f"recompute={self.recompute}"
         )
 

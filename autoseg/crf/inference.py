@@ -1,6 +1,7 @@
 """Inference for one image: the pairwise terms built, then all updates."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class Inference:
     normalisation: str
     num_iterations: int
     tolerance: float | None
-    skip_tolerance: float
+    subsample_above: float | None
     """Of the compiled kernels without a gradient; see `DenseCRF`."""
     recompute: bool
     """Whether the gradient's memory does not grow with the number of updates."""
@@ -106,9 +107,8 @@ class Inference:
         """
         weights = [weight.detach().float() for _, weight in terms]
         if implementation == "native":
-            # A logarithm shows small probabilities, which the tolerance allows to be anything.
-            skip_tolerance = 0.0 if self.as_logarithm else self.skip_tolerance
-            infer = functools.partial(native_marginals, skip_tolerance=skip_tolerance)
+            threshold = math.inf if self.subsample_above is None else self.subsample_above
+            infer = functools.partial(native_marginals, subsample_above=threshold)
             image = (image if image.dtype == torch.uint8 else image.float()).contiguous()
             weights = [w.item() if w.ndim == 0 else w.contiguous() for w in weights]
         else:

@@ -1,5 +1,6 @@
 """Dense CRF inference on the CPU: the compiled kernels behind tensors."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -24,7 +25,7 @@ def native_marginals(
     num_iterations: int,
     mode: str = "fast",
     tolerance: float | None = None,
-    skip_tolerance: float = 0.0,
+    subsample_above: float = math.inf,
     isa: str = "",
 ) -> Tensor:
     """Infer the marginals of one image with the compiled kernels.
@@ -49,11 +50,12 @@ def native_marginals(
         num_iterations: Updates after Q_0, at most.
         mode: "fast" for the open lattice, "accurate" for the closed one.
         tolerance: Stop after an update that changes no probability by this much; None never does.
-        skip_tolerance: By how much the marginals of a block of pixels (2 rows, a vector of columns)
-            may differ from what an update would make them for it to pass over the block; the last
-            update allows a 32nd of it. 0 computes all pixels in every update, and so does a
-            `tolerance`. Q_0 and the first update compute all in any case, and so do all where there
-            are only two. Otherwise marginals are kept to 16 bits.
+        subsample_above: Where each pixel of a block (2 rows, 16 columns) has a row sum above this
+            in every bilateral kernel, before normalisation, an update computes half of the block's
+            pixels: those of one colour of a chessboard, the other colour in the next update, and
+            each counts for two. The last update computes all. With normalisation "none", a
+            `tolerance`, no bilateral kernel or a spatial one with `xy_std` below 1, every update
+            computes all pixels.
         isa: Instruction set, "" for the best that the processor has.
 
     Returns:
@@ -110,7 +112,7 @@ def native_marginals(
             CLOSED_SCALE if mode == "accurate" else 1.0,
             num_iterations,
             0.0 if tolerance is None else tolerance,
-            skip_tolerance,
+            subsample_above,
             torch.get_num_threads(),
             isa,
         )

@@ -88,7 +88,7 @@ def prepare(
     images = scene.image[None].to(device)
     values = {name: getattr(parameters, name) for name in _PARAMETER_NAMES}
     if every_pixel:
-        values["skip_tolerance"] = 0.0
+        values["subsample_above"] = None
 
     def run() -> Marginals:
         crf = DenseCRF(**values, mode=mode, backend=backend).to(device)

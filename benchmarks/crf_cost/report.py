@@ -52,7 +52,7 @@ READING = (
     "one. pydensecrf always uses one thread.",
     "fast, accurate, exact, local: modes of autoseg.crf.DenseCRF; fused and torch are back ends. "
     "local and exact have the torch one. all-pixels: each update computes every pixel "
-    "(skip_tolerance 0); otherwise updates pass over pixels that have settled.",
+    "(subsample_above None); otherwise every other one where a pixel has many like it.",
     "Extra peak memory: what a run took at most beyond the level before, on the CPU the resident "
     "memory of a process that does nothing else, which holds the inputs already.",
     "Error: |Q - exact Q| over all pixels, classes and images, where exact is the sum over all "

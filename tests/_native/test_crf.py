@@ -30,10 +30,9 @@ def bilateral_features(image, xy_std, rgb_std):
     return torch.cat([positions, pixel_colours(image).double() / rgb_std], dim=1)
 
 
-def reference(logits, image, *, bilateral, spatial, mode="fast", normalisation="symmetric", **rest):
-    """The same in float64 and plain torch."""
+def terms_of(image, *, bilateral, spatial, dtype, mode="fast", normalisation="symmetric"):
+    """Weights and normalised filters, in plain torch."""
     height, width = image.shape[1:]
-    dtype = torch.float64
     ones = torch.ones(height * width, 1, dtype=dtype)
     terms = []
     for weight, xy_std, rgb_std in bilateral:
@@ -47,13 +46,25 @@ def reference(logits, image, *, bilateral, spatial, mode="fast", normalisation="
             device = torch.device("cpu")
             kernel = GaussianFilter(height, width, std=std, dtype=dtype, device=device)
         terms.append((weight, kernel))
-    normalised = [
-        (torch.as_tensor(weight).double(), Normalised(kernel, ones, normalisation))
+    return [
+        (torch.as_tensor(weight).to(dtype), Normalised(kernel, ones, normalisation))
         for weight, kernel in terms
     ]
+
+
+def reference(logits, image, *, bilateral, spatial, mode="fast", normalisation="symmetric", **rest):
+    """The same in float64 and plain torch."""
+    terms = terms_of(
+        image,
+        bilateral=bilateral,
+        spatial=spatial,
+        dtype=torch.float64,
+        mode=mode,
+        normalisation=normalisation,
+    )
     if rest.get("compatibility") is not None:
         rest["compatibility"] = rest["compatibility"].double()
-    return mean_field(logits.double().flatten(1), normalised, **rest).view_as(logits)
+    return mean_field(logits.double().flatten(1), terms, **rest).view_as(logits)
 
 
 def random_case(num_classes, height, width, *, seed=0, scale=2.0):

@@ -161,5 +161,5 @@ class HalvedGaussian(LinearFilter):
         variance = (std**2 - 1.5) / 4  # cells squared
         steps = (cell[:, None] - cell).double()
         gauss = std / (2 * variance**0.5) * torch.exp(-(steps**2) / (2 * variance))
-        gauss[steps.abs() > math.ceil(4 * variance**0.5)] = 0
+        gauss[steps.abs() > math.ceil(3.5 * variance**0.5)] = 0
         return interpolation @ gauss @ interpolation.t()

@@ -37,7 +37,7 @@ def both(logits: Tensor, images: Tensor, **settings: Any) -> tuple[Tensor, Tenso
     """Marginals of the plain and of the compiled back end, each pixel in each update."""
     with torch.no_grad():
         plain = DenseCRF(**settings, backend="torch")(logits, images)
-        fused = DenseCRF(**settings, backend="fused", skip_tolerance=0.0)
+        fused = DenseCRF(**settings, backend="fused", subsample_above=None)
         return plain, fused(logits, images)
 
 
@@ -165,7 +165,7 @@ def test_auto_takes_the_compiled_kernels_where_it_may(mode, needs_gradient, monk
         compatibility=[[0, 2, 1], [0, 0, 1], [1, 1, 0]],
         normalisation="after",
         tolerance=0.25,
-        skip_tolerance=0.125,
+        subsample_above=12.5,
         mode=mode,
     )
 
@@ -189,7 +189,7 @@ def test_auto_takes_the_compiled_kernels_where_it_may(mode, needs_gradient, monk
         "num_iterations": 3,
         "mode": mode,
         "tolerance": 0.25,
-        "skip_tolerance": 0.125,
+        "subsample_above": 12.5,
     }
 
 

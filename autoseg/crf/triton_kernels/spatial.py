@@ -24,8 +24,8 @@ from autoseg.crf.triton_kernels.rows import label_blocks, launch, load_rows, sto
 
 SMALLEST_HALVED = 2.0
 """Standard deviation, in pixels, from which the filter works at half resolution."""
-HALVED_TRUNCATION = 4.0
-"""Standard deviations after which it is cut off there; 6e-5 of the mass lie beyond."""
+HALVED_TRUNCATION = 3.5
+"""Standard deviations after which it is cut off there; 5e-4 of the mass lie beyond."""
 _BLOCK = 64
 """Pixels or cells of a program."""
 
