@@ -1,5 +1,6 @@
 """What the dense CRF refuses, before it computes anything."""
 
+import math
 import warnings
 
 import torch
@@ -48,7 +49,7 @@ def check_inputs(logits: Tensor, images: Tensor, *, weights_device: torch.device
         )
     # On a GPU this waits for the network, but building the lattice would do so too. The extremes
     # need no memory, unlike a mask, and are NaN where there is one.
-    if not torch.isfinite(torch.stack(torch.aminmax(logits))).all():
+    if not all(map(math.isfinite, torch.stack(torch.aminmax(logits)).tolist())):
         is_bad = ~torch.isfinite(logits)
         raise UsageError(
             f"DenseCRF: {int(is_bad.sum())} of {logits.numel()} logits are infinite or not a "
