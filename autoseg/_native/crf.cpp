@@ -28,6 +28,7 @@ namespace {
 using autoseg::CrfCall;
 
 constexpr index_t L = kLanes<float>;
+static_assert(BlockSums::kColumns % L == 0);  // a tile lies in one block
 
 class MeanField {
 public:
