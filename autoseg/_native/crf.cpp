@@ -147,11 +147,11 @@ private:
 
     Tile tile(const Band& band, index_t y, index_t x, int rows) const {
         if (rows < 2 || band.is_last || !may_subsample_) return {y, x, rows, 0, rows};
-        for (const auto& filter : bilateral_) {
-            if (!(double(filter->block_sum(y, x)) > call_.subsample_above)) return {y, x, rows, 0, rows};
-        }
+        const bool is_dense = std::all_of(bilateral_.begin(), bilateral_.end(), [&](auto& filter) {
+            return double(filter->block_sum(y, x)) > call_.subsample_above;
+        });
         const int turn = band.update % 2;
-        return {y, x, rows, turn, turn + 1};
+        return is_dense ? Tile{y, x, rows, turn, turn + 1} : Tile{y, x, rows, 0, rows};
     }
 
     AUTOSEG_INLINE void update_tile(Band& band, const Tile& tile) {
@@ -219,7 +219,8 @@ private:
         for (int row = tile.first; row < tile.last; ++row) {
             if (is_potts && !reads_caller(band)) {
                 const Scores scores = scores_.kept(tile.y + row, tile.x);
-                add_spatial(band, tile, row, [&](index_t c) AUTOSEG_INLINED { return scores.of(c); });
+                const auto score = [&](index_t c) AUTOSEG_INLINED { return scores.of(c); };
+                add_spatial(band, tile, row, score);
             } else {
                 const float* values = values_of(band, row);
                 add_spatial(band, tile, row, [&](index_t c) AUTOSEG_INLINED {

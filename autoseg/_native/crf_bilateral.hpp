@@ -59,7 +59,9 @@ public:
         const Lattice::Corners* corners = table_.slice_corners(band);
         const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
         const Lattice::Eight* weights = lattice_.weights(y * pitch_ + x);
-        const std::uint32_t* next = lattice_.simplices(place(y, x + L));
+        // At the end of the row these pixels again: the next ones may be another band's.
+        const std::uint32_t* next =
+            lattice_.simplices(y * pitch_ + std::min(x + L, pitch_ - L));
         const float* table = table_.blurred() + c;
         Row sliced[L];
         unroll<int(L)>([&](auto pixel) AUTOSEG_INLINED {

@@ -7,7 +7,6 @@ namespace AUTOSEG_ISA {
 
 class LatticeTable {
 public:
-
     // row: numbers at a point, a multiple of kHalfRow.
     LatticeTable(const Lattice& lattice, index_t row, Arena& memory)
         : lattice_(lattice), row_(row) {
@@ -43,7 +42,6 @@ public:
         std::memset(blurred_, 0, std::size_t(row_) * sizeof(float));
     }
 
-    index_t row() const { return row_; }
     float* splatted() { return splatted_; }
     const float* blurred() const { return blurred_; }
     // Where a band's simplices' corners are in either.

@@ -120,7 +120,8 @@ class DenseCRF(nn.Module):
                 compatibility, and a lattice mode takes spatial kernels at half resolution where
                 xy_std >= 2, which moves marginals by less than a hundredth of the lattice's error.
                 Every call gives the same bits on one GPU, and on CPUs with one number of threads;
-                another number of threads moves float32 marginals by rounding, less than 2e-5.
+                another number of threads moves float32 marginals by rounding, less than 2e-5,
+                or by one block's if rounding decides whether it is above `subsample_above`.
             recompute: Keep nothing of the updates for the gradient, and run some of them again in
                 the backward pass: memory for any number of updates is that of about two, and the
                 gradient is the same, but cannot be differentiated again. See

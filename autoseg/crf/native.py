@@ -36,7 +36,8 @@ def native_marginals(
     by less than a hundredth of what the lattice does.
 
     The result is the same in every call with the same number of threads
-    (`torch.get_num_threads()`), and differs by float32 rounding between numbers of threads.
+    (`torch.get_num_threads()`), and differs by float32 rounding between numbers of threads, unless
+    rounding decides whether a row sum is above `subsample_above`.
 
     Args:
         log_probabilities: -U, float32, (K, H, W), contiguous, on the CPU, all finite. A number

@@ -195,6 +195,18 @@ def test_threads_change_nothing_but_rounding(mode, settings):
         assert (result - results[0]).abs().max() < TOLERANCE
 
 
+@pytest.mark.parametrize("size", [(3, 1, 20), (3, 4, 20), (3, 7, 1)])
+def test_more_threads_than_pairs_of_rows(size):
+    logits, image = random_case(*size)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(7)
+        check(logits, image, isa="", **README)
+        check(logits, image.to(torch.uint8), isa="", **DEEPLAB)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("std", [2.0, 3.0, 8.0])
 def test_the_halved_kernel_is_near_the_gaussian(std):
     distance = torch.arange(61.0, dtype=torch.float64)[:, None] - torch.arange(61)
