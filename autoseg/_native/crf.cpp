@@ -165,10 +165,10 @@ private:
         }
         Vec<float> factors[2] = {};
         for (int row = tile.first; row < tile.last; ++row) {
-            const index_t y = band.ahead.y + std::min(row, band.ahead.rows - 1);
-            const Scores ahead = band.is_first || reads_caller(band)
-                ? scores_.of_caller(y, band.ahead.x) : scores_.kept(y, band.ahead.x);
-            factors[row] = exponentiate(call_.labels, values_of(band, row), ahead);
+            const Scores ahead = scores_.kept(row_ahead(band, row), band.ahead.x);
+            const bool asks = !band.is_first && !reads_caller(band);
+            factors[row] =
+                exponentiate(call_.labels, values_of(band, row), asks ? &ahead : nullptr);
         }
         if (band.is_last || keeps_marginals()) write(band, factors, tile);
         if (band.is_last) return;
@@ -191,7 +191,10 @@ private:
         const bool is_pair = tile.rows == 2;
         const Scores upper = scores_.of_caller(tile.y, tile.x);
         const Scores lower = scores_.of_caller(tile.y + is_pair, tile.x);
+        const Scores ahead[2] = {scores_.of_caller(row_ahead(band, 0), band.ahead.x),
+                                 scores_.of_caller(row_ahead(band, 1), band.ahead.x)};
         for (index_t c = 0; c < call_.labels; ++c) {
+            for (const Scores& scores : ahead) scores.fetch(c);
             Vec<float> first = upper.of(c), second = lower.of(c);
             if (is_pair) weave(first, second);
             put<Adds>(values_of(band, 0) + c * L, first);
@@ -272,10 +275,19 @@ private:
 
     // Write the marginals: values * factors.
     void write(Band& band, const Vec<float>* factors, const Tile& tile) const {
-        float* to = call_.marginals + tile.y * call_.width + tile.x;
+        const auto place = [&](index_t y, index_t x) {
+            return call_.marginals + y * call_.width + x;
+        };
+        float* to = place(tile.y, tile.x);
+        const float* ahead[2] = {place(row_ahead(band, 0), band.ahead.x),
+                                 place(row_ahead(band, 1), band.ahead.x)};
         const index_t pixels = std::min(L, call_.width - tile.x);
         Vec<float> change{};
         for (index_t c = 0; c < call_.labels; ++c, to += num_pixels_) {
+            for (const float*& at : ahead) {
+                __builtin_prefetch(at, 1);
+                at += num_pixels_;
+            }
             Vec<float> values[2] = {load(values_of(band, 0) + c * L) * factors[0],
                                     load(values_of(band, 1) + c * L) * factors[1]};
             if (tile.rows == 2) weave(values[0], values[1]);
@@ -295,15 +307,16 @@ private:
     AUTOSEG_INLINE void hand_over(Band& band, const Tile& tile, const Vec<float>* factors) {
         const bool is_pair = tile.rows == 2;
         for (std::size_t m = 0; m < spatial_.size(); ++m) {
-            const Vec<float> none{};
-            const Vec<float> upper = spatial_[m]->before(tile.y, tile.x);
-            const Vec<float> lower =
-                is_pair ? spatial_[m]->before(tile.y + 1, tile.x) : none;
+            Vec<float> first = spatial_[m]->before(tile.y, tile.x), second{};
+            if (is_pair) {
+                second = spatial_[m]->before(tile.y + 1, tile.x);
+                weave(first, second);
+            }
+            first *= factors[0];
+            second *= factors[1];
             for (index_t c = 0; c < call_.labels; ++c) {
-                Vec<float> first = load(values_of(band, 0) + c * L) * factors[0];
-                Vec<float> second = load(values_of(band, 1) + c * L) * factors[1];
-                if (is_pair) weave(first, second);
-                band.spatial[m].take(c, tile.x, first * upper, second * lower);
+                band.spatial[m].take(c, tile.x, load(values_of(band, 0) + c * L) * first,
+                                     load(values_of(band, 1) + c * L) * second);
             }
         }
         for (int row = tile.first; row < tile.last; ++row) {
@@ -324,8 +337,12 @@ private:
         }
     }
 
+    static index_t row_ahead(const Band& band, int row) {
+        return band.ahead.y + std::min(row, band.ahead.rows - 1);
+    }
+
     index_t place_ahead(const Band& band, const BilateralFilter& filter, int row) const {
-        return filter.place(band.ahead.y + std::min(row, band.ahead.rows - 1), band.ahead.x);
+        return filter.place(row_ahead(band, row), band.ahead.x);
     }
 
     const CrfCall& call_;

@@ -189,28 +189,21 @@ private:
     }
 
     void normalise(const autoseg::CrfCall& call, Arena& memory) {
-        const index_t num_pixels = call.height * pitch_;
         const bool is_symmetric = call.normalisation == autoseg::kSymmetric;
-        float* sums = memory.take<float>(num_pixels);
-        lattice_.product_of_ones(sums);
-        in_parallel(lattice_.num_bands(), call.num_threads, [&](index_t band) {
-            const Rows rows = lattice_.rows(band);
-            block_sums_.set(sums, rows, call.width, pitch_);
-            for (index_t y = rows.first; y < rows.last; ++y) {
-                // Padding has the sum 0; any other will do.
-                float* row = sums + y * pitch_;
-                std::fill(row + call.width, row + pitch_, 1.f);
-                for (index_t x = 0; x < pitch_; x += L) {
-                    const Vec<float> inverse = spread(1.f) / load(row + x);
-                    store(row + x, is_symmetric ? square_root(inverse) : inverse);
-                }
+        // The lattice itself takes the factors of both sides.
+        float* factors = is_symmetric ? nullptr : memory.take<float>(call.height * pitch_);
+        lattice_.product_of_ones([&](index_t y, float* sums) {
+            block_sums_.add(sums, y, call.width);
+            // Padding has the sum 0; any other will do.
+            std::fill(sums + call.width, sums + pitch_, 1.f);
+            float* row = is_symmetric ? sums : factors + y * pitch_;
+            for (index_t x = 0; x < pitch_; x += L) {
+                const Vec<float> inverse = spread(1.f) / load(sums + x);
+                store(row + x, is_symmetric ? square_root(inverse) : inverse);
             }
+            if (is_symmetric) lattice_.scale(y, row);
         });
-        if (is_symmetric) {
-            lattice_.scale(sums);
-        } else {
-            (call.normalisation == autoseg::kBefore ? before_ : after_) = sums;
-        }
+        if (!is_symmetric) (call.normalisation == autoseg::kBefore ? before_ : after_) = factors;
     }
 
     index_t row_, pitch_;  // floats of a point; pixels of an image row

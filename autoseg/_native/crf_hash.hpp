@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -29,19 +30,21 @@ inline std::uint64_t hash_of(const SimplexKey& key) {
     return hash_of(mixed) + key.ranks * 0xff51afd7ed558ccdu;
 }
 
-// The number of each key in a vector of keys: a table with open addressing, at most half full.
+// The number of each key in a vector of keys: buckets of a cache line, whose hashes are compared at
+// once.
 //
-// The table itself holds numbers and parts of hashes, so that it is small; the vector is read where
-// the parts agree.
+// A bucket has parts of hashes and numbers, so that the table is small; the vector is read where the
+// parts agree. What does not fit into its bucket is in the next one.
 template <class Key>
 class HashIndex {
 public:
-    // is_exact: whether no two keys agree in the low half of their hashes.
+    // capacity: keys expected. is_exact: whether no two keys agree in the low half of their hashes.
     explicit HashIndex(std::size_t capacity = std::size_t(1) << 10, bool is_exact = false)
-        : capacity_(capacity), is_exact_(is_exact) {}
+        : num_buckets_(std::bit_ceil(std::max<std::size_t>(2, capacity / kMeanFilled))),
+          is_exact_(is_exact) {}
 
     void prefetch(const Key& key) {
-        if (slots_ != nullptr) __builtin_prefetch(&slots_[hash_of(key) >> shift_]);
+        if (buckets_ != nullptr) __builtin_prefetch(&buckets_[hash_of(key) >> shift_]);
     }
 
     // One more than the number of each of Count keys; 0 where there is none.
@@ -50,28 +53,27 @@ public:
     template <int Count>
     AUTOSEG_INLINE void find(const Key* wanted, const std::vector<Key>& keys,
                              std::uint32_t* next_numbers) const {
-        if (slots_ == nullptr) {
+        if (buckets_ == nullptr) {
             std::fill_n(next_numbers, Count, 0);
             return;
         }
-        std::size_t places[Count];
-        std::uint32_t hashes[Count];
+        std::uint32_t is_beyond[Count];
+        std::uint32_t any_beyond = 0;
         for (int i = 0; i < Count; ++i) {
             const std::uint64_t hash = hash_of(wanted[i]);
-            places[i] = hash >> shift_;
-            hashes[i] = std::uint32_t(hash);
+            const Bucket& bucket = buckets_[hash >> shift_];
+            // The first that agrees; free ones come last.
+            const unsigned agreeing = bucket.agreeing(std::uint32_t(hash)) | 1u << kSlots;
+            const int slot = __builtin_ctz(agreeing);
+            next_numbers[i] = bucket.next_numbers[std::min(slot, kSlots - 1)];
+            is_beyond[i] = slot == kSlots;
+            any_beyond |= is_beyond[i];
         }
-        std::size_t is_open;
-        do {
-            is_open = 0;
+        if (__builtin_expect(any_beyond != 0, 0)) {
             for (int i = 0; i < Count; ++i) {
-                const Slot slot = slots_[places[i]];
-                const bool is_end = (slot.next_number == 0) | (slot.hash == hashes[i]);
-                next_numbers[i] = slot.next_number;
-                places[i] = (places[i] + !is_end) & (capacity_ - 1);
-                is_open |= std::size_t(!is_end);
+                if (is_beyond[i]) next_numbers[i] = find_slowly(wanted[i], keys);
             }
-        } while (is_open);
+        }
         for (int i = 0; i < Count && !is_exact_; ++i) {
             if (next_numbers[i] != 0 && !(keys[next_numbers[i] - 1] == wanted[i])) {
                 next_numbers[i] = find_slowly(wanted[i], keys);  // two keys' hashes agree
@@ -81,60 +83,87 @@ public:
 
     // Number of a key, which is appended to the vector if it is new.
     std::uint32_t insert(const Key& key, std::vector<Key>& keys) {
-        if (slots_ == nullptr || 2 * (count_ + 1) > capacity_) grow(keys);
+        if (buckets_ == nullptr || count_ >= num_buckets_ * kMeanFilled) grow(keys);
         const std::uint64_t hash = hash_of(key);
-        for (std::size_t at = hash >> shift_;; at = (at + 1) & (capacity_ - 1)) {
-            Slot& slot = slots_[at];
-            if (slot.next_number == 0) {
-                keys.push_back(key);
-                slot = {std::uint32_t(hash), std::uint32_t(keys.size())};
-                ++count_;
-                return slot.next_number - 1;
-            }
-            if (slot.hash == std::uint32_t(hash) && keys[slot.next_number - 1] == key) {
-                return slot.next_number - 1;
+        for (std::size_t at = hash >> shift_;; at = (at + 1) & (num_buckets_ - 1)) {
+            Bucket& bucket = buckets_[at];
+            for (int slot = 0; slot < kSlots; ++slot) {
+                const std::uint32_t next_number = bucket.next_numbers[slot];
+                if (next_number == 0) {
+                    keys.push_back(key);
+                    bucket.hashes[slot] = std::uint32_t(hash);
+                    bucket.next_numbers[slot] = std::uint32_t(keys.size());
+                    ++count_;
+                    return bucket.next_numbers[slot] - 1;
+                }
+                if (bucket.hashes[slot] == std::uint32_t(hash) && keys[next_number - 1] == key) {
+                    return next_number - 1;
+                }
             }
         }
     }
 
 private:
-    struct Slot {
-        std::uint32_t hash;         // its low half
-        std::uint32_t next_number;  // number + 1; 0: free
+    static constexpr int kSlots = 8, kMeanFilled = 5;
+    struct alignas(64) Bucket {
+        std::uint32_t hashes[kSlots];        // their low halves
+        std::uint32_t next_numbers[kSlots];  // number + 1; 0: free
+
+        // A bit for every slot whose hash is this one, and for every free slot.
+        unsigned agreeing(std::uint32_t hash) const {
+#if defined(__AVX2__)
+            const auto all = [](const std::uint32_t* from) {
+                return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
+            };
+            const __m256i same = _mm256_cmpeq_epi32(all(hashes), _mm256_set1_epi32(int(hash)));
+            const __m256i free = _mm256_cmpeq_epi32(all(next_numbers), _mm256_setzero_si256());
+            return unsigned(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_or_si256(same, free))));
+#else
+            unsigned bits = 0;
+            for (int slot = 0; slot < kSlots; ++slot) {
+                bits |= unsigned((hashes[slot] == hash) | (next_numbers[slot] == 0)) << slot;
+            }
+            return bits;
+#endif
+        }
     };
     struct Free {
-        void operator()(Slot* slots) const { std::free(slots); }
+        void operator()(Bucket* buckets) const { std::free(buckets); }
     };
 
     std::uint32_t find_slowly(const Key& key, const std::vector<Key>& keys) const {
-        for (std::size_t at = hash_of(key) >> shift_;; at = (at + 1) & (capacity_ - 1)) {
-            const std::uint32_t next_number = slots_[at].next_number;
-            if (next_number == 0 || keys[next_number - 1] == key) return next_number;
+        for (std::size_t at = hash_of(key) >> shift_;; at = (at + 1) & (num_buckets_ - 1)) {
+            for (std::uint32_t next_number : buckets_[at].next_numbers) {
+                if (next_number == 0 || keys[next_number - 1] == key) return next_number;
+            }
         }
     }
 
     // Make the table, or one of twice the size.
     void grow(const std::vector<Key>& keys) {
         const std::size_t first = keys.size() - count_;  // the vector may begin with another's
-        if (slots_ != nullptr) capacity_ *= 2;
-        const std::size_t bytes = capacity_ * sizeof(Slot);
-        const std::size_t align = bytes < kHugePage ? 64 : kHugePage;
+        if (buckets_ != nullptr) num_buckets_ *= 2;
+        const std::size_t bytes = num_buckets_ * sizeof(Bucket);
+        const std::size_t align = bytes < kHugePage ? sizeof(Bucket) : kHugePage;
         void* memory = std::aligned_alloc(align, (bytes + align - 1) / align * align);
         if (memory == nullptr) throw std::bad_alloc();
         prefer_huge_pages(memory, bytes);
-        slots_.reset(static_cast<Slot*>(std::memset(memory, 0, bytes)));
-        shift_ = 64;
-        for (std::size_t size = capacity_; size > 1; size /= 2) --shift_;
+        buckets_.reset(static_cast<Bucket*>(std::memset(memory, 0, bytes)));
+        shift_ = 64 - std::countr_zero(num_buckets_);
         for (std::size_t i = first; i < keys.size(); ++i) {
             const std::uint64_t hash = hash_of(keys[i]);
             std::size_t at = hash >> shift_;
-            while (slots_[at].next_number != 0) at = (at + 1) & (capacity_ - 1);
-            slots_[at] = {std::uint32_t(hash), std::uint32_t(i + 1)};
+            while (buckets_[at].next_numbers[kSlots - 1] != 0) at = (at + 1) & (num_buckets_ - 1);
+            Bucket& bucket = buckets_[at];
+            int slot = 0;
+            while (bucket.next_numbers[slot] != 0) ++slot;
+            bucket.hashes[slot] = std::uint32_t(hash);
+            bucket.next_numbers[slot] = std::uint32_t(i + 1);
         }
     }
 
-    std::unique_ptr<Slot[], Free> slots_;
-    std::size_t capacity_, count_ = 0;
+    std::unique_ptr<Bucket[], Free> buckets_;
+    std::size_t num_buckets_, count_ = 0;
     bool is_exact_;
     int shift_ = 64;
 };

@@ -97,56 +97,40 @@ public:
         return offsets;
     }
 
-    // Filter an image of ones: (pixels,), padding included.
-    void product_of_ones(float* result) const {
-        const std::size_t count = std::size_t(num_points());
-        std::vector<float> values(count);
-        for (const Band& band : bands_) {
-            for (std::size_t s = 0; s < band.corners.size(); ++s) {
-                for (int k = 0; k < kCorners; ++k) {
-                    values[band.names[band.corners[s].of[k]]] += band.masses[s].of[k];
-                }
-            }
-        }
-        for (int axis = 0; axis < kCorners; ++axis) {
-            in_parallel(num_parts(), num_threads_, [&](index_t part) {
-                const Chains chains = this->chains(axis, part);
-                float before = 0, centre = 0;
-                if (chains.first < chains.last) centre = values[*chains.first & ~kEnd];
-                for (const std::uint32_t* at = chains.first; at < chains.last; ++at) {
-                    const float after = at + 1 < chains.last ? values[at[1] & ~kEnd] : 0;
-                    const bool is_end = *at & kEnd;
-                    values[*at & ~kEnd] = centre + 0.5f * (before + (is_end ? 0 : after));
-                    before = is_end ? 0 : centre;
-                    centre = after;
-                }
-            });
-        }
+    // Filter an image of ones.
+    //
+    // f(row, sums): is given a row's result, (pitch,), 0 in the padding, in which it may write;
+    // bands' rows one after the other.
+    template <class F>
+    void product_of_ones(F&& f) const {
+        const std::vector<float> values = blurred_masses();
         in_parallel(num_bands(), num_threads_, [&](index_t b) {
             const Band& band = bands_[std::size_t(b)];
-            std::vector<Eight> sliced(band.corners.size());
-            for (std::size_t s = 0; s < sliced.size(); ++s) {
+            Arena memory;
+            const std::size_t count = band.corners.size();
+            Eight* sliced = memory.take<Eight>(index_t(count));
+            for (std::size_t s = 0; s < count; ++s) {
+                sliced[s] = Eight{};
                 for (int k = 0; k < kCorners; ++k) {
                     sliced[s].of[k] = values[band.names[band.corners[s].of[k]]];
                 }
             }
-            for (index_t i = band.rows.first * pitch_; i < band.rows.last * pitch_; ++i) {
-                const float* w = weights_[i].of;
-                const float* v = sliced[simplex_[i]].of;
-                result[i] = ((w[0] * v[0] + w[1] * v[1]) + (w[2] * v[2] + w[3] * v[3])) +
-                            (w[4] * v[4] + w[5] * v[5]);
+            float* sums = memory.take<float>(pitch_);
+            for (index_t y = band.rows.first; y < band.rows.last; ++y) {
+                for (index_t x = 0; x < pitch_; x += kLanes<float>) {
+                    store(sums + x, sliced_masses(sliced, y * pitch_ + x));
+                }
+                f(y, sums);
             }
         });
     }
 
-    // Multiply what each pixel is splatted and sliced with: factors, (pixels,), padding included.
-    void scale(const float* factors) {
-        in_parallel(num_bands(), num_threads_, [&](index_t b) {
-            const Rows rows = bands_[std::size_t(b)].rows;
-            for (index_t i = rows.first * pitch_; i < rows.last * pitch_; ++i) {
-                for (float& weight : weights_[i].of) weight *= factors[i];
-            }
-        });
+    // Multiply what a row's pixels are splatted and sliced with: factors, (pitch,).
+    void scale(index_t y, const float* factors) {
+        Eight* weights = weights_ + y * pitch_;
+        for (index_t x = 0; x < pitch_; ++x) {
+            for (float& weight : weights[x].of) weight *= factors[x];
+        }
     }
 
     // Free what only `corner_offsets` and `product_of_ones` need.
@@ -168,6 +152,75 @@ private:
         Rows own;                           // of them, those that no earlier band has
         HashIndex<std::uint64_t> index;     // of points
     };
+
+    // At every point, what ones are splatted and blurred to.
+    std::vector<float> blurred_masses() const {
+        std::vector<std::vector<float>> splatted(bands_.size());
+        in_parallel(num_bands(), num_threads_, [&](index_t b) {
+            const Band& band = bands_[std::size_t(b)];
+            std::vector<float>& to = splatted[std::size_t(b)];
+            to.resize(band.points.size());
+            for (std::size_t s = 0; s < band.corners.size(); ++s) {
+                for (int k = 0; k < kCorners; ++k) {
+                    to[band.corners[s].of[k]] += band.masses[s].of[k];
+                }
+            }
+        });
+        std::vector<float> values(static_cast<std::size_t>(num_points()));
+        for (std::size_t b = 0; b < bands_.size(); ++b) {
+            for (std::size_t i = 0; i < splatted[b].size(); ++i) {
+                values[bands_[b].names[i]] += splatted[b][i];
+            }
+        }
+        for (int axis = 0; axis < kCorners; ++axis) {
+            in_parallel(num_parts(), num_threads_, [&](index_t part) {
+                const Chains chains = this->chains(axis, part);
+                float before = 0, centre = 0;
+                if (chains.first < chains.last) centre = values[*chains.first & ~kEnd];
+                for (const std::uint32_t* at = chains.first; at < chains.last; ++at) {
+                    const float after = at + 1 < chains.last ? values[at[1] & ~kEnd] : 0;
+                    const bool is_end = *at & kEnd;
+                    values[*at & ~kEnd] = centre + 0.5f * (before + (is_end ? 0 : after));
+                    before = is_end ? 0 : centre;
+                    centre = after;
+                }
+            });
+        }
+        return values;
+    }
+
+    // What L pixels are given by the values at their simplices' corners.
+    template <int kCount = 8>
+    AUTOSEG_INLINE Vec<float> sliced_masses(const Eight* sliced, index_t pixel) const {
+        constexpr index_t L = kLanes<float>;
+        const Eight* weights = weights_ + pixel;
+        const std::uint32_t* simplex = simplex_ + pixel;
+        if constexpr (L < kCount) {
+            Vec<float> sums{};
+            for (index_t i = 0; i < L; ++i) {
+                for (int k = 0; k < kCorners; ++k) {
+                    sums[i] += weights[i].of[k] * sliced[simplex[i]].of[k];
+                }
+            }
+            return sums;
+        } else {
+            using Row = typename RowOf<kCount>::type;
+            const auto products = [&](index_t i) AUTOSEG_INLINED {
+                return *reinterpret_cast<const Row*>(weights[i].of) *
+                       *reinterpret_cast<const Row*>(sliced[simplex[i]].of);
+            };
+            Vec<float> rows[kCount];
+            unroll<kCount>([&](auto i) AUTOSEG_INLINED {
+                if constexpr (L == kCount) {
+                    rows[i] = products(i);
+                } else {
+                    rows[i] = join(products(i), products(i + kCount));
+                }
+            });
+            transpose<kCount>(rows);
+            return ((rows[0] + rows[1]) + (rows[2] + rows[3])) + (rows[4] + rows[5]);
+        }
+    }
 
     template <class Fill>
     void find_simplices(Band& band, Fill&& fill) {

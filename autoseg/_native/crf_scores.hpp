@@ -19,6 +19,7 @@ struct Scores {
         const float* from = at + label * step;
         return (pixels == kLanes<float> ? load_anywhere(from) : load_some(from, pixels)) * factor;
     }
+    AUTOSEG_INLINE void fetch(index_t label) const { __builtin_prefetch(at + label * step); }
 };
 
 // Labels lie far apart in the caller's order. The first update copies the scores, L pixels by L

@@ -98,6 +98,28 @@ private:
     bool are_short_;
 };
 
+// x / 6, rounded as a division rounds it, in a fraction of the time.
+//
+// The reciprocal's error is a quarter of a unit of the last place, so that the product is next to
+// the quotient, and its remainder, which is exact, says how far (Markstein 1990, "Computation of
+// elementary functions on the IBM RISC System/6000 processor", theorem 7).
+AUTOSEG_INLINE Vec<double> sixth_of(Vec<double> x) {
+    static_assert(kCorners == 6);
+#if defined(__AVX512F__)
+    const __m512d value = (__m512d)x, reciprocal = _mm512_set1_pd(1.0 / 6);
+    const __m512d product = (__m512d)(x * (Vec<double>)reciprocal);
+    const __m512d remainder = _mm512_fnmadd_pd(product, _mm512_set1_pd(6), value);
+    return (Vec<double>)_mm512_fmadd_pd(remainder, reciprocal, product);
+#elif defined(__FMA__)
+    const __m256d value = (__m256d)x, reciprocal = _mm256_set1_pd(1.0 / 6);
+    const __m256d product = (__m256d)(x * (Vec<double>)reciprocal);
+    const __m256d remainder = _mm256_fnmadd_pd(product, _mm256_set1_pd(6), value);
+    return (Vec<double>)_mm256_fmadd_pd(remainder, reciprocal, product);
+#else
+    return x / splat(6.0);
+#endif
+}
+
 // A row of pixels on its way to the lattice.
 class SimplexRow {
 public:
@@ -160,7 +182,7 @@ public:
                                           s[4] - (double3 + double3),
                                           V{} - ((double4 + double4) + s[4])};
             unroll<kCorners>([&](auto i) AUTOSEG_INLINED {
-                const V shifted = elevated[i] / period + magic;
+                const V shifted = sixth_of(elevated[i]) + magic;
                 origin[i] = (I)shifted - (I)magic;
                 difference[i] = elevated[i] - (shifted - magic) * period;
                 excess += origin[i];
@@ -195,7 +217,7 @@ public:
             sort(difference);
             V sum{};
             unroll<kDims>([&](auto k) AUTOSEG_INLINED {
-                const V gap = (difference[kDims - 1 - k] - difference[kDims - k]) / period;
+                const V gap = sixth_of(difference[kDims - 1 - k] - difference[kDims - k]);
                 sum += gap;
                 store_weight(k + 1, x, gap);
             });

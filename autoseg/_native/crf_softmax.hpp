@@ -38,7 +38,8 @@ inline void mix_labels(const float* compatibility, index_t labels, float* values
 // Replace a block's values by powers of two, the highest 1; return 1 / their sum.
 //
 // ahead: scores to ask for early, a few at a time: memory serves only so many requests at once.
-AUTOSEG_INLINE Vec<float> exponentiate(index_t labels, float* values, const Scores& ahead) {
+// Null: none.
+AUTOSEG_INLINE Vec<float> exponentiate(index_t labels, float* values, const Scores* ahead) {
     constexpr index_t L = kLanes<float>;
     Vec<float> highest = load(values);
     for (index_t c = 1; c < labels; ++c) {
@@ -46,7 +47,7 @@ AUTOSEG_INLINE Vec<float> exponentiate(index_t labels, float* values, const Scor
     }
     Vec<float> sum{};
     for (index_t c = 0; c < labels; ++c) {
-        __builtin_prefetch(ahead.at + c * ahead.step);
+        if (ahead != nullptr) ahead->fetch(c);
         const Vec<float> value = exp2_not_positive(load(values + c * L) - highest);
         sum += value;
         store(values + c * L, value);

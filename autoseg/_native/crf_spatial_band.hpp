@@ -78,13 +78,23 @@ public:
         return row == 0 ? between_cells(upper, lower) : between_cells(lower, upper);
     }
 
-    // Take a label's values at the same pixels, already multiplied; zeros for a missing row.
-    AUTOSEG_INLINE void take(index_t label, index_t x, Vec<float> upper, Vec<float> lower) {
+    // Take a label's values in the woven rows there, already multiplied; zeros for a missing row.
+    AUTOSEG_INLINE void take(index_t label, index_t x, Vec<float> first, Vec<float> second) {
         const index_t at = label * stride_ + x;
         if (!filter_.is_halved()) {
-            store(waiting_[0] + at, upper);
-            if (waiting_[1] != nullptr) store(waiting_[1] + at, lower);
+            if (is_pair_) weave(first, second);
+            store(waiting_[0] + at, first);
+            if (waiting_[1] != nullptr) store(waiting_[1] + at, second);
             return;
+        }
+        // Even columns first, as `gather_cells` wants them.
+        Vec<float> upper, lower;
+        if (is_pair_) {
+            upper = by_parity(first, second);
+            lower = by_parity(second, first);
+        } else {
+            upper = by_parity(first, first);
+            lower = second;
         }
         const Vec<float> near = spread(SpatialFilter::kNear), far = spread(SpatialFilter::kFar);
         store(waiting_[0] + at, load(waiting_[0] + at) + far * upper);
@@ -96,7 +106,7 @@ public:
     void end(index_t y) {
         const index_t next = y + 2 < last_pixel_ ? row_of(y + 2) : own_.last;
         for (; next_merged_ < std::min(next, own_.last) - reach_; ++next_merged_) {
-            if (next_merged_ >= all_.first + num_first_) merge(next_merged_, true);
+            if (next_merged_ >= all_.first + num_first_) merge<true>(next_merged_);
         }
     }
 
@@ -106,17 +116,17 @@ public:
     void merge_own() {
         for (index_t row = own_.first; row < own_.last; ++row) {
             const bool is_first = row < all_.first + num_first_;
-            if (is_first || row >= next_merged_) merge(row, true);
+            if (is_first || row >= next_merged_) merge<true>(row);
         }
         next_merged_ = own_.first;
     }
     // Change the row before them, which belongs to another band or lies outside the image; or the
     // row after them.
     void merge_before() {
-        if (all_.first < own_.first) merge(all_.first, all_.first == 0);
+        if (all_.first < own_.first) merge_border(all_.first, all_.first == 0);
     }
     void merge_after() {
-        if (own_.last < all_.last) merge(own_.last, all_.last == filter_.num_rows());
+        if (own_.last < all_.last) merge_border(own_.last, all_.last == filter_.num_rows());
     }
 
 private:
@@ -181,37 +191,68 @@ private:
                spread(SpatialFilter::kFar) * permute_two<float>(even, odd, side);
     }
 
-    // The transpose of it: cells i, ..., i + L - 1, cell 0 before the first pixel's.
-    static AUTOSEG_INLINE Vec<float> share(const float* pixels, index_t i) {
-        Mask<float> even, odd;
-        for (int lane = 0; lane < int(L); ++lane) even[lane] = 2 * lane, odd[lane] = 2 * lane + 1;
-        const auto pick = [&](index_t first, Mask<float> lanes) {
-            const float* from = pixels + 2 * i + first;
-            return permute_two<float>(load_anywhere(from), load_anywhere(from + L), lanes);
-        };
-        return spread(SpatialFilter::kNear) * (pick(-2, even) + pick(-2, odd)) +
-               spread(SpatialFilter::kFar) * (pick(0, even) + pick(-4, odd));
+    // The even lanes of one, then the odd lanes of another.
+    static AUTOSEG_INLINE Vec<float> by_parity(Vec<float> even, Vec<float> odd) {
+        Mask<float> lanes;
+        for (int lane = 0; lane < int(L); ++lane) {
+            const bool is_odd = lane >= int(L / 2);
+            lanes[lane] = 2 * lane + (is_odd ? 1 : 0);  // past the first vector from L on
+        }
+        return permute_two<float>(even, odd, lanes);
+    }
+
+    // Lane i is lane i - Count, of the vector before if that is negative.
+    template <int Count>
+    static AUTOSEG_INLINE Vec<float> shifted(Vec<float> before, Vec<float> value) {
+        Mask<float> lanes;
+        for (int lane = 0; lane < int(L); ++lane) lanes[lane] = int(L) + lane - Count;
+        return permute_two<float>(before, value, lanes);
+    }
+
+    // The transpose of `between_cells`, for a line of pixels, even columns of a vector first: into
+    // `cells_`, the first of them before the first pixel.
+    void gather_cells(const float* pixels) {
+        const Vec<float> near = spread(SpatialFilter::kNear), far = spread(SpatialFilter::kFar);
+        Vec<float> even_before{}, odd_before{};
+        for (index_t i = 0; i < filter_.pitch(); i += L, pixels += 2 * L) {
+            const Vec<float> first = load(pixels), second = load(pixels + L);
+            const Vec<float> even = join(half<0>(first), half<0>(second));
+            const Vec<float> odd = join(half<int(L / 2)>(first), half<int(L / 2)>(second));
+            const Vec<float> inside = shifted<1>(even_before, even) + shifted<1>(odd_before, odd);
+            const Vec<float> beside = shifted<2>(odd_before, odd) + even;
+            store(cells_ + i, near * inside + far * beside);
+            even_before = even;
+            odd_before = odd;
+        }
+    }
+
+    void merge_border(index_t row, bool replaces) {
+        replaces ? merge<true>(row) : merge<false>(row);
     }
 
     // Blur what waits for a row along the row, and let it replace or join what is there.
-    void merge(index_t row, bool replaces) {
+    template <bool Replaces>
+    void merge(index_t row) {
         const float* values = values_of(slot_of(row));
         for (index_t label = 0; label < filter_.labels(); ++label) {
             float* to = filter_.row(row) + label * filter_.pitch();
-            if (replaces) std::memset(to, 0, std::size_t(filter_.pitch()) * sizeof(float));
             const float* from = values + label * stride_;
             if (filter_.is_halved()) {
-                for (index_t i = 0; i < filter_.pitch(); i += L) store(cells_ + i, share(from, i));
+                gather_cells(from);
                 from = cells_;
             }
             const float weight = filter_.weight(label);
             index_t i = 0;
-            for (; i + 2 <= num_chunks_; i += 2) sum_columns<2>(from + i * L, to + i * L, weight);
-            for (; i < num_chunks_; ++i) sum_columns<1>(from + i * L, to + i * L, weight);
+            for (; i + 2 <= num_chunks_; i += 2) {
+                sum_columns<Replaces, 2>(from + i * L, to + i * L, weight);
+            }
+            for (; i < num_chunks_; ++i) {
+                sum_columns<Replaces, 1>(from + i * L, to + i * L, weight);
+            }
         }
     }
 
-    template <int Count>
+    template <bool Replaces, int Count>
     AUTOSEG_INLINE void sum_columns(const float* at, float* to, float weight) const {
         Vec<float> sums[Count];
         unroll<Count>([&](auto i) AUTOSEG_INLINED {
@@ -224,7 +265,8 @@ private:
             });
         }
         unroll<Count>([&](auto i) AUTOSEG_INLINED {
-            store(to + i * L, load(to + i * L) + sums[i] * spread(weight));
+            const Vec<float> sum = sums[i] * spread(weight);
+            store(to + i * L, Replaces ? sum : load(to + i * L) + sum);
         });
     }
 

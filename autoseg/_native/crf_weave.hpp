@@ -44,17 +44,13 @@ public:
         : per_row_((width + kColumns - 1) / kColumns),
           sums_(std::size_t((height + 1) / 2 * per_row_)) {}
 
-    // sums: of the pixels in all of a kernel's woven rows, (height, pitch). rows: whole pairs, of
-    // which it is set.
-    void set(const float* sums, Rows rows, index_t width, index_t pitch) {
-        for (index_t y = rows.first; y < rows.last; ++y) {
-            for (index_t block = 0; block < per_row_; ++block) {
-                const float* row = sums + y * pitch;
-                const index_t last = std::min(width, (block + 1) * kColumns);
-                const float least = *std::min_element(row + block * kColumns, row + last);
-                float& of = sums_[std::size_t(y / 2 * per_row_ + block)];
-                of = y % 2 == 0 ? least : std::min(of, least);
-            }
+    // sums: of the pixels in a woven row of a kernel, (width,). Rows of a pair in order.
+    void add(const float* sums, index_t y, index_t width) {
+        for (index_t block = 0; block < per_row_; ++block) {
+            const index_t last = std::min(width, (block + 1) * kColumns);
+            const float least = *std::min_element(sums + block * kColumns, sums + last);
+            float& of = sums_[std::size_t(y / 2 * per_row_ + block)];
+            of = y % 2 == 0 ? least : std::min(of, least);
         }
     }
 
