@@ -52,14 +52,17 @@ public:
         }
     }
 
-    void run() {
+    // Whether all scores are finite; if not, there are no marginals.
+    bool run() {
         update(0);
+        if (!is_finite_) return false;
         for (int i = 1; i <= call_.num_iterations; ++i) {
             for (auto& filter : bilateral_) filter->blur(call_.num_threads);
             join_spatial();
             const float change = update(i);
             if (double(change) < call_.tolerance) break;
         }
+        return true;
     }
 
 private:
@@ -85,6 +88,7 @@ private:
         std::vector<SpatialBand>& spatial;
         Tile ahead;  // whose memory is asked for early
         float change = 0;
+        Vec<float> trace = {};  // 0, or NaN where a score was not finite
     };
 
     static Arena& scratch() {
@@ -106,7 +110,7 @@ private:
     // Compute the marginals from scores and messages. Returns the largest change, if it is needed.
     float update(int number) {
         const bool is_first = number == 0, is_last = number == call_.num_iterations;
-        std::vector<float> changes(bands_.size());
+        std::vector<float> changes(bands_.size()), traces(bands_.size());
         in_parallel(index_t(bands_.size()), call_.num_threads, [&](index_t i) {
             Arena& memory = scratch();
             memory.reset();
@@ -124,7 +128,9 @@ private:
                 }
             }
             changes[std::size_t(i)] = band.change;
+            for (index_t lane = 0; lane < L; ++lane) traces[std::size_t(i)] += band.trace[lane];
         });
+        for (float of_band : traces) is_finite_ &= of_band == 0;
         float change = is_first ? std::numeric_limits<float>::infinity() : 0;
         for (float of_band : changes) change = std::max(change, of_band);
         return change;
@@ -193,13 +199,16 @@ private:
         const Scores lower = scores_.of_caller(tile.y + is_pair, tile.x);
         const Scores ahead[2] = {scores_.of_caller(row_ahead(band, 0), band.ahead.x),
                                  scores_.of_caller(row_ahead(band, 1), band.ahead.x)};
+        Vec<float> trace{};
         for (index_t c = 0; c < call_.labels; ++c) {
             for (const Scores& scores : ahead) scores.fetch(c);
             Vec<float> first = upper.of(c), second = lower.of(c);
+            if (band.is_first) trace += (first - first) + (second - second);
             if (is_pair) weave(first, second);
             put<Adds>(values_of(band, 0) + c * L, first);
             put<Adds>(values_of(band, 1) + c * L, second);
         }
+        if (band.is_first) band.trace += trace;
     }
 
     AUTOSEG_INLINE void add_kept_scores(Band& band, const Tile& tile) const {
@@ -349,6 +358,7 @@ private:
     ScoreRows scores_;
     index_t num_pixels_;
     bool may_subsample_;
+    bool is_finite_ = true;
     std::vector<Rows> bands_;
     std::vector<std::unique_ptr<BilateralFilter>> bilateral_;
     std::vector<std::unique_ptr<SpatialFilter>> spatial_;
@@ -357,7 +367,7 @@ private:
 
 }  // namespace
 
-void crf_marginals(const CrfCall& call) {
+bool crf_marginals(const CrfCall& call) {
     // Kept from call to call, as fresh memory costs more than some of the passes; but not where it
     // comes to hundreds of megabytes.
     constexpr index_t kLargeToKeep = index_t(1) << 23;  // scores
@@ -372,7 +382,7 @@ void crf_marginals(const CrfCall& call) {
 #if defined(__GLIBC__)
     if (is_large) malloc_trim(0);  // a fifteenth of the peak is what building the lattices left
 #endif
-    inference.run();
+    return inference.run();
 }
 
 void* crf_filter_create(const autoseg::CrfFeatures& call) { return new FeatureFilter(call); }
@@ -390,6 +400,10 @@ void crf_exp2(const float* x, std::ptrdiff_t count, float* result) {
         const index_t some = std::min(L, count - i);
         store_some(result + i, exp2_not_positive(load_some(x + i, some)), some);
     }
+}
+
+void crf_sixth(const double* x, std::ptrdiff_t count, double* result) {
+    for (index_t i = 0; i < count; ++i) result[i] = sixth_of(splat(x[i]))[0];
 }
 
 }  // namespace AUTOSEG_ISA

@@ -30,7 +30,7 @@ T* pointer(std::uintptr_t address) {
 using Bilateral = std::tuple<std::uintptr_t, double, double>;
 using Spatial = std::tuple<std::uintptr_t, double>;
 
-void crf_marginals(std::uintptr_t scores, std::uintptr_t image, bool is_bytes,
+bool crf_marginals(std::uintptr_t scores, std::uintptr_t image, bool is_bytes,
                    std::uintptr_t marginals,
                    std::tuple<std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t> size,
                    const std::vector<Bilateral>& bilateral, const std::vector<Spatial>& spatial,
@@ -49,7 +49,7 @@ void crf_marginals(std::uintptr_t scores, std::uintptr_t image, bool is_bytes,
     for (const auto& [weights, xy_std] : spatial) {
         spatial_kernels.push_back({pointer<const float>(weights), xy_std});
     }
-    kernels_of(isa).crf_marginals(autoseg::CrfCall{
+    return kernels_of(isa).crf_marginals(autoseg::CrfCall{
         labels, height, width, pointer<const float>(scores),
         is_bytes ? nullptr : pointer<const float>(image),
         is_bytes ? pointer<const std::uint8_t>(image) : nullptr, pointer<float>(marginals),
@@ -88,6 +88,11 @@ void crf_exp2(std::uintptr_t x, std::ptrdiff_t count, std::uintptr_t result,
     kernels_of(isa).crf_exp2(pointer<const float>(x), count, pointer<float>(result));
 }
 
+void crf_sixth(std::uintptr_t x, std::ptrdiff_t count, std::uintptr_t result,
+               const std::string& isa) {
+    kernels_of(isa).crf_sixth(pointer<const double>(x), count, pointer<double>(result));
+}
+
 }  // namespace
 
 void bind_crf(nb::module_& module) {
@@ -105,5 +110,7 @@ void bind_crf(nb::module_& module) {
              nb::arg("feature_scale"), nb::arg("num_threads"), nb::arg("isa") = "")
         .def("product", &LatticeFilter::product, nb::call_guard<nb::gil_scoped_release>());
     module.def("crf_exp2", &crf_exp2, nb::arg("x"), nb::arg("count"), nb::arg("result"),
+               nb::arg("isa") = "", "Powers of two of float32 exponents that are not positive.");
+    module.def("crf_sixth", &crf_sixth, nb::arg("x"), nb::arg("count"), nb::arg("result"),
                nb::arg("isa") = "", "Powers of two of float32 exponents that are not positive.");
 }

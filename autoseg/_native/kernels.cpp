@@ -22,6 +22,7 @@ const autoseg::Kernels kernels = {
     crf_filter_product,
     crf_filter_destroy,
     crf_exp2,
+    crf_sixth,
 };
 
 }  // namespace AUTOSEG_ISA

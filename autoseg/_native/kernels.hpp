@@ -116,12 +116,13 @@ struct Kernels {
     void (*source_forward_f64)(const SourceShape&, const SourceForward<double>&);
     void (*source_backward_f32)(const SourceShape&, const SourceBackward<float>&);
     void (*source_backward_f64)(const SourceShape&, const SourceBackward<double>&);
-    void (*crf_marginals)(const CrfCall&);
+    bool (*crf_marginals)(const CrfCall&);  // whether all scores are finite
     void* (*crf_filter_create)(const CrfFeatures&);
     void (*crf_filter_product)(const void* filter, const float* values, float* result,
                                std::ptrdiff_t channels, bool is_adjoint, int num_threads);
     void (*crf_filter_destroy)(void* filter);
     void (*crf_exp2)(const float* x, std::ptrdiff_t count, float* result);  // x <= 0
+    void (*crf_sixth)(const double* x, std::ptrdiff_t count, double* result);
 };
 
 }  // namespace autoseg

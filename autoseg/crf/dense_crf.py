@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from autoseg.crf.backend import check_backend, choose_implementation
 from autoseg.crf.inference import Inference
-from autoseg.crf.inputs import check_inputs
+from autoseg.crf.inputs import check_finite, check_inputs
 from autoseg.crf.kernels import (
     MODES,
     BilateralKernel,
@@ -241,13 +241,23 @@ class DenseCRF(nn.Module):
         self._check_memory(
             logits, dtype, num_iterations, needs_gradient, implementation if in_one_call else None
         )
+        sees_finite = in_one_call and implementation == "native"  # as it reads them
+        if not sees_finite:
+            check_finite(logits)
         # Autocast would round the messages to half precision.
         with torch.autocast(logits.device.type, enabled=False):
             infer = inference.in_one_call if in_one_call else inference.by_filters
-            marginals = [
-                self._infer(inference, infer, scores.to(dtype), image, implementation)
-                for scores, image in zip(logits, images, strict=True)
-            ]
+            try:
+                marginals = [
+                    self._infer(inference, infer, scores.to(dtype), image, implementation)
+                    for scores, image in zip(logits, images, strict=True)
+                ]
+            except FloatingPointError:
+                check_finite(logits)
+                raise UsageError(
+                    f"DenseCRF: logits up to {logits.abs().max().item():.3g} are too large for "
+                    "float32; scale them down."
+                ) from None
             return torch.stack(marginals) if len(marginals) > 1 else marginals[0][None]
 
     def extra_repr(self) -> str:
@@ -275,6 +285,8 @@ class DenseCRF(nn.Module):
         except NotImplementedError as error:  # an image too large for the kernels' integers
             if self.backend == "fused":
                 raise UsageError(f"DenseCRF: {error} Use backend='torch'.") from None
+            if not torch.isfinite(logits).all():
+                raise FloatingPointError from None
             return inference.by_filters(*model, "torch")
 
     def _check_memory(

@@ -47,6 +47,16 @@ def check_inputs(logits: Tensor, images: Tensor, *, weights_device: torch.device
             f"DenseCRF: logits are on {logits.device}, images on {images.device} and the weights "
             f"on {weights_device}; move all to one device, for example crf.to(logits.device)."
         )
+    if images.is_floating_point():
+        _check_colours(images)
+
+
+def check_finite(logits: Tensor) -> None:
+    """Refuse logits that are infinite or not a number; floating point (N, K, H, W).
+
+    Raises:
+        UsageError: If there are such.
+    """
     # On a GPU this waits for the network, but building the lattice would do so too. The extremes
     # need no memory, unlike a mask, and are NaN where there is one.
     if not all(map(math.isfinite, torch.stack(torch.aminmax(logits)).tolist())):
@@ -57,8 +67,6 @@ def check_inputs(logits: Tensor, images: Tensor, *, weights_device: torch.device
             "network has diverged, or a class was masked with -inf: use a large negative score, "
             "for example -1e4, instead."
         )
-    if images.is_floating_point():
-        _check_colours(images)
 
 
 def _check_colours(images: Tensor) -> None:

@@ -40,8 +40,8 @@ def native_marginals(
     rounding decides whether a row sum is above `subsample_above`.
 
     Args:
-        log_probabilities: -U, float32, (K, H, W), contiguous, on the CPU, all finite. A number
-            added to all labels of a pixel changes nothing, so logits do as well.
+        log_probabilities: -U, float32, (K, H, W), contiguous, on the CPU, all finite and below
+            2e38. A number added to all labels of a pixel changes nothing, so logits do as well.
         image: uint8 or float32, (3, H, W), contiguous, colours 0 to 255.
         bilateral: Weight, xy_std and rgb_std of each bilateral kernel; the weight is a number or,
             for each class, float32, (K,).
@@ -66,6 +66,7 @@ def native_marginals(
         ValueError: If a tensor, mode or normalisation is not as described.
         NotImplementedError: If the lattice or the table of its values is too large for the
             compiled kernels' integers.
+        FloatingPointError: If a number in `log_probabilities` is not as described.
         MemoryError: If there is not enough memory.
     """
     module = core()
@@ -93,7 +94,7 @@ def native_marginals(
     ]
     addresses = [weight.data_ptr() for weight in weights]
     try:
-        module.crf_marginals(
+        is_finite = module.crf_marginals(
             log_probabilities.data_ptr(),
             image.data_ptr(),
             image.dtype == torch.uint8,
@@ -119,6 +120,8 @@ def native_marginals(
         )
     except OverflowError as error:
         raise NotImplementedError(f"native_marginals: {error}") from None
+    if not is_finite:
+        raise FloatingPointError("native_marginals: a log probability is not finite.")
     return marginals
 
 

@@ -121,6 +121,33 @@ def test_powers_of_two_are_accurate(isa):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+def test_sixths_are_rounded_like_divisions(isa):
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.randn(200_000, generator=generator, dtype=torch.float64)
+    numbers *= 2.0 ** torch.randint(-60, 47, numbers.shape, generator=generator)
+    halves = torch.arange(-100_000, 100_000, dtype=torch.float64) / 2  # ties, and next to them
+    beside = [torch.nextafter(halves, torch.tensor(end).double()) for end in (-math.inf, math.inf)]
+    x = torch.cat([numbers, halves, *beside])
+    result = torch.empty_like(x)
+    MODULE.crf_sixth(x.data_ptr(), len(x), result.data_ptr(), isa)
+    assert torch.equal(result, x / 6)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 3e38])
+@pytest.mark.parametrize("place", [(0, 0, 0), (4, 2, 3), (6, 8, 40), (3, 7, 39)])
+def test_scores_that_are_not_finite_are_refused(isa, value, place):
+    # Subsampled everywhere in all updates but the last; 41 columns and a row without a partner.
+    image = torch.zeros(3, 9, 41, dtype=torch.uint8)
+    scores = torch.zeros(7, 9, 41)
+    settings = README | {"subsample_above": 0.0, "isa": isa}
+    native_marginals(scores, image, **settings)
+    scores[place] = value
+    with pytest.raises(FloatingPointError, match="a log probability is not finite"):
+        native_marginals(scores, image, **settings)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("mode", ["fast", "accurate"])
 @pytest.mark.parametrize("settings", [README, DEEPLAB], ids=["readme", "deeplab"])
 @pytest.mark.parametrize("size", [(5, 23, 37), (19, 16, 33), (2, 9, 70)])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from autoseg._native import core
 from autoseg.crf import DenseCRF
 from autoseg.errors import UsageError
 from tests.crf.reference import SETTINGS, marginals_by_loops, scene
@@ -57,6 +58,25 @@ def put(tensor: Tensor, place: tuple[int, ...], value: float) -> Tensor:
 def test_inputs_that_do_not_fit_are_refused(logits, images, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         DenseCRF(**SETTINGS)(logits, images)
+
+
+@pytest.mark.parametrize("place", [(0, 2, 0, 0), (1, 0, 3, 2)])
+@pytest.mark.parametrize("rgb_std", [13.0, 1e-4])  # with the latter, names of points do not fit
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+def test_logits_that_are_not_finite_are_refused_by_inference_alone_too(place, rgb_std, value):
+    images = torch.arange(120, dtype=torch.uint8).view_as(IMAGES)
+    crf = DenseCRF(bilateral_rgb_std=rgb_std)
+    message = "1 of 120 logits are infinite or not a number, the first at [image, class, row, c"
+    with torch.no_grad(), pytest.raises(UsageError, match=re.escape(message)) as caught:
+        crf(put(LOGITS, place, value), images)
+    assert f"column] = {list(place)}; the network" in str(caught.value)
+
+
+@pytest.mark.skipif(core() is None, reason="the compiled kernels are missing")
+def test_logits_that_float32_cannot_scale_are_refused():
+    message = "logits up to 3e+38 are too large for float32; scale them down"
+    with torch.no_grad(), pytest.raises(UsageError, match=re.escape(message)):
+        DenseCRF()(put(LOGITS, (1, 0, 3, 2), -3e38), IMAGES)
 
 
 def test_the_advice_for_a_normalised_image_gives_the_image_back():
