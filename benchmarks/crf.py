@@ -18,7 +18,7 @@ from crf_cost.methods import OWN_METHODS, MethodName, check_peers, failure_of
 from crf_cost.report import accuracy_markdown, costs_markdown, describe_run, write_results
 from crf_cost.scenes import crops, open_dataset, scene_of_case
 from crf_cost.setting import CASES, PARAMETER_SETS, AccuracyRow, CostRow, Task
-from crf_cost.timing import measure_memory, time_methods
+from crf_cost.timing import measure_memory, time_tasks
 
 from autoseg.cli import FAILED, OK, read_fields, resolve_device, run_command
 from autoseg.data import SegmentationDataset
@@ -53,7 +53,7 @@ class BenchmarkRequest:
     threads: tuple[int, ...] = (1, 2)
     """CPU threads of the times; the memory is that of the most."""
     repeats: int = 7
-    """Counted runs of each method, which take turns."""
+    """Rounds; in each, every method runs once on every task."""
     max_seconds: float = 20.0
     """A method whose first run takes longer is not run again; that run is its time."""
     num_images: int = 8
@@ -172,21 +172,18 @@ def _measure_costs(
     tasks = request.tasks(device)
     num_repeats = request.repeats if "time" in request.measure else 0
     scenes = {task.case.name: scene_of_case(dataset, task.case) for task in tasks}
-    rows: list[CostRow] = []
     # Failures and slow methods end early, so that the time left is an upper bound.
     with Progress(len(tasks) * len(methods) * (num_repeats + 1), description="crf") as progress:
-        for number, task in enumerate(tasks, start=1):
-            rows += time_methods(
-                task,
-                scenes[task.case.name],
-                methods,
-                num_repeats=num_repeats,
-                max_seconds=request.max_seconds if num_repeats else 0.0,
-                device=device,
-                convcrf=request.convcrf,
-                on_run=lambda method: progress.update(running=method),
-            )
-            progress.update(number * len(methods) * (num_repeats + 1) - progress.num_done)
+        rows = time_tasks(
+            tasks,
+            scenes,
+            methods,
+            num_repeats=num_repeats,
+            max_seconds=request.max_seconds if num_repeats else 0.0,
+            device=device,
+            convcrf=request.convcrf,
+            on_run=lambda method: progress.update(running=method),
+        )
     if "memory" not in request.measure:
         return rows
     fewest, most = min(request.iterations), max(task.num_threads for task in tasks)

@@ -48,8 +48,9 @@ ACCURACY_COLUMNS = (
 READING = (
     "Time: from probabilities in memory to marginals in memory, everything included: logarithm, "
     "building the filters for this image, normalisation, all updates, and the result as one array. "
-    "Methods take turns in one process; the first run of each is not counted unless it is the only "
-    "one. pydensecrf always uses one thread.",
+    "In each round every method runs once on every task, in one process; a first round is not "
+    "counted, unless a run took so long that it stays the only one. Speed: the median over the "
+    "rounds of pydensecrf's time over the method's. pydensecrf always uses one thread.",
     "fast, accurate, exact, local: modes of autoseg.crf.DenseCRF; fused and torch are back ends. "
     "local and exact have the torch one. all-pixels: each update computes every pixel "
     "(subsample_above None); otherwise every other one where a pixel has many like it.",

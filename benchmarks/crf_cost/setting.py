@@ -83,7 +83,7 @@ class CostRow:
     max_ms: float | None
     num_repeats: int
     speedup: float | None
-    """pydensecrf's median over this one; None without pydensecrf."""
+    """Median over the rounds of pydensecrf's time over this one; None without pydensecrf."""
     memory_mib: float | None
     """Most memory beyond what was held before, in a process of its own; None if not measured."""
     failure: str | None = None

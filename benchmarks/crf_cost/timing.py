@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -20,9 +20,21 @@ from .scenes import Scene
 from .setting import CASES, CostRow, Task
 
 
-def time_methods(
-    task: Task,
-    scene: Scene,
+@dataclass(kw_only=True, slots=True)
+class _Timed:
+    """A method on a task, and what became of it."""
+
+    task: Task
+    method: MethodName
+    run: Run | None = None
+    """None once it is not to be run any more."""
+    seconds: list[float] = field(default_factory=list)
+    failure: str | None = None
+
+
+def time_tasks(
+    tasks: Sequence[Task],
+    scenes: Mapping[str, Scene],
     methods: Sequence[MethodName],
     *,
     num_repeats: int,
@@ -31,49 +43,58 @@ def time_methods(
     convcrf: Path | None,
     on_run: Callable[[str], None],
 ) -> list[CostRow]:
-    """Time methods on one task; they take turns, so that a slow minute hits all alike.
+    """Time methods on tasks; in each round all run once, so that a slow minute hits all alike.
 
     Each runs once before, uncounted, unless that run took longer than `max_seconds`: then it is the
     only one.
 
     Args:
-        task: What is computed.
-        scene: On what.
+        tasks: What is computed.
+        scenes: On what, by the name of the task's case.
         methods: Which methods; one that fails has a row that says why.
-        num_repeats: Counted runs of each.
+        num_repeats: Rounds.
         max_seconds: See above.
         device: Of the project's methods.
         convcrf: Checkout of ConvCRF.
         on_run: Is told the method before each run.
+
+    Returns:
+        A row for each method on each task; the methods of a task one after the other.
     """
     now = synchronised_clock(device, clock=time.perf_counter)
-    torch.set_num_threads(task.num_threads)
-    runs: dict[MethodName, Run] = {}
-    times: dict[MethodName, list[float]] = {}
-    failures: dict[MethodName, str] = {}
-    for method in methods:
-        on_run(method)
+    all_timed = [_Timed(task=task, method=method) for task in tasks for method in methods]
+
+    def timed_run(timed: _Timed, run: Run) -> float:
+        torch.set_num_threads(timed.task.num_threads)
+        on_run(timed.method)
+        start = now()
+        run()
+        return now() - start
+
+    for timed in all_timed:
         try:
-            _refuse_exact(method, task, device)
-            run = prepare(method, scene, task.crf_parameters(), device=device, convcrf=convcrf)
-            start = now()
-            run()
-            seconds = now() - start
+            _refuse_exact(timed.method, timed.task, device)
+            run = prepare(
+                timed.method,
+                scenes[timed.task.case.name],
+                timed.task.crf_parameters(),
+                device=device,
+                convcrf=convcrf,
+            )
+            seconds = timed_run(timed, run)
         # Not ours to narrow: whatever a method raises is the result of measuring it.
         except Exception as error:
-            failures[method] = describe_failure(error)
+            timed.failure = describe_failure(error)
             continue
         if seconds > max_seconds:
-            times[method] = [seconds]
+            timed.seconds = [seconds]
         else:
-            runs[method] = run
+            timed.run = run
     for _ in range(num_repeats):
-        for method, run in runs.items():
-            on_run(method)
-            start = now()
-            run()
-            times.setdefault(method, []).append(now() - start)
-    return _rows(task, methods, times, failures)
+        for timed in all_timed:
+            if timed.run is not None:
+                timed.seconds.append(timed_run(timed, timed.run))
+    return _rows(all_timed)
 
 
 def _refuse_exact(method: MethodName, task: Task, device: str) -> None:
@@ -82,18 +103,11 @@ def _refuse_exact(method: MethodName, task: Task, device: str) -> None:
         raise ValueError(f"not timed beyond {limit:,} pixels on {device}")
 
 
-def _rows(
-    task: Task,
-    methods: Sequence[MethodName],
-    times: Mapping[MethodName, Sequence[float]],
-    failures: Mapping[MethodName, str],
-) -> list[CostRow]:
-    medians = {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}
-    peer = medians.get("pydensecrf")
+def _rows(all_timed: Sequence[_Timed]) -> list[CostRow]:
+    peers = {timed.task: timed.seconds for timed in all_timed if timed.method == "pydensecrf"}
     rows = []
-    for method in methods:
-        taken = [1000 * seconds for seconds in times.get(method, ())]
-        median = medians.get(method)
+    for timed in all_timed:
+        task, taken = timed.task, [1000 * seconds for seconds in timed.seconds]
         rows.append(
             CostRow(
                 case=task.case.name,
@@ -103,17 +117,26 @@ def _rows(
                 parameters=task.parameters,
                 num_iterations=task.num_iterations,
                 num_threads=task.num_threads,
-                method=method,
-                median_ms=median,
+                method=timed.method,
+                median_ms=statistics.median(taken) if taken else None,
                 min_ms=min(taken, default=None),
                 max_ms=max(taken, default=None),
                 num_repeats=len(taken),
-                speedup=peer / median if peer and median else None,
+                speedup=_speedup(peers.get(task, ()), timed.seconds),
                 memory_mib=None,
-                failure=failures.get(method),
+                failure=timed.failure,
             )
         )
     return rows
+
+
+def _speedup(peer: Sequence[float], own: Sequence[float]) -> float | None:
+    """Return the median of the rounds' ratios; a ratio of medians where one ran only once."""
+    if not peer or not own:
+        return None
+    if len(peer) != len(own):
+        return statistics.median(peer) / statistics.median(own)
+    return statistics.median(theirs / ours for theirs, ours in zip(peer, own, strict=True))
 
 
 def measure_memory(row: CostRow, scene: Scene, *, device: str, convcrf: Path | None) -> CostRow:

@@ -147,9 +147,9 @@ def test_exact_is_not_timed_on_large_images(module, tiny_case, monkeypatch):
     dataset = scenes.open_dataset(None, use_camvid=False)
     threads = torch.get_num_threads()
     try:
-        (row,) = timing.time_methods(
-            task,
-            scenes.scene_of_case(dataset, tiny_case),
+        (row,) = timing.time_tasks(
+            [task],
+            {tiny_case.name: scenes.scene_of_case(dataset, tiny_case)},
             ["exact"],
             num_repeats=1,
             max_seconds=1.0,
@@ -161,6 +161,59 @@ def test_exact_is_not_timed_on_large_images(module, tiny_case, monkeypatch):
         torch.set_num_threads(threads)
     assert row.median_ms is None
     assert row.failure == "ValueError: not timed beyond 500 pixels on cpu"
+
+
+def test_all_methods_run_in_every_round_and_ratios_are_those_of_rounds(
+    module, tiny_case, monkeypatch
+):
+    timing, setting = module("crf_cost.timing"), module("crf_cost.setting")
+    now = 0.0
+    order: list[tuple[str, int]] = []
+
+    def prepare(method, scene, parameters, *, device, convcrf):
+        runs = 0
+
+        def run():
+            nonlocal now, runs
+            slow = 10 if runs == 2 else 1  # a slow minute for both
+            now += slow * (6.0 if method == "pydensecrf" else parameters.num_iterations)
+            runs += 1
+            order.append((method, parameters.num_iterations))
+            if method == "local":
+                raise RuntimeError("broken")
+
+        return run
+
+    monkeypatch.setattr(timing, "prepare", prepare)
+    monkeypatch.setattr(timing, "synchronised_clock", lambda device, clock: lambda: now)
+    tasks = [
+        setting.Task(case=tiny_case, parameters="deeplab", num_iterations=count, num_threads=1)
+        for count in (2, 3)
+    ]
+    threads = torch.get_num_threads()
+    try:
+        rows = timing.time_tasks(
+            tasks,
+            {tiny_case.name: None},
+            ["fast-fused", "local", "pydensecrf"],
+            num_repeats=2,
+            max_seconds=6.5,
+            device="cpu",
+            convcrf=None,
+            on_run=lambda _: None,
+        )
+    finally:
+        torch.set_num_threads(threads)
+
+    working = [(method, count) for count in (2, 3) for method in ("fast-fused", "pydensecrf")]
+    assert [key for key in order if key[0] != "local"] == 3 * working
+    assert [(row.method, row.num_iterations) for row in rows] == [
+        (method, count) for count in (2, 3) for method in ("fast-fused", "local", "pydensecrf")
+    ]
+    fast, broken, peer = rows[:3]
+    assert (fast.min_ms, fast.median_ms, fast.max_ms, fast.num_repeats) == (2e3, 11e3, 2e4, 2)
+    assert (fast.speedup, peer.speedup, rows[3].speedup) == (3, 1, 2)
+    assert (broken.failure, broken.speedup, broken.num_repeats) == ("RuntimeError: broken", None, 0)
 
 
 @pytest.mark.parametrize(
