@@ -224,7 +224,10 @@ private:
 
     template <class Fill>
     void find_simplices(Band& band, Fill&& fill) {
-        HashIndex<SimplexKey> index(capacity_for((band.rows.last - band.rows.first) * width_ / 4));
+        const index_t expected = (band.rows.last - band.rows.first) * width_ / 4;
+        HashIndex<SimplexKey> index(capacity_for(expected));
+        band.simplices.reserve(std::size_t(expected));
+        band.masses.reserve(std::size_t(expected));
         SimplexRow row(pitch_);
         for (index_t y = band.rows.first; y < band.rows.last; ++y) {
             fill(y, row.features());
@@ -266,19 +269,21 @@ private:
         band.index = HashIndex<std::uint64_t>(capacity_for(index_t(count)), keys_.are_short());
         band.corners.resize(count);
         band.points.assign(1, 0);
-        std::vector<std::array<std::uint64_t, kCorners>> keys(count);
-        for (std::size_t s = 0; s < count; ++s) keys_.corners(band.simplices[s], keys[s].data());
+        std::uint64_t ring[2 * kAhead][kCorners];  // keys of the corners of the next simplices
+        const auto ask_for = [&](std::size_t s) {
+            std::uint64_t* keys = ring[s % (2 * kAhead)];
+            keys_.corners(band.simplices[s], keys);
+            for (int k = 0; k < kCorners; ++k) band.index.prefetch(keys[k]);
+        };
+        for (std::size_t s = 0; s < std::min(kAhead, count); ++s) ask_for(s);
         for (std::size_t s = 0; s < count; ++s) {
-            if (s + kAhead < count) {
-                for (std::uint64_t key : keys[s + kAhead]) band.index.prefetch(key);
-            }
-            band.corners[s] = Corners{};
+            if (s + kAhead < count) ask_for(s + kAhead);
+            const std::uint64_t* keys = ring[s % (2 * kAhead)];
             std::uint32_t next_numbers[kCorners];
-            band.index.find<kCorners>(keys[s].data(), band.points, next_numbers);
+            band.index.find<kCorners>(keys, band.points, next_numbers);
             for (int k = 0; k < kCorners; ++k) {
                 band.corners[s].of[k] = next_numbers[k] != 0
-                    ? next_numbers[k] - 1
-                    : band.index.insert(keys[s][std::size_t(k)], band.points);
+                    ? next_numbers[k] - 1 : band.index.insert(keys[k], band.points);
             }
         }
         band.simplices = {};
