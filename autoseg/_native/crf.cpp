@@ -121,6 +121,9 @@ private:
             if (!is_last) {
                 for (auto& filter : bilateral_) filter->clear(i);
             }
+            for (SpatialBand& spatial : band.spatial) {
+                if (is_first) spatial.clear();
+            }
             for (index_t y = rows.first; y < rows.last; y += 2) {
                 update_rows(band, y, int(std::min<index_t>(2, rows.last - y)));
                 for (SpatialBand& spatial : band.spatial) {

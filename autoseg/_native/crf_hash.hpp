@@ -39,8 +39,8 @@ template <class Key>
 class HashIndex {
 public:
     // capacity: keys expected. is_exact: whether no two keys agree in the low half of their hashes.
-    explicit HashIndex(std::size_t capacity = std::size_t(1) << 10, bool is_exact = false)
-        : num_buckets_(std::bit_ceil(std::max<std::size_t>(2, capacity / kMeanFilled))),
+    explicit HashIndex(std::size_t capacity = 0, bool is_exact = false)
+        : num_buckets_(std::bit_ceil(std::max<std::size_t>(64, capacity / kMeanFilled))),
           is_exact_(is_exact) {}
 
     void prefetch(const Key& key) {

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <vector>
 
 #include "arena.hpp"
@@ -224,10 +223,10 @@ private:
 
     template <class Fill>
     void find_simplices(Band& band, Fill&& fill) {
-        const index_t expected = (band.rows.last - band.rows.first) * width_ / 4;
-        HashIndex<SimplexKey> index(capacity_for(expected));
-        band.simplices.reserve(std::size_t(expected));
-        band.masses.reserve(std::size_t(expected));
+        const std::size_t expected = num_pixels(band) / 4;
+        HashIndex<SimplexKey> index(expected);
+        band.simplices.reserve(expected);
+        band.masses.reserve(expected);
         SimplexRow row(pitch_);
         for (index_t y = band.rows.first; y < band.rows.last; ++y) {
             fill(y, row.features());
@@ -266,7 +265,9 @@ private:
     void name_points(Band& band) {
         constexpr std::size_t kAhead = 4;  // simplices whose entries are fetched early
         const std::size_t count = band.simplices.size();
-        band.index = HashIndex<std::uint64_t>(capacity_for(index_t(count)), keys_.are_short());
+        // The more simplices, the fewer of them share a point.
+        const std::size_t expected = 2 * count * count / num_pixels(band);
+        band.index = HashIndex<std::uint64_t>(expected, keys_.are_short());
         band.corners.resize(count);
         band.points.assign(1, 0);
         std::uint64_t ring[2 * kAhead][kCorners];  // keys of the corners of the next simplices
@@ -289,9 +290,8 @@ private:
         band.simplices = {};
     }
 
-    // A power of two for some number of entries to begin with.
-    static std::size_t capacity_for(index_t count) {
-        return std::bit_ceil(std::size_t(std::max<index_t>(count, 512)));
+    std::size_t num_pixels(const Band& band) const {
+        return std::size_t((band.rows.last - band.rows.first) * width_);
     }
 
     void merge_points() {

@@ -53,7 +53,7 @@ public:
         for (index_t c = 0; c < labels_; ++c) weights_.push_back(kernel.weights[c] * kPerNat);
         over_rows_ = factors(call.height, call.normalisation, memory);
         over_columns_ = factors(call.width, call.normalisation, memory);
-        values_ = memory.zeros<float>(num_rows_ * row_size());
+        values_ = memory.take<float>(num_rows_ * row_size());
     }
 
     bool is_halved() const { return factor_ == 2; }
@@ -134,7 +134,8 @@ private:
     std::vector<float> taps_;          // of distance 0, 1, ..., and zeros: see `tap`
     std::vector<float> weights_;       // of the labels, in units of log2
     Factors over_rows_, over_columns_;
-    float* values_;  // blurred along the rows and weighted: (num_rows, labels, pitch)
+    // Blurred along the rows and weighted, (num_rows, labels, pitch): there from the first update on.
+    float* values_;
 };
 
 }  // namespace AUTOSEG_ISA

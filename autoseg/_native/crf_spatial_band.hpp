@@ -31,9 +31,17 @@ public:
         num_ring_ = std::min(num_rows - num_first_, reach_ + 4);
         const index_t num_slots = num_first_ + num_ring_;
         slot_size_ = filter.labels() * stride_ + margin_ + 2 * L;
-        slots_ = memory.zeros<float>(num_slots * slot_size_);
-        cells_ = memory.zeros<float>(filter.pitch() + 2 * margin_ + L) + margin_;
+        num_waiting_ = num_slots * slot_size_;
+        num_cells_ = filter.pitch() + 2 * margin_ + L;
+        slots_ = memory.take<float>(num_waiting_);
+        cells_ = memory.take<float>(num_cells_) + margin_;
         sums_ = memory.take<float>(kSummed * filter.row_size() + L);
+    }
+
+    // Zeros beside all lines: before the first update, on the thread of the band.
+    void clear() {
+        std::memset(slots_, 0, std::size_t(num_waiting_) * sizeof(float));
+        std::memset(cells_ - margin_, 0, std::size_t(num_cells_) * sizeof(float));
     }
 
     // Get ready for rows y and y + 1 of pixels; y is even.
@@ -277,6 +285,7 @@ private:
     index_t margin_;  // zeros before and after a line
     index_t stride_;  // between labels
     index_t num_chunks_, slot_size_;
+    index_t num_waiting_, num_cells_;  // floats
     index_t num_first_, num_ring_;
     index_t next_merged_ = own_.first;
     index_t next_summed_ = 0;
