@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from autoseg._native import core
+from autoseg.crf import buffers
 from autoseg.crf.linear import LinearFilter
 from autoseg.crf.permutohedral import CLOSED_SCALE
 
@@ -83,7 +84,7 @@ def native_marginals(
     _check("image", image, (3, height, width), dtypes=(torch.float32, torch.uint8))
     if compatibility is not None:
         _check("compatibility", compatibility, (num_classes, num_classes))
-    marginals = torch.empty_like(log_probabilities)
+    marginals = buffers.empty(tuple(log_probabilities.shape))
     if marginals.numel() == 0:
         return marginals
     # Held here while the kernels read them.
