@@ -382,6 +382,7 @@ bool crf_marginals(const CrfCall& call) {
     memory.reset();
     prefer_huge_pages(call.marginals, std::size_t(size) * sizeof(float));
     MeanField inference(call, memory);
+    if (is_large) BlockPool::shared().clear();
 #if defined(__GLIBC__)
     if (is_large) malloc_trim(0);  // a fifteenth of the peak is what building the lattices left
 #endif

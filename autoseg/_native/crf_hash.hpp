@@ -4,11 +4,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <memory>
-#include <new>
-#include <vector>
 
-#include "arena.hpp"
+#include "pooled.hpp"
 
 namespace AUTOSEG_ISA {
 
@@ -44,16 +41,16 @@ public:
           is_exact_(is_exact) {}
 
     void prefetch(const Key& key) {
-        if (buckets_ != nullptr) __builtin_prefetch(&buckets_[hash_of(key) >> shift_]);
+        if (!buckets_.empty()) __builtin_prefetch(&buckets_[hash_of(key) >> shift_]);
     }
 
     // One more than the number of each of Count keys; 0 where there is none.
     //
     // In step, with one branch for all of them: whether a key is there is hard to foresee.
     template <int Count>
-    AUTOSEG_INLINE void find(const Key* wanted, const std::vector<Key>& keys,
+    AUTOSEG_INLINE void find(const Key* wanted, const PooledVector<Key>& keys,
                              std::uint32_t* next_numbers) const {
-        if (buckets_ == nullptr) {
+        if (buckets_.empty()) {
             std::fill_n(next_numbers, Count, 0);
             return;
         }
@@ -82,8 +79,8 @@ public:
     }
 
     // Number of a key, which is appended to the vector if it is new.
-    std::uint32_t insert(const Key& key, std::vector<Key>& keys) {
-        if (buckets_ == nullptr || count_ >= num_buckets_ * kMeanFilled) grow(keys);
+    std::uint32_t insert(const Key& key, PooledVector<Key>& keys) {
+        if (buckets_.empty() || count_ >= num_buckets_ * kMeanFilled) grow(keys);
         const std::uint64_t hash = hash_of(key);
         for (std::size_t at = hash >> shift_;; at = (at + 1) & (num_buckets_ - 1)) {
             Bucket& bucket = buckets_[at];
@@ -127,11 +124,7 @@ private:
 #endif
         }
     };
-    struct Free {
-        void operator()(Bucket* buckets) const { std::free(buckets); }
-    };
-
-    std::uint32_t find_slowly(const Key& key, const std::vector<Key>& keys) const {
+    std::uint32_t find_slowly(const Key& key, const PooledVector<Key>& keys) const {
         for (std::size_t at = hash_of(key) >> shift_;; at = (at + 1) & (num_buckets_ - 1)) {
             for (std::uint32_t next_number : buckets_[at].next_numbers) {
                 if (next_number == 0 || keys[next_number - 1] == key) return next_number;
@@ -140,15 +133,11 @@ private:
     }
 
     // Make the table, or one of twice the size.
-    void grow(const std::vector<Key>& keys) {
+    void grow(const PooledVector<Key>& keys) {
         const std::size_t first = keys.size() - count_;  // the vector may begin with another's
-        if (buckets_ != nullptr) num_buckets_ *= 2;
-        const std::size_t bytes = num_buckets_ * sizeof(Bucket);
-        const std::size_t align = bytes < kHugePage ? sizeof(Bucket) : kHugePage;
-        void* memory = std::aligned_alloc(align, (bytes + align - 1) / align * align);
-        if (memory == nullptr) throw std::bad_alloc();
-        prefer_huge_pages(memory, bytes);
-        buckets_.reset(static_cast<Bucket*>(std::memset(memory, 0, bytes)));
+        if (!buckets_.empty()) num_buckets_ *= 2;
+        buckets_ = PooledVector<Bucket>();  // not both at once
+        buckets_.resize(num_buckets_);
         shift_ = 64 - std::countr_zero(num_buckets_);
         for (std::size_t i = first; i < keys.size(); ++i) {
             const std::uint64_t hash = hash_of(keys[i]);
@@ -162,7 +151,7 @@ private:
         }
     }
 
-    std::unique_ptr<Bucket[], Free> buckets_;
+    PooledVector<Bucket> buckets_;
     std::size_t num_buckets_, count_ = 0;
     bool is_exact_;
     int shift_ = 64;

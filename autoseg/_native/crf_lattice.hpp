@@ -80,16 +80,16 @@ public:
     }
     index_t num_parts() const { return num_threads_; }
     // Name among all points of each of a band's.
-    const std::vector<std::uint32_t>& names(index_t band) const {
+    const PooledVector<std::uint32_t>& names(index_t band) const {
         return bands_[std::size_t(band)].names;
     }
 
     // Corners of a band's simplices: what splat and slice add to the address of a table.
     //
     // places: of each of the band's points in it. row: numbers at a place.
-    std::vector<Corners> corner_offsets(index_t band, const std::vector<std::uint32_t>& places,
+    PooledVector<Corners> corner_offsets(index_t band, const PooledVector<std::uint32_t>& places,
                                         index_t row) const {
-        std::vector<Corners> offsets(bands_[std::size_t(band)].corners);
+        PooledVector<Corners> offsets(bands_[std::size_t(band)].corners);
         for (Corners& corners : offsets) {
             for (std::uint32_t& corner : corners.of) corner = places[corner] * std::uint32_t(row);
         }
@@ -102,24 +102,21 @@ public:
     // bands' rows one after the other.
     template <class F>
     void product_of_ones(F&& f) const {
-        const std::vector<float> values = blurred_masses();
+        const PooledVector<float> values = blurred_masses();
         in_parallel(num_bands(), num_threads_, [&](index_t b) {
             const Band& band = bands_[std::size_t(b)];
-            Arena memory;
-            const std::size_t count = band.corners.size();
-            Eight* sliced = memory.take<Eight>(index_t(count));
-            for (std::size_t s = 0; s < count; ++s) {
-                sliced[s] = Eight{};
+            PooledVector<Eight> sliced(band.corners.size());
+            for (std::size_t s = 0; s < sliced.size(); ++s) {
                 for (int k = 0; k < kCorners; ++k) {
                     sliced[s].of[k] = values[band.names[band.corners[s].of[k]]];
                 }
             }
-            float* sums = memory.take<float>(pitch_);
+            PooledVector<float> sums(static_cast<std::size_t>(pitch_));
             for (index_t y = band.rows.first; y < band.rows.last; ++y) {
                 for (index_t x = 0; x < pitch_; x += kLanes<float>) {
-                    store(sums + x, sliced_masses(sliced, y * pitch_ + x));
+                    store(&sums[std::size_t(x)], sliced_masses(sliced.data(), y * pitch_ + x));
                 }
-                f(y, sums);
+                f(y, sums.data());
             }
         });
     }
@@ -143,21 +140,21 @@ public:
 private:
     struct Band {
         Rows rows;
-        std::vector<SimplexKey> simplices;
-        std::vector<Corners> corners;      // of each simplex, among `points`
-        std::vector<Eight> masses;         // sum of the weights of each simplex's pixels
-        std::vector<std::uint64_t> points;  // keys; the first is the empty point
-        std::vector<std::uint32_t> names;   // among all points
+        PooledVector<SimplexKey> simplices;
+        PooledVector<Corners> corners;      // of each simplex, among `points`
+        PooledVector<Eight> masses;         // sum of the weights of each simplex's pixels
+        PooledVector<std::uint64_t> points;  // keys; the first is the empty point
+        PooledVector<std::uint32_t> names;   // among all points
         Rows own;                           // of them, those that no earlier band has
         HashIndex<std::uint64_t> index;     // of points
     };
 
     // At every point, what ones are splatted and blurred to.
-    std::vector<float> blurred_masses() const {
-        std::vector<std::vector<float>> splatted(bands_.size());
+    PooledVector<float> blurred_masses() const {
+        std::vector<PooledVector<float>> splatted(bands_.size());
         in_parallel(num_bands(), num_threads_, [&](index_t b) {
             const Band& band = bands_[std::size_t(b)];
-            std::vector<float>& to = splatted[std::size_t(b)];
+            PooledVector<float>& to = splatted[std::size_t(b)];
             to.resize(band.points.size());
             for (std::size_t s = 0; s < band.corners.size(); ++s) {
                 for (int k = 0; k < kCorners; ++k) {
@@ -165,7 +162,7 @@ private:
                 }
             }
         });
-        std::vector<float> values(static_cast<std::size_t>(num_points()));
+        PooledVector<float> values(static_cast<std::size_t>(num_points()));
         for (std::size_t b = 0; b < bands_.size(); ++b) {
             for (std::size_t i = 0; i < splatted[b].size(); ++i) {
                 values[bands_[b].names[i]] += splatted[b][i];
@@ -323,9 +320,9 @@ private:
 
     void find_chains() {
         const index_t count = num_points();
-        std::vector<std::uint32_t> ahead(std::size_t(kCorners * count), 0);
+        PooledVector<std::uint32_t> ahead(std::size_t(kCorners * count), 0);
         // One more for each thread, to mark where there is nothing ahead.
-        std::vector<std::uint8_t> has_before(std::size_t(kCorners * count + num_threads_), 0);
+        PooledVector<std::uint8_t> has_before(std::size_t(kCorners * count + num_threads_), 0);
         in_parallel(num_threads_, num_threads_, [&](index_t part) {
             const Rows points = part_of(count, part, num_threads_);
             for (index_t i = std::max<index_t>(1, points.first); i < points.last; ++i) {
@@ -375,7 +372,7 @@ private:
     }
 
     struct Axis {
-        std::vector<std::uint32_t> points;
+        PooledVector<std::uint32_t> points;
         std::vector<index_t> parts;  // where each begins, and the end
     };
     LatticeKeys keys_;
@@ -385,7 +382,7 @@ private:
     std::uint32_t* simplex_;
     std::vector<Band> bands_;
     HashIndex<std::uint64_t> index_;
-    std::vector<std::uint64_t> points_;
+    PooledVector<std::uint64_t> points_;
     std::array<Axis, kCorners> axes_;
 };
 

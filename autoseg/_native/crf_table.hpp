@@ -26,7 +26,7 @@ public:
         }
         in_parallel(num_bands, int(num_bands), [&](index_t b) {
             Band& band = bands_[std::size_t(b)];
-            std::vector<std::uint32_t> places(lattice_.names(b));
+            PooledVector<std::uint32_t> places(lattice_.names(b));
             band.slice = lattice_.corner_offsets(b, places, row_);
             if (band.shared.empty()) return;
             index_t shared = band.first_shared;
@@ -88,8 +88,8 @@ private:
     // own behind all points.
     struct Band {
         index_t first_shared;               // of those rows
-        std::vector<std::uint32_t> shared;  // the points
-        std::vector<Lattice::Corners> slice, splat;  // splat: empty if it is the same
+        PooledVector<std::uint32_t> shared;  // the points
+        PooledVector<Lattice::Corners> slice, splat;  // splat: empty if it is the same
     };
 
     void clear_rows(Rows rows) {
