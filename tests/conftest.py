@@ -1,7 +1,18 @@
 """What all tests share."""
 
+import os
+
 import pytest
 import torch
+
+
+def pytest_configure():
+    """Share the cores among pytest-xdist's processes, and those that tests start."""
+    num_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if num_processes > 1:
+        num_threads = max(1, (os.cpu_count() or 1) // num_processes)
+        os.environ.setdefault("OMP_NUM_THREADS", str(num_threads))
+        torch.set_num_threads(num_threads)
 
 
 def pytest_collection_modifyitems(items):

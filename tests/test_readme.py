@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_ci_runs_the_readmes_test_command():
-    command = "pip install -e '.[test]' && python -m pytest"
+    command = "pip install -e '.[test]' && python -m pytest -n auto"
     assert f"\n{command}\n" in README
     assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace("-q ", "")
 
