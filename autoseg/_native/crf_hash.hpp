@@ -100,6 +100,13 @@ public:
         }
     }
 
+    // Make room for so many of the vector's keys in all.
+    void reserve(std::size_t count, const PooledVector<Key>& keys) {
+        const std::size_t before = num_buckets_;
+        while (num_buckets_ * kMeanFilled < count) num_buckets_ *= 2;
+        if (num_buckets_ != before) rebuild(keys);
+    }
+
 private:
     static constexpr int kSlots = 8, kMeanFilled = 5;
     struct alignas(64) Bucket {
@@ -134,8 +141,12 @@ private:
 
     // Make the table, or one of twice the size.
     void grow(const PooledVector<Key>& keys) {
-        const std::size_t first = keys.size() - count_;  // the vector may begin with another's
         if (!buckets_.empty()) num_buckets_ *= 2;
+        rebuild(keys);
+    }
+
+    void rebuild(const PooledVector<Key>& keys) {
+        const std::size_t first = keys.size() - count_;  // the vector may begin with another's
         buckets_ = PooledVector<Bucket>();  // not both at once
         buckets_.resize(num_buckets_);
         shift_ = 64 - std::countr_zero(num_buckets_);

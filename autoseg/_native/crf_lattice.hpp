@@ -307,13 +307,29 @@ private:
         }
     }
 
+    static constexpr std::size_t kClosedShare = 4;  // of the points, once closed; a guess
+
     // Add the neighbours of all points, but not the neighbours of those.
     void close() {
+        constexpr std::size_t kAhead = 4;
+        constexpr int kNeighbours = 2 * kCorners;
         const std::size_t count = points_.size();
+        const auto neighbour = [&](std::size_t i, int k) {
+            const std::uint64_t step = keys_.step(k / 2);
+            return k % 2 == 0 ? points_[i] + step : points_[i] - step;
+        };
+        index_.reserve(kClosedShare * count, points_);
+        points_.reserve(kClosedShare * count);
         for (std::size_t i = 1; i < count; ++i) {
-            for (int axis = 0; axis < kCorners; ++axis) {
-                index_.insert(points_[i] + keys_.step(axis), points_);
-                index_.insert(points_[i] - keys_.step(axis), points_);
+            for (int k = 0; k < kNeighbours && i + kAhead < count; ++k) {
+                index_.prefetch(neighbour(i + kAhead, k));
+            }
+            std::uint64_t keys[kNeighbours];
+            std::uint32_t next_numbers[kNeighbours];
+            for (int k = 0; k < kNeighbours; ++k) keys[k] = neighbour(i, k);
+            index_.template find<kNeighbours>(keys, points_, next_numbers);
+            for (int k = 0; k < kNeighbours; ++k) {
+                if (next_numbers[k] == 0) index_.insert(keys[k], points_);
             }
         }
     }
