@@ -88,7 +88,7 @@ public:
     //
     // places: of each of the band's points in it. row: numbers at a place.
     PooledVector<Corners> corner_offsets(index_t band, const PooledVector<std::uint32_t>& places,
-                                        index_t row) const {
+                                         index_t row) const {
         PooledVector<Corners> offsets(bands_[std::size_t(band)].corners);
         for (Corners& corners : offsets) {
             for (std::uint32_t& corner : corners.of) corner = places[corner] * std::uint32_t(row);
@@ -141,12 +141,12 @@ private:
     struct Band {
         Rows rows;
         PooledVector<SimplexKey> simplices;
-        PooledVector<Corners> corners;      // of each simplex, among `points`
-        PooledVector<Eight> masses;         // sum of the weights of each simplex's pixels
+        PooledVector<Corners> corners;       // of each simplex, among `points`
+        PooledVector<Eight> masses;          // sum of the weights of each simplex's pixels
         PooledVector<std::uint64_t> points;  // keys; the first is the empty point
         PooledVector<std::uint32_t> names;   // among all points
-        Rows own;                           // of them, those that no earlier band has
-        HashIndex<std::uint64_t> index;     // of points
+        Rows own;                            // of them, those that no earlier band has
+        HashIndex<std::uint64_t> index;      // of points
     };
 
     // At every point, what ones are splatted and blurred to.
@@ -307,7 +307,7 @@ private:
         }
     }
 
-    static constexpr std::size_t kClosedShare = 4;  // of the points, once closed; a guess
+    static constexpr std::size_t kClosedShare = 4;  // room for closed points, in open ones; a guess
 
     // Add the neighbours of all points, but not the neighbours of those.
     void close() {

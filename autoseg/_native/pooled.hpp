@@ -1,7 +1,7 @@
 // Vectors whose memory is used again.
 //
 // The C library gives memory of megabytes back to the system, which clears every page that it hands
-// out again: for a lattice's vectors that has cost as much time as filling them.
+// out again. Building a lattice takes and frees many of them.
 #pragma once
 
 #include <bit>

@@ -1,8 +1,8 @@
 """Memory of results that were dropped, for the results to come.
 
 The C library gives memory of megabytes back to the system once what lies around it is free too, and
-the system clears every page that it hands out again. Between a network and other programs' filters
-that costs a result of 16 MB as much time as some updates of the dense CRF.
+the system clears every page that it hands out again. A loop over the dense CRF alone does not show
+it; one with a network, or anything else that takes and frees megabytes, does.
 """
 
 import math
