@@ -259,9 +259,11 @@ private:
             if (tile.rows == 2) factors[1] = spatial_[m]->after(tile.y + 1, tile.x);
             weave(factors[0], factors[1]);
             const Vec<float> after = row == 0 ? factors[0] : factors[1];
-            for (index_t c = 0; c < call_.labels; ++c) {
-                const Vec<float> message = band.spatial[m].message(c, tile.x, row) * after;
-                store(values + c * L, (m == 0 ? before(c) : load(values + c * L)) + message);
+            if (m == 0) {
+                band.spatial[m].add_messages(values, tile.x, row, after, before);
+            } else {
+                const auto so_far = [=](index_t c) AUTOSEG_INLINED { return load(values + c * L); };
+                band.spatial[m].add_messages(values, tile.x, row, after, so_far);
             }
         }
         for (index_t c = 0; spatial_.empty() && c < call_.labels; ++c) {
@@ -326,9 +328,14 @@ private:
             }
             first *= factors[0];
             second *= factors[1];
-            for (index_t c = 0; c < call_.labels; ++c) {
-                band.spatial[m].take(c, tile.x, load(values_of(band, 0) + c * L) * first,
-                                     load(values_of(band, 1) + c * L) * second);
+            const float *of_first = values_of(band, 0), *of_second = values_of(band, 1);
+            SpatialBand& spatial = band.spatial[m];
+            if (tile.last - tile.first == 2) {
+                spatial.take<true, true>(tile.x, of_first, first, of_second, second);
+            } else if (tile.first == 0) {
+                spatial.take<true, false>(tile.x, of_first, first, of_second, second);
+            } else {
+                spatial.take<false, true>(tile.x, of_first, first, of_second, second);
             }
         }
         for (int row = tile.first; row < tile.last; ++row) {

@@ -70,44 +70,86 @@ public:
         for (index_t i = 0; i < 3; ++i) summed_[i] = sums_of(row + i);
     }
 
-    // The message about a label at pixels x, ..., x + L - 1 of a woven row, 0 or 1.
-    AUTOSEG_INLINE Vec<float> message(index_t label, index_t x, int row) const {
-        const index_t at = label * filter_.pitch() + first_column(x);
-        if (!filter_.is_halved()) {
-            Vec<float> upper = load(summed_[0] + at), lower = load(summed_[1] + at);
-            if (is_pair_) weave(upper, lower);
-            return row == 0 ? upper : lower;
-        }
-        const Vec<float> near = spread(SpatialFilter::kNear), far = spread(SpatialFilter::kFar);
-        const Vec<float> around = near * load_anywhere(summed_[1] + at);
-        const Vec<float> upper = around + far * load_anywhere(summed_[0] + at);
-        const Vec<float> lower =
-            is_pair_ ? around + far * load_anywhere(summed_[2] + at) : upper;
-        return row == 0 ? between_cells(upper, lower) : between_cells(lower, upper);
-    }
+    // Pixels x, ..., x + L - 1 of the rows that `begin` was called for, all labels. What a loop over
+    // them needs is in variables: for all that the compiler knows, a store may change any member.
 
-    // Take a label's values in the woven rows there, already multiplied; zeros for a missing row.
-    AUTOSEG_INLINE void take(index_t label, index_t x, Vec<float> first, Vec<float> second) {
-        const index_t at = label * stride_ + x;
+    // Write before(label) + factor * message to values + label * L, in woven row 0 or 1.
+    template <class Before>
+    AUTOSEG_INLINE void add_messages(float* values, index_t x, int row, Vec<float> factor,
+                                     Before&& before) const {
+        const index_t labels = filter_.labels(), pitch = filter_.pitch();
+        // A woven row has its odd columns from the other row of pixels, if there is one.
+        const bool is_lower = row == 1, odd_is_lower = is_pair_ != is_lower;
         if (!filter_.is_halved()) {
-            if (is_pair_) weave(first, second);
-            store(waiting_[0] + at, first);
-            if (waiting_[1] != nullptr) store(waiting_[1] + at, second);
+            const float *even = summed_[is_lower] + x, *odd = summed_[odd_is_lower] + x;
+            for (index_t c = 0; c < labels; ++c, even += pitch, odd += pitch) {
+                Vec<float> message = load(even), other = load(odd);
+                weave(message, other);
+                store(values + c * L, before(c) + factor * message);
+            }
             return;
         }
-        // Even columns first, as `gather_cells` wants them.
-        Vec<float> upper, lower;
-        if (is_pair_) {
-            upper = by_parity(first, second);
-            lower = by_parity(second, first);
-        } else {
-            upper = by_parity(first, first);
-            lower = second;
-        }
         const Vec<float> near = spread(SpatialFilter::kNear), far = spread(SpatialFilter::kFar);
-        store(waiting_[0] + at, load(waiting_[0] + at) + far * upper);
-        store(waiting_[1] + at, load(waiting_[1] + at) + near * (upper + lower));
-        store(waiting_[2] + at, far * lower);
+        const Vec<float> near_factor = near * factor, far_factor = far * factor;
+        const float* same = summed_[1] + x / 2;
+        const float *even = summed_[2 * is_lower] + x / 2, *odd = summed_[2 * odd_is_lower] + x / 2;
+        for (index_t c = 0; c < labels; ++c, same += pitch, even += pitch, odd += pitch) {
+            const Vec<float> share = near * load_anywhere(same);
+            const Vec<float> in_even = share + far * load_anywhere(even);
+            const Vec<float> in_odd = share + far * load_anywhere(odd);
+            const Vec<float> message = near_factor * nearest_cells(in_even, in_odd) +
+                                       far_factor * second_cells(in_even, in_odd);
+            store(values + c * L, before(c) + message);
+        }
+    }
+
+    // Take what woven rows have, (labels, L), times a factor each; of a row that does not count or
+    // does not exist, nothing.
+    template <bool HasFirst, bool HasSecond>
+    AUTOSEG_INLINE void take(index_t x, const float* first_values, Vec<float> first_factor,
+                             const float* second_values, Vec<float> second_factor) {
+        const auto first = [=](index_t c) AUTOSEG_INLINED {
+            return HasFirst ? load(first_values + c * L) * first_factor : Vec<float>{};
+        };
+        const auto second = [=](index_t c) AUTOSEG_INLINED {
+            return HasSecond ? load(second_values + c * L) * second_factor : Vec<float>{};
+        };
+        const index_t labels = filter_.labels(), stride = stride_;
+        if (!filter_.is_halved()) {
+            float* to[2] = {waiting_[0] + x, is_pair_ ? waiting_[1] + x : nullptr};
+            for (index_t c = 0; c < labels; ++c) {
+                Vec<float> upper = first(c), lower = second(c);
+                if (to[1] != nullptr) {
+                    weave(upper, lower);
+                    store(to[1] + c * stride, lower);
+                }
+                store(to[0] + c * stride, upper);
+            }
+            return;
+        }
+        float *above = waiting_[0] + x, *same = waiting_[1] + x, *below = waiting_[2] + x;
+        // Even columns first, as `gather_cells` wants them.
+        if (!is_pair_) {
+            for (index_t c = 0; c < labels; ++c, above += stride, same += stride, below += stride) {
+                const Vec<float> upper = by_parity(first(c), first(c));
+                share(upper, upper, Vec<float>{}, above, same, below);
+            }
+            return;
+        }
+        for (index_t c = 0; c < labels; ++c, above += stride, same += stride, below += stride) {
+            if constexpr (HasFirst && HasSecond) {
+                const Vec<float> upper = by_parity(first(c), second(c));
+                const Vec<float> lower = by_parity(second(c), first(c));
+                share(upper + lower, upper, lower, above, same, below);
+            } else {
+                const Vec<float> value = HasFirst ? first(c) : second(c);
+                const Vec<float> both = by_parity(value, value);
+                const HalfVec none{};
+                const Vec<float> even = join(half<0>(both), none);
+                const Vec<float> odd = join(none, half<int(L / 2)>(both));
+                share(both, HasFirst ? even : odd, HasFirst ? odd : even, above, same, below);
+            }
+        }
     }
 
     // After rows y and y + 1: let what nobody reads any more be changed.
@@ -147,8 +189,6 @@ private:
     }
     float* values_of(index_t slot) const { return slots_ + slot * slot_size_ + margin_; }
 
-    index_t first_column(index_t x) const { return filter_.is_halved() ? x / 2 : x; }
-
     static constexpr index_t kTogether = SpatialFilter::kTogether;
     static constexpr index_t kSummed = 8;  // rows that are at hand
 
@@ -186,17 +226,27 @@ private:
         });
     }
 
-    // From cells, the first of them before pixel x, to pixels x, ..., x + L - 1: in even columns
-    // from those of one row, in odd columns from those of another.
-    static AUTOSEG_INLINE Vec<float> between_cells(Vec<float> even, Vec<float> odd) {
-        Mask<float> centre, side;
-        for (int lane = 0; lane < int(L); ++lane) {
-            const int of_odd = lane & 1 ? int(L) : 0;
-            centre[lane] = of_odd + lane / 2 + 1;
-            side[lane] = of_odd + lane / 2 + (lane & 1 ? 2 : 0);
-        }
-        return spread(SpatialFilter::kNear) * permute_two<float>(even, odd, centre) +
-               spread(SpatialFilter::kFar) * permute_two<float>(even, odd, side);
+    // Share a row pair's values between the rows of cells there, above and below.
+    static AUTOSEG_INLINE void share(Vec<float> both, Vec<float> upper, Vec<float> lower,
+                                     float* above, float* same, float* below) {
+        const Vec<float> near = spread(SpatialFilter::kNear), far = spread(SpatialFilter::kFar);
+        store(above, load(above) + far * upper);
+        store(same, load(same) + near * both);
+        store(below, far * lower);
+    }
+
+    // Of cells, the first of them before pixel x, those nearest to pixels x, ..., x + L - 1: for
+    // even columns of one row, for odd columns of another.
+    static AUTOSEG_INLINE Vec<float> nearest_cells(Vec<float> even, Vec<float> odd) {
+        Mask<float> lanes;
+        for (int lane = 0; lane < int(L); ++lane) lanes[lane] = lane / 2 + 1 + (lane & 1) * int(L);
+        return permute_two<float>(even, odd, lanes);
+    }
+    // And the second nearest, before them for even columns and after them for odd ones.
+    static AUTOSEG_INLINE Vec<float> second_cells(Vec<float> even, Vec<float> odd) {
+        Mask<float> lanes;
+        for (int lane = 0; lane < int(L); ++lane) lanes[lane] = lane / 2 + (lane & 1) * int(L + 2);
+        return permute_two<float>(even, odd, lanes);
     }
 
     // The even lanes of one, then the odd lanes of another.
@@ -217,7 +267,7 @@ private:
         return permute_two<float>(before, value, lanes);
     }
 
-    // The transpose of `between_cells`, for a line of pixels, even columns of a vector first: into
+    // The transpose of what `add_messages` does with cells, for a line of pixels, even columns of a vector first: into
     // `cells_`, the first of them before the first pixel.
     void gather_cells(const float* pixels) {
         const Vec<float> near = spread(SpatialFilter::kNear), far = spread(SpatialFilter::kFar);
