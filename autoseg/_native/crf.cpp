@@ -276,7 +276,7 @@ private:
         const index_t y = tile.y + row;
         for (const auto& filter : bilateral_) {
             const Vec<float> after = filter->after(y, tile.x);
-            for_chunks(call_.labels, [&](auto labels, index_t c) AUTOSEG_INLINED {
+            for_pieces(call_.labels, [&](auto labels, index_t c) AUTOSEG_INLINED {
                 Vec<float> sliced[labels];
                 const index_t ahead = c == 0 ? place_ahead(band, *filter, row) : -1;
                 filter->template slice<labels>(band.number, y, tile.x, c, ahead, sliced);
@@ -342,7 +342,7 @@ private:
             const float* from = values_of(band, row);
             for (auto& filter : bilateral_) {
                 const Vec<float> before = filter->before(tile.y + row, tile.x) * factors[row];
-                for_chunks(call_.labels, [&](auto labels, index_t c) AUTOSEG_INLINED {
+                for_pieces(call_.labels, [&](auto labels, index_t c) AUTOSEG_INLINED {
                     Vec<float> values[labels];
                     unroll<labels>([&](auto i) AUTOSEG_INLINED {
                         values[i] = load(from + (c + i) * L) * before;

@@ -3,6 +3,7 @@
 // Rows are woven (crf_weave.hpp) here: of the lattice, of the factors and in all arguments.
 #pragma once
 
+#include "crf_softmax.hpp"
 #include "crf_spatial.hpp"
 #include "crf_table.hpp"
 #include "crf_weave.hpp"
@@ -47,15 +48,13 @@ public:
     index_t place(index_t y, index_t x) const { return std::min(y * pitch_ + x, last_block_); }
 
     // Slice labels c, ..., c + Labels - 1 of L pixels, times the labels' weights; values: labels by
-    // pixels. Labels is L, or half of it for what is left at the end of a row.
+    // pixels. Labels is what `for_pieces` makes.
     //
     // ahead: the `place` of pixels that are asked for early, a few at a time: memory serves only so
     // many requests at once. Negative: none.
     template <int Labels>
     AUTOSEG_INLINE void slice(index_t band, index_t y, index_t x, index_t c, index_t ahead,
                               Vec<float>* values) const {
-        using Row = typename RowOf<Labels>::type;
-        using InTable = typename RowOf<Labels>::anywhere;
         const Lattice::Corners* corners = table_.slice_corners(band);
         const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
         const Lattice::Eight* weights = lattice_.weights(y * pitch_ + x);
@@ -63,26 +62,39 @@ public:
         const std::uint32_t* next =
             lattice_.simplices(y * pitch_ + std::min(x + L, pitch_ - L));
         const float* table = table_.blurred() + c;
-        Row sliced[L];
-        unroll<int(L)>([&](auto pixel) AUTOSEG_INLINED {
-            fetch<pixel>(ahead);
-            if (ahead >= 0) __builtin_prefetch(&corners[next[pixel]]);
-            const std::uint32_t* at = corners[simplex[pixel]].of;
-            const float* w = weights[pixel].of;
-            Row sums[2] = {};
-            unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
-                sums[k & 1] += *reinterpret_cast<const InTable*>(table + at[k]) * w[k];
-            });
-            sliced[pixel] = sums[0] + sums[1];
-        });
-        unroll<Labels>([&](auto i) AUTOSEG_INLINED {
-            if constexpr (Labels == int(L)) {
-                values[i] = sliced[i];
-            } else {
-                values[i] = join(sliced[i], sliced[i + L / 2]);
+        alignas(AUTOSEG_VECTOR_BYTES) float rows[Labels * L];
+        unroll<int(L / 2)>([&](auto pair) AUTOSEG_INLINED {
+            if (ahead >= 0) {
+                fetch(ahead, pair);
+                __builtin_prefetch(&corners[next[2 * pair]]);
+                __builtin_prefetch(&corners[next[2 * pair + 1]]);
             }
+            unroll<2>([&](auto which) AUTOSEG_INLINED {
+                const int pixel = 2 * pair + which;
+                const Corner corner(corners[simplex[pixel]], weights[pixel]);
+                for_vectors<Labels>([&](auto count, auto first) AUTOSEG_INLINED {
+                    typename RowOf<count>::type row, sums[2] = {};
+                    unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
+                        std::memcpy(&row, table + corner.place[k] + first, sizeof(row));
+                        sums[k & 1] += row * corner.template weight<count>(k);
+                    });
+                    row = sums[0] + sums[1];
+                    std::memcpy(rows + first * L + pixel * count, &row, sizeof(row));
+                });
+            });
         });
-        transpose<Labels>(values);
+        for_vectors<Labels>([&](auto count, auto first) AUTOSEG_INLINED {
+            using Row = typename RowOf<count>::type;
+            const Row* sliced = reinterpret_cast<const Row*>(rows + first * L);
+            unroll<count>([&](auto i) AUTOSEG_INLINED {
+                if constexpr (count == int(L)) {
+                    values[first + i] = sliced[i];
+                } else {
+                    values[first + i] = join(sliced[i], sliced[i + L / 2]);
+                }
+            });
+            transpose<count>(values + first);
+        });
         unroll<Labels>([&](auto i) AUTOSEG_INLINED { values[i] *= spread(weights_[c + i]); });
     }
 
@@ -91,40 +103,69 @@ public:
     template <int Labels>
     AUTOSEG_INLINE void splat_to(index_t band, index_t y, index_t x, index_t c, index_t ahead,
                                  Vec<float>* values) {
-        using Row = typename RowOf<Labels>::type;
-        using InTable = typename RowOf<Labels>::anywhere;
         const Lattice::Corners* corners = table_.splat_corners(band);
         const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
         const Lattice::Eight* weights = lattice_.weights(y * pitch_ + x);
         float* table = table_.splatted() + c;
-        transpose<Labels>(values);
+        alignas(AUTOSEG_VECTOR_BYTES) float rows[Labels * L];
+        for_vectors<Labels>([&](auto count, auto first) AUTOSEG_INLINED {
+            using Row = typename RowOf<count>::type;
+            Row* splatted = reinterpret_cast<Row*>(rows + first * L);
+            transpose<count>(values + first);
+            unroll<count>([&](auto i) AUTOSEG_INLINED {
+                if constexpr (count == int(L)) {
+                    splatted[i] = values[first + i];
+                } else {
+                    splatted[i] = half<0>(values[first + i]);
+                    splatted[i + L / 2] = half<int(L / 2)>(values[first + i]);
+                }
+            });
+        });
         // First and second half in turn: neighbours often share a simplex, and a sum has to be
         // stored before the next is added to it.
-        unroll<int(L)>([&](auto i) AUTOSEG_INLINED {
-            constexpr int kPixel = i % 2 * int(L / 2) + i / 2;
-            fetch<i>(ahead);
-            const std::uint32_t* at = corners[simplex[kPixel]].of;
-            const float* w = weights[kPixel].of;
-            Row value;
-            if constexpr (Labels == int(L)) {
-                value = values[kPixel];
-            } else {
-                value = half<i % 2 * int(L / 2)>(values[i / 2]);
-            }
-            unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
-                InTable* to = reinterpret_cast<InTable*>(table + at[k]);
-                *to += value * w[k];
+        unroll<int(L / 2)>([&](auto pair) AUTOSEG_INLINED {
+            if (ahead >= 0) fetch(ahead, pair);
+            unroll<2>([&](auto which) AUTOSEG_INLINED {
+                const int pixel = pair + which * int(L / 2);
+                const Corner corner(corners[simplex[pixel]], weights[pixel]);
+                for_vectors<Labels>([&](auto count, auto first) AUTOSEG_INLINED {
+                    typename RowOf<count>::type value, sum;
+                    std::memcpy(&value, rows + first * L + pixel * count, sizeof(value));
+                    unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
+                        float* at = table + corner.place[k] + first;
+                        std::memcpy(&sum, at, sizeof(sum));
+                        sum += value * corner.template weight<count>(k);
+                        std::memcpy(at, &sum, sizeof(sum));
+                    });
+                });
             });
         });
     }
 
 private:
-    // The Part-th of L parts of what pixels are sliced and splatted with.
-    template <int Part>
-    AUTOSEG_INLINE void fetch(index_t ahead) const {
-        if (ahead < 0) return;
-        if constexpr (Part == 0) __builtin_prefetch(lattice_.simplices(ahead));
-        if constexpr (Part % 2 == 0) __builtin_prefetch(lattice_.weights(ahead + Part));
+    // What a pixel reads and writes at, in registers.
+    struct Corner {
+        index_t place[kCorners];
+        Vec<float> weights[kCorners];
+
+        AUTOSEG_INLINE Corner(const Lattice::Corners& corners, const Lattice::Eight& weights_of) {
+            unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
+                place[k] = corners.of[k];
+                weights[k] = spread(weights_of.of[k]);
+            });
+        }
+        template <int Count>
+        AUTOSEG_INLINE auto weight(int k) const {
+            typename RowOf<Count>::type row;
+            std::memcpy(&row, &weights[k], sizeof(row));
+            return row;
+        }
+    };
+
+    // The pair-th of L / 2 parts of what pixels are sliced and splatted with.
+    AUTOSEG_INLINE void fetch(index_t ahead, int pair) const {
+        if (pair == 0) __builtin_prefetch(lattice_.simplices(ahead));
+        __builtin_prefetch(lattice_.weights(ahead + 2 * pair));
     }
 
     static Lattice build(const autoseg::CrfCall& call, const autoseg::CrfBilateral& kernel,

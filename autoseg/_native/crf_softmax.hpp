@@ -7,16 +7,34 @@
 
 namespace AUTOSEG_ISA {
 
-// Call f(number of labels, first label) for pieces of the labels that fill vectors, or half.
+// Call f(number of labels, first label) for pieces of the labels, of up to two vectors each.
 template <class F>
-AUTOSEG_INLINE void for_chunks(index_t labels, F&& f) {
-    constexpr index_t L = kLanes<float>;
-    for (index_t c = 0; c < labels; c += L) {
-        if (labels - c > kHalfRow) {
-            f(std::integral_constant<int, int(L)>{}, c);
+AUTOSEG_INLINE void for_pieces(index_t labels, F&& f) {
+    constexpr int L = int(kLanes<float>);
+    for (index_t c = 0; c < labels; c += 2 * L) {
+        const index_t left = labels - c;
+        if (left > L + kHalfRow) {
+            f(std::integral_constant<int, 2 * L>{}, c);
+        } else if (left > L) {
+            f(std::integral_constant<int, L + kHalfRow>{}, c);
+        } else if (left > kHalfRow) {
+            f(std::integral_constant<int, L>{}, c);
         } else {
             f(std::integral_constant<int, kHalfRow>{}, c);
         }
+    }
+}
+
+// Call f(number of labels, first label) for the vectors of a piece, and for the half that may be
+// left.
+template <int Labels, class F>
+AUTOSEG_INLINE void for_vectors(F&& f) {
+    constexpr int L = int(kLanes<float>);
+    unroll<Labels / L>([&](auto i) AUTOSEG_INLINED {
+        f(std::integral_constant<int, L>{}, std::integral_constant<int, i * L>{});
+    });
+    if constexpr (Labels % L != 0) {
+        f(std::integral_constant<int, kHalfRow>{}, std::integral_constant<int, Labels / L * L>{});
     }
 }
 
