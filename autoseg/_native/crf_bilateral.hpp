@@ -63,7 +63,8 @@ public:
             lattice_.simplices(y * pitch_ + std::min(x + L, pitch_ - L));
         const float* table = table_.blurred() + c;
         alignas(AUTOSEG_VECTOR_BYTES) float rows[Labels * L];
-        unroll<int(L / 2)>([&](auto pair) AUTOSEG_INLINED {
+#pragma GCC unroll 8
+        for (int pair = 0; pair < int(L / 2); ++pair) {
             if (ahead >= 0) {
                 fetch(ahead, pair);
                 __builtin_prefetch(&corners[next[2 * pair]]);
@@ -82,7 +83,7 @@ public:
                     std::memcpy(rows + first * L + pixel * count, &row, sizeof(row));
                 });
             });
-        });
+        }
         for_vectors<Labels>([&](auto count, auto first) AUTOSEG_INLINED {
             using Row = typename RowOf<count>::type;
             const Row* sliced = reinterpret_cast<const Row*>(rows + first * L);
@@ -123,7 +124,8 @@ public:
         });
         // First and second half in turn: neighbours often share a simplex, and a sum has to be
         // stored before the next is added to it.
-        unroll<int(L / 2)>([&](auto pair) AUTOSEG_INLINED {
+#pragma GCC unroll 8
+        for (int pair = 0; pair < int(L / 2); ++pair) {
             if (ahead >= 0) fetch(ahead, pair);
             unroll<2>([&](auto which) AUTOSEG_INLINED {
                 const int pixel = pair + which * int(L / 2);
@@ -139,7 +141,7 @@ public:
                     });
                 });
             });
-        });
+        }
     }
 
 private:

@@ -115,39 +115,38 @@ public:
             return HasSecond ? load(second_values + c * L) * second_factor : Vec<float>{};
         };
         const index_t labels = filter_.labels(), stride = stride_;
+        const bool is_pair = is_pair_;
         if (!filter_.is_halved()) {
-            float* to[2] = {waiting_[0] + x, is_pair_ ? waiting_[1] + x : nullptr};
+            float *upper_to = waiting_[0] + x, *lower_to = is_pair ? waiting_[1] + x : nullptr;
             for (index_t c = 0; c < labels; ++c) {
                 Vec<float> upper = first(c), lower = second(c);
-                if (to[1] != nullptr) {
+                if (is_pair) {
                     weave(upper, lower);
-                    store(to[1] + c * stride, lower);
+                    store(lower_to + c * stride, lower);
                 }
-                store(to[0] + c * stride, upper);
+                store(upper_to + c * stride, upper);
             }
             return;
         }
         float *above = waiting_[0] + x, *same = waiting_[1] + x, *below = waiting_[2] + x;
-        // Even columns first, as `gather_cells` wants them.
-        if (!is_pair_) {
-            for (index_t c = 0; c < labels; ++c, above += stride, same += stride, below += stride) {
-                const Vec<float> upper = by_parity(first(c), first(c));
-                share(upper, upper, Vec<float>{}, above, same, below);
-            }
-            return;
-        }
         for (index_t c = 0; c < labels; ++c, above += stride, same += stride, below += stride) {
+            // Even columns first, as `gather_cells` wants them.
             if constexpr (HasFirst && HasSecond) {
                 const Vec<float> upper = by_parity(first(c), second(c));
                 const Vec<float> lower = by_parity(second(c), first(c));
                 share(upper + lower, upper, lower, above, same, below);
+                continue;
+            }
+            const Vec<float> value = HasFirst ? first(c) : second(c);
+            const Vec<float> all = by_parity(value, value), none{};
+            const Vec<float> even = join(half<0>(all), half<0>(none));
+            const Vec<float> odd = join(half<0>(none), half<int(L / 2)>(all));
+            if (!is_pair) {
+                share(all, all, none, above, same, below);
+            } else if (HasFirst) {
+                share(all, even, odd, above, same, below);
             } else {
-                const Vec<float> value = HasFirst ? first(c) : second(c);
-                const Vec<float> both = by_parity(value, value);
-                const HalfVec none{};
-                const Vec<float> even = join(half<0>(both), none);
-                const Vec<float> odd = join(none, half<int(L / 2)>(both));
-                share(both, HasFirst ? even : odd, HasFirst ? odd : even, above, same, below);
+                share(all, odd, even, above, same, below);
             }
         }
     }
@@ -160,23 +159,17 @@ public:
         }
     }
 
-    // Once all bands have finished, one after the other for all bands:
-
-    // Change the band's own rows.
-    void merge_own() {
+    // Once all bands have finished: change the band's own rows, and those outside the image; then
+    // add what the bands before and after it have for its own. Null: there is none.
+    void finish(const SpatialBand* before, const SpatialBand* after) {
         for (index_t row = own_.first; row < own_.last; ++row) {
             const bool is_first = row < all_.first + num_first_;
             if (is_first || row >= next_merged_) merge<true>(row);
         }
         next_merged_ = own_.first;
-    }
-    // Change the row before them, which belongs to another band or lies outside the image; or the
-    // row after them.
-    void merge_before() {
-        if (all_.first < own_.first) merge_border(all_.first, all_.first == 0);
-    }
-    void merge_after() {
-        if (own_.last < all_.last) merge_border(own_.last, all_.last == filter_.num_rows());
+        if (!filter_.is_halved()) return;
+        after == nullptr ? merge<true>(own_.last) : merge<false>(own_.last - 1, *after);
+        before == nullptr ? merge<true>(own_.first - 1) : merge<false>(own_.first, *before);
     }
 
 private:
@@ -226,12 +219,13 @@ private:
         });
     }
 
-    // Share a row pair's values between the rows of cells there, above and below.
-    static AUTOSEG_INLINE void share(Vec<float> both, Vec<float> upper, Vec<float> lower,
+    // Share values of a pair of rows, and their sum, between the rows of cells there, above and
+    // below.
+    static AUTOSEG_INLINE void share(Vec<float> sum, Vec<float> upper, Vec<float> lower,
                                      float* above, float* same, float* below) {
         const Vec<float> near = spread(SpatialFilter::kNear), far = spread(SpatialFilter::kFar);
         store(above, load(above) + far * upper);
-        store(same, load(same) + near * both);
+        store(same, load(same) + near * sum);
         store(below, far * lower);
     }
 
@@ -284,14 +278,15 @@ private:
         }
     }
 
-    void merge_border(index_t row, bool replaces) {
-        replaces ? merge<true>(row) : merge<false>(row);
-    }
-
     // Blur what waits for a row along the row, and let it replace or join what is there.
     template <bool Replaces>
     void merge(index_t row) {
-        const float* values = values_of(slot_of(row));
+        merge<Replaces>(row, *this);
+    }
+    // What waits in another band.
+    template <bool Replaces>
+    void merge(index_t row, const SpatialBand& other) {
+        const float* values = other.values_of(other.slot_of(row));
         for (index_t label = 0; label < filter_.labels(); ++label) {
             float* to = filter_.row(row) + label * filter_.pitch();
             const float* from = values + label * stride_;

@@ -189,6 +189,15 @@ def test_odd_sizes(isa, size):
     check(logits, image, isa=isa, **DEEPLAB)
 
 
+# Up to two vectors of labels go together, and half of one may be left: of 2, 4 and 8 lanes.
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("num_classes", [5, 8, 9, 12, 13, 16, 21, 25, 32, 33, 41, 57])
+def test_numbers_of_labels(isa, num_classes):
+    logits, image = random_case(num_classes, 6, 19)
+    check(logits, image, isa=isa, **README)
+    check(logits, image, isa=isa, **README | {"normalisation": "before"})
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_extreme_values(isa):
     logits, image = random_case(3, 13, 18)

@@ -1,0 +1,373 @@
+// Mean field inference.
+//
+// An update is one pass over tiles of 2 x L pixels: sum the scores, the spatial and the bilateral
+// messages, softmax, and hand the new marginals to the filters of the next update. A row of a tile
+// has the labels one after the other, L pixels a vector: softmax then needs no sum across lanes and
+// no lane is spent on labels that do not exist. Only the lattice has labels in lanes; rows are
+// transposed on the way. A tile's rows are woven, and where half of the pixels are enough only one
+// of the two is computed (crf_weave.hpp). Only the last update writes marginals.
+#pragma once
+
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "crf_balance.hpp"
+#include "crf_bilateral.hpp"
+#include "crf_softmax.hpp"
+#include "crf_spatial_band.hpp"
+#include "crf_weave.hpp"
+
+namespace AUTOSEG_ISA {
+
+class MeanField {
+public:
+    static constexpr index_t L = kLanes<float>;
+    static_assert(BlockSums::kColumns % L == 0);  // a tile lies in one block
+
+    MeanField(const autoseg::CrfCall& call, Arena& memory)
+        : call_(call),
+          scores_(call),
+          num_pixels_(call.height * call.width),
+          may_subsample_(call.num_bilateral > 0 && call.tolerance == 0),
+          bands_(balanced_bands(call)) {
+        for (index_t m = 0; m < call.num_bilateral; ++m) {
+            bilateral_.push_back(
+                std::make_unique<BilateralFilter>(call, call.bilateral[m], bands_, memory));
+        }
+        spatial_bands_.resize(bands_.size());
+        for (index_t m = 0; m < call.num_spatial; ++m) {
+            may_subsample_ &= call.spatial[m].xy_std >= kSmallestSubsampledStd;
+            spatial_.push_back(std::make_unique<SpatialFilter>(call, call.spatial[m], memory));
+            for (std::size_t i = 0; i < bands_.size(); ++i) {
+                spatial_bands_[i].emplace_back(*spatial_.back(), bands_[i], memory);
+            }
+        }
+    }
+
+    // Whether all scores are finite; if not, there are no marginals.
+    bool run() {
+        update(0);
+        if (!is_finite_) return false;
+        for (int i = 1; i <= call_.num_iterations; ++i) {
+            for (auto& filter : bilateral_) filter->blur(call_.num_threads);
+            join_spatial();
+            const float change = update(i);
+            if (double(change) < call_.tolerance) break;
+        }
+        return true;
+    }
+
+private:
+    // From there on a Gaussian's sum over one colour of a chessboard is half of that over all
+    // pixels, to 4 exp(-pi^2) = 2e-4.
+    static constexpr double kSmallestSubsampledStd = 1;
+
+    // Rows y and, if the image has it, y + 1; L pixels from x on.
+    struct Tile {
+        index_t y, x;
+        int rows;
+        int first, last;  // of its woven rows, those to be computed
+
+        bool is_subsampled() const { return last - first < rows; }
+    };
+
+    // A thread's share of an update.
+    struct Band {
+        index_t number;
+        int update;
+        bool is_first, is_last;
+        float* values;  // of a tile, (2, labels, L): scores and messages, then exponentials
+        std::vector<SpatialBand>& spatial;
+        Tile ahead;  // whose memory is asked for early
+        float change = 0;
+        Vec<float> trace = {};  // 0, or NaN where a score was not finite
+    };
+
+    static Arena& scratch() {
+        thread_local Arena arena;
+        return arena;
+    }
+
+    // What was handed over becomes what is read.
+    void join_spatial() {
+        const std::size_t count = bands_.size();
+        in_parallel(index_t(count), call_.num_threads, [&](index_t number) {
+            const std::size_t i = std::size_t(number);
+            for (std::size_t m = 0; m < spatial_.size(); ++m) {
+                const SpatialBand* before = i > 0 ? &spatial_bands_[i - 1][m] : nullptr;
+                const SpatialBand* after = i + 1 < count ? &spatial_bands_[i + 1][m] : nullptr;
+                spatial_bands_[i][m].finish(before, after);
+            }
+        });
+    }
+
+    // Compute the marginals from scores and messages. Returns the largest change, if it is needed.
+    float update(int number) {
+        const bool is_first = number == 0, is_last = number == call_.num_iterations;
+        std::vector<float> changes(bands_.size()), traces(bands_.size());
+        in_parallel(index_t(bands_.size()), call_.num_threads, [&](index_t i) {
+            Arena& memory = scratch();
+            memory.reset();
+            Band band{i, number, is_first, is_last,
+                      memory.zeros<float>(2 * round_up(call_.labels, L) * L),
+                      spatial_bands_[std::size_t(i)], {}};
+            const Rows rows = bands_[std::size_t(i)];
+            if (!is_last) {
+                for (auto& filter : bilateral_) filter->clear(i);
+            }
+            for (SpatialBand& spatial : band.spatial) {
+                if (is_first) spatial.clear();
+            }
+            for (index_t y = rows.first; y < rows.last; y += 2) {
+                update_rows(band, y, int(std::min<index_t>(2, rows.last - y)));
+                for (SpatialBand& spatial : band.spatial) {
+                    if (!is_last) spatial.end(y);
+                }
+            }
+            changes[std::size_t(i)] = band.change;
+            for (index_t lane = 0; lane < L; ++lane) traces[std::size_t(i)] += band.trace[lane];
+        });
+        for (float of_band : traces) is_finite_ &= of_band == 0;
+        float change = is_first ? std::numeric_limits<float>::infinity() : 0;
+        for (float of_band : changes) change = std::max(change, of_band);
+        return change;
+    }
+
+    void update_rows(Band& band, index_t y, int count) {
+        for (SpatialBand& spatial : band.spatial) {
+            spatial.begin(y);
+            if (!band.is_first) spatial.sum_rows(y);
+        }
+        constexpr index_t kAhead = 2 * L;
+        for (index_t x = 0; x < call_.width; x += L) {
+            // At the end, what the next rows may need.
+            const bool is_end = x + kAhead >= call_.width;
+            band.ahead = tile(band, is_end ? std::min(y + 2, call_.height - count) : y,
+                              is_end ? 0 : x + kAhead, count);
+            update_tile(band, tile(band, y, x, count));
+        }
+    }
+
+    Tile tile(const Band& band, index_t y, index_t x, int rows) const {
+        if (rows < 2 || band.is_last || !may_subsample_) return {y, x, rows, 0, rows};
+        const bool is_dense = std::all_of(bilateral_.begin(), bilateral_.end(), [&](auto& filter) {
+            return double(filter->block_sum(y, x)) > call_.subsample_above;
+        });
+        const int turn = band.update % 2;
+        return is_dense ? Tile{y, x, rows, turn, turn + 1} : Tile{y, x, rows, 0, rows};
+    }
+
+    AUTOSEG_INLINE void update_tile(Band& band, const Tile& tile) {
+        if (band.is_first) {
+            read_scores<false>(band, tile);
+            for (int row = 0; row < tile.rows && !reads_caller(band); ++row) {
+                scores_.keep(tile.y + row, tile.x, values_of(band, row));
+            }
+        } else {
+            add_messages(band, tile);
+        }
+        Vec<float> factors[2] = {};
+        for (int row = tile.first; row < tile.last; ++row) {
+            const Scores ahead = scores_.kept(row_ahead(band, row), band.ahead.x);
+            const bool asks = !band.is_first && !reads_caller(band);
+            factors[row] =
+                exponentiate(call_.labels, values_of(band, row), asks ? &ahead : nullptr);
+        }
+        if (band.is_last || keeps_marginals()) write(band, factors, tile);
+        if (band.is_last) return;
+        const float share = tile.is_subsampled() ? 2 : 1;  // of the row that stands for both
+        for (Vec<float>& factor : factors) factor *= spread(share);
+        hand_over(band, tile, factors);
+    }
+
+    bool keeps_marginals() const { return call_.tolerance > 0; }
+    // Whether the scores are where they came from; where they are kept, marginals are written.
+    bool reads_caller(const Band& band) const { return band.is_last || keeps_marginals(); }
+
+    float* values_of(const Band& band, int row) const {
+        return band.values + row * round_up(call_.labels, L) * L;
+    }
+
+    // Put the caller's scores into the values of all woven rows; or add them.
+    template <bool Adds>
+    AUTOSEG_INLINE void read_scores(Band& band, const Tile& tile) const {
+        const bool is_pair = tile.rows == 2;
+        const Scores upper = scores_.of_caller(tile.y, tile.x);
+        const Scores lower = scores_.of_caller(tile.y + is_pair, tile.x);
+        const Scores ahead[2] = {scores_.of_caller(row_ahead(band, 0), band.ahead.x),
+                                 scores_.of_caller(row_ahead(band, 1), band.ahead.x)};
+        Vec<float> trace{};
+        for (index_t c = 0; c < call_.labels; ++c) {
+            for (const Scores& scores : ahead) scores.fetch(c);
+            Vec<float> first = upper.of(c), second = lower.of(c);
+            if (band.is_first) trace += (first - first) + (second - second);
+            if (is_pair) weave(first, second);
+            put<Adds>(values_of(band, 0) + c * L, first);
+            put<Adds>(values_of(band, 1) + c * L, second);
+        }
+        if (band.is_first) band.trace += trace;
+    }
+
+    AUTOSEG_INLINE void add_kept_scores(Band& band, const Tile& tile) const {
+        for (int row = tile.first; row < tile.last; ++row) {
+            const Scores scores = scores_.kept(tile.y + row, tile.x);
+            for (index_t c = 0; c < call_.labels; ++c) {
+                put<true>(values_of(band, row) + c * L, scores.of(c));
+            }
+        }
+    }
+
+    template <bool Adds>
+    static AUTOSEG_INLINE void put(float* at, Vec<float> value) {
+        store(at, Adds ? load(at) + value : value);
+    }
+
+    AUTOSEG_INLINE void add_messages(Band& band, const Tile& tile) const {
+        const bool is_potts = call_.compatibility == nullptr;
+        if (is_potts && reads_caller(band)) read_scores<false>(band, tile);
+        for (int row = tile.first; row < tile.last; ++row) {
+            if (is_potts && !reads_caller(band)) {
+                const Scores scores = scores_.kept(tile.y + row, tile.x);
+                const auto score = [&](index_t c) AUTOSEG_INLINED { return scores.of(c); };
+                add_spatial(band, tile, row, score);
+            } else {
+                const float* values = values_of(band, row);
+                add_spatial(band, tile, row, [&](index_t c) AUTOSEG_INLINED {
+                    return is_potts ? load(values + c * L) : Vec<float>{};
+                });
+            }
+            add_bilateral(band, tile, row);
+            if (!is_potts) mix_labels(call_.compatibility, call_.labels, values_of(band, row));
+        }
+        if (is_potts) return;
+        reads_caller(band) ? read_scores<true>(band, tile) : add_kept_scores(band, tile);
+    }
+
+    // Put the spatial messages, and what there is before, into the values of a row.
+    template <class Before>
+    AUTOSEG_INLINE void add_spatial(Band& band, const Tile& tile, int row, Before&& before) const {
+        float* values = values_of(band, row);
+        for (std::size_t m = 0; m < spatial_.size(); ++m) {
+            Vec<float> factors[2];
+            factors[0] = factors[1] = spatial_[m]->after(tile.y, tile.x);
+            if (tile.rows == 2) factors[1] = spatial_[m]->after(tile.y + 1, tile.x);
+            weave(factors[0], factors[1]);
+            const Vec<float> after = row == 0 ? factors[0] : factors[1];
+            if (m == 0) {
+                band.spatial[m].add_messages(values, tile.x, row, after, before);
+            } else {
+                const auto so_far = [=](index_t c) AUTOSEG_INLINED { return load(values + c * L); };
+                band.spatial[m].add_messages(values, tile.x, row, after, so_far);
+            }
+        }
+        for (index_t c = 0; spatial_.empty() && c < call_.labels; ++c) {
+            store(values + c * L, before(c));
+        }
+    }
+
+    AUTOSEG_INLINE void add_bilateral(Band& band, const Tile& tile, int row) const {
+        float* values = values_of(band, row);
+        const index_t y = tile.y + row;
+        for (const auto& filter : bilateral_) {
+            const Vec<float> after = filter->after(y, tile.x);
+            for_pieces(call_.labels, [&](auto labels, index_t c) AUTOSEG_INLINED {
+                Vec<float> sliced[labels];
+                const index_t ahead = c == 0 ? place_ahead(band, *filter, row) : -1;
+                filter->template slice<labels>(band.number, y, tile.x, c, ahead, sliced);
+                unroll<labels>([&](auto i) AUTOSEG_INLINED {
+                    if (c + i < call_.labels) put<true>(values + (c + i) * L, sliced[i] * after);
+                });
+            });
+        }
+    }
+
+    // Write the marginals: values * factors.
+    void write(Band& band, const Vec<float>* factors, const Tile& tile) const {
+        const auto place = [&](index_t y, index_t x) {
+            return call_.marginals + y * call_.width + x;
+        };
+        float* to = place(tile.y, tile.x);
+        const float* ahead[2] = {place(row_ahead(band, 0), band.ahead.x),
+                                 place(row_ahead(band, 1), band.ahead.x)};
+        const index_t pixels = std::min(L, call_.width - tile.x);
+        Vec<float> change{};
+        for (index_t c = 0; c < call_.labels; ++c, to += num_pixels_) {
+            for (const float*& at : ahead) {
+                __builtin_prefetch(at, 1);
+                at += num_pixels_;
+            }
+            Vec<float> values[2] = {load(values_of(band, 0) + c * L) * factors[0],
+                                    load(values_of(band, 1) + c * L) * factors[1]};
+            if (tile.rows == 2) weave(values[0], values[1]);
+            for (int row = 0; row < tile.rows; ++row) {
+                float* at = to + row * call_.width;
+                if (keeps_marginals() && !band.is_first) {
+                    const Vec<float> difference = values[row] - load_some(at, pixels);
+                    change = maximum<float>(change, maximum<float>(difference, -difference));
+                }
+                pixels == L ? store_anywhere(at, values[row]) : store_some(at, values[row], pixels);
+            }
+        }
+        for (index_t i = 0; i < pixels; ++i) band.change = std::max(band.change, change[i]);
+    }
+
+    // Give values * factors to the filters; the factor of a row that is not computed is 0.
+    AUTOSEG_INLINE void hand_over(Band& band, const Tile& tile, const Vec<float>* factors) {
+        const bool is_pair = tile.rows == 2;
+        for (std::size_t m = 0; m < spatial_.size(); ++m) {
+            Vec<float> first = spatial_[m]->before(tile.y, tile.x), second{};
+            if (is_pair) {
+                second = spatial_[m]->before(tile.y + 1, tile.x);
+                weave(first, second);
+            }
+            first *= factors[0];
+            second *= factors[1];
+            const float *of_first = values_of(band, 0), *of_second = values_of(band, 1);
+            SpatialBand& spatial = band.spatial[m];
+            if (tile.last - tile.first == 2) {
+                spatial.take<true, true>(tile.x, of_first, first, of_second, second);
+            } else if (tile.first == 0) {
+                spatial.take<true, false>(tile.x, of_first, first, of_second, second);
+            } else {
+                spatial.take<false, true>(tile.x, of_first, first, of_second, second);
+            }
+        }
+        for (int row = tile.first; row < tile.last; ++row) {
+            const float* from = values_of(band, row);
+            for (auto& filter : bilateral_) {
+                const Vec<float> before = filter->before(tile.y + row, tile.x) * factors[row];
+                for_pieces(call_.labels, [&](auto labels, index_t c) AUTOSEG_INLINED {
+                    Vec<float> values[labels];
+                    unroll<labels>([&](auto i) AUTOSEG_INLINED {
+                        values[i] = load(from + (c + i) * L) * before;
+                    });
+                    const index_t ahead =
+                        band.is_first && c == 0 ? place_ahead(band, *filter, row) : -1;
+                    filter->template splat_to<labels>(band.number, tile.y + row, tile.x, c, ahead,
+                                                      values);
+                });
+            }
+        }
+    }
+
+    static index_t row_ahead(const Band& band, int row) {
+        return band.ahead.y + std::min(row, band.ahead.rows - 1);
+    }
+
+    index_t place_ahead(const Band& band, const BilateralFilter& filter, int row) const {
+        return filter.place(row_ahead(band, row), band.ahead.x);
+    }
+
+    const autoseg::CrfCall& call_;
+    ScoreRows scores_;
+    index_t num_pixels_;
+    bool may_subsample_;
+    bool is_finite_ = true;
+    std::vector<Rows> bands_;
+    std::vector<std::unique_ptr<BilateralFilter>> bilateral_;
+    std::vector<std::unique_ptr<SpatialFilter>> spatial_;
+    std::vector<std::vector<SpatialBand>> spatial_bands_;  // of each band
+};
+
+}  // namespace AUTOSEG_ISA
