@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from autoseg.crf import DenseCRF
 from autoseg.errors import UsageError
-from autoseg.runs import load_weights_metadata
+from autoseg.runs import load_record, load_weights_metadata
 
 TUNING_NAME = "crf.json"
 """The tuning record in the folder of a retrained network."""
@@ -148,12 +148,23 @@ class CRFChoice:
         """Choose as `choose_crf` does, with the tuning record of a retrained network."""
         path = folder / TUNING_NAME
         sha256 = load_weights_metadata(folder, weights)["sha256"] if path.exists() else None
-        return self.choose_crf(path, weights_sha256=sha256)
+        chosen = self.choose_crf(path, weights_sha256=sha256)
+        return replace(chosen, notes=(*notes_on_network(folder), *chosen.notes))
 
     def _given(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in fields(CRFChoice)}
         del values["crf_mode"]
         return {name: value for name, value in values.items() if value is not None}
+
+
+def notes_on_network(folder: Path) -> tuple[str, ...]:
+    """Return what to know of a CRF behind a retrained network, a sentence each."""
+    if "crf_layer" not in load_record(folder)["config"]["network"]:
+        return ()
+    return (
+        "CRF: this network was trained with a CRF layer of its own (--crf-layer); what it predicts "
+        "is now refined a second time, and counts as the result without CRF.",
+    )
 
 
 def load_tuning(path: Path) -> dict[str, Any]:

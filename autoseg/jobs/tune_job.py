@@ -24,6 +24,7 @@ from autoseg.jobs.crf import (
     TUNING_FORMAT_VERSION,
     TUNING_NAME,
     CRFParameters,
+    notes_on_network,
 )
 from autoseg.jobs.crf_study import RANGES, CRFStudy, CRFTrial
 from autoseg.jobs.logits_cache import LogitsCache
@@ -115,6 +116,8 @@ def run_tune(request: TuneRequest, *, command: Sequence[str]) -> tuple[Path, dic
             "chosen on val: the score with the CRF on val will be optimistic; --split train "
             "leaves val for judging."
         )
+    for note in notes_on_network(folder):
+        announce(note)
     with Run.annotate(folder) as run, StopRequest() as stop:
         config = load_record(folder)["config"]
         identity = _identity(request, dataset, indices, folder)

@@ -28,6 +28,13 @@ def module(monkeypatch):
     return importlib.import_module
 
 
+@pytest.fixture(autouse=True)
+def _keep_threads():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def tiny_case(module, monkeypatch):
     setting = module("crf_cost.setting")
@@ -37,12 +44,8 @@ def tiny_case(module, monkeypatch):
 
 
 def test_tables_records_and_figure(module, tiny_case, tmp_path, capsys):
-    threads = torch.get_num_threads()
-    try:
-        arguments = [*TINY, "--measure", "time", "accuracy", "--out", str(tmp_path)]
-        assert module("crf").main(arguments) == 0
-    finally:
-        torch.set_num_threads(threads)
+    arguments = [*TINY, "--measure", "time", "accuracy", "--out", str(tmp_path)]
+    assert module("crf").main(arguments) == 0
     with (tmp_path / "crf.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["method"] for row in rows] == ["fast-torch", "exact"]
@@ -145,20 +148,16 @@ def test_exact_is_not_timed_on_large_images(module, tiny_case, monkeypatch):
     monkeypatch.setitem(timing.MAX_EXACT_PIXELS, "cpu", 500)  # the tiny case has 520
     task = setting.Task(case=tiny_case, parameters="deeplab", num_iterations=1, num_threads=1)
     dataset = scenes.open_dataset(None, use_camvid=False)
-    threads = torch.get_num_threads()
-    try:
-        (row,) = timing.time_tasks(
-            [task],
-            {tiny_case.name: scenes.scene_of_case(dataset, tiny_case)},
-            ["exact"],
-            num_repeats=1,
-            max_seconds=1.0,
-            device="cpu",
-            convcrf=None,
-            on_run=lambda _: None,
-        )
-    finally:
-        torch.set_num_threads(threads)
+    (row,) = timing.time_tasks(
+        [task],
+        {tiny_case.name: scenes.scene_of_case(dataset, tiny_case)},
+        ["exact"],
+        num_repeats=1,
+        max_seconds=1.0,
+        device="cpu",
+        convcrf=None,
+        on_run=lambda _: None,
+    )
     assert row.median_ms is None
     assert row.failure == "ValueError: not timed beyond 500 pixels on cpu"
 
@@ -190,20 +189,16 @@ def test_all_methods_run_in_every_round_and_ratios_are_those_of_rounds(
         setting.Task(case=tiny_case, parameters="deeplab", num_iterations=count, num_threads=1)
         for count in (2, 3)
     ]
-    threads = torch.get_num_threads()
-    try:
-        rows = timing.time_tasks(
-            tasks,
-            {tiny_case.name: None},
-            ["fast-fused", "local", "pydensecrf"],
-            num_repeats=2,
-            max_seconds=6.5,
-            device="cpu",
-            convcrf=None,
-            on_run=lambda _: None,
-        )
-    finally:
-        torch.set_num_threads(threads)
+    rows = timing.time_tasks(
+        tasks,
+        {tiny_case.name: None},
+        ["fast-fused", "local", "pydensecrf"],
+        num_repeats=2,
+        max_seconds=6.5,
+        device="cpu",
+        convcrf=None,
+        on_run=lambda _: None,
+    )
 
     working = [(method, count) for count in (2, 3) for method in ("fast-fused", "pydensecrf")]
     assert [key for key in order if key[0] != "local"] == 3 * working

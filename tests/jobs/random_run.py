@@ -8,10 +8,12 @@ from autoseg.runs import Run
 SIZE = (32, 48)
 
 
-def make_run(folder, *, num_classes=4, seed=0):
+def make_run(folder, *, num_classes=4, seed=0, crf_layer=False):
     """Write a finished run on small synthetic images."""
     torch.manual_seed(seed)
     choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
+    if crf_layer:
+        choice = choice.with_crf_layer()
     config = {
         "dataset": "synthetic",
         "data_root": None,

@@ -14,6 +14,7 @@ from autoseg.jobs.crf import (
     CRFParameters,
     load_tuning,
 )
+from tests.jobs.random_run import make_run
 
 TUNED = CRFParameters(bilateral_weight=1.25, spatial_xy_std=2.5, num_iterations=3)
 
@@ -55,6 +56,13 @@ def test_the_records_parameters_where_none_is_given(tmp_path):
         f"CRF: parameters tuned on 7 images of train, from {tmp_path}/crf.json.",
     )
     assert chosen.record()["source"] == "tuned"
+
+
+def test_a_networks_own_crf_layer_is_told(tmp_path):
+    plain, with_layer = make_run(tmp_path / "plain"), make_run(tmp_path / "layer", crf_layer=True)
+    assert CRFChoice().choose_crf_of_run(plain, weights="best").notes == ()
+    (note,) = CRFChoice().choose_crf_of_run(with_layer, weights="best").notes
+    assert "is now refined a second time" in note
 
 
 def test_the_command_line_wins_over_the_record_as_a_whole(tmp_path):
