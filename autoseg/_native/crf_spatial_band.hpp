@@ -261,8 +261,8 @@ private:
         return permute_two<float>(before, value, lanes);
     }
 
-    // The transpose of what `add_messages` does with cells, for a line of pixels, even columns of a vector first: into
-    // `cells_`, the first of them before the first pixel.
+    // The transpose of what `add_messages` does with cells, for a line of pixels, even columns of
+    // a vector first: into `cells_`, the first of them before the first pixel.
     void gather_cells(const float* pixels) {
         const Vec<float> near = spread(SpatialFilter::kNear), far = spread(SpatialFilter::kFar);
         Vec<float> even_before{}, odd_before{};

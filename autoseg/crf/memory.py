@@ -11,7 +11,7 @@ from autoseg.errors import UsageError
 
 _GIB = 2**30
 _NEGLIGIBLE = 2**26
-"""Bytes that are taken without asking what there is: for small images that is not for nothing."""
+"""Bytes that are taken without asking what there is: asking takes time, which small images show."""
 _MEMORY_INFO = Path("/proc/meminfo")
 
 
