@@ -1,11 +1,22 @@
-"""Errors whose message tells the user what to do; a leaf that every folder may import."""
+"""Errors whose message tells the user what to do; every folder may import them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from os import PathLike, fspath
+
+from autoseg.foreign_text import printable
+
+_MAX_REASON = 300
+"""Characters of a library's message that are shown: some print the whole of a damaged file."""
 
 
 class UsageError(ValueError):
     """A request that cannot work as it was put; commands end with exit code 2."""
+
+
+class FileError(ValueError):
+    """A file that cannot be used as what it was given for; the message begins with its name."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
@@ -24,3 +35,51 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     hint = f"; did you mean {near[0]!r}?" if near else "."
     known_text = f"Known: {', '.join(names)}." if names else "There is none."
     return UsageError(f"unknown {kind} {name!r}{hint} {known_text}")
+
+
+@contextmanager
+def reading(path: str | PathLike[str], what: str) -> Iterator[None]:
+    """Turn whatever a library raises over a file into one error that names the file.
+
+    Wraps the calls that parse a foreign file. Libraries raise what they like over rotten bytes
+    (Pillow a SyntaxError, NumPy a ValueError about pickles, struct, zlib and json their own), so
+    this is the one place that catches all of it.
+
+    Args:
+        path: The file.
+        what: What it should be, with its article, for example "a picture".
+
+    Raises:
+        FileError: If the file is not that: with its name and the library's reason in one line.
+        OSError: If the file system refuses, with the file's name; a missing file keeps its type.
+
+    Errors that already are ours (`UsageError`, `FileError`) pass through unchanged.
+    """
+    try:
+        yield
+    except (UsageError, FileError):
+        raise
+    except OSError as error:
+        if error.errno is None:  # Pillow's way to say that the content is bad
+            raise FileError(f"{_name(path)} is not {what}: {_reason(error)}.") from error
+        refusal = type(error)(f"{_name(path)} cannot be read: {error.strerror or error}.")
+        refusal.errno = error.errno
+        raise refusal from error
+    except MemoryError as error:
+        raise FileError(f"{_name(path)}: there is not enough memory to read it.") from error
+    except Exception as error:
+        raise FileError(f"{_name(path)} is not {what}: {_reason(error)}.") from error
+
+
+def _name(path: str | PathLike[str]) -> str:
+    return printable(fspath(path))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    lines = printable(str(error), keep="\n").strip().splitlines()
+    reason = lines[0].strip().rstrip(".:") if lines else ""
+    if len(reason) > _MAX_REASON:
+        reason = reason[:_MAX_REASON].rsplit(" ", 1)[0] + " ..."
+    return reason or type(error).__name__

@@ -1,8 +1,13 @@
 """The errors that tell a user what to do."""
 
+import errno
+import json
+from pathlib import Path
+
 import pytest
 
-from autoseg.errors import UsageError, unknown_name
+from autoseg.errors import FileError, UsageError, reading, unknown_name
+from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
 
 
 def test_a_near_name_is_proposed():
@@ -31,3 +36,56 @@ def test_callers_may_catch_a_value_error():
 
 def test_an_empty_table_says_so():
     assert str(unknown_name("preset", "tiny", [])) == "unknown preset 'tiny'. There is none."
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (ValueError("bad magic\nmore"), "a.npy is not an array: bad magic."),
+        (SyntaxError("broken PNG file"), "a.npy is not an array: broken PNG file."),
+        (OSError("truncated"), "a.npy is not an array: truncated."),
+        (RecursionError("maximum"), "a.npy is not an array: it is nested too deeply."),
+        (KeyError("\x1b[31mx"), r"a.npy is not an array: '\x1b[31mx'."),
+        (EOFError(), "a.npy is not an array: EOFError."),
+        (MemoryError(), "a.npy: there is not enough memory to read it."),
+    ],
+)
+def test_what_a_library_raises_becomes_one_line_with_the_file(raised, message):
+    with pytest.raises(FileError) as caught, reading(Path("a.npy"), "an array"):
+        raise raised
+    assert str(caught.value) == message
+    assert caught.value.__cause__ is raised
+
+
+def test_what_the_file_system_refuses_keeps_its_type(tmp_path):
+    path = tmp_path / "gone.npy"
+    with pytest.raises(FileNotFoundError) as caught, reading(path, "an array"):
+        path.read_bytes()
+    assert str(caught.value) == f"{path} cannot be read: No such file or directory."
+    assert caught.value.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize("kind", [UsageError, FileError])
+def test_an_error_that_is_ours_passes_through(kind):
+    with pytest.raises(kind) as caught, reading("a", "b"):
+        raise kind("ours")
+    assert str(caught.value) == "ours"
+
+
+def test_a_long_message_is_cut():
+    with pytest.raises(FileError) as caught, reading("a", "b"):
+        raise ValueError("word " * 1000)
+    assert len(str(caught.value)) < 330
+    assert str(caught.value).endswith("word ....")
+
+
+def test_damage_is_seeded_and_the_checker_finds_a_reader_that_raises_its_own(tmp_path):
+    assert list(damaged_bytes(b"x" * 99, count=20)) == list(damaged_bytes(b"x" * 99, count=20))
+    assert [*damaged_json({"a": [1]}, count=9)] == [*damaged_json({"a": [1]}, count=9)]
+
+    def careless(path):
+        return json.loads(path.read_text())
+
+    contents = damaged_bytes(json.dumps({"a": 1}).encode(), count=50)
+    with pytest.raises(pytest.fail.Exception, match=r"DecodeError|UnicodeError"):
+        require_clean_refusals(careless, tmp_path / "a.json", contents)

@@ -1,0 +1,81 @@
+"""Text that others chose (names of classes, files, runs and spaces), made safe for each medium.
+
+Every medium has characters that it obeys instead of showing. A name goes into one only through the
+function of that medium; HTML is the templates' own escaping. A leaf that every folder may import.
+"""
+
+import re
+import unicodedata
+
+_MAX_FOLDER_NAME = 100
+# Names that Windows keeps for devices, with any ending.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Write foreign text so that a terminal shows it and obeys none of it.
+
+    Args:
+        text: A name or message from a file, a folder or a library.
+        keep: Control characters to leave as they are.
+
+    Returns:
+        The text with control characters, line breaks and lone surrogates (file names that are not
+        UTF-8) as escapes, such as `\\x1b`.
+    """
+    return "".join(
+        character
+        if character.isprintable() or character in keep
+        else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )
+
+
+def folder_name(text: str) -> str:
+    """Make a folder's or file's name that stays in the folder where it is put.
+
+    Args:
+        text: A foreign name, for example a network's label from a received record.
+
+    Returns:
+        Letters, digits and `._+-` of the text; what lies between becomes one `-`. Never empty,
+        never hidden, never `.` or `..`, at most 100 characters.
+    """
+    plain = unicodedata.normalize("NFKC", text)
+    name = re.sub(r"[^\w.+-]+", "-", plain).strip("-")
+    name = re.sub(r"\.{2,}", ".", name).lstrip(".-")[:_MAX_FOLDER_NAME].rstrip(".-")
+    if not name or _RESERVED.fullmatch(name):
+        name = f"run-{name}".rstrip("-")
+    return name
+
+
+def figure_text(text: str) -> str:
+    """Escape text for matplotlib, which takes what stands between two `$` as mathematics."""
+    return printable(text, keep="\n").replace("$", r"\$")
+
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&])")
+
+
+def markdown_text(text: str) -> str:
+    """Escape text for a Markdown table's cell: no markup, no HTML, no link, no new column."""
+    return _MARKDOWN.sub(r"\\\1", printable(text))
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    # A row that begins with [ would be read as the argument of the \\ before it.
+    "[": "{[}",
+    "]": "{]}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def latex_text(text: str) -> str:
+    """Escape text for LaTeX, outside of mathematics."""
+    return "".join(_LATEX.get(character, character) for character in printable(text))
