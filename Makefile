@@ -1,0 +1,36 @@
+# What a developer types, and what CI runs: both are one.
+# PYTHON is any Python in which `pip install -e '.[test]'` was done.
+PYTHON ?= python
+
+.PHONY: help check quick test lint types isa kernels pure smoke
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+check: lint types test isa kernels pure smoke  ## all that has to pass before a change lands
+
+quick:  ## lint, and the tests that are not slow: about a minute on two cores
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m pytest -n auto -q -m "not slow"
+
+test:  ## the whole test suite
+	$(PYTHON) -m pytest -n auto
+
+lint:  ## ruff: rules and format
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:  ## pyright
+	$(PYTHON) -m pyright
+
+isa:  ## supernet and CRF on the instruction sets that this processor has but does not choose
+	PYTHON=$(PYTHON) .ci/isa
+
+kernels:  ## the compiled kernels under the address and undefined-behaviour sanitizers
+	PYTHON=$(PYTHON) .ci/kernels
+
+pure:  ## an installation where there is no compiler
+	PYTHON=$(PYTHON) .ci/pure
+
+smoke:  ## the main job at its smallest size, from another folder
+	PYTHON=$(PYTHON) .ci/smoke
