@@ -49,6 +49,20 @@ def folder_name(text: str) -> str:
     return name
 
 
+def is_name_in_folder(text: str) -> bool:
+    """Tell whether a text, put after a folder, names something directly in that folder.
+
+    Args:
+        text: A name that has been in use, and is kept as it is or refused; `folder_name` makes new
+            ones.
+    """
+    return (
+        text not in ("", ".", "..")
+        and text.isprintable()  # neither NUL nor line breaks nor lone surrogates
+        and not set(text) & set("/\\:")
+    )
+
+
 def figure_text(text: str) -> str:
     """Escape text for matplotlib, which takes what stands between two `$` as mathematics."""
     return printable(text, keep="\n").replace("$", r"\$")

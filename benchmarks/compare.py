@@ -17,6 +17,7 @@ from autoseg.architecture import Architecture, shipped
 from autoseg.cli import OK, read_fields, resolve_device, run_command
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError, unknown_name
+from autoseg.foreign_text import folder_name
 from autoseg.jobs.crf import ChosenCRF, CRFChoice
 from autoseg.jobs.networks import NetworkChoice, dataset_of, load_network
 from autoseg.networks import NETWORKS
@@ -305,7 +306,7 @@ def _choose(name: str, request: CompareRequest) -> NetworkChoice:
     if name not in architectures and not name.endswith(".json"):
         raise unknown_name("network", name, [*NETWORKS, *architectures])
     return NetworkChoice(
-        label=Path(name).stem,
+        label=folder_name(Path(name).stem),
         architecture=Architecture.load(name),
         width=width,
         filter_multiplier=request.filter_multiplier or 20,

@@ -5,7 +5,14 @@ import re
 import matplotlib.pyplot as plt
 import pytest
 
-from autoseg.foreign_text import figure_text, folder_name, latex_text, markdown_text, printable
+from autoseg.foreign_text import (
+    figure_text,
+    folder_name,
+    is_name_in_folder,
+    latex_text,
+    markdown_text,
+    printable,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,35 @@ def test_a_folder_name_can_be_made_whatever_it_came_from(tmp_path):
     for text in ("x" * 10_000, "\ud800", "a\nb", "..\\..\\x", "ÿ" * 80):
         (tmp_path / folder_name(text)).mkdir()
     assert len(list(tmp_path.iterdir())) == 5
+
+
+NOT_IN_FOLDER = (
+    "",
+    ".",
+    "..",
+    "../../x",
+    "/etc/x",
+    "a/b",
+    "..\\x",
+    "C:x",
+    "a\x00b",
+    "\ud800",
+    "a\n",
+)
+
+
+@pytest.mark.parametrize("text", NOT_IN_FOLDER)
+def test_a_name_that_leads_elsewhere_is_told_and_mended(text):
+    assert not is_name_in_folder(text)
+    assert is_name_in_folder(folder_name(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["unet", "icnet_resnet50+crf", "my net", "größe", "...json", "a.b"]
+)
+def test_a_plain_name_is_one(text, tmp_path):
+    assert is_name_in_folder(text)
+    assert (tmp_path / text).resolve().parent == tmp_path.resolve()
 
 
 def test_terminals_obey_nothing():

@@ -10,6 +10,7 @@ from torch import nn
 from autoseg.architecture import Architecture
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, SegmentationDataset
 from autoseg.errors import UsageError
+from autoseg.foreign_text import is_name_in_folder
 from autoseg.jobs.crf import CRFParameters
 from autoseg.jobs.data import DataChoice
 from autoseg.jobs.resuming import fields_of
@@ -38,7 +39,7 @@ class NetworkChoice:
     """A network and its sizes."""
 
     label: str
-    """How folders and tables call it."""
+    """How folders and tables call it; the run folder has this name."""
     name: str | None = None
     """A fixed network's name."""
     architecture: Architecture | None = None
@@ -52,6 +53,14 @@ class NetworkChoice:
     crf_layer: CRFParameters | None = None
     """What the dense CRF starts from that follows the network and is trained with it; None for
     none."""
+
+    def __post_init__(self) -> None:
+        # A record may come from anywhere, and its label must not lead out of the runs' folder.
+        if not is_name_in_folder(self.label):
+            raise UsageError(
+                f"network label {self.label!r} cannot be the name of a run folder: it must be one "
+                "printable name without / \\ and :."
+            )
 
     def with_crf_layer(self) -> "NetworkChoice":
         """Return the same network followed by CRF-RNN, with a label that says so."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import UsageError
+from autoseg.foreign_text import folder_name
 from autoseg.runs import find_runs, load_record
 
 RUNS = Path("runs")
@@ -26,6 +27,7 @@ NOT_SETTINGS = (
 
 def new_folder(kind: str, *words: str) -> Path:
     """Name a new run folder under `RUNS` by kind, words and the present time."""
+    words = tuple(folder_name(word) for word in words)  # a space's name is its author's
     name = "-".join((kind, *words, datetime.now().strftime("%Y%m%d-%H%M%S")))
     folder, number = RUNS / name, 2
     while folder.exists():

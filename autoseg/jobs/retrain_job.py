@@ -11,6 +11,7 @@ from autoseg.architecture import Architecture
 from autoseg.cli import resolve_device
 from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError, unknown_name
+from autoseg.foreign_text import folder_name
 from autoseg.jobs.console import announce
 from autoseg.jobs.data import DataChoice
 from autoseg.jobs.networks import REFERENCES, SEARCHED, NetworkChoice
@@ -306,7 +307,7 @@ def _choose_networks(
         found, names = newest_search / "architecture.json", REFERENCES
     choices = []
     if found is not None:
-        label = SEARCHED if found.stem == "architecture" else found.stem
+        label = SEARCHED if found.stem == "architecture" else folder_name(found.stem)
         choices.append(
             NetworkChoice(
                 label=label,

@@ -39,6 +39,26 @@ def test_a_record_builds_the_same_choice(choice, has_crf):
     assert ("crf_layer" in values) == has_crf
 
 
+@pytest.mark.parametrize("label", ["../../x", "/tmp/x", "..", "", "a\x00b", "..\\x", "\ud800"])
+def test_a_label_that_leads_out_of_the_folder_is_refused(label):
+    values = {**FIXED.to_dict(), "label": label}
+    with pytest.raises(UsageError, match=r"network label .* cannot be the name of a run folder"):
+        NetworkChoice.from_dict(values)
+
+
+def test_an_architecture_file_of_any_name_is_trained_inside_out(tmp_path, monkeypatch):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    Architecture.load("autodeeplab_paper").save("...json")  # its stem is ".."
+    sizes = ["--image-size", "48", "56", "--train-length", "2", "--crop-size", "48", "48"]
+    small = ["--filter-multiplier", "2", "--width", "0.1", "--val-images", "1"]
+    steps = ["--num-steps", "1", "--batch-size", "1"]
+    retrain.main(["--architecture", "...json", "--out", "runs/a", *sizes, *small, *steps])
+    assert [path.name for path in tmp_path.iterdir()] == ["inside"]
+    assert [path.parent.name for path in inside.glob("runs/a/*/run.json")] == ["run"]
+
+
 def test_what_the_crf_starts_from_is_recorded_and_is_the_functions_default():
     parameters = inspect.signature(crf_rnn).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
