@@ -33,7 +33,7 @@ from autoseg.data import (
 )
 from autoseg.metrics import ConfusionMatrix
 from autoseg.reporting.samples import draw_samples
-from autoseg.runs import Progress, describe_environment
+from autoseg.runs import Progress, atomic_write, describe_environment
 
 _BLOCK = 4  # pixels; divides the default size
 _PRIOR_POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -303,11 +303,15 @@ def _write(
         "scores": rows,
     }
     settings.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(settings.out / "difficulty.csv", index=False, float_format="%.4f")
-    (settings.out / "difficulty.json").write_text(json.dumps(record, indent=2) + "\n")
-    (settings.out / "difficulty.md").write_text(_markdown(table, record))
-    indices = range(min(settings.num_samples, len(train)))
-    draw_samples(train, indices).savefig(settings.out / "samples.png", dpi=110)
+    texts = {
+        "difficulty.csv": table.to_csv(index=False, float_format="%.4f"),
+        "difficulty.json": json.dumps(record, indent=2) + "\n",
+        "difficulty.md": _markdown(table, record),
+    }
+    for name, text in texts.items():
+        atomic_write(settings.out / name, text.encode())
+    figure = draw_samples(train, range(min(settings.num_samples, len(train))))
+    atomic_write(settings.out / "samples.png", lambda file: figure.savefig(file, dpi=110))
     print(_markdown(table, record))
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
 from autoseg.architecture.space import shipped
 from autoseg.architecture.trellis import STRIDES_RULE, are_trellis_strides
+from autoseg.atomic import atomic_write
 from autoseg.errors import UsageError
 
 FORMAT = "autoseg-architecture"
@@ -152,12 +153,16 @@ class Architecture:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the architecture as readable JSON, one node of the cell a line."""
+        """Write the architecture as readable JSON, one node of the cell a line.
+
+        Raises:
+            OSError: If the file cannot be written; the previous one is untouched then.
+        """
         content = self.to_dict()
         nodes = ",\n".join(f"    {json.dumps(node)}" for node in content.pop("cell"))
         head = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
         text = f'{{\n{head},\n  "cell": [\n{nodes}\n  ]\n}}\n'
-        Path(path).write_text(text, encoding="utf-8")
+        atomic_write(Path(path), text.encode())
 
     @classmethod
     def load(cls, name: str | Path) -> Self:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoseg.atomic import write_error
+
 _FOLDER_PREFIX = ".crf-logits-"
 
 
@@ -40,14 +42,17 @@ class LogitsCache:
         """Add a tensor; it is moved to the CPU.
 
         Raises:
-            OSError: If the disk is full.
+            OSError: If the disk is full; says how much space is free.
         """
         logits = logits.detach().cpu()
         if self._folder is None:
             self._tensors.append(logits)
         else:
             path = Path(self._folder.name) / f"{len(self._paths)}.npy"
-            np.save(path, logits.numpy())
+            try:
+                np.save(path, logits.numpy())
+            except OSError as error:  # numpy names neither the file nor the space that is free
+                raise write_error(path, error) from error
             self._paths.append(path)
 
     def __len__(self) -> int:

@@ -1,12 +1,13 @@
 """What all figures share: a canvas without global state, colours, and how a figure is saved."""
 
 import io
-import os
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from autoseg.atomic import atomic_write
 
 BLACK, ORANGE, SKY_BLUE, GREEN, BLUE, VERMILLION, PURPLE = COLOURS = (
     "#000000",
@@ -66,12 +67,7 @@ def save_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
     for suffix, content in ((".png", png_bytes(figure)), (".svg", svg_text(figure).encode())):
         # Not with_suffix(): "mean_iou_0.5" would lose its ".5".
         path = base.with_name(base.name + suffix)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        atomic_write(path, content)
         written.append(path)
     return written
 

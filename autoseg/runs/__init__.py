@@ -1,6 +1,6 @@
 """The run folder: record, lock, log, atomic save, verified load; and how a loop shows and stops."""
 
-from autoseg.runs.atomic import atomic_write
+from autoseg.atomic import atomic_write
 from autoseg.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from autoseg.runs.environment import describe_environment
 from autoseg.runs.metrics_log import load_metrics

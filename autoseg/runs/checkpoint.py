@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autoseg.atomic import atomic_write
 from autoseg.errors import UsageError
-from autoseg.runs.atomic import atomic_write
 from autoseg.runs.json_values import JsonValue, to_json
 from autoseg.runs.record import require_known_version
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autoseg.runs.atomic import write_error
+from autoseg.atomic import write_error
 from autoseg.runs.json_values import to_json
 from autoseg.runs.record import now
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from autoseg.atomic import atomic_write
 from autoseg.errors import UsageError
-from autoseg.runs.atomic import atomic_write
 from autoseg.runs.environment import describe_environment
 from autoseg.runs.json_values import to_json
 

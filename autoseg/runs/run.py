@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
+from autoseg.atomic import remove_leftovers
 from autoseg.errors import UsageError
-from autoseg.runs.atomic import remove_leftovers
 from autoseg.runs.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.runs.environment import describe_environment
 from autoseg.runs.json_values import to_json

@@ -10,8 +10,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from autoseg.atomic import atomic_write
 from autoseg.errors import UsageError, unknown_name
-from autoseg.runs.atomic import atomic_write
 
 Which = Literal["best", "last"]
 

@@ -1,5 +1,7 @@
 """What comes out is what went in, and no file stays."""
 
+import resource
+
 import pytest
 import torch
 
@@ -25,3 +27,15 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     (leftover / "0.npy").write_bytes(b"x")
     with LogitsCache(tmp_path, on_disk=False):
         assert not leftover.exists()
+
+
+def test_a_full_disk_is_told_with_the_file_and_the_space(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with LogitsCache(tmp_path, on_disk=True) as cache:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+        try:
+            with pytest.raises(OSError, match=r"could not write .*0\.npy: .*MiB are free in"):
+                cache.append(torch.zeros(1, 3, 40, 50))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from autoseg import atomic
 from autoseg.errors import UsageError
-from autoseg.runs import atomic, checkpoint
+from autoseg.runs import checkpoint
 from autoseg.runs.checkpoint import load_checkpoint, save_checkpoint
 
 IDENTITY = {"kind": "search", "space": {"name": "toy", "strides": (4, 8)}}

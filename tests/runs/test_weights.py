@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from autoseg import atomic
 from autoseg.errors import UsageError
-from autoseg.runs import atomic
 from autoseg.runs.weights import load_weights, load_weights_metadata, save_weights
 
 

@@ -4,12 +4,17 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from autoseg.runs import atomic
-from autoseg.runs.atomic import atomic_write, remove_leftovers
+from autoseg import atomic
+from autoseg.architecture import Architecture
+from autoseg.atomic import atomic_write, remove_leftovers, require_writable
+from autoseg.reporting import save_figure
 
 
 def test_replaces_the_content(tmp_path):
@@ -91,3 +96,53 @@ runpy.run_path({str(Path(atomic.__file__))!r})["atomic_write"](pathlib.Path({str
     assert len(list(tmp_path.iterdir())) == 2  # the half file under its temporary name
     remove_leftovers(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+@contextmanager
+def as_nobody():
+    """Give up root's right to write everywhere, where the tests have it."""
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+    else:
+        yield
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    folder = tmp_path / "deep" / "er"
+    require_writable(folder)
+    assert folder.is_dir() and list(folder.iterdir()) == []
+    folder.chmod(0o555)
+    rule = r"nothing can be written to .*/er: Permission denied; name another folder"
+    for path in (tmp_path, *tmp_path.parents):  # so that nobody may look into it
+        if os.geteuid() == path.stat().st_uid and path.name.startswith("pytest"):
+            path.chmod(0o755)
+    with as_nobody(), pytest.raises(OSError, match=rule) as caught:
+        require_writable(folder)
+    assert caught.value.errno == errno.EACCES
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"nothing can be written to .*file: "):
+        require_writable(tmp_path / "file")
+
+
+def test_an_architecture_and_a_figure_are_replaced_whole(tmp_path, monkeypatch):
+    architecture = Architecture.load("autodeeplab_paper")
+    figure = Figure()
+    architecture.save(tmp_path / "a.json")
+    save_figure(figure, tmp_path / "a")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(before) == 3
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    figure.suptitle("another")
+    with pytest.raises(OSError, match=r"a\.json: No space left on device; the previous file"):
+        replace(architecture, space="other").save(tmp_path / "a.json")
+    with pytest.raises(OSError, match=r"a\.png: No space left on device"):
+        save_figure(figure, tmp_path / "a")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -1,4 +1,7 @@
-"""Write a file so that a reader finds the old content or the new one, never half of it."""
+"""Write a file so that a reader finds the old content or the new one, never half of it.
+
+A leaf that every folder may import.
+"""
 
 import contextlib
 import os
@@ -41,6 +44,29 @@ def atomic_write(path: Path, content: bytes | memoryview | Callable[[BinaryIO], 
             raise write_error(path, error) from error
         raise
     _sync_folder(path.parent)
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that results cannot be saved in, before the work for them is done.
+
+    Args:
+        folder: Where files will be written; made if missing.
+
+    Raises:
+        OSError: If the folder cannot be made, or no file in it; says why.
+    """
+    probe = folder / f".write-probe.{os.getpid()}{_TEMPORARY_SUFFIX}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        refusal = OSError(
+            f"nothing can be written to {folder}: {error.strerror or error}; name another folder, "
+            "or change its permissions."
+        )
+        refusal.errno = error.errno
+        raise refusal from error
 
 
 def write_error(path: Path, cause: OSError) -> OSError:
