@@ -17,7 +17,7 @@ METHODS = {
     *("write_text", "write_bytes", "touch", "tofile"),  # pathlib, numpy
     *("save", "savez", "savez_compressed", "savefig", "imwrite"),  # numpy, torch, PIL, matplotlib
     *("save_file", "dump", "to_csv", "to_parquet", "to_pickle", "to_excel"),
-    *("symlink_to", "hardlink_to", "copy", "copyfile", "copytree", "move"),
+    *("symlink_to", "hardlink_to", "copy2", "copyfile", "copytree"),
 }
 """Names of methods and functions that write a file when they are given one."""
 
