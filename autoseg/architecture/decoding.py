@@ -3,39 +3,42 @@
 Source: Auto-DeepLab, arXiv 1901.02985, section 4.3; DARTS, arXiv 1806.09055, section 2.4.
 """
 
-import math
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from autoseg.architecture.architecture import Architecture, CellEdge
+from autoseg.architecture.best_paths import best_paths
 from autoseg.architecture.operations import NO_OPERATION
-from autoseg.architecture.relaxation import BetaNorm, normalise_alpha, normalise_beta
+from autoseg.architecture.path_rule import PathRule, edge_scores
+from autoseg.architecture.relaxation import BetaNorm, normalise_alpha
 from autoseg.architecture.space import SearchSpace
-
-_TIE = 1e-12
-"""Log probabilities closer than this are a tie; float64 sums of 12 logarithms round at 1e-14."""
 
 
 def decode(
-    space: SearchSpace, alpha: Tensor, beta: Tensor, *, beta_norm: BetaNorm = "paper"
+    space: SearchSpace,
+    alpha: Tensor,
+    beta: Tensor,
+    *,
+    beta_norm: BetaNorm = "paper",
+    path_rule: PathRule = "paper",
 ) -> Architecture:
-    """Decode the most likely cell and the most likely path.
+    """Decode the most likely cell and the best path.
 
     Args:
         space: The space that was searched.
         alpha: Logits of the operations, (num_edges, num_operations).
         beta: Logits of the trellis edges, (num_layers, num_levels, 3).
         beta_norm: Normalisation of beta; see `normalise_beta`.
+        path_rule: "paper", the most likely path, or "unbiased", which does not favour the finest
+            and the coarsest stride; see `edge_scores`.
 
     Raises:
-        ValueError: If a shape is not the space's, or a value is not finite.
+        ValueError: If a shape is not the space's, a value is not finite, or a rule is unknown.
     """
     return Architecture(
         space=space.name,
         strides=space.strides,
-        path=decode_path(space, beta, beta_norm=beta_norm),
+        path=decode_path(space, beta, beta_norm=beta_norm, path_rule=path_rule),
         cell=decode_cell(space, alpha),
     )
 
@@ -72,48 +75,28 @@ def decode_cell(space: SearchSpace, alpha: Tensor) -> tuple[tuple[CellEdge, Cell
 
 
 def decode_path(
-    space: SearchSpace, beta: Tensor, *, beta_norm: BetaNorm = "paper"
+    space: SearchSpace,
+    beta: Tensor,
+    *,
+    beta_norm: BetaNorm = "paper",
+    path_rule: PathRule = "paper",
 ) -> tuple[int, ...]:
-    """Find the path with the largest product of edge weights, by the Viterbi algorithm.
+    """Find the path whose edges' scores have the largest sum, by the Viterbi algorithm.
 
-    Works on sums of logarithms in float64. Of tied paths the one that takes the finer stride at the
-    first layer where they part is returned.
+    Under the paper's rule that is the largest product of edge weights. Works on sums of logarithms
+    in float64. Of tied paths the one that takes the finer stride at the first layer where they part
+    is returned.
 
     Returns:
         The stride of each layer.
 
     Raises:
-        ValueError: If beta's shape is not the space's, or a value is not finite.
+        ValueError: If beta's shape is not the space's, a value is not finite, or a rule is unknown.
     """
-    _require_finite("beta", beta)
-    weights = normalise_beta(space, beta.detach().to("cpu", torch.float64), rule=beta_norm).tolist()
-    # to_go[l][i]: log weight of the best way from the node at level i before layer l to the end.
-    to_go: list[list[float]] = [[-math.inf] * space.num_levels for _ in range(space.num_layers)]
-    to_go.append([0.0] * space.num_levels)
-    for edge in reversed(space.trellis()):
-        score = _log_weight(weights, edge) + to_go[edge.layer + 1][edge.target_level]
-        here = to_go[edge.layer]
-        here[edge.source_level] = max(here[edge.source_level], score)
-
-    level, path = 0, []
-    for layer in range(space.num_layers):
-        # The trellis lists targets finest first, so the first edge within the tie wins.
-        level = next(
-            edge.target_level
-            for edge in space.trellis()
-            if (edge.layer, edge.source_level) == (layer, level)
-            and _log_weight(weights, edge) + to_go[layer + 1][edge.target_level]
-            >= to_go[layer][level] - _TIE
-        )
-        path.append(space.strides[level])
-    return tuple(path)
+    scores = edge_scores(space, beta.detach(), beta_norm=beta_norm, path_rule=path_rule)
+    return next(best_paths(space, scores)).path
 
 
 def _require_finite(name: str, tensor: Tensor) -> None:
     if not bool(torch.isfinite(tensor).all()):
         raise ValueError(f"{name} holds a value that is not finite; the search has diverged.")
-
-
-def _log_weight(weights: Sequence, edge) -> float:
-    weight = weights[edge.layer][edge.source_level][edge.direction]
-    return math.log(weight) if weight > 0 else -math.inf

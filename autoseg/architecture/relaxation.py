@@ -40,10 +40,19 @@ def live_betas(space: SearchSpace) -> Tensor:
 
 
 @cache
-def _live_on(space: SearchSpace, device: torch.device) -> Tensor:
+def live_betas_on(space: SearchSpace, device: torch.device) -> Tensor:
     """Keep `live_betas` on the device: a search step that copies nothing can be captured."""
     with torch.inference_mode(False):  # else it could not take part in a later training step
         return live_betas(space).to(device)
+
+
+def check_beta(space: SearchSpace, beta: Tensor, *, rule: BetaNorm) -> None:
+    """Raise ValueError if beta's shape is not the space's, or the normalisation is unknown."""
+    expected = (space.num_layers, space.num_levels, NUM_DIRECTIONS)
+    if tuple(beta.shape) != expected:
+        raise ValueError(f"beta has shape {tuple(beta.shape)}, but the space needs {expected}.")
+    if rule not in ("paper", "two-thirds"):
+        raise ValueError(f"unknown beta normalisation {rule!r}: it is 'paper' or 'two-thirds'.")
 
 
 def normalise_beta(space: SearchSpace, beta: Tensor, *, rule: BetaNorm = "paper") -> Tensor:
@@ -66,12 +75,8 @@ def normalise_beta(space: SearchSpace, beta: Tensor, *, rule: BetaNorm = "paper"
 
     Source: Auto-DeepLab, arXiv 1901.02985, equation 6.
     """
-    expected = (space.num_layers, space.num_levels, NUM_DIRECTIONS)
-    if tuple(beta.shape) != expected:
-        raise ValueError(f"beta has shape {tuple(beta.shape)}, but the space needs {expected}.")
-    if rule not in ("paper", "two-thirds"):
-        raise ValueError(f"unknown beta normalisation {rule!r}: it is 'paper' or 'two-thirds'.")
-    live = _live_on(space, beta.device)
+    check_beta(space, beta, rule=rule)
+    live = live_betas_on(space, beta.device)
     # A large negative number, not -inf: rows without any live edge would become NaN. The product
     # with `live` makes dead entries, and their gradients, exactly 0.
     lowest = torch.finfo(beta.dtype).min
