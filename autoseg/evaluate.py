@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from autoseg.cli import OK, read_fields, run_command
-from autoseg.jobs.evaluate_job import EvaluateRequest, run_evaluate
+from autoseg.jobs.evaluate_job import EvaluateRequest, Scores, run_evaluate, save_scores
 
 PROG = "python -m autoseg.evaluate"
 
@@ -27,7 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         positional=("run",),
     )
     arguments = list(sys.argv[1:] if argv is None else argv)
-    scores = run_evaluate(EvaluateRequest(**given), command=[*PROG.split(), *arguments])
+    scores = run_evaluate(EvaluateRequest(**given))
+    _print(scores)
+    save_scores(scores, command=[*PROG.split(), *arguments])
+    return OK
+
+
+def _print(scores: Scores) -> None:
     print(scores.table.to_string(float_format="{:.4f}".format, na_rep="absent"))
     summary = scores.summary
     print(
@@ -43,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"mean accuracy {crf['mean_accuracy']:.4f}, pixel accuracy {crf['pixel_accuracy']:.4f}"
         )
         print(f"CRF: {crf['text']}")
-    return OK
+    sys.stdout.flush()  # saving may fail, and its message comes after the scores
 
 
 if __name__ == "__main__":

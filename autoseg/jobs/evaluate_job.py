@@ -1,5 +1,6 @@
 """Score a retrained network on a split."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 
 from autoseg.cli import resolve_device
 from autoseg.data import SegmentationDataset
+from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
 from autoseg.jobs.console import announce
 from autoseg.jobs.crf import CRFChoice
@@ -45,16 +47,20 @@ class EvaluateRequest(CRFChoice):
 class Scores:
     """What an evaluation found, ready to print and to store."""
 
+    folder: Path
+    """The run that was scored."""
     table: pd.DataFrame
     """IoU by class, with and without CRF."""
     summary: dict[str, Any]
     """Averages and protocol."""
 
 
-def run_evaluate(request: EvaluateRequest, *, command: Sequence[str]) -> Scores:
-    """Score a run's network, and store the result in its record under the split's name."""
+def run_evaluate(request: EvaluateRequest) -> Scores:
+    """Score a run's network and store nothing: scores are shown before what can fail."""
     device = resolve_device(request.device)
     folder = run_folder(request.run)
+    if not os.access(folder, os.W_OK):
+        announce(f"{folder} cannot be written: the scores will be printed, and not saved.")
     config = load_record(folder)["config"]
     network = load_network(folder, which=request.weights).to(device)
     dataset = dataset_of(folder, request.split, data_root=request.data_root)
@@ -91,9 +97,22 @@ def run_evaluate(request: EvaluateRequest, *, command: Sequence[str]) -> Scores:
         summary["crf"]["text"] = chosen.text
         summary["crf"]["mean_iou_change"] = summary["crf"]["mean_iou"] - summary["mean_iou"]
         columns["IoU with CRF"] = result.with_crf.iou().tolist()
-    with Run.annotate(folder) as run:
-        run.update(results={f"evaluation_{request.split}": {**summary, "command": list(command)}})
-    return Scores(table=_table(dataset, columns), summary=summary)
+    return Scores(folder=folder, table=_table(dataset, columns), summary=summary)
+
+
+def save_scores(scores: Scores, *, command: Sequence[str]) -> None:
+    """Store what `run_evaluate` found in the run's record, under the split's name.
+
+    Raises:
+        RuntimeError: If the folder is in use or cannot be written; says that the scores are lost
+            but for what was shown.
+    """
+    name = f"evaluation_{scores.summary['split']}"
+    try:
+        with Run.annotate(scores.folder) as run:
+            run.update(results={name: {**scores.summary, "command": list(command)}})
+    except (UsageError, OSError) as error:
+        raise RuntimeError(f"the scores above were not saved: {error}") from error
 
 
 def _averages(confusion: ConfusionMatrix) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from autoseg.atomic import write_error
 from autoseg.errors import UsageError
+from autoseg.foreign_text import printable
 
 
 class FolderLock:
@@ -20,6 +22,7 @@ class FolderLock:
 
         Raises:
             UsageError: If another process holds it; names the process and its machine.
+            OSError: If the folder cannot be written.
         """
         # The holder stands in a file of its own: on Windows a locked file cannot be read.
         self._holder = folder / ".lock-holder"
@@ -31,7 +34,13 @@ class FolderLock:
                 f"run folder {folder} is in use by {self._read_holder()}: "
                 "wait until it ends, stop it, or use another --out."
             ) from None
-        self._holder.write_text(f"process {os.getpid()} on {platform.node()}\n")
+        except OSError as error:
+            raise write_error(folder / ".lock", error) from error
+        try:
+            self._holder.write_text(f"process {os.getpid()} on {platform.node()}\n")
+        except OSError as error:
+            self._lock.release()
+            raise write_error(self._holder, error) from error
 
     def release(self) -> None:
         """Give the folder back."""
@@ -40,6 +49,7 @@ class FolderLock:
 
     def _read_holder(self) -> str:
         try:
-            return self._holder.read_text().strip() or "another process"
+            text = self._holder.read_text(encoding="utf-8", errors="replace")
+            return printable(text.strip()[:200]) or "another process"
         except OSError:  # taken a moment ago, not written yet
             return "another process"
