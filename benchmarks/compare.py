@@ -14,6 +14,7 @@ from measuring import Subject, TimingChoice, Trained, measure
 from publishing import published_command
 
 from autoseg.architecture import Architecture, shipped
+from autoseg.atomic import require_writable
 from autoseg.cli import OK, read_fields, resolve_device, run_command
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError, unknown_name
@@ -118,11 +119,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     request = CompareRequest(**given)
     comparison = compare(request, command=[*PROG.split(), *arguments])
-    written = write_comparison(comparison, request.out)
     for group in comparison.groups:
         print(f"\n{group.key}\n\n{group_table_markdown(group)}")
     if comparison.warning:
         print(f"\n{comparison.warning}")
+    sys.stdout.flush()  # writing may fail, and its message comes after the tables
+    written = write_comparison(comparison, request.out)
     print("\nwritten: " + " ".join(str(path) for path in written))
     return OK
 
@@ -132,9 +134,11 @@ def compare(request: CompareRequest, *, command: Sequence[str]) -> Comparison:
 
     Raises:
         UsageError: If there is nothing to compare, or a name, folder or device is not there.
+        OSError: If --out cannot be written: before the measurements, which take long.
     """
     device = resolve_device(request.device)
     subjects, left_out = find_subjects(request)
+    require_writable(request.out)
     for sentence in left_out:
         print(f"left out: {sentence}", file=sys.stderr)
     crfs = [_choose_crf(subject, request) for subject in subjects] if request.crf else []

@@ -118,6 +118,29 @@ def test_one_row_a_setting_in_every_format(compare, tmp_path, capsys):
     assert "compare: 3/3 steps" in printed.err
 
 
+def test_a_folder_for_results_that_cannot_be_is_told_before_the_measurements(
+    compare, tmp_path, monkeypatch
+):
+    make_run(tmp_path / "runs" / "a")
+    (tmp_path / "out").touch()
+    monkeypatch.setattr(compare, "measure", None)  # nothing may be measured
+    with pytest.raises(OSError, match=r"nothing can be written to .*out: .*name another folder"):
+        compare.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), *QUICK])
+
+
+def test_the_tables_are_printed_before_files_are_written(compare, tmp_path, monkeypatch, capsys):
+    make_run(tmp_path / "runs" / "a")
+
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(compare, "write_comparison", full)
+    arguments = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--no-crf"]
+    with pytest.raises(OSError, match="disk full"):
+        compare.main([*arguments, *QUICK])
+    assert "icnet" in capsys.readouterr().out
+
+
 def test_runs_that_cannot_be_compared_are_kept_apart(compare, tmp_path, capsys):
     make_run(tmp_path / "runs" / "a", num_classes=4)
     make_run(tmp_path / "runs" / "b", num_classes=5)
