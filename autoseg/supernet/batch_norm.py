@@ -8,6 +8,7 @@ edge, which mixes distributions that the mathematics keeps apart.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -63,13 +64,44 @@ def batch_norm(
     Returns:
         The shape of `stacked`.
     """
-    # Not a reshape where none is needed: that of a single image with its channels last has strides
-    # for which torch 2.13 computes a wrong gradient on the CPU.
-    flat = stacked if stacked.dim() == 4 else stacked.flatten(1, -3)
+    flat = stacked.flatten(1, -3)
+    is_single = flat.shape[0] == 1
     normalised = F.batch_norm(
-        flat, mean, var, weight=scale, training=training, momentum=momentum, eps=EPS
+        _WithBatchStride.apply(flat) if is_single else flat,
+        mean,
+        var,
+        weight=scale,
+        training=training,
+        momentum=momentum,
+        eps=EPS,
     )
+    if is_single:
+        normalised = _WithBatchStride.apply(normalised)
     return normalised.view(stacked.shape)
+
+
+class _WithBatchStride(torch.autograd.Function):
+    """Give the only image of a batch, and its gradient, the stride that it would have among others.
+
+    Views leave a single image whatever stride falls to it, say 4 in (4, 1, 36, 4) for maps of
+    (1, 4, 7, 9). By one of torch's rules such maps are channels last, by another they are
+    contiguous, and its batch norm on the CPU (2.13) then walks through input and gradient in
+    different orders: the gradient that it returns is wrong by more than its own size, in silence.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        return _with_batch_stride(maps)
+
+    @staticmethod
+    def backward(ctx: Any, grad_maps: Tensor) -> Tensor:  # type: ignore[override]
+        return _with_batch_stride(grad_maps)
+
+
+def _with_batch_stride(maps: Tensor) -> Tensor:
+    sizes, strides = maps.shape[1:], maps.stride()[1:]
+    extent = max(size * stride for size, stride in zip(sizes, strides, strict=True))
+    return maps.as_strided(maps.shape, (extent, *strides))
 
 
 @contextmanager

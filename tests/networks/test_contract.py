@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoseg.networks import NETWORKS, TrainingLogits, inference_parameters
+from tests.batch_norm_watch import BatchNormWatch
 from tests.networks.zoo import CASES, Case
 
 NUM_CLASSES = 5
@@ -280,3 +281,15 @@ def test_state_dict_carries_the_whole_network(case: Case) -> None:
         assert not torch.allclose(network(images), other(images))
         other.load_state_dict(network.state_dict(), strict=True)
         assert torch.equal(network(images), other(images))
+
+
+@every_network
+def test_a_single_images_gradients_do_not_depend_on_strides(case: Case) -> None:
+    if case.name == "deconvnet_vgg16":
+        pytest.skip("over its innermost map of one pixel torch refuses to train with one image")
+    network = build_small(case).train().to(memory_format=torch.channels_last)
+    images = random_images(1, 65, 41).to(memory_format=torch.channels_last)
+    with BatchNormWatch() as watch:
+        outputs = all_logits(network(images))
+        torch.autograd.backward(outputs, [torch.randn_like(logits) for logits in outputs])
+    assert max(watch.errors, default=0.0) < 1e-9
