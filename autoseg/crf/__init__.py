@@ -2,5 +2,6 @@
 
 from autoseg.crf.dense_crf import DenseCRF
 from autoseg.crf.kernels import BilateralKernel, SpatialKernel
+from autoseg.crf.settings import STOCK, CRFSettings
 
-__all__ = ["BilateralKernel", "DenseCRF", "SpatialKernel"]
+__all__ = ["STOCK", "BilateralKernel", "CRFSettings", "DenseCRF", "SpatialKernel"]

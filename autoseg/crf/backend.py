@@ -27,7 +27,7 @@ def check_backend(name: str, *, mode: str) -> None:
         UsageError: If so.
     """
     if name not in BACKENDS:
-        raise unknown_name("DenseCRF backend", name, BACKENDS)
+        raise unknown_name("DenseCRF backend", str(name), BACKENDS)
     if name == "fused" and not any(mode in modes for modes in FUSED_MODES.values()):
         raise UsageError(
             f"DenseCRF: there are no fused kernels for mode {mode!r}; use backend='auto' or "

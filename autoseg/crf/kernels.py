@@ -1,20 +1,11 @@
-"""The Gaussian kernels of the pairwise terms, and the filters that each mode applies them with."""
+"""The Gaussian kernels of the pairwise terms: values that know what they cannot be."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Real
+from typing import Literal, TypeGuard
 
-import torch
-from torch import Tensor
-
-from autoseg.crf.exact import BruteForceBilateralFilter
-from autoseg.crf.gaussian import TRUNCATION, GaussianFilter
-from autoseg.crf.linear import LinearFilter
-from autoseg.crf.local import WINDOW_RADIUS, LocalBilateralFilter
-from autoseg.crf.native import NativePermutohedralFilter
-from autoseg.crf.permutohedral import PermutohedralFilter
-from autoseg.crf.pixels import pixel_colours, pixel_positions
 from autoseg.errors import UsageError
 
 MODES = ("fast", "accurate", "exact", "local")
@@ -47,7 +38,7 @@ class BilateralKernel:
     def __post_init__(self) -> None:
         check_std("BilateralKernel: xy_std", self.xy_std)
         check_std("BilateralKernel: rgb_std", self.rgb_std)
-        check_weight("BilateralKernel: weight", self.weight)
+        object.__setattr__(self, "weight", plain_weight("BilateralKernel: weight", self.weight))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,77 +52,10 @@ class SpatialKernel:
 
     def __post_init__(self) -> None:
         check_std("SpatialKernel: xy_std", self.xy_std)
-        check_weight("SpatialKernel: weight", self.weight)
+        object.__setattr__(self, "weight", plain_weight("SpatialKernel: weight", self.weight))
 
 
 Kernel = BilateralKernel | SpatialKernel
-
-
-def build_filter(
-    kernel: Kernel, image: Tensor, *, mode: str, dtype: torch.dtype, implementation: Implementation
-) -> LinearFilter:
-    """Build the filter that applies a kernel to the pixels of an image.
-
-    Args:
-        kernel: The kernel; its weight is not used.
-        image: uint8 or floating point, (3, H, W), colours 0 to 255.
-        mode: See `DenseCRF`.
-        dtype: Floating point type of the values to come; they have the image's device.
-        implementation: Of a bilateral filter. "native" is for the lattice modes and float32
-            values on the CPU, "triton" for those and "exact" and float32 values on a CUDA device.
-
-    Raises:
-        NotImplementedError: If the image is too large for the implementation.
-        UsageError: If the deviations are too small for a lattice over an image of this size.
-    """
-    if isinstance(kernel, SpatialKernel):
-        return _spatial_filter(kernel, image, mode, dtype)
-    if implementation == "triton" and mode != "local":
-        return _triton_filter(kernel, image, mode)
-    if mode == "exact":
-        return BruteForceBilateralFilter(
-            image, xy_std=kernel.xy_std, rgb_std=kernel.rgb_std, dtype=dtype
-        )
-    if mode == "local":
-        return LocalBilateralFilter(
-            image, xy_std=kernel.xy_std, rgb_std=kernel.rgb_std, radius=WINDOW_RADIUS, dtype=dtype
-        )
-    features = torch.cat(
-        [
-            pixel_positions(image).double() / kernel.xy_std,
-            pixel_colours(image).double() / kernel.rgb_std,
-        ],
-        dim=1,
-    )
-    if implementation == "native":
-        return NativePermutohedralFilter(features, mode == "accurate", dtype)
-    return PermutohedralFilter(features, dtype=dtype, closed=mode == "accurate")
-
-
-def _triton_filter(kernel: BilateralKernel, image: Tensor, mode: str) -> LinearFilter:
-    from autoseg.crf.triton_kernels import TritonBruteForceFilter, TritonPermutohedralFilter
-
-    if mode == "exact":
-        return TritonBruteForceFilter(image, xy_std=kernel.xy_std, rgb_std=kernel.rgb_std)
-    return TritonPermutohedralFilter(
-        image, xy_std=kernel.xy_std, rgb_std=kernel.rgb_std, closed=mode == "accurate"
-    )
-
-
-def _spatial_filter(
-    kernel: SpatialKernel, image: Tensor, mode: str, dtype: torch.dtype
-) -> GaussianFilter:
-    """Cut the Gaussian off nowhere (exact), at the window (local) or where nothing is left."""
-    truncation = TRUNCATION
-    if mode == "exact":
-        truncation = math.inf
-    elif mode == "local":
-        # Half a pixel less, so that rounding up gives the radius whatever the quotient rounds to.
-        truncation = min(TRUNCATION, (WINDOW_RADIUS - 0.5) / kernel.xy_std)
-    height, width = image.shape[-2:]
-    return GaussianFilter(
-        height, width, std=kernel.xy_std, truncation=truncation, dtype=dtype, device=image.device
-    )
 
 
 def check_std(name: str, std: float) -> None:
@@ -140,7 +64,7 @@ def check_std(name: str, std: float) -> None:
     Raises:
         UsageError: If so; the message starts with `name`.
     """
-    if not 0 < std < math.inf:
+    if not is_number(std) or not 0 < std < math.inf:
         raise UsageError(f"{name} is {std}; it must be finite and above 0.")
     if std < SMALLEST_STD:
         raise UsageError(
@@ -149,15 +73,23 @@ def check_std(name: str, std: float) -> None:
         )
 
 
-def check_weight(name: str, weight: Weight) -> None:
-    """Refuse weights that are negative or not finite, and a sequence of none.
+def plain_weight(name: str, weight: Weight) -> float | tuple[float, ...]:
+    """Return a weight as a plain value: a float, or a tuple of one for each class.
 
     Raises:
-        UsageError: If so; the message starts with `name`.
+        UsageError: If one is negative or not finite, or there is none; the message starts with
+            `name`.
     """
-    values = list(weight) if isinstance(weight, Sequence) else [weight]
-    if not values or not all(0 <= value < math.inf for value in values):
+    values = tuple(weight) if isinstance(weight, Sequence) else (weight,)
+    if not values or not all(is_number(value) and 0 <= value < math.inf for value in values):
         raise UsageError(
             f"{name} is {weight}; it must be finite and not negative (0 turns the term off), one "
             "number for all classes or a sequence of one for each class."
         )
+    plain = tuple(float(value) for value in values)
+    return plain if isinstance(weight, Sequence) else plain[0]
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Say whether a value, of a file perhaps, is a real number."""
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -55,7 +55,8 @@ class _LinearFunction(torch.autograd.Function):
 
 
 NORMALISATIONS = ("symmetric", "before", "after", "none")
-"""What a kernel can be divided by; see `Normalised`."""
+"""What a kernel can be divided by, see `Normalised`; in the order of `autoseg::Normalisation` in
+autoseg/_native/kernels.hpp."""
 
 
 class Normalised(LinearFilter):

@@ -1,12 +1,14 @@
 """Memory that inference needs, compared with what there is before any of it is taken."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from autoseg.crf.kernels import LATTICE_MODES, Implementation
 from autoseg.crf.local import WINDOW_RADIUS
+from autoseg.crf.settings import CRFSettings
 from autoseg.errors import UsageError
 
 _GIB = 2**30
@@ -16,11 +18,11 @@ _MEMORY_INFO = Path("/proc/meminfo")
 
 
 def least_bytes(
-    shape: tuple[int, int, int, int],
+    shape: Sequence[int],
     *,
     dtype: torch.dtype,
-    mode: str,
-    num_iterations: int,
+    settings: CRFSettings,
+    needs_gradient: bool,
     in_one_call: Implementation | None = None,
 ) -> int:
     """Return the bytes that inference takes at the very least, beside its input.
@@ -28,8 +30,8 @@ def least_bytes(
     Args:
         shape: Of the logits, (N, K, H, W).
         dtype: Type of the marginals.
-        mode: Mode of the CRF.
-        num_iterations: Updates that keep their marginals for a gradient.
+        settings: Of the CRF.
+        needs_gradient: Whether updates keep their marginals, unless `settings.recompute`.
         in_one_call: The fused kernels that infer; None for filters, update by update.
     """
     num_images, num_classes, height, width = shape
@@ -39,16 +41,17 @@ def least_bytes(
         total = values * (num_images + (num_images > 1))  # each image's Q, and all of them stacked
         if in_one_call == "triton":
             total += values  # Q in rows
-            if mode in LATTICE_MODES:
+            if settings.mode in LATTICE_MODES:
                 total += num_pixels * 6 * 3 * 8  # six corners a pixel: key, sorted key, order
         return total
     # Q, the scores and a message; with a gradient, Q of every update.
     total = values * (num_images + 3)
-    total += values * num_images * num_iterations
-    if mode in LATTICE_MODES:
+    if needs_gradient and not settings.recompute:
+        total += values * num_images * settings.num_iterations
+    if settings.mode in LATTICE_MODES:
         # Six corners a pixel: key, sorted key and order in int64, index and weight twice.
         total += num_pixels * 6 * (3 * 8 + 2 * (4 + dtype.itemsize))
-    elif mode == "local":
+    elif settings.mode == "local":
         total += num_pixels * ((2 * WINDOW_RADIUS + 1) ** 2 // 2) * dtype.itemsize
     return total
 

@@ -8,63 +8,40 @@ from torch import Tensor
 
 from autoseg._native import core
 from autoseg.crf import buffers
-from autoseg.crf.linear import LinearFilter
+from autoseg.crf.kernels import LATTICE_MODES, BilateralKernel, Kernel
+from autoseg.crf.linear import NORMALISATIONS, LinearFilter
 from autoseg.crf.permutohedral import CLOSED_SCALE
-
-# Order of `autoseg::Normalisation` in autoseg/_native/kernels.hpp.
-_NORMALISATIONS = ("symmetric", "before", "after", "none")
+from autoseg.crf.settings import CRFSettings
 
 
 def native_marginals(
     log_probabilities: Tensor,
     image: Tensor,
+    terms: Sequence[tuple[Kernel, Tensor]],
     *,
-    bilateral: Sequence[tuple[float | Tensor, float, float]],
-    spatial: Sequence[tuple[float | Tensor, float]],
     compatibility: Tensor | None = None,
-    normalisation: str = "symmetric",
-    num_iterations: int,
-    mode: str = "fast",
-    tolerance: float | None = None,
-    subsample_above: float = math.inf,
+    settings: CRFSettings,
     isa: str = "",
 ) -> Tensor:
     """Infer the marginals of one image with the compiled kernels.
 
     The model and the updates are those of `autoseg.crf.mean_field.mean_field` with the filters of
-    `fast` and `accurate` inference, in float32. The lattices are the same; a spatial kernel with
-    `xy_std` >= 2 is evaluated at half resolution, on cells of 2 x 2 pixels, which moves marginals
-    by less than a hundredth of what the lattice does.
-
-    The result is the same in every call with the same number of threads
-    (`torch.get_num_threads()`), and differs by float32 rounding between numbers of threads, unless
-    rounding decides whether a row sum is above `subsample_above`.
+    `fast` and `accurate` inference, in float32; docs/crf.md names the two differences.
 
     Args:
         log_probabilities: -U, float32, (K, H, W), contiguous, on the CPU, all finite and below
             2e38. A number added to all labels of a pixel changes nothing, so logits do as well.
         image: uint8 or float32, (3, H, W), contiguous, colours 0 to 255.
-        bilateral: Weight, xy_std and rgb_std of each bilateral kernel; the weight is a number or,
-            for each class, float32, (K,).
-        spatial: Weight and xy_std of each spatial kernel.
-        compatibility: mu, float32, (K, K); None for Potts.
-        normalisation: "symmetric", "before", "after" or "none".
-        num_iterations: Updates after Q_0, at most.
-        mode: "fast" for the open lattice, "accurate" for the closed one.
-        tolerance: Stop after an update that changes no probability by this much; None never does.
-        subsample_above: Where each pixel of a block (2 rows, 16 columns) has a row sum above this
-            in every bilateral kernel, before normalisation, an update computes half of the block's
-            pixels: those of one colour of a chessboard, the other colour in the next update, and
-            each counts for two. The last update computes all. With normalisation "none", a
-            `tolerance`, no bilateral kernel or a spatial one with `xy_std` below 1, every update
-            computes all pixels.
+        terms: Kernels, each with its weight, float32, no dimensions or (K,).
+        compatibility: mu, symmetric, float32, (K, K); None for Potts.
+        settings: Of the CRF; the mode is "fast" or "accurate".
         isa: Instruction set, "" for the best that the processor has.
 
     Returns:
         Q, float32, (K, H, W).
 
     Raises:
-        ValueError: If a tensor, mode or normalisation is not as described.
+        ValueError: If a tensor or the mode is not as described.
         NotImplementedError: If the lattice or the table of its values is too large for the
             compiled kernels' integers.
         FloatingPointError: If a number in `log_probabilities` is not as described.
@@ -73,51 +50,51 @@ def native_marginals(
     module = core()
     if module is None:
         raise RuntimeError("native_marginals: the compiled kernels are missing.")
-    if mode not in ("fast", "accurate"):
-        raise ValueError(f"native_marginals: mode {mode!r} is neither 'fast' nor 'accurate'.")
-    if normalisation not in _NORMALISATIONS:
+    if settings.mode not in LATTICE_MODES:
         raise ValueError(
-            f"native_marginals: normalisation {normalisation!r} is none of {_NORMALISATIONS}."
+            f"native_marginals: mode {settings.mode!r} is neither 'fast' nor 'accurate'."
         )
     num_classes, height, width = log_probabilities.shape
     _check("log_probabilities", log_probabilities, (num_classes, height, width))
     _check("image", image, (3, height, width), dtypes=(torch.float32, torch.uint8))
     if compatibility is not None:
+        compatibility = compatibility.contiguous()
         _check("compatibility", compatibility, (num_classes, num_classes))
     marginals = buffers.empty(tuple(log_probabilities.shape))
     if marginals.numel() == 0:
         return marginals
-    # Held here while the kernels read them.
-    weights = [
-        _class_weights(kernel[0], num_classes)
-        for kernels in (bilateral, spatial)
-        for kernel in kernels
-    ]
-    addresses = [weight.data_ptr() for weight in weights]
+    bilateral: list[tuple[int, float, float]] = []
+    spatial: list[tuple[int, float]] = []
+    held = []  # the kernels read the weights at their addresses
+    for kernel, weight in terms:
+        held.append(weight.detach().expand(num_classes).contiguous())
+        _check("weight", held[-1], (num_classes,))
+        address, xy_std = held[-1].data_ptr(), _finite_square(kernel.xy_std)
+        if isinstance(kernel, BilateralKernel):
+            bilateral.append((address, xy_std, _finite_square(kernel.rgb_std)))
+        else:
+            spatial.append((address, xy_std))
+    is_closed = settings.mode == "accurate"
     try:
         is_finite = module.crf_marginals(
-            log_probabilities.data_ptr(),
-            image.data_ptr(),
-            image.dtype == torch.uint8,
-            marginals.data_ptr(),
-            (num_classes, height, width),
-            [
-                (address, _finite_square(xy_std), _finite_square(rgb_std))
-                for address, (_, xy_std, rgb_std) in zip(addresses, bilateral, strict=False)
-            ],
-            [
-                (address, _finite_square(xy_std))
-                for address, (_, xy_std) in zip(addresses[len(bilateral) :], spatial, strict=True)
-            ],
-            0 if compatibility is None else compatibility.data_ptr(),
-            _NORMALISATIONS.index(normalisation),
-            mode == "accurate",
-            CLOSED_SCALE if mode == "accurate" else 1.0,
-            num_iterations,
-            0.0 if tolerance is None else tolerance,
-            subsample_above,
-            torch.get_num_threads(),
-            isa,
+            scores=log_probabilities.data_ptr(),
+            image=image.data_ptr(),
+            is_bytes=image.dtype == torch.uint8,
+            marginals=marginals.data_ptr(),
+            size=(num_classes, height, width),
+            bilateral=bilateral,
+            spatial=spatial,
+            compatibility=0 if compatibility is None else compatibility.data_ptr(),
+            normalisation=NORMALISATIONS.index(settings.normalisation),
+            closed=is_closed,
+            feature_scale=CLOSED_SCALE if is_closed else 1.0,
+            num_iterations=settings.num_iterations,
+            tolerance=settings.tolerance or 0.0,
+            subsample_above=math.inf
+            if settings.subsample_above is None
+            else settings.subsample_above,
+            num_threads=torch.get_num_threads(),
+            isa=isa,
         )
     except OverflowError as error:
         raise NotImplementedError(f"native_marginals: {error}") from None
@@ -205,15 +182,6 @@ class NativePermutohedralFilter(LinearFilter):
 def _finite_square(std: float) -> float:
     """Return a deviation whose square is a number; over any image the kernel stays the same."""
     return min(float(std), 1e100)
-
-
-def _class_weights(weight: float | Tensor, num_classes: int) -> Tensor:
-    """Return a weight for each class, float32, (K,), contiguous."""
-    if not isinstance(weight, Tensor):
-        return torch.full((num_classes,), float(weight))
-    weight = weight.detach().expand(num_classes).contiguous()
-    _check("weight", weight, (num_classes,))
-    return weight
 
 
 def _check(

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from autoseg.crf import DenseCRF
+from autoseg.crf import CRFSettings
 from autoseg.errors import UsageError
 from autoseg.runs import load_record, load_weights_metadata
 
@@ -16,49 +16,10 @@ TUNING_FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CRFParameters:
-    """All that a dense CRF is built from; the defaults are those of DeepLab's release."""
-
-    bilateral_weight: float = 4.0
-    bilateral_xy_std: float = 67.0
-    bilateral_rgb_std: float = 3.0
-    spatial_weight: float = 3.0
-    spatial_xy_std: float = 1.0
-    num_iterations: int = 10
-    mode: str = "fast"
-
-    def build(self) -> DenseCRF:
-        """Build the CRF.
-
-        Raises:
-            UsageError: If a number is out of its range or the mode is unknown.
-        """
-        return DenseCRF(**asdict(self))
-
-    def __str__(self) -> str:
-        """Write the parameters in one line."""
-        return ", ".join(f"{name} {_shown(value)}" for name, value in asdict(self).items())
-
-
-STOCK: dict[str, CRFParameters] = {
-    "DeepLab": CRFParameters(),
-    "pydensecrf's readme": CRFParameters(
-        bilateral_weight=10.0,
-        bilateral_xy_std=80.0,
-        bilateral_rgb_std=13.0,
-        spatial_weight=3.0,
-        spatial_xy_std=3.0,
-        num_iterations=5,
-    ),
-}
-"""Parameters in wide use, by where they come from."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ChosenCRF:
     """Parameters, and why these."""
 
-    parameters: CRFParameters
+    parameters: CRFSettings
     """What is used."""
     source: Literal["given", "tuned", "stock"]
     """Given on the command line, from the run's tuning record, or DeepLab's."""
@@ -127,7 +88,7 @@ class CRFChoice:
                     "not used.",
                 )
             chosen = ChosenCRF(
-                parameters=replace(CRFParameters(), **given),
+                parameters=replace(CRFSettings(), **given),
                 source="given" if given else "stock",
                 notes=notes,
             )
@@ -208,12 +169,8 @@ def _tuned(tuning: dict[str, Any], path: str, weights_sha256: str | None) -> Cho
     if weights_sha256 is not None and weights_sha256 != tuning["weights_sha256"]:
         notes.append("CRF: tuned for other weights than those used here; tune again.")
     return ChosenCRF(
-        parameters=CRFParameters(**tuning["parameters"]),
+        parameters=CRFSettings.from_dict(tuning["parameters"]),
         source="tuned",
         notes=tuple(notes),
         tuned_on=tuning["split"],
     )
-
-
-def _shown(value: float | str) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

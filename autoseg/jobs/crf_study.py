@@ -1,7 +1,7 @@
 """The search for CRF parameters: Optuna's TPE over a file of trials that survives a kill."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -9,7 +9,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from autoseg.jobs.crf import CRFParameters
+from autoseg.crf import CRFSettings
 
 RANGES: dict[str, FloatDistribution | IntDistribution] = {
     "bilateral_weight": FloatDistribution(0.1, 20, log=True),
@@ -31,7 +31,7 @@ class CRFTrial:
 
     name: str
     """Where stock parameters come from; empty for sampled ones."""
-    parameters: CRFParameters
+    parameters: CRFSettings
     """What was tried."""
     mean_iou: float
     """Its score, in [0, 1]."""
@@ -75,7 +75,7 @@ class CRFStudy:
         return [self._read(trial) for trial in completed]
 
     def step(
-        self, score: Callable[[CRFParameters], float], stock: Mapping[str, CRFParameters]
+        self, score: Callable[[CRFSettings], float], stock: Mapping[str, CRFSettings]
     ) -> CRFTrial:
         """Score stock parameters that were not scored yet, or else sample some, and keep them.
 
@@ -93,22 +93,21 @@ class CRFStudy:
         )
         trial = self._study.ask(dict(RANGES))
         try:
-            value = score(CRFParameters(**trial.params, mode=self._mode))
+            value = score(CRFSettings(**trial.params, mode=self._mode))
         except BaseException:
             self._study.tell(trial, state=TrialState.FAIL)
             raise
         return self._read(self._study.tell(trial, value))
 
     def _add_stock(
-        self, name: str, parameters: CRFParameters, score: Callable[[CRFParameters], float]
+        self, name: str, parameters: CRFSettings, score: Callable[[CRFSettings], float]
     ) -> CRFTrial:
-        values = asdict(parameters)
-        mode = values.pop("mode")
-        assert mode == self._mode
+        searched = {name: getattr(parameters, name) for name in RANGES}
+        assert parameters == CRFSettings(**searched, mode=self._mode)
         value = score(parameters)
         self._study.add_trial(
             optuna.trial.create_trial(
-                params=values,
+                params=searched,
                 distributions=dict(RANGES),
                 value=value,
                 user_attrs={_STOCK_NAME: name},
@@ -120,6 +119,6 @@ class CRFStudy:
         assert trial.value is not None
         return CRFTrial(
             name=trial.user_attrs.get(_STOCK_NAME, ""),
-            parameters=CRFParameters(**trial.params, mode=self._mode),
+            parameters=CRFSettings(**trial.params, mode=self._mode),
             mean_iou=trial.value,
         )

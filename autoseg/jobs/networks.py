@@ -8,13 +8,13 @@ import numpy as np
 from torch import nn
 
 from autoseg.architecture import Architecture
+from autoseg.crf import CRFSettings
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.foreign_text import is_name_in_folder
-from autoseg.jobs.crf import CRFParameters
 from autoseg.jobs.data import DataChoice
 from autoseg.jobs.resuming import fields_of
-from autoseg.networks import build_network, crf_rnn
+from autoseg.networks import CRF_RNN, build_network, crf_rnn
 from autoseg.runs import find_runs, load_record, load_weights
 
 SEARCHED = "searched"
@@ -22,16 +22,6 @@ SEARCHED = "searched"
 
 REFERENCES = ("deeplabv3plus_resnet101", "duc_hdc_resnet101", "icnet_resnet50")
 """The fixed networks that are retrained beside a searched one."""
-
-CRF_LAYER = CRFParameters(
-    bilateral_weight=1.0,
-    bilateral_xy_std=160.0,
-    bilateral_rgb_std=3.0,
-    spatial_weight=1.0,
-    spatial_xy_std=3.0,
-    num_iterations=10,
-)
-"""Where a dense CRF starts from that is trained with a network; see `crf_rnn`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +40,7 @@ class NetworkChoice:
     """F of an architecture's cells."""
     drop_path_keep: float = 1.0
     """p of ScheduledDropPath in an architecture's cells; 1 is off."""
-    crf_layer: CRFParameters | None = None
+    crf_layer: CRFSettings | None = None
     """What the dense CRF starts from that follows the network and is trained with it; None for
     none."""
 
@@ -64,7 +54,7 @@ class NetworkChoice:
 
     def with_crf_layer(self) -> "NetworkChoice":
         """Return the same network followed by CRF-RNN, with a label that says so."""
-        return replace(self, label=f"{self.label}+crf", crf_layer=CRF_LAYER)
+        return replace(self, label=f"{self.label}+crf", crf_layer=CRF_RNN)
 
     def build(self, num_classes: int) -> nn.Module:
         """Build the network with random weights."""
@@ -76,7 +66,7 @@ class NetworkChoice:
             num_classes=num_classes,
             mean=IMAGENET_MEAN,
             std=IMAGENET_STD,
-            **asdict(self.crf_layer),
+            settings=self.crf_layer,
         )
 
     def _build_network(self, num_classes: int) -> nn.Module:
@@ -112,7 +102,9 @@ class NetworkChoice:
         if "architecture" in values:
             values["architecture"] = Architecture.from_dict(values["architecture"])
         if "crf_layer" in values:
-            values["crf_layer"] = CRFParameters(**values["crf_layer"])
+            # Older records name the parameters that could differ then.
+            layer = {**asdict(CRF_RNN), **values["crf_layer"]}
+            values["crf_layer"] = CRFSettings.from_dict(layer)
         return cls(**values)
 
 

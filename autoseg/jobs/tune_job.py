@@ -14,16 +14,15 @@ import pandas as pd
 import torch
 
 from autoseg.cli import resolve_device
+from autoseg.crf import STOCK, CRFSettings
 from autoseg.data import SegmentationDataset, normalise
 from autoseg.errors import UsageError
 from autoseg.evaluation import predict_logits
 from autoseg.jobs.console import announce
 from autoseg.jobs.crf import (
-    STOCK,
     TUNING_FORMAT,
     TUNING_FORMAT_VERSION,
     TUNING_NAME,
-    CRFParameters,
     notes_on_network,
 )
 from autoseg.jobs.crf_study import RANGES, CRFStudy, CRFTrial
@@ -178,7 +177,7 @@ def _search(
     study: CRFStudy,
     scorer: "_Scorer",
     stop: StopRequest,
-    stock: dict[str, CRFParameters],
+    stock: dict[str, CRFSettings],
     *,
     num_trials: int,
     plain: float,
@@ -234,7 +233,7 @@ class _Scorer:
         self._device = device
         self._stop = stop
 
-    def mean_iou(self, parameters: CRFParameters | None) -> float:
+    def mean_iou(self, parameters: CRFSettings | None) -> float:
         """Return the mean IoU over all images; of the network alone if `parameters` is None.
 
         Raises:

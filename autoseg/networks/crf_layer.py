@@ -1,20 +1,32 @@
 """CRF-RNN: a dense CRF as a network's last layer, trained together with it (Zheng et al. 2015)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoseg.crf import DenseCRF
+from autoseg.crf import CRFSettings, DenseCRF
+from autoseg.crf.kernels import Weight
 from autoseg.crf.operator import log_marginals_as_operator
 from autoseg.errors import UsageError
 from autoseg.networks.outputs import TrainingLogits
 
 TRAINING_ITERATIONS = 5
 """Updates in training: a longer recurrence makes gradients vanish and takes longer."""
-ITERATIONS = 10
-"""Updates when the weights are used."""
+
+CRF_RNN = CRFSettings(
+    bilateral_weight=1.0,
+    bilateral_xy_std=160.0,
+    bilateral_rgb_std=3.0,
+    spatial_weight=1.0,
+    spatial_xy_std=3.0,
+    num_iterations=10,
+    normalisation="after",
+)
+"""What CRF-RNN starts from. Its deviations are those of the example in the paper's release; 160
+pixels are for images of up to 500."""
 
 _SMALLEST_COLOUR = 1e-3
 """What rounding leaves of black, at most, in units of 0 to 255."""
@@ -133,7 +145,9 @@ class NetworkWithCRF(nn.Module):
 
     def _refine(self, logits: Tensor, colours: Tensor) -> Tensor:
         # By the mode, not by `train()`: a mode may also be set module by module.
-        num_iterations = self.num_training_iterations if self.training else self.crf.num_iterations
+        num_iterations = (
+            self.num_training_iterations if self.training else self.crf.settings.num_iterations
+        )
         needs_gradient = torch.is_grad_enabled() and (
             logits.requires_grad or any(weight.requires_grad for weight in self.crf.parameters())
         )
@@ -152,13 +166,7 @@ def crf_rnn(
     num_classes: int,
     mean: Sequence[float],
     std: Sequence[float],
-    bilateral_weight: float = 1.0,
-    bilateral_xy_std: float = 160.0,
-    bilateral_rgb_std: float = 3.0,
-    spatial_weight: float = 1.0,
-    spatial_xy_std: float = 3.0,
-    num_iterations: int = ITERATIONS,
-    mode: str = "fast",
+    settings: CRFSettings = CRF_RNN,
 ) -> NetworkWithCRF:
     """Put CRF-RNN behind a network: a weight for each class and kernel, a full compatibility.
 
@@ -183,30 +191,25 @@ def crf_rnn(
         num_classes: K.
         mean: See `NetworkWithCRF`.
         std: See `NetworkWithCRF`.
-        bilateral_weight: Initial weight of the appearance kernel, for all classes, >= 0.
-        bilateral_xy_std: Its standard deviation over positions, pixels of what the network sees;
-            160 is for images of up to 500 pixels.
-        bilateral_rgb_std: Its standard deviation over colours, in units of 0 to 255.
-        spatial_weight: Initial weight of the smoothness kernel, for all classes, >= 0.
-        spatial_xy_std: Its standard deviation over positions, pixels.
-        num_iterations: Updates in eval mode; in training there are 5.
-        mode: See `DenseCRF`.
+        settings: What the CRF starts from and how it is computed. A weight for all classes
+            becomes one for each, and no compatibility becomes Potts as a matrix. Positions are in
+            pixels of what the network sees; `num_iterations` are those of eval mode.
 
     Raises:
-        UsageError: If a number is out of its range or the mode is unknown.
+        UsageError: If weights or compatibility are for another number of classes.
 
     Source: Zheng et al. 2015, "Conditional Random Fields as Recurrent Neural Networks" (arXiv
-    1502.03240), sections 4 to 7. Standard deviations: the example of its release.
+    1502.03240), sections 4 to 7.
     """
-    crf = DenseCRF(
-        bilateral_weight=[bilateral_weight] * num_classes,
-        bilateral_xy_std=bilateral_xy_std,
-        bilateral_rgb_std=bilateral_rgb_std,
-        spatial_weight=[spatial_weight] * num_classes,
-        spatial_xy_std=spatial_xy_std,
-        num_iterations=num_iterations,
-        mode=mode,
-        normalisation="after",
-        compatibility=1 - torch.eye(num_classes),
+    potts = [[float(row != column) for column in range(num_classes)] for row in range(num_classes)]
+    per_class = replace(
+        settings,
+        bilateral_weight=_per_class(settings.bilateral_weight, num_classes),
+        spatial_weight=_per_class(settings.spatial_weight, num_classes),
+        compatibility=potts if settings.compatibility is None else settings.compatibility,
     )
-    return NetworkWithCRF(network, crf, mean=mean, std=std)
+    return NetworkWithCRF(network, per_class.build(), mean=mean, std=std)
+
+
+def _per_class(weight: Weight, num_classes: int) -> Sequence[float]:
+    return weight if isinstance(weight, Sequence) else [weight] * num_classes

@@ -15,9 +15,8 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from autoseg.crf import DenseCRF
+from autoseg.crf import CRFSettings
 from autoseg.errors import UsageError
-from autoseg.jobs.crf import CRFParameters
 
 from .scenes import Scene
 
@@ -68,7 +67,7 @@ def check_peers(*, use_pydensecrf: bool, convcrf: Path | None) -> None:
 def prepare(
     method: MethodName,
     scene: Scene,
-    parameters: CRFParameters,
+    parameters: CRFSettings,
     *,
     device: str,
     convcrf: Path | None,
@@ -86,12 +85,12 @@ def prepare(
     mode, backend, *every_pixel = method.split("-", 2) if "-" in method else (method, "auto")
     logits = scene.probabilities.log()[None].to(device)
     images = scene.image[None].to(device)
-    values = {name: getattr(parameters, name) for name in _PARAMETER_NAMES}
+    settings = replace(parameters, mode=mode, backend=backend)
     if every_pixel:
-        values["subsample_above"] = None
+        settings = replace(settings, subsample_above=None)
 
     def run() -> Marginals:
-        crf = DenseCRF(**values, mode=mode, backend=backend).to(device)
+        crf = settings.build().to(device)
         with torch.inference_mode():
             return crf(logits, images)[0]
 
@@ -104,7 +103,7 @@ def failure_of(
     """Try a method on a corner of a scene; return why it cannot run, or None if it can."""
     corner = corner_of(scene)
     try:
-        prepare(method, corner, CRFParameters(), device=device, convcrf=convcrf)()
+        prepare(method, corner, CRFSettings(), device=device, convcrf=convcrf)()
     # Not ours to narrow: whatever a method raises is the answer.
     except Exception as error:
         return describe_failure(error)
@@ -125,17 +124,7 @@ def corner_of(scene: Scene) -> Scene:
     )
 
 
-_PARAMETER_NAMES = (
-    "bilateral_weight",
-    "bilateral_xy_std",
-    "bilateral_rgb_std",
-    "spatial_weight",
-    "spatial_xy_std",
-    "num_iterations",
-)
-
-
-def _prepare_pydensecrf(scene: Scene, parameters: CRFParameters) -> Run:
+def _prepare_pydensecrf(scene: Scene, parameters: CRFSettings) -> Run:
     densecrf = importlib.import_module("pydensecrf.densecrf")
     utils = importlib.import_module("pydensecrf.utils")
     probabilities = scene.probabilities.numpy()
@@ -158,7 +147,7 @@ def _prepare_pydensecrf(scene: Scene, parameters: CRFParameters) -> Run:
     return run
 
 
-def _prepare_convcrf(scene: Scene, parameters: CRFParameters, path: Path) -> Run:
+def _prepare_convcrf(scene: Scene, parameters: CRFSettings, path: Path) -> Run:
     """Take its default configuration, whatever the parameters: it is another model."""
     if str(path) not in sys.path:
         sys.path.insert(0, str(path))

@@ -158,8 +158,9 @@ def protocol_markdown(run: Mapping[str, Any]) -> str:
 
 
 def _parameters(values: Mapping[str, Any]) -> str:
-    left_out = ("num_iterations", "mode")
-    return ", ".join(f"{name} {value:g}" for name, value in values.items() if name not in left_out)
+    """Name weights and deviations; the other settings are those of a row."""
+    shown = {name: value for name, value in values.items() if name.endswith(("weight", "std"))}
+    return ", ".join(f"{name} {value:g}" for name, value in shown.items())
 
 
 def write_results(

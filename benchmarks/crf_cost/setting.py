@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from autoseg.jobs.crf import STOCK, CRFParameters
+from autoseg.crf import STOCK, CRFSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +40,7 @@ CASES = {
 }
 """Sizes by name; "small" is for the exact mode, which takes minutes at the others on a CPU."""
 
-PARAMETER_SETS: dict[str, CRFParameters] = {
+PARAMETER_SETS: dict[str, CRFSettings] = {
     "readme": STOCK["pydensecrf's readme"],
     "deeplab": STOCK["DeepLab"],
 }
@@ -60,7 +60,7 @@ class Task:
     num_threads: int
     """Threads that torch may use on the CPU."""
 
-    def crf_parameters(self) -> CRFParameters:
+    def crf_parameters(self) -> CRFSettings:
         """Return the parameters with this task's number of iterations."""
         return replace(PARAMETER_SETS[self.parameters], num_iterations=self.num_iterations)
 

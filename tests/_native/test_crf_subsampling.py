@@ -14,6 +14,7 @@ from tests._native.test_crf import (
     README,
     TOLERANCE,
     bilateral_features,
+    native_marginals,
     random_case,
     reference,
     several_kernels,
@@ -22,8 +23,6 @@ from tests._native.test_crf import (
 
 if core() is None:
     pytest.skip("the compiled kernels are missing", allow_module_level=True)
-
-from autoseg.crf.native import native_marginals
 
 BLOCK = (2, 16)
 

@@ -1,13 +1,15 @@
 """Scenes to refine, and the dense CRF by its equations, one pair of pixels at a time."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoseg.crf import BilateralKernel
+from autoseg.crf import BilateralKernel, CRFSettings, SpatialKernel
+from autoseg.crf.kernels import Kernel
 from autoseg.crf.linear import LinearFilter
 
 SETTINGS: dict[str, Any] = {
@@ -23,6 +25,37 @@ SETTINGS: dict[str, Any] = {
 def settings_with(**changes: Any) -> dict[str, Any]:
     """Return the settings with some of them changed."""
     return SETTINGS | changes
+
+
+def for_kernels(
+    like: Tensor,
+    *,
+    bilateral: Sequence[tuple[float | Tensor, float, float]],
+    spatial: Sequence[tuple[float | Tensor, float]],
+    compatibility: Tensor | None = None,
+    **settings: Any,
+) -> tuple[list[tuple[Kernel, Tensor]], dict[str, Any]]:
+    """Return terms and keyword arguments for `native_marginals` and `triton_marginals`.
+
+    Unlike a `DenseCRF` these take any number of kernels of each kind, none as well.
+
+    Args:
+        like: Gives the weights their device.
+        bilateral: Weight, xy_std and rgb_std of each kernel; the weight is a number or (K,).
+        spatial: Weight and xy_std of each kernel.
+        compatibility: mu, (K, K).
+        settings: Other fields of `CRFSettings`. Every pixel is computed unless they say otherwise.
+    """
+    terms: list[tuple[Kernel, Tensor]] = []
+    for weight, xy_std, rgb_std in bilateral:
+        kernel = BilateralKernel(weight=0.0, xy_std=xy_std, rgb_std=rgb_std)
+        terms.append((kernel, torch.as_tensor(weight, device=like.device)))
+    for weight, xy_std in spatial:
+        kernel = SpatialKernel(weight=0.0, xy_std=xy_std)
+        terms.append((kernel, torch.as_tensor(weight, device=like.device)))
+    fields: dict[str, Any] = {"subsample_above": None} | settings
+    chosen = CRFSettings(**fields)
+    return terms, {"compatibility": compatibility, "settings": chosen}
 
 
 def smooth_noise(num_channels: int, size: tuple[int, int], scale: int, seed: int) -> Tensor:
@@ -101,7 +134,7 @@ def marginals_by_loops(
                     "after": degree[i],
                     "none": 1.0,
                 }[settings.get("normalisation", "symmetric")]
-        weights = weight if isinstance(weight, list) else [weight] * num_classes
+        weights = weight if isinstance(weight, list | tuple) else [weight] * num_classes
         terms.append((weights, kernel))
 
     compatibility = settings.get("compatibility")

@@ -17,9 +17,8 @@ from autoseg.crf import (
     DenseCRF,
     SpatialKernel,
     backend,
-    dense_crf,
+    filters,
     inference,
-    kernels,
 )
 from autoseg.errors import UsageError
 from tests.crf.reference import SETTINGS, scene, settings_with
@@ -109,9 +108,9 @@ def test_fused_equals_torch_at_the_limits(mode, num_classes, size):
 def test_fused_gradients_equal_those_of_torch(mode, monkeypatch):
     logits, image = (part.float() for part in scene(3, (9, 12)))
     built = []
-    native_filter = kernels.NativePermutohedralFilter
+    native_filter = filters.NativePermutohedralFilter
     monkeypatch.setattr(
-        kernels,
+        filters,
         "NativePermutohedralFilter",
         lambda *given: built.append(native_filter(*given)) or built[-1],
     )
@@ -144,16 +143,16 @@ def test_fused_refuses_float64_and_auto_takes_torch():
 def test_auto_takes_the_compiled_kernels_where_it_may(mode, needs_gradient, monkeypatch):
     calls = []
 
-    def marginals(logits: Tensor, image: Tensor, **settings: Any) -> Tensor:
-        calls.append((logits, image, settings))
+    def marginals(logits: Tensor, image: Tensor, terms: Any, **options: Any) -> Tensor:
+        calls.append((logits, image, terms, options))
         return logits
 
     monkeypatch.setattr(inference, "native_marginals", marginals)
-    monkeypatch.setattr(dense_crf, "choose_implementation", native_unless_torch)
+    monkeypatch.setattr(inference, "choose_implementation", native_unless_torch)
     monkeypatch.setattr(
-        kernels,
+        filters,
         "NativePermutohedralFilter",
-        lambda features, closed, dtype: kernels.PermutohedralFilter(
+        lambda features, closed, dtype: filters.PermutohedralFilter(
             features, dtype=dtype, closed=closed
         ),
     )
@@ -175,22 +174,14 @@ def test_auto_takes_the_compiled_kernels_where_it_may(mode, needs_gradient, monk
     if needs_gradient:
         assert not calls
         return
-    ((scores, colours, settings),) = calls
+    ((scores, colours, terms, options),) = calls
     assert torch.equal(result[0], scores)
     assert torch.equal(scores, logits[0].half().float())
     assert torch.equal(colours, image[0].float())
-    (_, per_class) = settings.pop("spatial")
-    assert per_class[0].tolist() == [1.0, 2.0, 4.0]
-    assert per_class[1] == 7.0
-    assert settings.pop("compatibility").tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
-    assert settings == {
-        "bilateral": [(2.5, 4.0, 40.0)],
-        "normalisation": "after",
-        "num_iterations": 3,
-        "mode": mode,
-        "tolerance": 0.25,
-        "subsample_above": 12.5,
-    }
+    assert [weight.tolist() for _, weight in terms] == [2.5, 1.5, [1.0, 2.0, 4.0]]
+    assert tuple(kernel for kernel, _ in terms) == crf.settings.kernels
+    assert options["compatibility"].tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    assert options["settings"] is crf.settings
 
 
 def test_without_compiled_kernels_auto_takes_torch_and_fused_says_why(monkeypatch):
@@ -213,7 +204,7 @@ def test_an_image_too_large_for_the_compiled_kernels_is_left_to_torch(monkeypatc
         raise NotImplementedError("too many points.")
 
     monkeypatch.setattr(inference, "native_marginals", marginals)
-    monkeypatch.setattr(dense_crf, "choose_implementation", native_unless_torch)
+    monkeypatch.setattr(inference, "choose_implementation", native_unless_torch)
     logits, image = (part.float() for part in scene(3, (4, 5)))
     with torch.no_grad():
         auto, plain = (

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autoseg.crf import BilateralKernel, SpatialKernel
-from autoseg.crf.kernels import build_filter
+from autoseg.crf.filters import build_filter
 from autoseg.errors import UsageError
 from tests.crf.reference import kernel_by_loops
 

@@ -25,7 +25,7 @@ def test_it_is_the_logarithm_of_the_equations(num_iterations, needs_gradient):
 
     # float64, but for the spatial filter's truncation; as loose as the marginals' own test.
     torch.testing.assert_close(result[0].exp(), expected.view(3, 5, 6), rtol=1e-5, atol=1e-9)
-    assert crf.num_iterations == SETTINGS["num_iterations"]
+    assert crf.settings.num_iterations == SETTINGS["num_iterations"]
 
 
 @needs_gradient

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from autoseg.crf import DenseCRF, memory
+from autoseg.crf import CRFSettings, DenseCRF, memory
 from autoseg.crf.memory import available_bytes, check_memory, least_bytes
 from autoseg.errors import UsageError
 from tests.crf.reference import SETTINGS, scene
@@ -38,8 +38,8 @@ def test_no_more_is_asked_for_than_inference_takes(mode, needs_gradient):
     estimate = least_bytes(
         (1, 12, 250, 250),
         dtype=torch.float32,
-        mode=mode,
-        num_iterations=4 if needs_gradient else 0,
+        settings=CRFSettings(mode=mode, num_iterations=4),
+        needs_gradient=needs_gradient,
     )
 
     # A page or two may be left over from before; and an estimate of nothing would be useless.
@@ -68,7 +68,13 @@ def test_what_cannot_fit_is_refused_before_it_is_tried(monkeypatch):
 def test_the_triton_kernels_need_their_tables_at_least():
     shape = (2, 12, 50, 60)
     fast, exact, native = (
-        least_bytes(shape, dtype=torch.float32, mode=mode, num_iterations=0, in_one_call=kernels)
+        least_bytes(
+            shape,
+            dtype=torch.float32,
+            settings=CRFSettings(mode=mode),
+            needs_gradient=False,
+            in_one_call=kernels,
+        )
         for mode, kernels in (("fast", "triton"), ("exact", "triton"), ("fast", "native"))
     )
     values = 12 * 50 * 60 * 4

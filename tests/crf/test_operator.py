@@ -1,15 +1,22 @@
 """The CRF as an operator, by torch's own rules for operators and against the module."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from autoseg.crf import BilateralKernel, DenseCRF, SpatialKernel
+from autoseg._native import core
+from autoseg.crf import BilateralKernel, CRFSettings, DenseCRF, SpatialKernel
 from autoseg.crf import operator as crf_operator
 from autoseg.crf.operator import log_marginals_as_operator
 from autoseg.errors import UsageError
+from autoseg.networks import CRF_RNN, NetworkWithCRF, crf_rnn
 from tests.crf.reference import SETTINGS, scene
+from tests.crf.test_settings import OTHER
+
+needs_kernels = pytest.mark.skipif(core() is None, reason="the compiled kernels are missing")
 
 CASES: dict[str, dict[str, Any]] = {
     "potts": {},
@@ -30,6 +37,17 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+class Given(nn.Module):
+    """A network that returns the scores it was given."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_it_is_what_the_module_infers(case, dtype):
@@ -41,6 +59,66 @@ def test_it_is_what_the_module_infers(case, dtype):
         expected = crf.log_marginals(logits.to(dtype), images, num_iterations=4)
         result = log_marginals_as_operator(crf, logits.to(dtype), images, num_iterations=4)
     assert torch.equal(result, expected)
+
+
+# Where subsampling shows: one colour, so that every pixel has 3072 like it.
+FLAT = torch.full((1, 3, 48, 64), 90, dtype=torch.uint8)
+NOISE = 2 * torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+START = CRFSettings(bilateral_rgb_std=13.0, bilateral_xy_std=8.0, num_iterations=5)
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", OTHER)
+def test_no_setting_is_forgotten_on_the_way(name, monkeypatch):
+    settings = replace(START, **{name: OTHER[name]})
+    num_iterations = settings.num_iterations
+    seen = []
+    infer_batch = crf_operator.infer_batch
+
+    def watched(given, *arguments, **options):
+        seen.append(given)
+        return infer_batch(given, *arguments, **options)
+
+    monkeypatch.setattr(crf_operator, "infer_batch", watched)
+    crf, usual = settings.build(), START.build()
+    if settings.mode == "exact":  # takes a while
+        logits, images = NOISE[..., :6, :7], FLAT[..., :6, :7]
+    else:
+        logits, images = NOISE, FLAT
+    with torch.no_grad():
+        expected = crf.log_marginals(logits, images)
+        result = log_marginals_as_operator(crf, logits, images, num_iterations=num_iterations)
+        default = usual.log_marginals(logits, images)
+    assert torch.equal(result, expected)
+    assert seen == [replace(settings, compatibility=None)]
+    # The back ends agree, and how a gradient is computed matters to gradients alone.
+    if name not in ("backend", "recompute"):
+        assert not torch.equal(result, default)
+
+
+@needs_kernels
+def test_behind_a_network_every_pixel_is_computed_if_so_asked():
+    """Left out, the setting once moved marginals by 0.2 in networks without gradients."""
+    settings = replace(START, subsample_above=None, num_iterations=2)
+    network = NetworkWithCRF(Given(NOISE), settings.build(), mean=(0.5,) * 3, std=(0.25,) * 3)
+    images = (FLAT / 255 - 0.5) / 0.25
+    with torch.no_grad():
+        result = network.eval()(images)
+        expected = settings.build().log_marginals(NOISE, FLAT)
+        subsampled = replace(settings, subsample_above=100.0).build().log_marginals(NOISE, FLAT)
+    assert torch.equal(result, expected)
+    assert (result - subsampled).abs().max() > 1e-3
+
+
+def test_a_network_compiled_without_gradients_is_one_graph():
+    settings = replace(CRF_RNN, subsample_above=None, num_iterations=2)
+    logits, images = NOISE[..., :6, :7], FLAT[..., :6, :7] / 255.0
+    network = crf_rnn(
+        Given(logits), num_classes=3, mean=(0.0,) * 3, std=(1.0,) * 3, settings=settings
+    ).eval()
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        assert torch.equal(compiled(images), network(images))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.crf.reference import scene
+from tests.crf.reference import for_kernels, scene
 from tests.crf.triton_process import fresh_process
 
 pytestmark = pytest.mark.skipif(
@@ -61,7 +61,9 @@ def compile_kernels(num_labels: int) -> tuple[set[str], set[str]]:
         {"mode": "exact", "image": image.float()},
     ):
         settings = {"image": image, "spatial": [], "bilateral": [(1.0, *stds)]} | settings
-        mean_field.triton_marginals(logits, **settings, num_iterations=1)
+        image_of_case = settings.pop("image")
+        terms, options = for_kernels(logits, **settings, num_iterations=1)
+        mean_field.triton_marginals(logits, image_of_case, terms, **options)
     kind = {"xy_std": 4.1, "rgb_std": 41.3, "closed": False}
     lattice.TritonPermutohedralFilter(image, **kind).product(torch.rand(108, 1))
     defined = {name for module in modules for name in vars(module) if name.endswith("_kernel")}

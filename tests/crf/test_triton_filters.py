@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from autoseg.crf import BilateralKernel
-from autoseg.crf.kernels import build_filter
+from autoseg.crf.filters import build_filter
 from tests.crf.reference import kernel_by_loops, scene
 
 pytestmark = pytest.mark.skipif(

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from autoseg.crf import BilateralKernel, DenseCRF, SpatialKernel
+from autoseg.crf.filters import build_filter
 from autoseg.crf.gaussian import GaussianFilter
-from autoseg.crf.kernels import build_filter
 from autoseg.crf.linear import NORMALISATIONS, LinearFilter, Normalised
 from autoseg.crf.mean_field import mean_field
-from tests.crf.reference import HalvedGaussian, scene
+from tests.crf.reference import HalvedGaussian, for_kernels, scene
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"
@@ -39,7 +39,8 @@ STANDARD: dict[str, Any] = {
 def infer(logits: Tensor, image: Tensor, settings: dict[str, Any]) -> Tensor:
     from autoseg.crf.triton_kernels import triton_marginals
 
-    return triton_marginals(logits, image, **settings)
+    terms, options = for_kernels(logits, **settings)
+    return triton_marginals(logits, image, terms, **options)
 
 
 def reference(logits: Tensor, image: Tensor, settings: dict[str, Any]) -> Tensor:
@@ -203,10 +204,10 @@ def whole_module(
     settings: dict[str, Any], logits: Tensor, images: Tensor, needs_gradient: bool
 ) -> tuple[Tensor, list[Tensor]]:
     """Marginals and gradients of a `DenseCRF` that takes the Triton kernels on any device."""
-    from autoseg.crf import dense_crf
+    from autoseg.crf import inference
 
-    choose = dense_crf.choose_implementation
-    dense_crf.choose_implementation = lambda name, **_: "triton"
+    choose = inference.choose_implementation
+    inference.choose_implementation = lambda name, **_: "triton"
     try:
         crf = DenseCRF(**settings).to(logits.device)
         logits = logits.clone().requires_grad_(needs_gradient)
@@ -218,7 +219,7 @@ def whole_module(
         grads = [logits.grad, *(weight.grad for weight in crf.parameters())]
         return marginals.detach(), [grad for grad in grads if grad is not None]
     finally:
-        dense_crf.choose_implementation = choose
+        inference.choose_implementation = choose
 
 
 @pytest.mark.parametrize(
@@ -276,7 +277,7 @@ def reads_between_updates(logits: Tensor, image: Tensor, settings: dict[str, Any
 
     of_kernels.run_updates = watched
     try:
-        of_kernels.triton_marginals(logits, image, **settings)
+        infer(logits, image, settings)
     finally:
         of_kernels.run_updates = run_updates
     return reads

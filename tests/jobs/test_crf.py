@@ -1,22 +1,21 @@
 """Whose parameters a CRF takes, and what the user is told of them."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
+from autoseg.crf import STOCK, CRFSettings
 from autoseg.errors import UsageError
 from autoseg.jobs.crf import (
-    STOCK,
     TUNING_FORMAT,
     TUNING_FORMAT_VERSION,
     CRFChoice,
-    CRFParameters,
     load_tuning,
 )
 from tests.jobs.random_run import make_run
 
-TUNED = CRFParameters(bilateral_weight=1.25, spatial_xy_std=2.5, num_iterations=3)
+TUNED = CRFSettings(bilateral_weight=1.25, spatial_xy_std=2.5, num_iterations=3)
 
 
 def write_record(path, **changes):
@@ -46,6 +45,8 @@ def test_deeplabs_parameters_where_there_is_no_record(tmp_path):
         "spatial_xy_std 1, num_iterations 10, mode fast"
     )
     assert (chosen.source, chosen.notes) == ("stock", ())
+    assert set(chosen.record()) == {f.name for f in fields(CRFSettings)} | {"source", "tuned_on"}
+    assert chosen.record()["subsample_above"] == 100.0
 
 
 def test_the_records_parameters_where_none_is_given(tmp_path):
@@ -69,7 +70,7 @@ def test_the_command_line_wins_over_the_record_as_a_whole(tmp_path):
     choice = CRFChoice(spatial_weight=0.5)
     chosen = choice.choose_crf(write_record(tmp_path / "crf.json"))
     # Not mixed: the tuned numbers belong together.
-    assert chosen.parameters == CRFParameters(spatial_weight=0.5)
+    assert chosen.parameters == CRFSettings(spatial_weight=0.5)
     assert chosen.source == "given"
     assert "is not used" in chosen.notes[0]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from autoseg.crf import DenseCRF
+from autoseg.crf import CRFSettings, DenseCRF
 from autoseg.errors import UsageError
-from autoseg.jobs.crf import TUNING_FORMAT, TUNING_FORMAT_VERSION, CRFParameters
+from autoseg.jobs.crf import TUNING_FORMAT, TUNING_FORMAT_VERSION
 
 command = importlib.import_module("autoseg.crf.__main__")
 SIZE = (14, 19)
@@ -102,7 +102,7 @@ def test_parameters_of_a_tuning_record(files, capsys):
     record = {
         "format": TUNING_FORMAT,
         "format_version": TUNING_FORMAT_VERSION,
-        "parameters": asdict(CRFParameters(bilateral_weight=1.125, num_iterations=2)),
+        "parameters": asdict(CRFSettings(bilateral_weight=1.125, num_iterations=2)),
         "use_crf": True,
         "mean_iou_change": 0.01,
         "split": "train",

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from autoseg.jobs.crf import STOCK
+from autoseg.crf import STOCK
 from autoseg.jobs.crf_study import RANGES, CRFStudy
 
 

@@ -1,18 +1,18 @@
 """The choice of a network as a record keeps it."""
 
-import inspect
 import json
-from dataclasses import asdict
+from dataclasses import fields
 
 import pytest
 import torch
 
 from autoseg import evaluate, retrain
 from autoseg.architecture import Architecture
+from autoseg.crf import CRFSettings
 from autoseg.data import normalise
 from autoseg.errors import UsageError
-from autoseg.jobs.networks import CRF_LAYER, NetworkChoice, load_network
-from autoseg.networks import NetworkWithCRF, crf_rnn
+from autoseg.jobs.networks import NetworkChoice, load_network
+from autoseg.networks import CRF_RNN, NetworkWithCRF
 from autoseg.runs import Run, load_record
 
 FIXED = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
@@ -59,10 +59,19 @@ def test_an_architecture_file_of_any_name_is_trained_inside_out(tmp_path, monkey
     assert [path.parent.name for path in inside.glob("runs/a/*/run.json")] == ["run"]
 
 
-def test_what_the_crf_starts_from_is_recorded_and_is_the_functions_default():
-    parameters = inspect.signature(crf_rnn).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    assert asdict(CRF_LAYER) == defaults
+def test_all_that_the_crf_starts_from_is_recorded():
+    recorded = json.loads(json.dumps(FIXED.with_crf_layer().to_dict()))["crf_layer"]
+    assert set(recorded) == {field.name for field in fields(CRFSettings)}
+    assert recorded["subsample_above"] == CRF_RNN.subsample_above
+    assert recorded["normalisation"] == "after"
+
+
+def test_a_record_that_names_less_of_the_crf_means_what_was_the_case_then():
+    values = FIXED.with_crf_layer().to_dict()
+    named = ("bilateral_weight", "bilateral_xy_std", "bilateral_rgb_std", "spatial_weight")
+    named += ("spatial_xy_std", "num_iterations", "mode")
+    values["crf_layer"] = {name: values["crf_layer"][name] for name in named}
+    assert NetworkChoice.from_dict(values) == FIXED.with_crf_layer()
 
 
 def test_a_run_with_a_crf_is_built_again_and_sees_the_image_file(tmp_path):
@@ -101,7 +110,7 @@ def test_the_commands_train_and_score_network_and_crf_together(tmp_path, monkeyp
     trained = load_network(folder, which="last")
     assert isinstance(trained, NetworkWithCRF)
     for name in ("bilateral_weight", "spatial_weight"):
-        learnt, start = trained.crf.get_parameter(name), getattr(CRF_LAYER, name)
+        learnt, start = trained.crf.get_parameter(name), getattr(CRF_RNN, name)
         assert (learnt != start).any()
     assert evaluate.main([str(folder), "--crf"]) == 0
     stored = load_record(folder)["results"]["evaluation_val"]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from autoseg.crf import DenseCRF
 from autoseg.errors import UsageError
 from autoseg.networks import (
+    CRF_RNN,
     NETWORKS,
     NetworkWithCRF,
     TrainingLogits,
@@ -70,7 +72,8 @@ def small(num_classes: int = 3, *, has_auxiliary: bool = False, **settings: Any)
     torch.manual_seed(1)
     unary = Unary(num_classes, has_auxiliary=has_auxiliary)
     chosen: dict[str, Any] = {"bilateral_xy_std": 3.0, "bilateral_rgb_std": 40.0} | settings
-    return crf_rnn(unary, num_classes=num_classes, **NORMALISATION, **chosen).double()
+    start = replace(CRF_RNN, **chosen)
+    return crf_rnn(unary, num_classes=num_classes, **NORMALISATION, settings=start).double()
 
 
 def test_it_is_the_network_and_then_the_crf_on_the_image_file() -> None:

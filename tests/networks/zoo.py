@@ -1,12 +1,12 @@
 """Every network that the contract of `test_contract.py` is checked on; one joins by one entry."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from autoseg.architecture import Architecture
-from autoseg.networks import build_network, crf_rnn
+from autoseg.networks import CRF_RNN, build_network, crf_rnn
 from autoseg.networks.deeplabv2 import ASPP_RATES, EXTRA_SCALES, DeepLabV2
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.resnet import ResNet
@@ -93,7 +93,7 @@ def with_crf(name: str, num_params: Callable[[int], int], **published) -> Case:
             num_classes=num_classes,
             mean=(0.485, 0.456, 0.406),
             std=(0.229, 0.224, 0.225),
-            **settings,
+            settings=replace(CRF_RNN, **settings),
         )
 
     # From a deviation of 2 on, compiled kernels take the spatial filter at half resolution: float32

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from autoseg.crf.kernels import BilateralKernel, Kernel, SpatialKernel
 from autoseg.crf.linear import LinearFilter
+from autoseg.crf.settings import CRFSettings
 from autoseg.crf.triton_kernels.attention import TritonBruteForceFilter
 from autoseg.crf.triton_kernels.lattice import TritonPermutohedralFilter
 from autoseg.crf.triton_kernels.rows import pitch_of, to_rows
@@ -25,35 +27,25 @@ Term = Callable[[Tensor], Message]
 def triton_marginals(
     log_probabilities: Tensor,
     image: Tensor,
+    terms: Sequence[tuple[Kernel, Tensor]],
     *,
-    bilateral: Sequence[tuple[float | Tensor, float, float]],
-    spatial: Sequence[tuple[float | Tensor, float]],
     compatibility: Tensor | None = None,
-    normalisation: str = "symmetric",
-    num_iterations: int,
-    mode: str = "fast",
-    tolerance: float | None = None,
+    settings: CRFSettings,
 ) -> Tensor:
     """Infer the marginals of one image with Triton kernels, in float32, without a gradient.
 
-    The model and the updates are those of `autoseg.crf.mean_field.mean_field`. The lattices are
-    the same as in plain operators; where a lattice is used, a spatial kernel with `xy_std` >= 2 is
-    evaluated on the sums of 2 x 2 pixels and interpolated, which moves marginals by about a
-    hundredth of what the lattice does. Building a lattice waits for the device a few times;
-    the updates do not, unless there is a tolerance. The result is the same bits in every call.
+    The model and the updates are those of `autoseg.crf.mean_field.mean_field`, save that a lattice
+    mode takes spatial kernels with `xy_std` >= 2 at half resolution (docs/crf.md). All pixels are
+    computed in all updates. Building a lattice waits for the device a few times; the updates do
+    not, unless there is a tolerance. The result is the same bits in every call.
 
     Args:
         log_probabilities: -U, float32, (K, H, W), all finite, on a CUDA device. A number added to
             all labels of a pixel changes nothing, so logits do as well.
         image: uint8 or floating point, (3, H, W), colours 0 to 255.
-        bilateral: Weight, xy_std and rgb_std of each bilateral kernel; the weight is a number or,
-            for each class, (K,).
-        spatial: Weight and xy_std of each spatial kernel.
-        compatibility: mu, float32, (K, K); None for Potts.
-        normalisation: "symmetric", "before", "after" or "none".
-        num_iterations: Updates after Q_0, at most.
-        mode: "fast", "accurate" or "exact".
-        tolerance: Stop after an update that changes no probability by this much; None never does.
+        terms: Kernels, each with its weight, no dimensions or (K,).
+        compatibility: mu, symmetric, float32, (K, K); None for Potts.
+        settings: Of the CRF; the mode is "fast", "accurate" or "exact".
 
     Returns:
         Q, float32, (K, H, W).
@@ -63,16 +55,17 @@ def triton_marginals(
     """
     logits = log_probabilities.contiguous()
     labels = _LabelMap(logits, compatibility)
-    terms: list[Term] = []
-    if num_iterations > 0:
-        for weight, xy_std, rgb_std in bilateral:
-            build = _exact_term if mode == "exact" else _lattice_term
-            terms.append(build(image, xy_std, rgb_std, normalisation, mode, labels, weight))
-        terms += [
-            _spatial_term(image, xy_std, normalisation, mode, labels, weight)
-            for weight, xy_std in spatial
-        ]
-    return run_updates(logits, terms, num_iterations=num_iterations, tolerance=tolerance)
+    messages: list[Term] = []
+    if settings.num_iterations > 0:
+        for kernel, weight in terms:
+            if isinstance(kernel, SpatialKernel):
+                messages.append(_spatial_term(image, kernel, settings, labels, weight))
+            else:
+                build = _exact_term if settings.mode == "exact" else _lattice_term
+                messages.append(build(image, kernel, settings, labels, weight))
+    return run_updates(
+        logits, messages, num_iterations=settings.num_iterations, tolerance=settings.tolerance
+    )
 
 
 def run_updates(
@@ -114,36 +107,37 @@ class _LabelMap:
     def __init__(self, logits: Tensor, compatibility: Tensor | None) -> None:
         self._logits, self._compatibility = logits, compatibility
 
-    def matrix(self, weight: float | Tensor) -> Tensor | None:
+    def matrix(self, weight: Tensor) -> Tensor | None:
         """Return -G, (PITCH, PITCH); None for Potts."""
         if self._compatibility is None:
             return None
         scores = -self._weights(weight)[:, None] * self._compatibility.detach().t()
         return to_rows(to_rows(scores).t()).t().contiguous()
 
-    def vector(self, weight: float | Tensor) -> Tensor:
+    def vector(self, weight: Tensor) -> Tensor:
         """Return what messages are multiplied by after `matrix`, (PITCH,)."""
-        weights = self._weights(weight if self._compatibility is None else 1.0)
-        return to_rows(weights[None])[0]
+        if self._compatibility is not None:
+            weight = torch.ones_like(weight)
+        return to_rows(self._weights(weight)[None])[0]
 
-    def _weights(self, weight: float | Tensor) -> Tensor:
-        weight = torch.as_tensor(weight, dtype=torch.float32, device=self._logits.device)
-        return weight.detach().expand(len(self._logits))
+    def _weights(self, weight: Tensor) -> Tensor:
+        return weight.detach().float().expand(len(self._logits))
 
 
 def _lattice_term(
     image: Tensor,
-    xy_std: float,
-    rgb_std: float,
-    normalisation: str,
-    mode: str,
+    kernel: BilateralKernel,
+    settings: CRFSettings,
     labels: _LabelMap,
-    weight: float | Tensor,
+    weight: Tensor,
 ) -> Term:
     lattice = TritonPermutohedralFilter(
-        image, xy_std=xy_std, rgb_std=rgb_std, closed=mode == "accurate"
+        image,
+        xy_std=kernel.xy_std,
+        rgb_std=kernel.rgb_std,
+        closed=settings.mode == "accurate",
     )
-    before, after = _factors(lattice, image, normalisation)
+    before, after = _factors(lattice, image, settings.normalisation)
     entry_weights = lattice.listed(lattice.weights * before)
     weights = lattice.weights * after
     matrix, vector = labels.matrix(weight), labels.vector(weight)
@@ -159,20 +153,19 @@ def _lattice_term(
 
 def _exact_term(
     image: Tensor,
-    xy_std: float,
-    rgb_std: float,
-    normalisation: str,
-    _mode: str,
+    kernel: BilateralKernel,
+    settings: CRFSettings,
     labels: _LabelMap,
-    weight: float | Tensor,
+    weight: Tensor,
 ) -> Term:
-    kernel = TritonBruteForceFilter(image, xy_std=xy_std, rgb_std=rgb_std)
-    before, after = (factor[:, None] for factor in _factors(kernel, image, normalisation))
+    pairs = TritonBruteForceFilter(image, xy_std=kernel.xy_std, rgb_std=kernel.rgb_std)
+    factors = _factors(pairs, image, settings.normalisation)
+    before, after = (factor[:, None] for factor in factors)
     over_rows, over_columns = (before.new_ones(length) for length in image.shape[1:])
     matrix, vector = labels.matrix(weight), labels.vector(weight)
 
     def message(rows: Tensor) -> Message:
-        table = after * kernel.product(before * rows)
+        table = after * pairs.product(before * rows)
         if matrix is not None:
             table = table @ matrix
         return GridMessage(table, over_rows, over_columns, vector, 1)
@@ -182,16 +175,21 @@ def _exact_term(
 
 def _spatial_term(
     image: Tensor,
-    xy_std: float,
-    normalisation: str,
-    mode: str,
+    kernel: SpatialKernel,
+    settings: CRFSettings,
     labels: _LabelMap,
-    weight: float | Tensor,
+    weight: Tensor,
 ) -> Term:
     _, height, width = image.shape
-    exact = {"truncation": float("inf"), "may_halve": False} if mode == "exact" else {}
+    is_exact = settings.mode == "exact"
+    exact = {"truncation": float("inf"), "may_halve": False} if is_exact else {}
     spatial = TritonSpatialFilter(
-        height, width, std=xy_std, normalisation=normalisation, device=image.device, **exact
+        height,
+        width,
+        std=kernel.xy_std,
+        normalisation=settings.normalisation,
+        device=image.device,
+        **exact,
     )
     matrix, vector = labels.matrix(weight), labels.vector(weight)
 
