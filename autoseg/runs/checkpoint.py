@@ -11,7 +11,7 @@ import pickle
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,34 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.atomic import atomic_write
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError, reading
+from autoseg.foreign_text import printable
+from autoseg.runs import schema
+from autoseg.runs.json_file import read_regular_file
 from autoseg.runs.json_values import JsonValue, to_json
 from autoseg.runs.record import require_known_version
 
-CHECKPOINT_FORMAT_VERSION = 1
+CHECKPOINT_FORMAT_VERSION = 2
+"""2 says all of what a run is; checkpoints of the first may lack fields of their identity."""
+
+Restore = Callable[[dict[str, Any]], None]
+"""Takes the state of a checkpoint over; raises whatever it likes if the state does not fit."""
 
 _NAME = re.compile(r"checkpoint-(\d+)\.pt")
 _MARKER = b"autoseg-sha256:"
 _FOOTER_SIZE = len(_MARKER) + hashlib.sha256().digest_size
 
 
-class _DamagedError(Exception):
-    """The file is not the one that was written."""
+_CONTENT = schema.fields(
+    required={
+        "format_version": schema.whole(1),
+        "step": schema.whole(),
+        "identity": schema.mapping,
+        "metrics_bytes": schema.whole(),
+        "state": schema.mapping,
+    }
+)
+_MAX_LISTED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +116,12 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, *, identity: Mapping[str, Any], map_location: torch.device | str
+    folder: Path,
+    *,
+    identity: Mapping[str, Any],
+    map_location: torch.device | str,
+    restore: Restore | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Checkpoint | None:
     """Read the newest checkpoint that is whole.
 
@@ -109,25 +129,35 @@ def load_checkpoint(
         folder: The run folder.
         identity: What the run is; must equal what the checkpoint was saved with.
         map_location: Device for the tensors.
+        restore: Takes the state over. A checkpoint that it cannot take counts as damaged, and it is
+            then called with the one before, which replaces all that it took from the first.
+        defaults: What fields of `identity` were before they were recorded.
 
     Returns:
         The checkpoint, or None if the folder has none.
 
     Warns:
-        UserWarning: If the newest file is damaged and the one before it is taken.
+        UserWarning: If the newest file is damaged and the one before it is taken; if an earlier
+            autoseg wrote it and it does not say all of what the run is.
 
     Raises:
         UsageError: If the checkpoint belongs to another run, or a newer autoseg wrote it.
-        ValueError: If there are checkpoints and every one is damaged.
+        FileError: If there are checkpoints and every one is damaged.
+        OSError: If the file system refuses, with the file's name.
     """
     damages: list[str] = []
+    wanted = to_json(identity, where="identity")
+    assert isinstance(wanted, dict)
     for step, path in _checkpoints(folder):
         try:
-            content = _read(path, map_location)
-        except _DamagedError as damage:
-            damages.append(str(damage))
+            content = _read(path, step, map_location)
+            _require_same_identity(path, content, wanted, defaults or {})
+            if restore is not None:
+                with reading(path, "a checkpoint of this run"):
+                    restore(content["state"])
+        except FileError as damage:
+            damages.append(str(damage).rstrip("."))
             continue
-        _require_same_identity(path, content["identity"], identity)
         messages = tuple(f"{damage}; resuming from {path.name} instead." for damage in damages)
         for message in messages:
             warnings.warn(message, stacklevel=2)
@@ -140,9 +170,10 @@ def load_checkpoint(
         )
     if not damages:
         return None
-    raise ValueError(
-        f"no checkpoint in {folder} can be used: {'; '.join(damages)}. Restore one from a backup, "
-        f"delete checkpoint-*.pt there to start this run again from step 0, or use another --out."
+    raise FileError(
+        f"no checkpoint in {printable(str(folder))} can be used: {'; '.join(damages)}. Restore one "
+        "from a backup, delete checkpoint-*.pt there to start this run again from step 0, or use "
+        "another --out."
     )
 
 
@@ -156,45 +187,87 @@ def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
     return sorted(found, reverse=True)
 
 
-def _read(path: Path, map_location: torch.device | str) -> dict[str, Any]:
-    data = path.read_bytes()
+def _read(path: Path, step: int, map_location: torch.device | str) -> dict[str, Any]:
+    """Read and verify a file.
+
+    Raises:
+        FileError: If it is not what was written under this name.
+    """
+    name = printable(str(path))
+    with reading(path, "a checkpoint"):
+        data = read_regular_file(path)
     archive, footer = memoryview(data)[:-_FOOTER_SIZE], data[-_FOOTER_SIZE:]
     if not footer.startswith(_MARKER):
-        raise _DamagedError(f"{path} is truncated: its checksum is missing ({len(data)} bytes)")
+        raise FileError(f"{name} is truncated: its checksum is missing ({len(data)} bytes)")
     if hashlib.sha256(archive).digest() != footer[len(_MARKER) :]:
-        raise _DamagedError(f"{path} is corrupt: its checksum does not match its content")
-    try:
-        content = torch.load(io.BytesIO(archive), map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        # The bytes are as they were written, so autoseg did not write them.
-        raise ValueError(f"{path} holds more than tensors and numbers; not loaded.") from error
-    require_known_version(path, content["format_version"], newest=CHECKPOINT_FORMAT_VERSION)
+        raise FileError(f"{name} is corrupt: its checksum does not match its content")
+    # The bytes are as they were written: what is wrong from here on was not written by autoseg.
+    with reading(path, "a checkpoint of autoseg"):
+        try:
+            content = torch.load(io.BytesIO(archive), map_location=map_location, weights_only=True)
+        except pickle.UnpicklingError as error:
+            # torch's message advises to execute what the file holds.
+            raise ValueError("it holds more than tensors and numbers; not loaded") from error
+        schema.fields(required={"format_version": schema.whole(1)})(content, "")
+        version = content["format_version"]
+        require_known_version(path, version, newest=CHECKPOINT_FORMAT_VERSION)
+        _CONTENT(content, "")
+        if content["step"] != step:
+            raise ValueError(f"it is of step {content['step']}, and its name says {step}")
     return content
 
 
-def _require_same_identity(path: Path, saved: JsonValue, wanted: Mapping[str, Any]) -> None:
-    difference = _first_difference(saved, to_json(wanted, where="identity"), "")
-    if difference:
-        key, theirs, ours = difference
+def _require_same_identity(
+    path: Path,
+    content: Mapping[str, Any],
+    wanted: dict[str, JsonValue],
+    defaults: Mapping[str, Any],
+) -> None:
+    with reading(path, "a checkpoint of autoseg"):
+        saved = to_json(content["identity"], where="identity")
+    known = to_json(defaults, where="defaults")
+    assert isinstance(saved, dict) and isinstance(known, dict)
+    saved = {**{name: known[name] for name in known if name in wanted}, **saved}
+    unsaid = [name for name in wanted if name not in saved]
+    if unsaid and content["format_version"] == 1:
+        warnings.warn(
+            f"{printable(str(path))} was written by an earlier autoseg and says nothing of its "
+            f"{', '.join(unsaid)}: make sure that it is the same as now.",
+            stacklevel=3,
+        )
+        saved |= {name: wanted[name] for name in unsaid}
+    differences = list(_differences(saved, wanted, ""))
+    if differences:
+        listed = "; ".join(differences[:_MAX_LISTED])
+        rest = len(differences) - _MAX_LISTED
         raise UsageError(
-            f"checkpoint {path} belongs to {key} {theirs}, this run is {ours}: resume with the "
-            "settings that the run was started with, or start a new one with another --out."
+            f"checkpoint {printable(str(path))} is not of this run as it is started now: {listed}"
+            f"{f'; and {rest} more' if rest > 0 else ''}. Resume with the settings and the data "
+            "that the run was started with, or start a new one with another --out."
         )
 
 
-def _first_difference(saved: JsonValue, wanted: JsonValue, key: str) -> tuple[str, str, str] | None:
-    """Find the first place where two values differ: its dotted name and both values."""
+_UNSET = object()
+
+
+def _differences(saved: object, wanted: object, name: str) -> Iterator[str]:
+    """Say where two values differ, a phrase for each innermost place."""
     if isinstance(saved, dict) and isinstance(wanted, dict):
-        for name in (*saved, *(name for name in wanted if name not in saved)):
-            inner = f"{key}.{name}" if key else name
-            if name not in wanted or name not in saved:
-                theirs = repr(saved[name]) if name in saved else "(unset)"
-                return inner, theirs, repr(wanted[name]) if name in wanted else "(unset)"
-            difference = _first_difference(saved[name], wanted[name], inner)
-            if difference:
-                return difference
-        return None
-    return None if saved == wanted else (key, repr(saved), repr(wanted))
+        for key in dict.fromkeys((*saved, *wanted)):
+            inner = f"{name}.{key}" if name else key
+            yield from _differences(saved.get(key, _UNSET), wanted.get(key, _UNSET), inner)
+    elif isinstance(saved, list) and isinstance(wanted, list) and len(saved) == len(wanted):
+        for place, (one, other) in enumerate(zip(saved, wanted, strict=True)):
+            yield from _differences(one, other, f"{name}[{place}]")
+    elif saved != wanted or isinstance(saved, bool) != isinstance(wanted, bool):
+        yield f"{printable(name)} was {_shown(saved)}, and is {_shown(wanted)} now"
+
+
+def _shown(value: object) -> str:
+    if value is _UNSET:
+        return "not set"
+    text = printable(repr(value))
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _require_plain(value: object, where: str) -> None:

@@ -16,7 +16,9 @@ def to_json(value: object, *, where: str) -> JsonValue:
 
     Paths become strings, tuples lists, dataclasses dictionaries, numpy numbers Python's. NaN, which
     JSON does not have, becomes null: it stands for "undefined", as the IoU of an absent class.
-    Infinity is refused, because null would hide a number that has run away.
+    Infinity is refused, because null would hide a number that has run away. In text, what cannot be
+    read back (NUL, and the bytes of a file's name that is not UTF-8) becomes an escape; a path with
+    such a name is refused, because the escape would name another file.
 
     Args:
         value: The value, nested to any depth.
@@ -26,14 +28,26 @@ def to_json(value: object, *, where: str) -> JsonValue:
         The value made of None, bool, int, float, str, list and dict alone.
 
     Raises:
-        ValueError: If a number is infinite or a dictionary's key is not a string.
+        ValueError: If a number is infinite or has more than 64 bits, a path is not UTF-8, or a
+            dictionary's key is not a string.
         TypeError: If a value has no JSON form, for example a tensor.
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, Enum | Path):
-        return str(value.value if isinstance(value, Enum) else value)
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, Path):
+        if _readable(str(value)) != str(value):
+            raise ValueError(
+                f"{where} is {_readable(str(value))}, whose name is not UTF-8, so that no record "
+                "can hold it; rename the file or folder."
+            )
+        return str(value)
+    if isinstance(value, str):
+        return _readable(value)
+    if isinstance(value, int) and abs(value) >= 2**64:
+        raise ValueError(f"{where} is a whole number of more than 64 bits.")
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         if math.isinf(value):
@@ -47,7 +61,9 @@ def to_json(value: object, *, where: str) -> JsonValue:
         for key in value:
             if not isinstance(key, str):
                 raise ValueError(f"{where} has the key {key!r}: JSON keys must be strings.")
-        return {key: to_json(item, where=f"{where}.{key}") for key, item in value.items()}
+        return {
+            _readable(key): to_json(item, where=f"{where}.{key}") for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [to_json(item, where=f"{where}[{i}]") for i, item in enumerate(value)]
     name = f"{type(value).__module__}.{type(value).__qualname__}"
@@ -55,3 +71,7 @@ def to_json(value: object, *, where: str) -> JsonValue:
         f"{where} is a {name}, which has no JSON form; "
         "give a number, a string, a list or a dictionary (x.item() or x.tolist() for a tensor)."
     )
+
+
+def _readable(value: str) -> str:
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")

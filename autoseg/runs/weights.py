@@ -1,17 +1,18 @@
 """Weights of a network in a run folder: safetensors files, no pickle, verified on load."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from autoseg.atomic import atomic_write
-from autoseg.errors import UsageError, unknown_name
+from autoseg.errors import FileError, UsageError, reading, unknown_name
+from autoseg.foreign_text import printable
 
 Which = Literal["best", "last"]
 
@@ -76,15 +77,22 @@ def load_weights(folder: Path, which: Which = "best") -> dict[str, Tensor]:
 
     Raises:
         UsageError: If the run has no such weights.
-        ValueError: If the file is truncated or corrupt.
+        FileError: If the file is truncated or corrupt, or no run wrote it.
     """
     path = weights_path(folder, which)
     metadata = load_weights_metadata(folder, which)
-    tensors = safetensors.torch.load_file(path)
+    with _reading_weights(path):
+        tensors = safetensors.torch.load_file(path)
+        checksum = _checksum(tensors)
+    name = printable(str(path))
+    if _CHECKSUM not in metadata:
+        raise FileError(
+            f"{name} has no checksum, so that no run of autoseg wrote it; {_remedy(path)}"
+        )
     # safetensors checks the length of the file, not its content.
-    if metadata.get(_CHECKSUM) != _checksum(tensors):
-        raise ValueError(
-            f"{path} is corrupt: its checksum does not match its content; {_remedy(path)}"
+    if metadata[_CHECKSUM] != checksum:
+        raise FileError(
+            f"{name} is corrupt: its checksum does not match its content; {_remedy(path)}"
         )
     return tensors
 
@@ -101,18 +109,24 @@ def load_weights_metadata(folder: Path, which: Which = "best") -> dict[str, str]
 
     Raises:
         UsageError: If the run has no such weights.
-        ValueError: If the file is truncated.
+        FileError: If the file is truncated or corrupt.
     """
     path = weights_path(folder, which)
     if not path.is_file():
         others = sorted(other.name for other in path.parent.glob("weights-*.safetensors"))
         present = f"it has {', '.join(others)}" if others else "it has no weights yet"
         raise UsageError(f"{path} does not exist; {present}. Retrain it, or name another run.")
+    with _reading_weights(path), safetensors.safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _reading_weights(path: Path) -> Iterator[None]:
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is truncated or corrupt ({error}); {_remedy(path)}") from error
+        with reading(path, "whole"):
+            yield
+    except FileError as error:
+        raise FileError(f"{str(error).rstrip('.')}; {_remedy(path)}") from error
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
@@ -126,4 +140,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _remedy(path: Path) -> str:
-    return f"restore it, use the run's other weights if they are whole, or retrain {path.parent}."
+    return (
+        "restore it, use the run's other weights if they are whole, or retrain "
+        f"{printable(str(path.parent))}."
+    )

@@ -1,6 +1,10 @@
 import errno
+import hashlib
+import io
 import os
+import tempfile
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ import torch
 from torch import nn
 
 from autoseg import atomic
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 from autoseg.runs import checkpoint
 from autoseg.runs.checkpoint import load_checkpoint, save_checkpoint
 
@@ -121,17 +125,124 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
 def test_another_space_is_refused_by_name(tmp_path):
     save(tmp_path, 1)
     other = {"kind": "search", "space": {"name": "large", "strides": (4, 8)}}
-    rule = r"belongs to space\.name 'toy', this run is 'large': resume with the settings"
+    rule = (
+        r"is not of this run as it is started now: space\.name was 'toy', and is 'large' now\. "
+        r"Resume with the settings and the data"
+    )
     with pytest.raises(UsageError, match=rule):
         load(tmp_path, other)
 
 
 def test_a_missing_key_is_a_difference(tmp_path):
     save(tmp_path, 1)
-    with pytest.raises(UsageError, match=r"belongs to space .*'toy'.*, this run is \(unset\)"):
+    with pytest.raises(UsageError, match=r"space was .*'toy'.*, and is not set now"):
         load(tmp_path, {"kind": "search"})
-    with pytest.raises(UsageError, match=r"belongs to seed \(unset\), this run is 3"):
+    with pytest.raises(UsageError, match=r"seed was not set, and is 3 now"):
         load(tmp_path, {**IDENTITY, "seed": 3})
+
+
+def test_every_difference_is_named_up_to_three(tmp_path):
+    identity = {"data": {"fingerprint": "0011", "num_images": 7}, "lr": 0.1, "flip": True, "a": [1]}
+    save(tmp_path, 1, identity)
+    other = {"data": {"fingerprint": "ffee", "num_images": 8}, "lr": 0.2, "flip": 1, "a": [1]}
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, other)
+    assert str(caught.value).partition(": ")[2] == (
+        "data.fingerprint was '0011', and is 'ffee' now; data.num_images was 7, and is 8 now; "
+        "lr was 0.1, and is 0.2 now; and 1 more. Resume with the settings and the data that the "
+        "run was started with, or start a new one with another --out."
+    )
+    other = {**identity, "a": ["x" * 5000]}
+    with pytest.raises(UsageError, match=r"a\[0\] was 1, and is 'xxx.*\.\.\. now") as caught:
+        load(tmp_path, other)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_field_of_before_it_was_recorded_has_its_default(tmp_path):
+    save(tmp_path, 1)
+    now = {**IDENTITY, "loss": {"name": "plain"}}
+    arguments = {"identity": now, "map_location": "cpu"}
+    assert load_checkpoint(tmp_path, **arguments, defaults={"loss": {"name": "plain"}})
+    with pytest.raises(UsageError, match=r"loss\.name was 'focal', and is 'plain' now"):
+        load_checkpoint(tmp_path, **arguments, defaults={"loss": {"name": "focal"}})
+
+
+def test_the_first_format_says_less_and_that_is_told(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "CHECKPOINT_FORMAT_VERSION", 1)
+        save(tmp_path, 1)
+    rule = r"checkpoint-00000001\.pt was written by an earlier autoseg and says nothing of its data"
+    with pytest.warns(UserWarning, match=rule):
+        assert load(tmp_path, {**IDENTITY, "data": {"fingerprint": "0011"}})
+    with pytest.raises(UsageError, match="kind was 'search', and is 'retrain' now"):
+        load(tmp_path, {**IDENTITY, "kind": "retrain"})
+
+
+def with_footer(archive):
+    return archive + b"autoseg-sha256:" + hashlib.sha256(archive).digest()
+
+
+def archive_of(content):
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+WHOLE = {"format_version": 2, "step": 2, "identity": {}, "metrics_bytes": 0, "state": {}}
+
+
+class Executes:
+    """Unpickling it would write a file."""
+
+    def __reduce__(self):
+        return open, (str(EXECUTED), "w")
+
+
+EXECUTED = Path(tempfile.gettempdir()) / f"autoseg-executed-{os.getpid()}"
+FOREIGN = {
+    "is not a checkpoint of autoseg: it is 3; it must be an object": archive_of(3),
+    "it has no field 'format_version'": archive_of({"model": torch.ones(2)}),
+    "it has no field 'state'": archive_of({k: v for k, v in WHOLE.items() if k != "state"}),
+    "step is '2'; it must be a whole number": archive_of({**WHOLE, "step": "2"}),
+    r"state is \[\]; it must be an object": archive_of({**WHOLE, "state": []}),
+    "identity is tensor.*; it must be an object": archive_of({**WHOLE, "identity": torch.ones(2)}),
+    "identity.a is a torch.Tensor": archive_of({**WHOLE, "identity": {"a": torch.ones(2)}}),
+    "it is of step 7, and its name says 2": archive_of({**WHOLE, "step": 7}),
+    "holds more than tensors and numbers; not loaded": archive_of({**WHOLE, "state": Executes()}),
+    "is not a checkpoint of autoseg": b"text",
+    "is not a checkpoint of autoseg: ": b"",
+}
+
+
+@pytest.mark.parametrize("rule", FOREIGN)
+def test_what_autoseg_did_not_write_is_passed_over_in_spite_of_its_checksum(tmp_path, rule):
+    save(tmp_path, 1, {})
+    newest = tmp_path / "checkpoint-00000002.pt"
+    newest.write_bytes(with_footer(FOREIGN[rule]))
+    with pytest.warns(UserWarning, match=rule) as caught:
+        found = load(tmp_path, {})
+    assert found is not None and found.step == 1
+    assert str(caught[0].message).isprintable()
+    assert not EXECUTED.exists()
+    (tmp_path / "checkpoint-00000001.pt").unlink()
+    with pytest.raises(FileError, match=rf"no checkpoint in .*00000002\.pt .*{rule}.* from step 0"):
+        load(tmp_path, {})
+
+
+def test_a_state_that_the_run_cannot_take_falls_back_too(tmp_path):
+    save(tmp_path, 1, weights=torch.ones(2))
+    save(tmp_path, 2, wheights=torch.ones(2))
+    taken = []
+    rule = r"00000002\.pt is not a checkpoint of this run: 'weights'; resuming from .*00000001\.pt"
+    with pytest.warns(UserWarning, match=rule):
+        found = load_checkpoint(
+            tmp_path,
+            identity=IDENTITY,
+            map_location="cpu",
+            restore=lambda state: taken.append(state["weights"]),
+        )
+    assert found is not None and found.step == 1
+    assert len(taken) == 1 and torch.equal(taken[0], torch.ones(2))
 
 
 def test_tuples_and_lists_are_the_same_identity(tmp_path):
@@ -142,9 +253,9 @@ def test_tuples_and_lists_are_the_same_identity(tmp_path):
 def test_a_newer_version_is_refused_not_skipped(tmp_path, monkeypatch):
     save(tmp_path, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "CHECKPOINT_FORMAT_VERSION", 2)
+        patch.setattr(checkpoint, "CHECKPOINT_FORMAT_VERSION", 3)
         save(tmp_path, 2)
-    rule = r"checkpoint-00000002\.pt has format version 2, this autoseg reads up to 1: update"
+    rule = r"checkpoint-00000002\.pt has format version 3, this autoseg reads up to 2: update"
     with pytest.raises(UsageError, match=rule):
         load(tmp_path)
 

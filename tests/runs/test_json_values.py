@@ -49,3 +49,15 @@ def test_a_tensor_is_refused_with_its_place():
 def test_keys_must_be_strings():
     with pytest.raises(ValueError, match=r"^config has the key 3: JSON keys must be strings"):
         to_json({3: "a"}, where="config")
+
+
+def test_text_that_could_not_be_read_back_is_escaped():
+    assert to_json({"\ud800": ["a\0b", "größe"]}, where="x") == {r"\ud800": [r"a\x00b", "größe"]}
+    with pytest.raises(ValueError, match=r"^config\.root is a\\udcff, whose name is not UTF-8"):
+        to_json({"root": Path("a\udcff")}, where="config")
+
+
+def test_whole_numbers_have_64_bits():
+    assert to_json(2**64 - 1, where="x") == 2**64 - 1
+    with pytest.raises(ValueError, match=r"^seed is a whole number of more than 64 bits"):
+        to_json(10**26, where="seed")

@@ -1,11 +1,12 @@
 import errno
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
 from autoseg import atomic
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 from autoseg.runs.weights import load_weights, load_weights_metadata, save_weights
 
 
@@ -47,7 +48,7 @@ def test_a_truncated_file(tmp_path, keep):
     path = save_weights(tmp_path, "best", state(), metadata={})
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
-    with pytest.raises(ValueError, match=r"is truncated or corrupt \(.*\); restore it"):
+    with pytest.raises(ValueError, match=r"is not whole: .*; restore it"):
         load_weights(tmp_path)
 
 
@@ -76,3 +77,16 @@ def test_a_full_disk_keeps_the_previous_weights(tmp_path, monkeypatch):
 def test_the_checksum_key_is_taken(tmp_path):
     with pytest.raises(ValueError, match="'sha256' is taken"):
         save_weights(tmp_path, "last", {}, metadata={"sha256": "x"})
+
+
+def test_what_no_run_wrote_is_told(tmp_path):
+    safetensors.torch.save_file({"a": torch.ones(2)}, tmp_path / "weights-best.safetensors")
+    rule = r"weights-best\.safetensors has no checksum, so that no run of autoseg wrote it; restore"
+    with pytest.raises(FileError, match=rule):
+        load_weights(tmp_path, "best")
+
+
+def test_a_folder_in_place_of_weights(tmp_path):
+    (tmp_path / "weights-best.safetensors").mkdir()
+    with pytest.raises(UsageError, match=r"weights-best\.safetensors does not exist"):
+        load_weights(tmp_path)

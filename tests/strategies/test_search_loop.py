@@ -217,7 +217,7 @@ def test_a_checkpoint_of_another_space_is_refused(tmp_path):
         run_search(run, stop=Flag(1))
     other = dataclasses.replace(SPACE, num_nodes=2)
     with (
-        pytest.raises(UsageError, match=r"space\.num_nodes 1, this run is 2"),
+        pytest.raises(UsageError, match=r"space\.num_nodes was 1, and is 2 now"),
         Run.resume(tmp_path / "run") as run,
     ):
         run_search(run, space=other)
