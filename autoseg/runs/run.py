@@ -10,16 +10,24 @@ from torch import Tensor
 
 from autoseg.atomic import remove_leftovers
 from autoseg.errors import UsageError
-from autoseg.runs.checkpoint import load_checkpoint, save_checkpoint
+from autoseg.runs.checkpoint import Restore, load_checkpoint, save_checkpoint
 from autoseg.runs.environment import describe_environment
 from autoseg.runs.json_values import to_json
 from autoseg.runs.lock import FolderLock
 from autoseg.runs.metrics_log import METRICS_NAME, MetricsLog
-from autoseg.runs.record import RECORD_NAME, load_record, new_record, now, save_record
+from autoseg.runs.record import (
+    RECORD_NAME,
+    load_record,
+    new_record,
+    next_order,
+    now,
+    save_record,
+)
 from autoseg.runs.weights import Which, save_weights
 
 _FIXED = (
     "format_version",
+    "sha256",
     "kind",
     "command",
     "config",
@@ -28,6 +36,7 @@ _FIXED = (
     "versions",
     "hardware",
     "created",
+    "order",
     "updated",
     "state",
     "resumed",
@@ -59,8 +68,7 @@ class Run:
         self.folder = folder
         self.record = record
         self._lock = lock
-        self._keeps_state = False
-        self._metrics = MetricsLog(folder)
+        self._metrics: MetricsLog | None = None
 
     @classmethod
     def create(
@@ -86,19 +94,23 @@ class Run:
 
         Raises:
             UsageError: If the folder holds a run, is a file or is in use by another process.
+            ValueError: If the configuration holds what a record cannot; no folder is made then.
             OSError: If the disk is full or the folder cannot be written.
         """
         folder = Path(folder)
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"run folder {folder} is a file; use another --out.")
+        order = next_order(folder)
+        record = new_record(kind=kind, command=command, config=config, seed=seed, order=order)
         folder.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(folder)
         try:
             _require_no_run(folder)
             remove_leftovers(folder)
-            record = new_record(kind=kind, command=command, config=config, seed=seed)
             save_record(folder, record)
-            return cls(folder, record, lock)
+            run = cls(folder, record, lock)
+            run._metrics = MetricsLog(folder)
+            return run
         except BaseException:
             lock.release()
             raise
@@ -115,10 +127,11 @@ class Run:
 
         Raises:
             UsageError: If the folder holds no run or is in use by another process.
-            ValueError: If its record is damaged.
+            FileError: If its record or a line of metrics.jsonl is damaged.
         """
         run = cls._open(folder)
         try:
+            run._metrics = MetricsLog(run.folder)
             run.record["resumed"].append({"time": now(), **describe_environment()})
             run.record["state"] = "running"
             run._save()
@@ -139,11 +152,9 @@ class Run:
 
         Raises:
             UsageError: If the folder holds no run or is in use by another process.
-            ValueError: If its record is damaged.
+            FileError: If its record is damaged.
         """
-        run = cls._open(folder)
-        run._keeps_state = True
-        return run
+        return cls._open(folder)
 
     @classmethod
     def _open(cls, folder: Path) -> Self:
@@ -174,9 +185,10 @@ class Run:
         Raises:
             ValueError: If a number is infinite or the name "time" is used.
             TypeError: If a value has no JSON form, for example a tensor.
+            RuntimeError: If the run was opened by `annotate`.
             OSError: If the disk is full.
         """
-        self._metrics.append(metrics)
+        self._metrics_log().append(metrics)
 
     def save_checkpoint(
         self, state: Mapping[str, Any], *, identity: Mapping[str, Any], step: int
@@ -195,17 +207,22 @@ class Run:
             TypeError: If `state` holds anything else.
             OSError: If the disk is full; earlier checkpoints are untouched then.
         """
-        self._metrics.sync()
+        self._metrics_log().sync()
         return save_checkpoint(
             self.folder,
             state,
             identity=identity,
             step=step,
-            metrics_bytes=self._metrics.num_bytes,
+            metrics_bytes=self._metrics_log().num_bytes,
         )
 
     def load_checkpoint(
-        self, *, identity: Mapping[str, Any], map_location: torch.device | str
+        self,
+        *,
+        identity: Mapping[str, Any],
+        map_location: torch.device | str,
+        restore: Restore | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
         """Go back to the newest checkpoint that is whole.
 
@@ -215,6 +232,8 @@ class Run:
         Args:
             identity: What this run is; must equal what the checkpoint was saved with.
             map_location: Device for the tensors.
+            restore: Takes the state over; see `load_checkpoint`.
+            defaults: What fields of `identity` were before they were recorded.
 
         Returns:
             The state that was saved, or None if the run has to start from step 0.
@@ -224,11 +243,20 @@ class Run:
 
         Raises:
             UsageError: If the checkpoint belongs to another run, or a newer autoseg wrote it.
-            ValueError: If every checkpoint is damaged.
+            FileError: If every checkpoint is damaged.
         """
-        checkpoint = load_checkpoint(self.folder, identity=identity, map_location=map_location)
-        self._metrics.truncate(checkpoint.metrics_bytes if checkpoint else 0)
-        return checkpoint.state if checkpoint else None
+        checkpoint = load_checkpoint(
+            self.folder,
+            identity=identity,
+            map_location=map_location,
+            restore=restore,
+            defaults=defaults,
+        )
+        if checkpoint is None:
+            self._metrics_log().truncate(0, step=-1)
+            return None
+        self._metrics_log().truncate(checkpoint.metrics_bytes, step=checkpoint.step)
+        return checkpoint.state
 
     def save_weights(
         self, which: Which, state_dict: Mapping[str, Tensor], *, metadata: Mapping[str, str]
@@ -281,7 +309,7 @@ class Run:
             RuntimeError: If the run was opened by `annotate`.
             OSError: If the disk is full.
         """
-        if self._keeps_state:
+        if self._metrics is None:
             raise RuntimeError("Run.finish: annotate() leaves the state alone; use resume().")
         self.record["state"] = state
         self._save()
@@ -298,7 +326,7 @@ class Run:
     ) -> None:
         """Save the state if `finish` was not called, and give the folder back."""
         try:
-            if self.record["state"] == "running" and not self._keeps_state:
+            if self.record["state"] == "running" and self._metrics is not None:
                 failed = error is not None and not isinstance(error, KeyboardInterrupt)
                 self.finish("failed" if failed else "interrupted")
         except OSError as second:
@@ -313,8 +341,14 @@ class Run:
         self.record["updated"] = now()
         save_record(self.folder, self.record)
 
+    def _metrics_log(self) -> MetricsLog:
+        if self._metrics is None:
+            raise RuntimeError("Run: annotate() adds results alone; use resume().")
+        return self._metrics
+
     def _close(self) -> None:
-        self._metrics.close()
+        if self._metrics is not None:
+            self._metrics.close()
         self._lock.release()
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 from autoseg.runs import Run, load_checkpoint, load_record, load_weights
 from autoseg.runs import run as run_module
 
@@ -47,7 +47,9 @@ def test_resuming_repeats_no_line(tmp_path):
                 run.save_checkpoint({"step": step}, identity=IDENTITY, step=step)
     with (run.folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 6, "lo')  # what a kill leaves
-    with Run.resume(run.folder) as run:
+    with pytest.warns(UserWarning, match="was cut off"):
+        run = Run.resume(run.folder)
+    with run:
         state = run.load_checkpoint(identity=IDENTITY, map_location="cpu")
         assert state == {"step": 3}
         assert steps(run) == [1, 2, 3]
@@ -100,8 +102,34 @@ def test_annotate_leaves_the_state(tmp_path):
         raise KeyError
     record = load_record(run.folder)
     assert (record["state"], record["results"]) == ("finished", {"miou": 0.5})
-    with Run.annotate(run.folder) as run, pytest.raises(RuntimeError, match="use resume"):
+    with Run.annotate(run.folder) as run:
+        with pytest.raises(RuntimeError, match="use resume"):
+            run.finish()
+        with pytest.raises(RuntimeError, match="use resume"):
+            run.log(step=1)
+
+
+def test_a_damaged_log_stops_a_training_before_it_starts_and_no_one_else(tmp_path):
+    with create(tmp_path / "a") as run:
+        run.log(step=1)
         run.finish()
+    with (run.folder / "metrics.jsonl").open("ab") as file:
+        file.write(b"\xff\n")
+    before = (run.folder / "run.json").read_bytes()
+    with pytest.raises(FileError, match=r"metrics\.jsonl, line 2, is not as it was written"):
+        Run.resume(run.folder)
+    assert (run.folder / "run.json").read_bytes() == before
+    with Run.annotate(run.folder) as run:  # scores can be stored all the same
+        run.update(results={"miou": 0.5})
+
+
+def test_a_configuration_that_no_record_can_hold_leaves_no_folder(tmp_path):
+    config = {"data_root": tmp_path / "\udcff"}
+    with pytest.raises(ValueError, match=r"config\.data_root is .*whose name is not UTF-8"):
+        Run.create(tmp_path / "a", kind="search", command=[], config=config, seed=0)
+    with pytest.raises(ValueError, match=r"seed is -1; it must be a whole number from 0"):
+        Run.create(tmp_path / "a", kind="search", command=[], config={}, seed=-1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_create_refuses_a_folder_that_holds_a_run(tmp_path):
