@@ -38,7 +38,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
 
 
 @contextmanager
-def reading(path: str | PathLike[str], what: str) -> Iterator[None]:
+def reading(path: str | PathLike[str], what: str, *, remedy: str = "") -> Iterator[None]:
     """Turn whatever a library raises over a file into one error that names the file.
 
     Wraps the calls that parse a foreign file. Libraries raise what they like over rotten bytes
@@ -48,6 +48,7 @@ def reading(path: str | PathLike[str], what: str) -> Iterator[None]:
     Args:
         path: The file.
         what: What it should be, with its article, for example "a picture".
+        remedy: What to do about bad content, for example "copy it again".
 
     Raises:
         FileError: If the file is not that: with its name and the library's reason in one line.
@@ -61,14 +62,19 @@ def reading(path: str | PathLike[str], what: str) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno is None:  # Pillow's way to say that the content is bad
-            raise FileError(f"{_name(path)} is not {what}: {_reason(error)}.") from error
+            raise FileError(_complaint(path, what, error, remedy)) from error
         refusal = type(error)(f"{_name(path)} cannot be read: {error.strerror or error}.")
         refusal.errno = error.errno
         raise refusal from error
     except MemoryError as error:
         raise FileError(f"{_name(path)}: there is not enough memory to read it.") from error
     except Exception as error:
-        raise FileError(f"{_name(path)} is not {what}: {_reason(error)}.") from error
+        raise FileError(_complaint(path, what, error, remedy)) from error
+
+
+def _complaint(path: str | PathLike[str], what: str, error: Exception, remedy: str) -> str:
+    end = f"; {remedy}." if remedy else "."
+    return f"{_name(path)} is not {what}: {_reason(error)}{end}"
 
 
 def _name(path: str | PathLike[str]) -> str:

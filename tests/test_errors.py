@@ -89,3 +89,12 @@ def test_damage_is_seeded_and_the_checker_finds_a_reader_that_raises_its_own(tmp
     contents = damaged_bytes(json.dumps({"a": 1}).encode(), count=50)
     with pytest.raises(pytest.fail.Exception, match=r"DecodeError|UnicodeError"):
         require_clean_refusals(careless, tmp_path / "a.json", contents)
+
+
+def test_a_remedy_ends_the_message():
+    message = "a.pth is not a file of weights: odd; copy it again."
+    with (
+        pytest.raises(FileError, match=f"^{message}$"),
+        reading("a.pth", "a file of weights", remedy="copy it again"),
+    ):
+        raise ValueError("odd")

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import NoReturn, TextIO
 
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes of every command; 130 means that the run can be resumed."""
@@ -54,7 +54,7 @@ def _report(error: Exception) -> int:
     lines += getattr(error, "__notes__", [])
     if not is_expected:
         lines.append("This is a mistake in autoseg, not in its use; please report it.")
-    elif not isinstance(error, UsageError) and not wants_traceback:
+    elif not isinstance(error, UsageError | FileError) and not wants_traceback:
         # Such an error may come from deep inside a library, whose message names no place.
         lines.append(f"{_TRACEBACK}=1 shows where it was raised.")
     print("\n".join(lines), file=sys.stderr)

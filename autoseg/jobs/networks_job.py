@@ -1,16 +1,13 @@
 """The table of the zoo: every network built, counted, and set beside its catalogue entry."""
 
-import contextlib
 import itertools
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from autoseg.architecture import Architecture
 from autoseg.cost import count_macs, count_parameters
@@ -23,6 +20,7 @@ from autoseg.networks.catalogue import (
     NETWORK_CATALOGUE,
     CatalogueEntry,
 )
+from autoseg.networks.weightless import weightless
 from autoseg.reporting.zoo import ZOO_FORMATS, ScoreRow, Size, Zoo, ZooRow
 from autoseg.runs import Progress, atomic_write
 
@@ -180,39 +178,17 @@ def _build(
 ) -> Iterator[tuple[str, nn.Module, CatalogueEntry]]:
     """Build segmentation networks one after another, on meta tensors."""
     for name in networks:
-        with _without_weights():
+        with weightless():
             network = build_network(name, num_classes=num_classes)
         yield name, network, NETWORK_CATALOGUE[name]
     for name in architectures:
         architecture = Architecture.load(name)
         for filter_multiplier, entry in ARCHITECTURE_CATALOGUE[name].items():
-            with _without_weights():
+            with weightless():
                 network = build_network(
                     architecture, num_classes=num_classes, filter_multiplier=filter_multiplier
                 )
             yield f"{name} F{filter_multiplier}", network, entry
-
-
-class _NoDraws(TorchFunctionMode):
-    """Leaves out random weights: drawing for meta tensors is slow, and they hold no values."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
-            return args[0]
-        return func(*args, **(kwargs or {}))
-
-
-@contextlib.contextmanager
-def _without_weights() -> Iterator[None]:
-    """Build what is built inside on meta tensors: shapes, and no values."""
-    with torch.device("meta"), _NoDraws():
-        yield
 
 
 def _describe(
@@ -238,7 +214,7 @@ def _describe(
 
 def _describe_encoder(name: str, sizes: Sequence[Size]) -> ZooRow:
     entry = ENCODER_CATALOGUE[name]
-    with _without_weights():
+    with weightless():
         encoder = ENCODERS[name](num_classes=ENCODER_CLASSES)
         headless = ENCODERS[name](num_classes=None)
     return ZooRow(

@@ -68,9 +68,9 @@ class RetrainRequest(TrainingConfig, DataChoice):
     """ScheduledDropPath's keep probability in an architecture's last cell at the end of the
     training; 1 is off; none: the preset's."""
     weights: Path | None = None
-    """File with the weights that the one network starts from: an ImageNet classifier's for its
-    encoder (torchvision's, or safetensors with the same names), or a whole network's; none: random
-    ones. torchvision's fit at --width 1."""
+    """File with the weights that the one network starts from, of torch.save or safetensors: an
+    ImageNet classifier's for its encoder (torchvision's or timm's, which fit at --width 1), or a
+    whole network's, also of other classes; docs/weights.md; none: random ones."""
     crf_layer: bool = False
     """Follow each network by a dense CRF and train both together (CRF-RNN); NAME is then called
     NAME+crf."""

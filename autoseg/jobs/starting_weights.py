@@ -1,20 +1,27 @@
 """The weights that a retraining starts from: `--weights FILE`."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from autoseg.errors import UsageError
 from autoseg.jobs.console import announce
 from autoseg.jobs.networks import NetworkChoice
-from autoseg.networks import FittedWeights, fit_weights
+from autoseg.networks import (
+    NETWORKS,
+    FittedWeights,
+    MisfitError,
+    WeightFile,
+    fit_file,
+    fits,
+    read_weights,
+)
+from autoseg.networks.weightless import weightless
 from autoseg.runs import load_record
 
-MAX_LISTED = 6
 CHECKPOINTS = "checkpoint-*.pt"
 
 
@@ -47,9 +54,10 @@ def starting_weights(
         resumed: Folder of the retraining that is resumed; None starts a new one.
 
     Raises:
-        UsageError: If there are several networks; if the file cannot be read or does not fit, and
-            where it would fit at width 1 the message says so; if it is not the one that the resumed
+        UsageError: If there are several networks; if the file does not fit, and the message says
+            with which width, filters or network it would; if it is not the one that the resumed
             retraining was started from, or that one is needed and not given.
+        FileError: If the file cannot be read.
     """
     if resumed is not None and not _is_needed_again(path, choices, folder=resumed):
         return None
@@ -62,20 +70,18 @@ def starting_weights(
             "fits one network; name it with --network NAME, or leave --weights out."
         )
     (choice,) = choices
+    file = read_weights(path)
     try:
-        fitted = _fit(choice, path, num_classes=num_classes)
-    except UsageError:
-        if choice.width != 1 and _fits(replace(choice, width=1.0), path, num_classes=num_classes):
-            raise UsageError(
-                f"--weights {path}: {choice.label} is to be built at width {choice.width:g}, and "
-                "the file fits it at width 1; add --width 1."
-            ) from None
+        fitted = _fit(choice, file, num_classes=num_classes)
+    except MisfitError as error:
+        for other, remedy in _alternatives(choice, error):
+            if _fits(other, file, num_classes=num_classes):
+                raise UsageError(f"--weights {path}: {remedy}") from None
         raise
     loaded = fitted.loaded
-    announce(
-        f"retrain: {', '.join(loaded.parts) or 'all'} of {choice.label} from {path}: "
-        f"{loaded.num_tensors} tensors{_left_out(loaded.left_out)}"
-    )
+    everything = f"all but {len(loaded.random)} tensors" if loaded.random else "all"
+    parts = ", ".join(loaded.parts) or everything
+    announce(f"retrain: {parts} of {choice.label} from {path}: {loaded}")
     record = {"file": path.name, "sha256": _checksum(path), **loaded._asdict()}
     return StartingWeights(fitted=fitted, record=record)
 
@@ -110,30 +116,59 @@ def _is_needed_again(path: Path | None, choices: Sequence[NetworkChoice], *, fol
     return True
 
 
-def _fit(choice: NetworkChoice, path: Path, *, num_classes: int) -> FittedWeights:
+def _alternatives(choice: NetworkChoice, error: MisfitError) -> Iterator[tuple[NetworkChoice, str]]:
+    """List networks that the file may fit, each with what the user is told if it does."""
+    factor = float(error.factor)
+    for width in dict.fromkeys((1.0, choice.width * factor)):
+        if width != choice.width:
+            yield (
+                replace(choice, width=width),
+                f"{choice.label} is to be built at width {choice.width:g}, and the file fits it at "
+                f"width {width:g}; add --width {width:g}.",
+            )
+    if choice.architecture is not None:
+        for multiplier in dict.fromkeys((round(choice.filter_multiplier * factor), 20, 32, 48)):
+            for width in dict.fromkeys((choice.width, 1.0)):
+                yield (
+                    replace(choice, width=width, filter_multiplier=multiplier),
+                    f"{choice.label} is to be built with filter multiplier "
+                    f"{choice.filter_multiplier}, and the file fits it with {multiplier}; add "
+                    f"--filter-multiplier {multiplier} --width {width:g}.",
+                )
+    if choice.name is not None and error.encoder:
+        for name in _networks_over(error.encoder, like=choice.name):
+            yield (
+                replace(choice, label=name, name=name, width=error.width),
+                f"it is a file of {error.encoder}, and {choice.name} is built on another encoder; "
+                f"{name} takes it: use --network {name} --width {error.width:g}.",
+            )
+
+
+def _networks_over(encoder: str, *, like: str) -> list[str]:
+    """List networks that may be built on an encoder, those first whose names begin like another."""
+
+    def distance(name: str) -> tuple[int, int]:
+        pairs = zip(name, like, strict=False)
+        return -sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)), len(name)
+
+    # Networks over VGG with batch norm do not say so in their names.
+    word = encoder.removesuffix("_bn")
+    return sorted((name for name in NETWORKS if name != like and word in name), key=distance)
+
+
+def _fit(choice: NetworkChoice, file: WeightFile, *, num_classes: int) -> FittedWeights:
     """Fit the file to a network that is described, and not filled with numbers."""
-    with torch.device("meta"):
+    with weightless():
         network = choice.build(num_classes)
-    return fit_weights(network, path)
+    return fit_file(network, file, build=choice.build)
 
 
-def _fits(choice: NetworkChoice, path: Path, *, num_classes: int) -> bool:
-    try:
-        _fit(choice, path, num_classes=num_classes)
-    except UsageError:
-        return False
-    return True
+def _fits(choice: NetworkChoice, file: WeightFile, *, num_classes: int) -> bool:
+    with weightless():
+        network = choice.build(num_classes)
+    return fits(network, file, build=choice.build)
 
 
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _left_out(names: Sequence[str]) -> str:
-    """Say which tensors of a classifier's file have no place in the network."""
-    if not names:
-        return ""
-    rest = len(names) - MAX_LISTED
-    listed = ", ".join(names[:MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
-    return f"; left out, as the classifier's own: {listed}"

@@ -4,7 +4,17 @@ from autoseg.networks.crf_layer import CRF_RNN, NetworkWithCRF, crf_rnn
 from autoseg.networks.encoders import ENCODERS
 from autoseg.networks.outputs import TrainingLogits, inference_parameters
 from autoseg.networks.registry import NETWORKS, build_network
-from autoseg.networks.weights import FittedWeights, LoadedWeights, fit_weights, load_weights_
+from autoseg.networks.weights import (
+    FittedWeights,
+    LoadedWeights,
+    MisfitError,
+    WeightFile,
+    fit_file,
+    fit_weights,
+    fits,
+    load_weights_,
+    read_weights,
+)
 
 __all__ = [
     "CRF_RNN",
@@ -12,11 +22,16 @@ __all__ = [
     "NETWORKS",
     "FittedWeights",
     "LoadedWeights",
+    "MisfitError",
     "NetworkWithCRF",
     "TrainingLogits",
+    "WeightFile",
     "build_network",
     "crf_rnn",
+    "fit_file",
     "fit_weights",
+    "fits",
     "inference_parameters",
     "load_weights_",
+    "read_weights",
 ]

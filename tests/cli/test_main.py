@@ -8,7 +8,7 @@ import pytest
 
 from autoseg.cli import main as main_module
 from autoseg.cli import run_command
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +40,11 @@ def fail(error):
 def test_what_main_returns(returned, code, capsys):
     assert run(lambda: returned) == code
     assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_cannot_be_used_is_one_line(capsys):
+    assert run(fail(FileError("a.pth is empty."))) == 1
+    assert capsys.readouterr().err == "error: a.pth is empty.\n"
 
 
 def test_bad_usage_is_one_line(capsys):

@@ -9,7 +9,10 @@ import safetensors.torch
 import torch
 
 from autoseg import retrain
+from autoseg.architecture import Architecture, CellEdge
 from autoseg.errors import UsageError
+from autoseg.jobs.networks import NetworkChoice
+from autoseg.jobs.starting_weights import starting_weights
 from autoseg.networks import ENCODERS, build_network
 from autoseg.runs import load_record
 
@@ -129,13 +132,78 @@ def test_a_file_that_does_not_fit_is_refused_before_a_folder_is_made(tmp_path, m
     message = "weights: other.safetensors does not fit MobileNetV2 (encoder); "
     refused([*RETRAIN, "--weights", "other.safetensors"], message, tmp_path)
     refused([*RETRAIN, "--weights", "none.pth"], "weights: none.pth does not exist.", tmp_path)
-    # The head of a file with other classes does not fit.
+
+
+def test_a_file_of_other_classes_fills_all_but_the_last_layer(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(5)
     state = build_network(NAME, num_classes=21, width=0.125).state_dict()
-    safetensors.torch.save_file(state, "voc.safetensors")
-    message = (
-        "2 misshapen: classifier.weight is (21, 32, 1, 1) where the network has (12, 32, 1, 1)"
+    torch.save({"model": {f"module.{name}": value for name, value in state.items()}}, "voc.pth")
+    assert retrain.main([*RETRAIN, *STANDING, "--weights", "voc.pth"]) == 0
+    line = (
+        f"retrain: all but 2 tensors of {NAME} from voc.pth: {len(state) - 2} tensors; taken from "
+        "'model'; without 'module.' in its names; left random, as the file lacks them or has other "
+        "classes: classifier.weight, classifier.bias\n"
     )
-    refused([*RETRAIN, "--weights", "voc.safetensors"], message, tmp_path)
+    assert line in capsys.readouterr().err
+    folder = only(tmp_path.glob("runs/retrain-*"))
+    record = load_record(folder)["config"]["weights"]
+    assert record["random"] == ["classifier.weight", "classifier.bias"]
+    trained = last_weights(folder)["decoder.0.0.weight"]
+    torch.testing.assert_close(trained, state["decoder.0.0.weight"], rtol=1e-6, atol=1e-8)
+
+
+def choice_of(name, **changes):
+    return NetworkChoice(label=name, name=name, **{"width": 0.125, **changes})
+
+
+def refusal(path, choice):
+    with pytest.raises(UsageError) as caught:
+        starting_weights(path, [choice], num_classes=5)
+    return str(caught.value)
+
+
+def test_a_file_of_another_depth_is_told_the_network(tmp_path):
+    path = tmp_path / "deep.safetensors"
+    write_classifier(path, name="resnet101", width=0.25)
+    assert refusal(path, choice_of("deeplabv3plus_resnet50")) == (
+        f"--weights {path}: it is a file of resnet101, and deeplabv3plus_resnet50 is built on "
+        "another encoder; deeplabv3plus_resnet101 takes it: use --network deeplabv3plus_resnet101 "
+        "--width 0.25."
+    )
+    # No network here is built on this one.
+    write_classifier(path, name="resnet18")
+    assert refusal(path, choice_of("deeplabv3plus_resnet50")).endswith(
+        "It is a file of resnet18: build a network over that, or name another file."
+    )
+
+
+def test_a_file_of_another_width_is_told_the_width(tmp_path):
+    path = tmp_path / "wide.safetensors"
+    write_classifier(path, width=0.25)
+    assert refusal(path, choice_of(NAME)) == (
+        f"--weights {path}: {NAME} is to be built at width 0.125, and the file fits it at width "
+        "0.25; add --width 0.25."
+    )
+
+
+def test_a_file_of_other_filters_is_told_the_multiplier(tmp_path):
+    architecture = Architecture(
+        space="mine",
+        strides=(4, 8),
+        path=(4, 8),
+        cell=((CellEdge(0, "sep_conv_3x3"), CellEdge(1, "skip_connect")),),
+    )
+    path = tmp_path / "searched.pth"
+    network = build_network(architecture, num_classes=7, filter_multiplier=12, width=0.125)
+    torch.save(network.state_dict(), path)
+    choice = NetworkChoice(
+        label="searched", architecture=architecture, width=0.125, filter_multiplier=4
+    )
+    assert refusal(path, choice) == (
+        f"--weights {path}: searched is to be built with filter multiplier 4, and the file fits it "
+        "with 12; add --filter-multiplier 12 --width 0.125."
+    )
 
 
 def test_one_file_is_for_one_network(tmp_path, monkeypatch):

@@ -1,4 +1,7 @@
-"""torchvision's state dicts, as lists of keys and shapes in its order, from its naming rules."""
+"""torchvision's and timm's state dicts, as lists of keys and shapes in their order.
+
+Written from the libraries' naming rules, and compared once with timm 1.0's own.
+"""
 
 from collections.abc import Sequence
 
@@ -100,6 +103,31 @@ def mobilenet_v2() -> Layout:
             channels, number = out_channels, number + 1
     layout += conv_and_norm("features.18.0", "features.18.1", 1280, 320, 1, 1)
     return layout + with_bias("classifier.1", 1000, 1280)
+
+
+def timm_mobilenet_v2() -> Layout:
+    layout = conv_and_norm("conv_stem", "bn1", 32, 3, 3, 3)
+    layout += conv_and_norm("blocks.0.0.conv_dw", "blocks.0.0.bn1", 32, 1, 3, 3)
+    layout += conv_and_norm("blocks.0.0.conv_pw", "blocks.0.0.bn2", 16, 32, 1, 1)
+    channels = 16
+    outputs = (24, 2), (32, 3), (64, 4), (96, 3), (160, 3), (320, 1)
+    for stage, (out_channels, count) in enumerate(outputs, start=1):
+        for block in range(count):
+            at, inner = f"blocks.{stage}.{block}", 6 * channels
+            layout += conv_and_norm(f"{at}.conv_pw", f"{at}.bn1", inner, channels, 1, 1)
+            layout += conv_and_norm(f"{at}.conv_dw", f"{at}.bn2", inner, 1, 3, 3)
+            layout += conv_and_norm(f"{at}.conv_pwl", f"{at}.bn3", out_channels, inner, 1, 1)
+            channels = out_channels
+    layout += conv_and_norm("conv_head", "bn2", 1280, 320, 1, 1)
+    return layout + with_bias("classifier", 1000, 1280)
+
+
+def timm_vgg(counts: Sequence[int], *, batch_norm: bool) -> Layout:
+    whole = vgg(counts, batch_norm=batch_norm)
+    layout = [(key, shape) for key, shape in whole if key.startswith("features.")]
+    layout += with_bias("pre_logits.fc1", 4096, 512, 7, 7)
+    layout += with_bias("pre_logits.fc2", 4096, 4096, 1, 1)
+    return layout + with_bias("head.fc", 1000, 4096)
 
 
 def googlenet(*, has_auxiliary: bool) -> Layout:

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,14 +7,14 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 from autoseg.networks import build_network, crf_rnn
 from autoseg.networks.encoders import ENCODERS, Encoder
 from autoseg.networks.weights import (
+    LoadedWeights,
     fit_weights,
     from_torchvision,
     load_weights_,
-    read_weights,
     to_torchvision,
 )
 from tests.networks.encoders import layouts
@@ -39,14 +40,7 @@ def test_a_classifier_takes_the_weights_of_its_file(tmp_path: Path, file_name: s
     assert not torch.allclose(network(images), source(images))
     loaded = load_weights_(network, path)
     assert torch.equal(network(images), source(images))
-    assert loaded == ((), len(source.state_dict()), ())
-
-
-@pytest.mark.parametrize("key", ["state_dict", "model"])
-def test_a_state_dict_may_be_wrapped(tmp_path: Path, key: str) -> None:
-    state = build_random("resnet18").state_dict()
-    torch.save({key: state, "epoch": 3}, tmp_path / "checkpoint.pth")
-    assert set(read_weights(tmp_path / "checkpoint.pth")) == set(state)
+    assert loaded == LoadedWeights((), len(source.state_dict()), ())
 
 
 @pytest.mark.parametrize(
@@ -193,7 +187,7 @@ def test_a_whole_networks_file_fills_all_of_it(tmp_path: Path) -> None:
     network = build_network("deeplabv3_resnet50", num_classes=5, width=0.125)
     path = save(source.state_dict(), tmp_path / "whole.safetensors")
     loaded = load_weights_(network, path)
-    assert loaded == ((), len(source.state_dict()), ())
+    assert loaded == LoadedWeights((), len(source.state_dict()), ())
     for name, value in network.state_dict().items():
         assert torch.equal(value, source.state_dict()[name])
 
@@ -247,61 +241,158 @@ def test_googlenets_auxiliary_heads_are_left_out_where_there_are_none(tmp_path: 
     assert loaded.num_tensors == len(network.state_dict())
 
 
-def test_what_does_not_fit_is_listed_and_nothing_is_copied(tmp_path: Path) -> None:
-    state = ENCODERS["resnet18"](num_classes=7, width=0.125).state_dict()
-    del state["layer1.0.bn1.bias"]
-    state["surplus.weight"] = torch.zeros(3)
-    state["fc.weight"] = torch.zeros(9, 64)
-    path = save(state, tmp_path / "odd.pth")
-    network = ENCODERS["resnet18"](num_classes=7, width=0.125)
+def test_a_file_of_other_classes_fills_all_but_what_depends_on_them(tmp_path: Path) -> None:
+    def build(num_classes: int) -> nn.Module:
+        return build_network("deeplabv3_resnet50", num_classes=num_classes, width=0.125)
+
+    source, network = build(7), build(5)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    message = (
-        f"weights: {path} does not fit ResNetClassifier; 1 missing: layer1.0.bn1.bias; 1 extra: "
-        "surplus.weight; 1 misshapen: fc.weight is (9, 64) where the network has (7, 64). Build "
-        "the network with the classes and width that the file was saved with, or name another file."
-    )
+    path = save(source.state_dict(), tmp_path / "seven.pth")
+    message = "head.4.weight is (7, 32, 1, 1) where the network has (5, 32, 1, 1)"
     with pytest.raises(UsageError, match=re.escape(message)):
         load_weights_(network, path)
-    after = network.state_dict()
-    assert all(torch.equal(after[name], value) for name, value in before.items())
+    loaded = load_weights_(network, path, build=build)
+    last = ("head.4.weight", "head.4.bias", "auxiliary.4.weight", "auxiliary.4.bias")
+    assert loaded.random == last
+    assert loaded.num_tensors == len(before) - len(last)
+    for name, value in network.state_dict().items():
+        expected = before[name] if name in last else source.state_dict()[name]
+        assert torch.equal(value, expected), name
+    assert str(loaded) == (
+        f"{loaded.num_tensors} tensors; left random, as the file lacks them or has other classes: "
+        + ", ".join(last)
+    )
 
 
-def test_a_file_of_another_network_is_refused_shortly(tmp_path: Path) -> None:
-    state = ENCODERS["vgg11"](num_classes=7, width=0.125).state_dict()
-    path = save(state, tmp_path / "vgg.pth")
-    network = build_network("deeplabv3_resnet50", num_classes=5, width=0.125)
-    with pytest.raises(UsageError, match=r"does not fit ResNet \(encoder\); \d+ missing: .* and "):
+@pytest.mark.parametrize("name", ["unet", "fcn8s_vgg16", "duc_hdc_resnet101", "fc_densenet67"])
+def test_every_kind_of_head_may_be_of_other_classes(tmp_path: Path, name: str) -> None:
+    def build(num_classes: int) -> nn.Module:
+        return build_network(name, num_classes=num_classes, width=0.125)
+
+    source, network = build(4), build(6)
+    loaded = load_weights_(network, save(source.state_dict(), tmp_path / "four.pth"), build=build)
+    assert loaded.random
+    for own, value in network.state_dict().items():
+        theirs = source.state_dict()[own]
+        assert (value.shape != theirs.shape) == (own in loaded.random)
+        assert own in loaded.random or torch.equal(value, theirs)
+
+
+def test_a_file_without_its_last_layer_or_auxiliary_classifier_fills_the_rest(
+    tmp_path: Path,
+) -> None:
+    def build(num_classes: int) -> nn.Module:
+        return build_network("deeplabv3_resnet50", num_classes=num_classes, width=0.125)
+
+    network, state = build(5), build(5).state_dict()
+    without = {name: value for name, value in state.items() if not name.startswith("auxiliary.")}
+    loaded = load_weights_(network, save(without, tmp_path / "main.pth"))
+    assert {name.split(".")[0] for name in loaded.random} == {"auxiliary"}
+    without = {name: value for name, value in without.items() if "head.4." not in name}
+    loaded = load_weights_(network, save(without, tmp_path / "headless.pth"), build=build)
+    assert loaded.random[:2] == ("head.4.weight", "head.4.bias")
+    # A part of the auxiliary classifier is a damaged file.
+    del state["auxiliary.0.weight"]
+    with pytest.raises(UsageError, match=r"1 missing: auxiliary\.0\.weight"):
+        load_weights_(network, save(state, tmp_path / "cut.pth"), build=build)
+
+
+@pytest.mark.parametrize(
+    ("source", "network"),
+    [
+        ("deeplabv3_resnet50", "deeplabv3plus_resnet50"),
+        ("fcn_resnet50", "deeplabv3_resnet50_torchvision"),  # the auxiliary classifier is the same
+        ("deeplabv3plus_mobilenet_v2", "deeplabv3_mobilenet_v2"),
+    ],
+)
+def test_another_networks_file_fills_the_encoder_and_says_what_was_left(
+    tmp_path: Path, source: str, network: str
+) -> None:
+    state = build_network(source, num_classes=5, width=0.125).state_dict()
+    built = build_network(network, num_classes=5, width=0.125)
+    loaded = load_weights_(built, save(state, tmp_path / "other.pth"))
+    assert loaded.parts == ("encoder",)
+    assert loaded.beside == tuple(name for name in state if not name.startswith("encoder."))
+    assert "left out, as no part of it: " in str(loaded)
+    for name, value in built.get_submodule("encoder").state_dict().items():
+        assert torch.equal(value, state[f"encoder.{name}"])
+
+
+def test_a_damaged_file_of_the_network_itself_is_not_taken_for_its_encoder(tmp_path: Path) -> None:
+    network = build_network("deeplabv3plus_resnet50", num_classes=5, width=0.125)
+    state = network.state_dict()
+    del state["aspp.pooling.project.0.weight"]
+    message = (
+        r"does not fit DeepLabV3Plus; 1 missing: aspp\.pooling\.project\.0\.weight\. Its encoder "
+        r"fits; build the network that the file was saved from, or name another file\.$"
+    )
+    with pytest.raises(UsageError, match=message):
+        load_weights_(network, save(state, tmp_path / "cut.pth"))
+
+
+def test_a_networks_file_with_a_crf_fills_the_network_alone(tmp_path: Path) -> None:
+    inner, network = (build_network("fcn32s_vgg16", num_classes=3, width=0.125) for _ in range(2))
+    source = crf_rnn(inner, num_classes=3, mean=(0.5,) * 3, std=(0.5,) * 3)
+    loaded = load_weights_(network, save(source.state_dict(), tmp_path / "crf.pth"))
+    assert loaded.parts == () and all(name.startswith("crf.") for name in loaded.beside)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, inner.state_dict()[name])
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_value_that_is_not_finite_is_refused_with_its_tensor(
+    tmp_path: Path, value: float
+) -> None:
+    network = build_random("resnet18")
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    state["layer1.0.bn1.running_var"][2] = value
+    path = save({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "nan.pth")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    message = (
+        f"{path}: module.layer1.0.bn1.running_var holds NaN or infinity in 1 of 8 values: the "
+        "training that saved it had diverged; name an earlier file of it, or another."
+    )
+    with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
         load_weights_(network, path)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_unet_has_no_encoder_to_fill(tmp_path: Path) -> None:
+def test_a_value_too_large_for_the_networks_precision_is_refused(tmp_path: Path) -> None:
+    state = build_random("resnet18").state_dict()
+    state["conv1.weight"][0, 0, 0, 0] = 1e300  # a double
+    path = save(state, tmp_path / "large.pth")
+    load_weights_(build_random("resnet18"), path)
+    with pytest.raises(FileError, match=r"conv1\.weight holds NaN or infinity in 1 of 1,176"):
+        load_weights_(build_random("resnet18").float(), path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensor: tensor.to(torch.int8),
+        lambda tensor: tensor.to_sparse(),
+        lambda tensor: tensor.to(torch.complex64),
+        lambda tensor: tensor.to("meta"),
+    ],
+)
+def test_what_is_no_plain_number_is_refused(
+    tmp_path: Path, change: Callable[[Tensor], Tensor]
+) -> None:
     state = ENCODERS["resnet18"](num_classes=7, width=0.125).state_dict()
-    path = save(state, tmp_path / "resnet.pth")
-    with pytest.raises(UsageError, match="does not fit UNet; "):
-        load_weights_(build_network("unet", num_classes=5, width=0.125), path)
+    state["conv1.weight"] = change(state["conv1.weight"])
+    torch.save(state, tmp_path / "odd.pth")
+    with pytest.raises(
+        FileError, match=r"odd\.pth: conv1\.weight holds torch\.\w+ values in a form"
+    ):
+        load_weights_(build_random("resnet18"), tmp_path / "odd.pth")
 
 
-def test_files_that_hold_no_weights(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"none\.pth does not exist\."):
-        read_weights(tmp_path / "none.pth")
-    for name in ("text.pth", "text.safetensors"):
-        (tmp_path / name).write_text("not weights", encoding="utf-8")
-        with pytest.raises(UsageError, match="neither a safetensors file nor a state dict"):
-            read_weights(tmp_path / name)
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(UsageError, match=r"holds no state dict, tensors by name, but a list\."):
-        read_weights(tmp_path / "list.pth")
-
-
-class Surprise:
-    """Would run code when unpickled."""
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return print, ("ran",)
-
-
-def test_no_code_of_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"weight": Surprise()}, tmp_path / "odd.pth")
-    with pytest.raises(UsageError, match="neither a safetensors file nor a state dict"):
-        read_weights(tmp_path / "odd.pth")
-    assert capsys.readouterr().out == ""
+def test_half_precision_is_taken(tmp_path: Path) -> None:
+    network = build_random("resnet18")
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        state = {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in build_random("resnet18").state_dict().items()
+        }
+        load_weights_(network, save(state, tmp_path / "half.safetensors"))
+        assert torch.equal(network.get_parameter("conv1.weight"), state["conv1.weight"].double())
