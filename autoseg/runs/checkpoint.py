@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from autoseg.atomic import atomic_write
 from autoseg.errors import FileError, UsageError, reading
 from autoseg.foreign_text import printable
+from autoseg.json_file import JsonValue, read_regular_file
 from autoseg.runs import schema
-from autoseg.runs.json_file import read_regular_file
-from autoseg.runs.json_values import JsonValue, to_json
+from autoseg.runs.json_values import to_json
 from autoseg.runs.record import require_known_version
 
 CHECKPOINT_FORMAT_VERSION = 2

@@ -15,7 +15,7 @@ from typing import Any
 from autoseg.atomic import write_error
 from autoseg.errors import FileError, reading
 from autoseg.foreign_text import printable
-from autoseg.runs.json_file import parse_json, read_regular_file
+from autoseg.json_file import parse_json, read_regular_file
 from autoseg.runs.schema import Check
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+from autoseg.json_file import JsonValue
 
 
 def to_json(value: object, *, where: str) -> JsonValue:

@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 from autoseg.atomic import atomic_write
 from autoseg.errors import FileError, UsageError
 from autoseg.foreign_text import printable
+from autoseg.json_file import read_json
 from autoseg.runs import schema
 from autoseg.runs.environment import describe_environment
-from autoseg.runs.json_file import read_json
 from autoseg.runs.json_values import to_json
 
 RECORD_NAME = "run.json"

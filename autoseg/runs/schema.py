@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from autoseg.foreign_text import printable
-from autoseg.runs.json_values import JsonValue
+from autoseg.json_file import JsonValue
 
 Check = Callable[[JsonValue, str], None]
 

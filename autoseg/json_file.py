@@ -1,4 +1,7 @@
-"""Read JSON that may have been damaged, written by hand or made to do harm."""
+"""Read JSON that may have been damaged, written by hand or made to do harm.
+
+A leaf that every folder may import.
+"""
 
 import json
 import math
@@ -6,7 +9,8 @@ import stat
 from pathlib import Path
 
 from autoseg.errors import reading
-from autoseg.runs.json_values import JsonValue
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
 MAX_BYTES = 2**26
 """Largest JSON file that is read, 64 MiB: ours are a thousandth of it."""
