@@ -68,12 +68,24 @@ def figure_text(text: str) -> str:
     return printable(text, keep="\n").replace("$", r"\$")
 
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&])")
+# What can begin markup anywhere. An underscore between two letters cannot, and names are full of
+# such; a round bracket only after a square one. Bare addresses become links, too: :// www. and @.
+_MARKDOWN = re.compile(
+    r"[\\`*<>\[\]|~$&@#]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|/(?=/)|(?<=www)\.", re.IGNORECASE
+)
+# What can only where a block begins: an item of a list, a rule, an underline of a heading.
+_MARKDOWN_BLOCK = re.compile(r"^(\s*\d*)([+=.)-])")
 
 
-def markdown_text(text: str) -> str:
-    """Escape text for a Markdown table's cell: no markup, no HTML, no link, no new column."""
-    return _MARKDOWN.sub(r"\\\1", printable(text))
+def markdown_text(text: str, *, in_cell: bool = False) -> str:
+    """Escape text for Markdown: no markup, no HTML, no link, no new column.
+
+    Args:
+        text: What a heading, a list's item or a paragraph begins with.
+        in_cell: It is a cell of a table, where no list can begin: "-2.5" stays as it is.
+    """
+    escaped = _MARKDOWN.sub(r"\\\g<0>", printable(text))
+    return escaped if in_cell else _MARKDOWN_BLOCK.sub(r"\1\\\2", escaped)
 
 
 _LATEX = {

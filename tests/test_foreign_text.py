@@ -90,13 +90,44 @@ def test_figures_show_the_characters(text):
     plt.close(figure)
 
 
-def test_markdown_keeps_its_columns_and_gets_no_markup():
-    escaped = markdown_text("a|b <img src=x> [c](d) *e* `f`")
-    assert not re.search(r"(?<!\\)[|<>\[\]()*`]", escaped)
-    assert re.sub(r"\\(.)", r"\1", escaped) == "a|b <img src=x> [c](d) *e* `f`"
+# What CommonMark and GitHub's extensions make of each is known: an escape is there if it is needed.
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("icnet_resnet50 x0.125", "icnet_resnet50 x0.125"),  # no emphasis within a word
+        ("_it_ __bold__ a_ _b", r"\_it\_ \_\_bold\_\_ a\_ \_b"),
+        ("*it* ~gone~ `code` $x$", r"\*it\* \~gone\~ \`code\` \$x\$"),
+        ("a|b", r"a\|b"),
+        ("<img src=x>", r"\<img src=x\>"),
+        ("[c](d) ![e](f)", r"\[c\](d) !\[e\](f)"),
+        ("&amp; \\*", r"\&amp; \\\*"),
+        ("https://a.b www.a.b", r"https\:\//a.b www\.a.b"),
+        ("a@b.c", r"a\@b.c"),
+        ("a: b/c d.e 1. x - y", "a: b/c d.e 1. x - y"),
+        ("# a #", r"\# a \#"),
+        ("- a", r"\- a"),
+        ("12. a", r"12\. a"),
+        ("===", r"\==="),
+        ("a\nb", r"a\\nb"),
+    ],
+)
+def test_markdown_escapes_what_is_markup(text, escaped):
+    assert markdown_text(text) == escaped
+    # A backslash before punctuation shows the punctuation; only printable's own are left.
+    assert re.sub(r"\\([^\w\s]|_)", r"\1", escaped) == printable(text)
+
+
+def test_markdown_in_a_cell_has_no_lists():
+    assert markdown_text("-2.50", in_cell=True) == "-2.50"
+    assert markdown_text("-", in_cell=True) == "-"
+    assert markdown_text("a|b", in_cell=True) == r"a\|b"
 
 
 def test_latex_has_no_command_but_the_escapes():
     assert latex_text("[x]") == "{[}x{]}"
+    assert latex_text("plain 1.5") == "plain 1.5"
+    assert latex_text("~^\\<>|") == (
+        r"\textasciitilde{}\textasciicircum{}\textbackslash{}\textless{}\textgreater{}\textbar{}"
+    )
     assert latex_text("a_b & 50% #1 $y$") == r"a\_b \& 50\% \#1 \$y\$"
     assert latex_text("\\input{x}") == r"\textbackslash{}input\{x\}"

@@ -4,10 +4,12 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
-from typing import NoReturn, TextIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TextIO, cast
 
 from autoseg.errors import FileError, UsageError
+from autoseg.foreign_text import printable
 
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes of every command; 130 means that the run can be resumed."""
@@ -30,6 +32,12 @@ def run_command(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         SystemExit: Always.
     """
     warnings.showwarning = _show_warning
+    with _printable_streams():
+        code = _run(main)
+    sys.exit(code)
+
+
+def _run(main: Callable[[list[str] | None], int | None]) -> int:
     try:
         code = main(None) or OK
         sys.stdout.flush()  # a closed pipe shows here rather than at interpreter exit
@@ -42,14 +50,52 @@ def run_command(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         code = FAILED
     except Exception as error:
         code = _report(error)
-    sys.exit(code)
+    return code
+
+
+class _PrintableStream:
+    """A text stream that shows what foreign text holds, and lets no terminal obey it.
+
+    File names, labels and libraries' messages reach the terminal by print, warnings, the progress
+    and argparse; all of them end here.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        # The progress goes back to the start of its line by a carriage return.
+        shown = printable(text, keep="\n\r\t")
+        encoding = self._stream.encoding or "utf-8"
+        # A terminal that has ASCII alone gets escapes instead of a UnicodeEncodeError.
+        self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _printable_streams() -> Iterator[None]:
+    """Let standard output and standard error take any text."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (cast(TextIO, _PrintableStream(stream)) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def _report(error: Exception) -> int:
     is_expected = isinstance(error, ValueError | RuntimeError | OSError)
     wants_traceback = os.environ.get(_TRACEBACK, "") not in ("", "0")
     if wants_traceback or not is_expected:
-        traceback.print_exception(error)
+        # Not print_exception, which colours the text on a terminal by codes of its own.
+        print("".join(traceback.format_exception(error)), end="", file=sys.stderr)
     lines = [f"error: {error}" if is_expected else f"error: {type(error).__name__}: {error}"]
     lines += getattr(error, "__notes__", [])
     if not is_expected:

@@ -13,6 +13,7 @@ from autoseg.cli import resolve_device
 from autoseg.data import normalise
 from autoseg.errors import UsageError
 from autoseg.evaluation import colour_mask, overlay, predict_logits
+from autoseg.foreign_text import printable
 from autoseg.jobs.console import announce
 from autoseg.jobs.crf import CRFChoice
 from autoseg.jobs.networks import labels_of, load_network, run_folder
@@ -97,7 +98,7 @@ def run_predict(request: PredictRequest) -> list[Path]:
         crf = chosen.parameters.build().to(device)
     request.out.mkdir(parents=True, exist_ok=True)
     lines = [
-        f"{number} {name} {' '.join(map(str, colour))}"
+        f"{number} {printable(name)} {' '.join(map(str, colour))}"
         for number, (name, colour) in enumerate(zip(class_names, palette.tolist(), strict=True))
     ]
     (request.out / "classes.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -12,7 +12,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from autoseg.architecture import Architecture
-from autoseg.reporting.figure import COLOURS, hide_spines, new_figure
+from autoseg.foreign_text import figure_text
+from autoseg.reporting.figure import COLOURS, formula, hide_spines, new_figure
 
 OP_GID, EDGE_GID = "cell-op", "cell-edge"
 """Names of the artists that hold an operation's name and the line that leads to it."""
@@ -81,7 +82,7 @@ def draw_cell(architecture: Architecture, *, title: str | None = None) -> Figure
         fontsize=8,
     )
     if title is not None:
-        axes.set_title(title, fontsize=11, loc="left")
+        axes.set_title(figure_text(title), fontsize=11, loc="left")
     return figure
 
 
@@ -135,7 +136,7 @@ def _draw_label(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
         [x - half, x + half, x + half, x - half], [y - 0.17, y - 0.17, y + 0.17, y + 0.17],
         facecolor="white", edgecolor=colour, linewidth=1.4, joinstyle="round", zorder=3,
     )  # fmt: skip
-    axes.text(x, y, text, ha="center", va="center", fontsize=9, zorder=4, gid=OP_GID)
+    axes.text(x, y, figure_text(text), ha="center", va="center", fontsize=9, zorder=4, gid=OP_GID)
 
 
 def _draw_state(axes: Axes, layout: _Layout, state: int) -> None:
@@ -145,7 +146,7 @@ def _draw_state(axes: Axes, layout: _Layout, state: int) -> None:
     else:
         text, shape = str(state - _NUM_INPUTS), "circle,pad=0.35"
     axes.text(
-        x, y, text, ha="center", va="center", fontsize=10, zorder=5,
+        x, y, formula(text), ha="center", va="center", fontsize=10, zorder=5,
         color="black" if _is_light(_colour(state)) else "white",
         bbox={"boxstyle": shape, "facecolor": _colour(state), "edgecolor": "white"},
     )  # fmt: skip

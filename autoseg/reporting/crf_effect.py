@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import new_figure
 
 _WIDTH = 3.4  # inches of a panel
@@ -74,12 +75,12 @@ def draw_effect(
         }
         for axes, (heading, pixels) in zip(row, panels.items(), strict=True):
             axes.imshow(pixels, interpolation="nearest")
-            axes.set_title(heading, fontsize=8)
+            axes.set_title(figure_text(heading), fontsize=8)
             axes.set_axis_off()
     patches = [
-        Patch(color=(red / 255, green / 255, blue / 255), label=name)
+        Patch(color=(red / 255, green / 255, blue / 255), label=figure_text(name))
         for name, (red, green, blue) in EFFECTS.items()
     ]
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=8)
-    figure.suptitle(title, fontsize=9, wrap=True)
+    figure.suptitle(figure_text(title), fontsize=9, wrap=True)
     return figure

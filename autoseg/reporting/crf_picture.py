@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import new_figure
 
 _WIDTH = 5.0  # inches of a panel
@@ -38,7 +39,7 @@ def draw_refinement(
     panels = {"image": image, "before": before, "after": after, "changed to": difference}
     for axes, (name, pixels) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
         axes.imshow(pixels, interpolation="nearest")
-        axes.set_title(name, fontsize=10)
+        axes.set_title(figure_text(name), fontsize=10)
         axes.set_axis_off()
-    figure.suptitle(title, fontsize=9, wrap=True)
+    figure.suptitle(figure_text(title), fontsize=9, wrap=True)
     return figure

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
+from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import (
     BLUE,
     GREEN,
@@ -15,6 +16,7 @@ from autoseg.reporting.figure import (
     ORANGE,
     PURPLE,
     VERMILLION,
+    formula,
     hide_spines,
     new_figure,
 )
@@ -51,7 +53,7 @@ def draw_tuning(record: Mapping[str, Any], *, title: str | None = None) -> Figur
     top.set_xlabel("trial", fontsize=9)
     for axes, (name, heading) in zip(slices, _PARAMETERS.items(), strict=True):
         _draw_slice(axes, record, name)
-        axes.set_xlabel(heading, fontsize=9)
+        axes.set_xlabel(formula(heading), fontsize=9)
     for axes in (top, *slices):
         without = 100 * record["mean_iou_without"]
         axes.axhline(without, color="black", linewidth=1.2, linestyle=(0, (5, 2)), gid="no_crf")
@@ -66,7 +68,7 @@ def draw_tuning(record: Mapping[str, Any], *, title: str | None = None) -> Figur
     top.plot([], [], color="black", linewidth=1.2, linestyle=(0, (5, 2)), label="no CRF")
     figure.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=9)
     if title is not None:
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(figure_text(title), fontsize=11)
     return figure
 
 
@@ -118,7 +120,7 @@ def _mark_stock(axes: Axes, record: Mapping[str, Any]) -> None:
         )
         axes.plot(
             number, 100 * each["mean_iou"], color=colour, marker=mark, markersize=6,
-            linestyle="none", label=each["name"],
+            linestyle="none", label=figure_text(each["name"]),
         )  # fmt: skip
     best = max(record["trials"], key=lambda trial: trial["mean_iou"])
     axes.plot(

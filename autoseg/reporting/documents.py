@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from autoseg.foreign_text import markdown_text
 from autoseg.reporting.comparison import (
     PROTOCOL_COLUMNS,
     SCORE_COLUMNS,
@@ -68,9 +69,9 @@ def comparison_markdown(comparison: Comparison) -> str:
     """Write all tables, notes and the protocol as Markdown."""
     blocks = ["# Comparison of segmentation networks"]
     if comparison.warning:
-        blocks.append(f"**{comparison.warning}**")
+        blocks.append(f"**{markdown_text(comparison.warning)}**")
     for group in comparison.groups:
-        blocks += [f"## {group.key}", group_table_markdown(group)]
+        blocks += [f"## {markdown_text(str(group.key))}", group_table_markdown(group)]
         records, columns = _run_table(group)
         blocks.append(to_markdown(records, columns))
         blocks += _bullets(_notes(group))
@@ -83,7 +84,7 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 def group_table_markdown(group: ComparisonGroup) -> str:
     """Write one group's table, under a line of what all its rows share."""
-    return f"{_shared(group)}\n\n{to_markdown(group.records, _score_columns(group))}"
+    return f"{markdown_text(_shared(group))}\n\n{to_markdown(group.records, _score_columns(group))}"
 
 
 def comparison_latex(comparison: Comparison) -> str:
@@ -191,4 +192,4 @@ def _class_tables(group: ComparisonGroup) -> list[Table]:
 
 
 def _bullets(lines: Sequence[str]) -> list[str]:
-    return ["\n".join(f"- {line}" for line in lines)] if lines else []
+    return ["\n".join(f"- {markdown_text(line)}" for line in lines)] if lines else []

@@ -40,6 +40,21 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
+def formula(text: str) -> str:
+    """Mark a text of ours as one whose `$...$` is mathematics.
+
+    Every other text of a figure is a literal or goes through `autoseg.foreign_text.figure_text`: a
+    name with two dollar signs would be typeset, or end the drawing with an error.
+
+    Args:
+        text: Made of our own words alone.
+
+    Returns:
+        The text as it is.
+    """
+    return text
+
+
 def hide_spines(axes: Axes, *sides: str) -> None:
     """Remove the frame of axes on the sides given; all four if none is."""
     for side in sides or ("left", "right", "top", "bottom"):

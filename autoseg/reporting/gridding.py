@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import hide_spines, new_figure
 
 GROUPS = ((2, 2, 2), (2, 4, 8), (1, 2, 9), (1, 2, 5))
@@ -54,9 +55,10 @@ def draw_gridding(groups: Sequence[Sequence[int]] = GROUPS) -> Figure:
         shades = np.where(counts > 0, np.sqrt(counts), np.nan)
         axes.imshow(shades, cmap="Blues", vmin=0, interpolation="nearest")
         share = np.count_nonzero(counts) / counts.size
-        axes.set_title(f"rates {', '.join(map(str, rates))}\n{share:.0%} of the pixels", fontsize=9)
+        title = f"rates {', '.join(map(str, rates))}\n{share:.0%} of the pixels"
+        axes.set_title(figure_text(title), fontsize=9)
         axes.set_xticks([])
         axes.set_yticks([])
         hide_spines(axes)
-        axes.set_xlabel(f"{counts.shape[0]} x {counts.shape[0]}", fontsize=8)
+        axes.set_xlabel(figure_text(f"{counts.shape[0]} x {counts.shape[0]}"), fontsize=8)
     return figure

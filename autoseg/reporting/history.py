@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from autoseg.reporting.figure import BLUE, VERMILLION, hide_spines, new_figure
+from autoseg.foreign_text import figure_text
+from autoseg.reporting.figure import BLUE, VERMILLION, formula, hide_spines, new_figure
 
 
 class _Curve(NamedTuple):
@@ -52,8 +53,8 @@ def draw_history(records: Sequence[Mapping[str, Any]], *, title: str | None = No
     """
     figure = new_figure(9.0, 5.4)
     for axes, (heading, unit, curves) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
-        axes.set_title(heading, fontsize=10, loc="left")
-        axes.set_ylabel(unit, fontsize=9)
+        axes.set_title(figure_text(heading), fontsize=10, loc="left")
+        axes.set_ylabel(figure_text(unit), fontsize=9)
         axes.set_xlabel("epoch", fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(labelsize=8)
@@ -70,7 +71,7 @@ def draw_history(records: Sequence[Mapping[str, Any]], *, title: str | None = No
         if any(drawn) and unit.startswith("%"):
             axes.set_ylim(bottom=0)
     if title is not None:
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(figure_text(title), fontsize=11)
     return figure
 
 
@@ -86,7 +87,7 @@ def _draw_curve(axes: Axes, records: Sequence[Mapping[str, Any]], curve: _Curve)
     epochs, values = zip(*points, strict=True)
     axes.plot(
         epochs, values, color=curve.colour, marker=curve.marker, markersize=3.5, linewidth=1.6,
-        label=curve.label, gid=curve.field,
+        label=formula(curve.label), gid=curve.field,
     )  # fmt: skip
     return True
 

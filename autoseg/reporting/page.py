@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import jinja2
 import pandas as pd
 
+from autoseg.foreign_text import printable
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heat:
@@ -90,7 +92,12 @@ def render_page(
         HTML, every text escaped.
     """
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        autoescape=True,
+        # What no escaping helps against: control characters, and what UTF-8 cannot hold.
+        finalize=lambda value: printable(str(value), keep="\n"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     return environment.from_string(_TEMPLATE).render(
         title=title, warning=warning, sections=sections, facts=facts

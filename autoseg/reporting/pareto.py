@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import BLUE, COLOURS, GREY, hide_spines, new_figure
 from autoseg.reporting.labels import place_labels
 from autoseg.reporting.tables import Record, prefix_for
@@ -79,7 +80,7 @@ def draw_pareto(records: Sequence[Record], *, title: str | None = None) -> Figur
     left.set_ylabel("mIoU (%)")
     _draw_legend(figure, has_crf=has_crf)
     if title is not None:
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(figure_text(title), fontsize=11)
     for axes in (left, right):
         axes.autoscale_view()
     for axes in (left, right):
@@ -117,7 +118,7 @@ def _draw_panel(
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(label)
+    axes.set_xlabel(figure_text(label))
     axes.margins(0.14, 0.16)
     axes.grid(color="#EEEEEE")
     axes.set_axisbelow(True)
@@ -152,8 +153,9 @@ def _draw_network(
         )  # fmt: skip
     _, x, y = points[0]
     label = axes.annotate(
-        name, (x, y), (0, 0), textcoords="offset points", fontsize=8.5, color="black", zorder=5
-    )
+        figure_text(name), (x, y), (0, 0), textcoords="offset points", fontsize=8.5, color="black",
+        zorder=5,
+    )  # fmt: skip
     label.set_in_layout(False)
     return label
 

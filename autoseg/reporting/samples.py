@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoseg.errors import UsageError
+from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import new_figure
 
 _IGNORED = (0, 0, 0)
@@ -107,7 +108,7 @@ def draw_samples(dataset: DrawnDataset, indices: Sequence[int], *, num_columns: 
         image = sample.image.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
         label = colour_label(sample.target, dataset.palette, ignore_index=dataset.ignore_index)
         axes[2 * row, column].imshow(image, interpolation="nearest")
-        axes[2 * row, column].set_title(sample.name, fontsize=7, pad=2)
+        axes[2 * row, column].set_title(figure_text(sample.name), fontsize=7, pad=2)
         axes[2 * row + 1, column].imshow(label, interpolation="nearest")
     _add_legend(figure, dataset)
     return figure
@@ -126,7 +127,7 @@ def colour_label(
 
 def _add_legend(figure: Figure, dataset: DrawnDataset) -> None:
     entries = zip(dataset.palette, dataset.class_names, strict=True)
-    patches = [Patch(facecolor=colour / 255, label=name) for colour, name in entries]
+    patches = [Patch(facecolor=colour / 255, label=figure_text(name)) for colour, name in entries]
     patches.append(Patch(facecolor=_IGNORED, label="ignored"))
     figure.legend(
         handles=patches,
@@ -134,6 +135,6 @@ def _add_legend(figure: Figure, dataset: DrawnDataset) -> None:
         ncols=max(1, int(figure.get_figwidth() / _LEGEND_COLUMN)),
         frameon=False,
         fontsize=8,
-        title=dataset.attribution or None,
+        title=figure_text(dataset.attribution) or None,
         title_fontsize=7,
     )

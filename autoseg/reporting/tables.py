@@ -4,9 +4,12 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
+
+from autoseg.foreign_text import latex_text, markdown_text, printable
 
 Kind = Literal["text", "exact", "percent", "change", "scaled", "number"]
 """How values are written; see `Column.kind`."""
@@ -132,17 +135,20 @@ def split_constant(
 
 
 def to_csv(records: Sequence[Record], columns: Sequence[Column]) -> str:
-    """Write the exact values as CSV; reading it back gives the same numbers, bit for bit."""
+    """Write the exact values as CSV; reading it back gives the same numbers, bit for bit.
+
+    Control characters in texts become escapes: a bare carriage return would end the row.
+    """
     buffer = io.StringIO()
-    exact_frame(records, columns).to_csv(buffer, index=False, lineterminator="\n")
+    shown = [{key: _csv_value(value) for key, value in record.items()} for record in records]
+    exact_frame(shown, columns).to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
 
 
 def to_markdown(records: Sequence[Record], columns: Sequence[Column]) -> str:
     """Write a pipe table, as GitHub and most Markdown programs show it."""
     frame = readable_frame(records, columns)
-    # A bar ends a cell, even inside `code`.
-    escaped = frame.map(lambda text: text.replace("|", "\\|"))
+    escaped = frame.map(partial(markdown_text, in_cell=True))
     return escaped.to_markdown(
         index=False, disable_numparse=True, colalign=_alignments(columns, "left", "right")
     )
@@ -158,7 +164,7 @@ def to_latex(records: Sequence[Record], columns: Sequence[Column], *, caption: s
     """
     frame = readable_frame(records, columns)
     # Escaped here, not by pandas, which leaves the headings of the columns as they are.
-    escaped = frame.map(escape_latex).rename(columns=escape_latex)
+    escaped = frame.map(latex_text).rename(columns=latex_text)
     tabular = escaped.to_latex(
         index=False, escape=False, column_format="".join(_alignments(columns, "l", "r"))
     )
@@ -166,7 +172,7 @@ def to_latex(records: Sequence[Record], columns: Sequence[Column], *, caption: s
         "% \\usepackage{booktabs,graphicx}\n"
         "\\begin{table}\n"
         "\\centering\n"
-        f"\\caption{{{escape_latex(caption)}}}\n"
+        f"\\caption{{{latex_text(caption)}}}\n"
         "\\resizebox{\\linewidth}{!}{%\n"
         f"{tabular.rstrip()}%\n"
         "}\n"
@@ -174,19 +180,8 @@ def to_latex(records: Sequence[Record], columns: Sequence[Column], *, caption: s
     )
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-
-
-def escape_latex(text: str) -> str:
-    """Escape every character that has a meaning in LaTeX."""
-    return "".join(_LATEX.get(character, character) for character in text)
+def _csv_value(value: Any) -> Any:
+    return printable(value, keep="\n") if isinstance(value, str) else value
 
 
 def _alignments(columns: Sequence[Column], left: str, right: str) -> list[str]:

@@ -21,11 +21,13 @@ from autoseg.architecture import (
     normalise_beta,
 )
 from autoseg.architecture.trellis import trellis_edges
+from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import (
     BLUE,
     GREY,
     LIGHT_GREY,
     ORANGE,
+    formula,
     hide_spines,
     new_figure,
 )
@@ -84,7 +86,7 @@ def draw_trellis(
         ScalarMappable(norm=scale, cmap=_WEAK_TO_STRONG), ax=axes, fraction=0.03, pad=0.01
     )
     rule = "softmax over a node's exits" if beta_norm == "paper" else "two-thirds rule"
-    colour_bar.set_label(rf"edge weight from $\beta$ ({rule})", fontsize=8)
+    colour_bar.set_label(formula(rf"edge weight from $\beta$ ({rule})"), fontsize=8)
     colour_bar.ax.tick_params(labelsize=8)
     hide_spines(colour_bar.ax)
     if path is not None:
@@ -117,9 +119,10 @@ def _new_trellis(num_layers: int, strides: Sequence[int], title: str | None) -> 
     axes.set_xlim(-1.6, num_layers + 1.3)
     axes.set_ylim(len(strides) - 0.5, -1.5)  # strides grow downwards
     rows = [-1, *range(len(strides))]
-    axes.set_yticks(rows, [str(strides[0] // 2), *map(str, strides)])
+    axes.set_yticks(rows, [figure_text(str(stride)) for stride in (strides[0] // 2, *strides)])
     axes.set_xticks(
-        [-0.5, *range(1, num_layers + 1)], ["stem", *map(str, range(1, num_layers + 1))]
+        [-0.5, *range(1, num_layers + 1)],
+        ["stem", *(figure_text(str(layer)) for layer in range(1, num_layers + 1))],
     )
     axes.set_xlabel("layer")
     axes.set_ylabel("stride (downsampling)")
@@ -137,7 +140,7 @@ def _new_trellis(num_layers: int, strides: Sequence[int], title: str | None) -> 
         gid="trellis-nodes",
     )  # fmt: skip
     if title is not None:
-        axes.set_title(title, fontsize=11, loc="left")
+        axes.set_title(figure_text(title), fontsize=11, loc="left")
     return figure, axes
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import BLUE, GREY, LIGHT_GREY, ORANGE, hide_spines, new_figure
 from autoseg.reporting.tables import significant
 
@@ -55,15 +56,16 @@ def draw_crf(costs: Sequence[CostRow], accuracy: Sequence[AccuracyRow], *, title
     for heading, rows in panels.items():
         axes = next(places)
         _bars(axes, [(row.method, row.median_ms or 0.0, row.speedup) for row in rows], "ms")
-        axes.set_title(heading, fontsize=9, loc="left")
+        axes.set_title(figure_text(heading), fontsize=9, loc="left")
         axes.set_xlabel("time, median (ms); in brackets the speed, pydensecrf = 1", fontsize=8)
     for name, rows in errors.items():
         axes = next(places)
         values = [(row.method, 1000 * (row.mean_error or 0.0), None) for row in rows]
         _bars(axes, values, "")
-        axes.set_title(f"distance from the exact CRF, {name} parameters", fontsize=9, loc="left")
+        heading = f"distance from the exact CRF, {name} parameters"
+        axes.set_title(figure_text(heading), fontsize=9, loc="left")
         axes.set_xlabel("mean |Q - exact Q| (thousandths)", fontsize=8)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(figure_text(title), fontsize=11)
     return figure
 
 
@@ -88,14 +90,20 @@ def _bars(axes: Axes, values: Sequence[tuple[str, float, float | None]], unit: s
     """Draw bars with their values behind them."""
     names = [name for name, _, _ in values]
     colours = [_colour(name) for name in names]
-    axes.barh(names, [value for _, value, _ in values], _BAR, color=colours)
+    axes.barh(
+        [figure_text(name) for name in names],
+        [value for _, value, _ in values],
+        _BAR,
+        color=colours,
+    )
     for number, (_, value, speedup) in enumerate(values):
         text = f"{significant(value, 3)} {unit}".strip()
         if speedup is not None:
             text += f" ({significant(speedup, 2)}x)"
         axes.annotate(
-            text, (value, number), (4, 0), textcoords="offset points", va="center", fontsize=8
-        )
+            figure_text(text), (value, number), (4, 0), textcoords="offset points", va="center",
+            fontsize=8,
+        )  # fmt: skip
     axes.set_xlim(0, _ROOM * max((value for _, value, _ in values), default=1.0) or 1.0)
     axes.invert_yaxis()
     axes.tick_params(labelsize=8)

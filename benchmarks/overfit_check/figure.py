@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoseg.data import SegmentationDataset
+from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import VERMILLION, new_figure
 from autoseg.reporting.samples import colour_label
 
@@ -52,7 +53,7 @@ def draw_overfit(
         axis.set_axis_off()
     for axis, (title, panel) in zip(axes.flat, panels.items(), strict=False):
         axis.imshow(panel, interpolation="nearest")
-        axis.set_title(title, fontsize=6.5, pad=2)
+        axis.set_title(figure_text(title), fontsize=6.5, pad=2)
     return figure
 
 

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
+from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import (
     BLUE,
     COLOURS,
@@ -38,7 +39,7 @@ def draw_comparison(rows: Sequence[Row], *, title: str) -> Figure:
         raise ValueError("draw_comparison: no variant was measured, so there is nothing to draw.")
     figure = new_figure(10.0, 1.5 + 0.42 * len(shown))
     left, right = figure.subplots(1, 2, sharey=True)
-    names = [row.variant for row in shown]
+    names = [figure_text(row.variant) for row in shown]
     weight = [row.weight_min_ms or 0.0 for row in shown]
     arch = [row.arch_min_ms or 0.0 for row in shown]
     graph = [row.step_min_ms or 0.0 if row.weight_min_ms is None else 0.0 for row in shown]
@@ -58,7 +59,7 @@ def draw_comparison(rows: Sequence[Row], *, title: str) -> Figure:
         hide_spines(axes, "right", "top")
         axes.tick_params(labelsize=9)
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(figure_text(title), fontsize=11)
     return figure
 
 
@@ -67,8 +68,8 @@ def _label_bars(axes: Axes, values: Sequence[float | None], unit: str) -> None:
     for number, value in enumerate(values):
         text = "not known" if value is None else f"{significant(value, 3)} {unit}"
         axes.annotate(
-            text, (value or 0.0, number), (4, 0), textcoords="offset points", va="center",
-            fontsize=8.5,
+            figure_text(text), (value or 0.0, number), (4, 0), textcoords="offset points",
+            va="center", fontsize=8.5,
         )  # fmt: skip
     axes.set_xlim(0, 1.22 * max((value or 0.0 for value in values), default=1.0) or 1.0)
 
@@ -94,22 +95,22 @@ def draw_scaling(rows: Sequence[Row], laws: Sequence[PowerLaw], *, title: str) -
             ends = (x[0], x[-1])
             axes.plot(
                 ends, [law.coefficient * end**law.exponent for end in ends], color=colour,
-                linewidth=1.4, label=f"{law.variant}: x^{law.exponent:.2f}",
+                linewidth=1.4, label=figure_text(f"{law.variant}: x^{law.exponent:.2f}"),
             )  # fmt: skip
         _log_axes(axes, GRID[factor])
-        axes.set_xlabel(FACTOR_NAMES[factor], fontsize=9)
+        axes.set_xlabel(figure_text(FACTOR_NAMES[factor]), fontsize=9)
         axes.legend(frameon=False, fontsize=8, loc="upper left")
     panels[0].set_ylabel("smallest time of a step (ms)", fontsize=9)
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(low, high * (high / low) ** 0.3)  # room for the legends
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(figure_text(title), fontsize=10)
     return figure
 
 
 def _log_axes(axes: Axes, values: Sequence[int]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xticks(values, labels=[str(value) for value in values])
+    axes.set_xticks(values, labels=[figure_text(str(value)) for value in values])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -3,12 +3,14 @@
 import csv
 import importlib
 import json
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 
 from autoseg import tune
+from autoseg.cli import run_command
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
@@ -26,10 +28,19 @@ def compare(monkeypatch):
     return importlib.import_module("compare")
 
 
-def make_run(folder, *, num_classes=4, state="finished", seed=0, overfit=None):
+def make_run(
+    folder,
+    *,
+    num_classes=4,
+    state="finished",
+    seed=0,
+    overfit=None,
+    label="icnet_resnet50",
+    class_name="class",
+):
     """Write a run as the retraining leaves it, with random weights."""
     torch.manual_seed(seed)
-    choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
+    choice = NetworkChoice(label=label, name="icnet_resnet50", width=0.125)
     config = {
         "dataset": "synthetic",
         "data_root": None,
@@ -39,7 +50,7 @@ def make_run(folder, *, num_classes=4, state="finished", seed=0, overfit=None):
         "num_steps": 7,
         "overfit": overfit,
         "network": choice.to_dict(),
-        "class_names": [f"class {number}" for number in range(num_classes)],
+        "class_names": [f"{class_name} {number}" for number in range(num_classes)],
     }
     with Run.create(folder, kind="retrain", command=["x"], config=config, seed=seed) as run:
         run.save_weights("best", choice.build(num_classes).state_dict(), metadata={})
@@ -139,6 +150,28 @@ def test_the_tables_are_printed_before_files_are_written(compare, tmp_path, monk
     with pytest.raises(OSError, match="disk full"):
         compare.main([*arguments, *QUICK])
     assert "icnet" in capsys.readouterr().out
+
+
+def test_strangers_names_end_no_comparison(compare, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the command sets its own
+    name = "[4pt] $a$ <b>_x_\x1b[31m"
+    folder = make_run(tmp_path / "runs" / name, label="[4pt] $5 and $x <b>", class_name=name)
+    out = tmp_path / "caf\udce9"
+    arguments = ["--runs", str(tmp_path / "runs"), "--out", str(out), "--no-crf", *QUICK]
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda _: compare.main(arguments))
+    assert ended.value.code == 0
+    with (out / "compare.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["label"] == "[4pt] $5 and $x <b> x0.125"
+    record = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    # JSON holds the texts as they are, but for what UTF-8 cannot hold.
+    assert record["groups"][0]["networks"][0]["rows"][0]["run"] == str(folder)
+    assert r"caf\udce9" in record["protocol"]["Command"]
+    for path in out.iterdir():
+        if path.suffix in (".md", ".tex", ".html", ".svg"):
+            assert "\x1b" not in path.read_text(encoding="utf-8")
+    assert str(out / "report.html").replace("\udce9", r"\udce9") in capsys.readouterr().out
 
 
 def test_runs_that_cannot_be_compared_are_kept_apart(compare, tmp_path, capsys):

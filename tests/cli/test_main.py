@@ -9,6 +9,8 @@ import pytest
 from autoseg.cli import main as main_module
 from autoseg.cli import run_command
 from autoseg.errors import FileError, UsageError
+from autoseg.foreign_text import printable
+from tests.foreign_names import NAMES
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +106,53 @@ def test_own_warnings_are_sentences_and_others_keep_their_place(capsys):
     own, *other = capsys.readouterr().err.splitlines()
     assert own == "warning: resuming."
     assert other[0] == "/x/other/a.py:3: UserWarning: odd."
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_terminals_obey_no_name(name, capsys):
+    def action():
+        print(f"saved {name}")
+        print("a\tb", file=sys.stderr)
+        warnings.showwarning(UserWarning(name), UserWarning, "/x/autoseg/a.py", 3)
+        raise UsageError(name)
+
+    assert run(action) == 2
+    captured = capsys.readouterr()
+    shown = printable(name, keep="\n\r\t")
+    assert captured.out == f"saved {shown}\n"
+    assert captured.err == f"a\tb\nwarning: {shown}\nerror: {shown}\n"
+    assert not set(captured.out + captured.err) & set("\x00\x07\x08\x1b\u202e\udce9")
+
+
+def test_the_streams_come_back():
+    before = sys.stdout, sys.stderr
+    assert run(lambda: None) == 0
+    assert (sys.stdout, sys.stderr) == before
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_without_the_letters_shows_escapes(encoding):
+    script = f"""
+import runpy, sys
+def main(argv):
+    print("caf\\xe9 \\u9053 \\udce9")
+    print("\\u9053", file=sys.stderr)
+    raise ValueError("caf\\xe9 \\u9053")
+runpy.run_path({str(Path(main_module.__file__))!r})["run_command"](main)
+"""
+    root = str(Path(main_module.__file__).parents[2])
+    environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict", "PYTHONPATH": root}
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, check=False
+    )
+
+    def shown(text):
+        return text.encode(encoding, "backslashreplace")
+
+    assert process.returncode == 1
+    assert process.stdout.splitlines() == [shown("caf\xe9 \u9053 ") + b"\\udce9"]
+    first, error, _ = process.stderr.splitlines()
+    assert (first, error) == (shown("\u9053"), shown("error: caf\xe9 \u9053"))
 
 
 def test_a_reader_that_leaves_causes_no_noise():

@@ -72,7 +72,7 @@ def cells(page, name):
 def test_markdown_rows_are_rounded_for_reading():
     page = zoo_markdown(ZOO)
     first = ["first_net", "A", "2015", "12,345,678", "23,456,789", "0.9877", "43.21"]
-    assert cells(page, "first_net") == [*first, "65.0 VOC 2012 test [1], 62.25 CamVid val [2]"]
+    assert cells(page, "first_net") == [*first, r"65.0 VOC 2012 test \[1\], 62.25 CamVid val \[2\]"]
     assert cells(page, "second_net")[3:5] == ["999", "-"]
     assert cells(page, "second_net")[-1] == "-"
     assert cells(page, "an_encoder") == [
