@@ -78,6 +78,7 @@ private:
         int update;
         bool is_first, is_last;
         float* values;  // of a tile, (2, labels, L): scores and messages, then exponentials
+        float* scores;  // of a tile, the same, for a compatibility
         std::vector<SpatialBand>& spatial;
         Tile ahead;  // whose memory is asked for early
         float change = 0;
@@ -109,9 +110,9 @@ private:
         in_parallel(index_t(bands_.size()), call_.num_threads, [&](index_t i) {
             Arena& memory = scratch();
             memory.reset();
-            Band band{i, number, is_first, is_last,
-                      memory.zeros<float>(2 * round_up(call_.labels, L) * L),
-                      spatial_bands_[std::size_t(i)], {}};
+            const index_t tile_size = 2 * round_up(call_.labels, L) * L;
+            Band band{i, number, is_first, is_last, memory.zeros<float>(tile_size),
+                      memory.zeros<float>(tile_size), spatial_bands_[std::size_t(i)], {}};
             const Rows rows = bands_[std::size_t(i)];
             if (!is_last) {
                 for (auto& filter : bilateral_) filter->clear(i);
@@ -160,9 +161,14 @@ private:
 
     AUTOSEG_INLINE void update_tile(Band& band, const Tile& tile) {
         if (band.is_first) {
-            read_scores<false>(band, tile);
-            for (int row = 0; row < tile.rows && !reads_caller(band); ++row) {
-                scores_.keep(tile.y + row, tile.x, values_of(band, row));
+            const Highest highest = read_scores(band, tile, band.values);
+            for (int row = 0; row < tile.rows; ++row) {
+                float* values = values_of(band, row);
+                if (reads_caller(band)) {
+                    scores_.lower(values, highest.row[row]);
+                } else {
+                    scores_.lower_and_keep(tile.y + row, tile.x, values, highest.row[row]);
+                }
             }
         } else {
             add_messages(band, tile);
@@ -171,8 +177,11 @@ private:
         for (int row = tile.first; row < tile.last; ++row) {
             const Scores ahead = scores_.kept(row_ahead(band, row), band.ahead.x);
             const bool asks = !band.is_first && !reads_caller(band);
-            factors[row] =
-                exponentiate(call_.labels, values_of(band, row), asks ? &ahead : nullptr);
+            float* values = values_of(band, row);
+            // Before any message the largest score is at a distance of 0 from itself.
+            const Vec<float> highest =
+                band.is_first ? Vec<float>{} : highest_of(call_.labels, values);
+            factors[row] = exponentiate(call_.labels, values, highest, asks ? &ahead : nullptr);
         }
         if (band.is_last || keeps_marginals()) write(band, factors, tile);
         if (band.is_last) return;
@@ -189,59 +198,82 @@ private:
         return band.values + row * round_up(call_.labels, L) * L;
     }
 
-    // Put the caller's scores into the values of all woven rows; or add them.
-    template <bool Adds>
-    AUTOSEG_INLINE void read_scores(Band& band, const Tile& tile) const {
+    // The largest score of each pixel of the woven rows.
+    struct Highest {
+        Vec<float> row[2];
+    };
+
+    // Copy the caller's scores of all woven rows, (2, labels, L).
+    AUTOSEG_INLINE Highest read_scores(Band& band, const Tile& tile, float* to) const {
+        float* to_row[2] = {to, to + round_up(call_.labels, L) * L};
         const bool is_pair = tile.rows == 2;
         const Scores upper = scores_.of_caller(tile.y, tile.x);
         const Scores lower = scores_.of_caller(tile.y + is_pair, tile.x);
         const Scores ahead[2] = {scores_.of_caller(row_ahead(band, 0), band.ahead.x),
                                  scores_.of_caller(row_ahead(band, 1), band.ahead.x)};
-        Vec<float> trace{};
+        const Vec<float> lowest = spread(-std::numeric_limits<float>::infinity());
+        Vec<float> trace{}, highest[2] = {lowest, lowest};
         for (index_t c = 0; c < call_.labels; ++c) {
             for (const Scores& scores : ahead) scores.fetch(c);
-            Vec<float> first = upper.of(c), second = lower.of(c);
+            Vec<float> first = upper.label(c), second = lower.label(c);
             if (band.is_first) trace += (first - first) + (second - second);
             if (is_pair) weave(first, second);
-            put<Adds>(values_of(band, 0) + c * L, first);
-            put<Adds>(values_of(band, 1) + c * L, second);
+            highest[0] = maximum<float>(highest[0], first);
+            highest[1] = maximum<float>(highest[1], second);
+            store(to_row[0] + c * L, first);
+            store(to_row[1] + c * L, second);
         }
         if (band.is_first) band.trace += trace;
+        return {{highest[0], highest[1]}};
     }
 
     AUTOSEG_INLINE void add_kept_scores(Band& band, const Tile& tile) const {
         for (int row = tile.first; row < tile.last; ++row) {
             const Scores scores = scores_.kept(tile.y + row, tile.x);
             for (index_t c = 0; c < call_.labels; ++c) {
-                put<true>(values_of(band, row) + c * L, scores.of(c));
+                add(values_of(band, row) + c * L, scores.label(c));
             }
         }
     }
 
-    template <bool Adds>
-    static AUTOSEG_INLINE void put(float* at, Vec<float> value) {
-        store(at, Adds ? load(at) + value : value);
-    }
+    static AUTOSEG_INLINE void add(float* at, Vec<float> value) { store(at, load(at) + value); }
 
     AUTOSEG_INLINE void add_messages(Band& band, const Tile& tile) const {
-        const bool is_potts = call_.compatibility == nullptr;
-        if (is_potts && reads_caller(band)) read_scores<false>(band, tile);
+        if (call_.compatibility != nullptr) return add_mixed_messages(band, tile);
+        Highest highest{};
+        if (reads_caller(band)) highest = read_scores(band, tile, band.values);
         for (int row = tile.first; row < tile.last; ++row) {
-            if (is_potts && !reads_caller(band)) {
-                const Scores scores = scores_.kept(tile.y + row, tile.x);
-                const auto score = [&](index_t c) AUTOSEG_INLINED { return scores.of(c); };
-                add_spatial(band, tile, row, score);
-            } else {
+            if (reads_caller(band)) {
                 const float* values = values_of(band, row);
-                add_spatial(band, tile, row, [&](index_t c) AUTOSEG_INLINED {
-                    return is_potts ? load(values + c * L) : Vec<float>{};
+                const Vec<float> largest = highest.row[row];
+                add_spatial(band, tile, row, [=](index_t c) AUTOSEG_INLINED {
+                    return ScoreRows::below(largest, load(values + c * L));
                 });
+            } else {
+                const Scores scores = scores_.kept(tile.y + row, tile.x);
+                const auto score = [&](index_t c) AUTOSEG_INLINED { return scores.label(c); };
+                add_spatial(band, tile, row, score);
             }
             add_bilateral(band, tile, row);
-            if (!is_potts) mix_labels(call_.compatibility, call_.labels, values_of(band, row));
         }
-        if (is_potts) return;
-        reads_caller(band) ? read_scores<true>(band, tile) : add_kept_scores(band, tile);
+    }
+
+    // With a compatibility, which scores have no part in.
+    AUTOSEG_INLINE void add_mixed_messages(Band& band, const Tile& tile) const {
+        for (int row = tile.first; row < tile.last; ++row) {
+            add_spatial(band, tile, row, [](index_t) AUTOSEG_INLINED { return Vec<float>{}; });
+            add_bilateral(band, tile, row);
+            mix_labels(call_.compatibility, call_.labels, values_of(band, row));
+        }
+        if (!reads_caller(band)) return add_kept_scores(band, tile);
+        const Highest highest = read_scores(band, tile, band.scores);
+        for (int row = tile.first; row < tile.last; ++row) {
+            const float* scores = band.scores + (values_of(band, row) - band.values);
+            for (index_t c = 0; c < call_.labels; ++c) {
+                add(values_of(band, row) + c * L,
+                    ScoreRows::below(highest.row[row], load(scores + c * L)));
+            }
+        }
     }
 
     // Put the spatial messages, and what there is before, into the values of a row.
@@ -276,7 +308,7 @@ private:
                 const index_t ahead = c == 0 ? place_ahead(band, *filter, row) : -1;
                 filter->template slice<labels>(band.number, y, tile.x, c, ahead, sliced);
                 unroll<labels>([&](auto i) AUTOSEG_INLINED {
-                    if (c + i < call_.labels) put<true>(values + (c + i) * L, sliced[i] * after);
+                    if (c + i < call_.labels) add(values + (c + i) * L, sliced[i] * after);
                 });
             });
         }

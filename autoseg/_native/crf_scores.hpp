@@ -8,22 +8,25 @@
 
 namespace AUTOSEG_ISA {
 
-// The scores of L pixels of a row: label c's at + c * step, in units of log2 once multiplied.
+// The scores of L pixels of a row: label c's at + c * step.
 struct Scores {
     const float* at;
     std::ptrdiff_t step;
     index_t pixels;
-    float factor;
 
-    AUTOSEG_INLINE Vec<float> of(index_t label) const {
+    AUTOSEG_INLINE Vec<float> label(index_t label) const {
         const float* from = at + label * step;
-        return (pixels == kLanes<float> ? load_anywhere(from) : load_some(from, pixels)) * factor;
+        return pixels == kLanes<float> ? load_anywhere(from) : load_some(from, pixels);
     }
     AUTOSEG_INLINE void fetch(index_t label) const { __builtin_prefetch(at + label * step); }
 };
 
 // Labels lie far apart in the caller's order. The first update copies the scores, L pixels by L
 // pixels, to where the marginals will be, and only the last reads the caller's again.
+//
+// The caller's may be large, and messages are small: what is computed with, and kept, is their
+// distance from the largest of the pixel, in units of log2. The difference comes first. It is exact
+// where it matters, between scores that are close; a product with log2(e) is not.
 class ScoreRows {
 public:
     static constexpr index_t L = kLanes<float>;
@@ -32,20 +35,33 @@ public:
 
     AUTOSEG_INLINE Scores of_caller(index_t y, index_t x) const {
         const float* at = call_.scores + y * call_.width + x;
-        return {at, call_.height * call_.width, count(x), kPerNat};
+        return {at, call_.height * call_.width, count(x)};
     }
 
     AUTOSEG_INLINE Scores kept(index_t y, index_t x) const {
-        return {place(y, x), count(x), count(x), 1};
+        return {place(y, x), count(x), count(x)};
     }
 
-    // values: (labels, L), in units of log2.
-    AUTOSEG_INLINE void keep(index_t y, index_t x, const float* values) const {
+    static AUTOSEG_INLINE Vec<float> below(Vec<float> highest, Vec<float> score) {
+        return (score - highest) * kPerNat;
+    }
+
+    // Replace scores, (labels, L), by how far they are below the highest.
+    AUTOSEG_INLINE void lower(float* scores, Vec<float> highest) const {
+        for (index_t c = 0; c < call_.labels; ++c) {
+            store(scores + c * L, below(highest, load(scores + c * L)));
+        }
+    }
+
+    // The same, and keep them.
+    AUTOSEG_INLINE void lower_and_keep(index_t y, index_t x, float* scores,
+                                       Vec<float> highest) const {
         float* to = place(y, x);
         const index_t pixels = count(x);
         for (index_t c = 0; c < call_.labels; ++c, to += pixels) {
             __builtin_prefetch(to + 2 * call_.labels * L, 1);
-            const Vec<float> value = load(values + c * L);
+            const Vec<float> value = below(highest, load(scores + c * L));
+            store(scores + c * L, value);
             pixels == L ? store_anywhere(to, value) : store_some(to, value, pixels);
         }
     }

@@ -53,16 +53,24 @@ inline void mix_labels(const float* compatibility, index_t labels, float* values
     std::memcpy(values, mixed.data(), mixed.size() * sizeof(float));
 }
 
-// Replace a block's values by powers of two, the highest 1; return 1 / their sum.
-//
-// ahead: scores to ask for early, a few at a time: memory serves only so many requests at once.
-// Null: none.
-AUTOSEG_INLINE Vec<float> exponentiate(index_t labels, float* values, const Scores* ahead) {
+// The largest of each pixel's values.
+AUTOSEG_INLINE Vec<float> highest_of(index_t labels, const float* values) {
     constexpr index_t L = kLanes<float>;
     Vec<float> highest = load(values);
     for (index_t c = 1; c < labels; ++c) {
         highest = maximum<float>(highest, load(values + c * L));
     }
+    return highest;
+}
+
+// Replace a block's values by powers of two, the highest 1; return 1 / their sum.
+//
+// highest: of each pixel's values.
+// ahead: scores to ask for early, a few at a time: memory serves only so many requests at once.
+// Null: none.
+AUTOSEG_INLINE Vec<float> exponentiate(index_t labels, float* values, Vec<float> highest,
+                                       const Scores* ahead) {
+    constexpr index_t L = kLanes<float>;
     Vec<float> sum{};
     for (index_t c = 0; c < labels; ++c) {
         if (ahead != nullptr) ahead->fetch(c);

@@ -82,11 +82,8 @@ def infer_batch(
                 for scores, image in zip(logits, images, strict=True)
             ]
         except FloatingPointError:
-            check_finite(logits)
-            raise UsageError(
-                f"DenseCRF: logits up to {logits.abs().max().item():.3g} are too large for "
-                "float32; scale them down."
-            ) from None
+            check_finite(logits)  # says where
+            raise
         return torch.stack(marginals) if len(marginals) > 1 else marginals[0][None]
 
 

@@ -29,8 +29,8 @@ def native_marginals(
     `fast` and `accurate` inference, in float32; docs/crf.md names the two differences.
 
     Args:
-        log_probabilities: -U, float32, (K, H, W), contiguous, on the CPU, all finite and below
-            2e38. A number added to all labels of a pixel changes nothing, so logits do as well.
+        log_probabilities: -U, float32, (K, H, W), contiguous, on the CPU, all finite. A number
+            added to all labels of a pixel changes nothing, so logits do as well.
         image: uint8 or float32, (3, H, W), contiguous, colours 0 to 255.
         terms: Kernels, each with its weight, float32, no dimensions or (K,).
         compatibility: mu, symmetric, float32, (K, K); None for Potts.
@@ -44,7 +44,7 @@ def native_marginals(
         ValueError: If a tensor or the mode is not as described.
         NotImplementedError: If the lattice or the table of its values is too large for the
             compiled kernels' integers.
-        FloatingPointError: If a number in `log_probabilities` is not as described.
+        FloatingPointError: If a number in `log_probabilities` is not finite.
         MemoryError: If there is not enough memory.
     """
     module = core()

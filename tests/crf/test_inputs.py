@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from autoseg._native import core
 from autoseg.crf import DenseCRF
 from autoseg.errors import UsageError
 from tests.crf.reference import SETTINGS, marginals_by_loops, scene
@@ -72,11 +71,12 @@ def test_logits_that_are_not_finite_are_refused_by_inference_alone_too(place, rg
     assert f"column] = {list(place)}; the network" in str(caught.value)
 
 
-@pytest.mark.skipif(core() is None, reason="the compiled kernels are missing")
-def test_logits_that_float32_cannot_scale_are_refused():
-    message = "logits up to 3e+38 are too large for float32; scale them down"
-    with torch.no_grad(), pytest.raises(UsageError, match=re.escape(message)):
-        DenseCRF()(put(LOGITS, (1, 0, 3, 2), -3e38), IMAGES)
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_the_largest_logits_are_certain(backend):
+    logits = put(put(LOGITS, (1, 0, 3, 2), -3e38), (1, 1, 3, 2), 3e38)
+    with torch.no_grad():
+        marginals = DenseCRF(backend=backend)(logits, IMAGES)
+    assert marginals[1, :, 3, 2].tolist() == [0, 1, 0]
 
 
 def test_the_advice_for_a_normalised_image_gives_the_image_back():
