@@ -12,6 +12,10 @@ from autoseg.evaluation.predict import predict_logits
 from autoseg.metrics import ConfusionMatrix
 
 
+class NonFiniteLogitsError(ValueError):
+    """A network gave NaN, of which no class can be chosen."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
     """What one pass over a split counted."""
@@ -58,7 +62,8 @@ def evaluate(
 
     Raises:
         ValueError: If there is nothing to score, or image, label, logits and number of classes do
-            not fit, or the logits hold nan; the message names the image.
+            not fit; the message names the image.
+        NonFiniteLogitsError: If the logits hold nan; the message names the image.
     """
     chosen = range(len(dataset)) if indices is None else indices
     if len(chosen) == 0:
@@ -110,7 +115,7 @@ def _check_logits(logits: Tensor, sample: Sample, *, num_classes: int) -> None:
         )
     # argmax would silently call a nan the best class.
     if logits.isnan().any():
-        raise ValueError(
+        raise NonFiniteLogitsError(
             f"evaluate: image {sample.name!r}: the logits hold nan; the weights are likely not "
             "finite, so take a checkpoint from before the loss diverged."
         )

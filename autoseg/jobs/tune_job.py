@@ -41,7 +41,7 @@ from autoseg.runs import (
     load_weights_metadata,
 )
 from autoseg.runs.json_values import to_json
-from autoseg.training.validation import spread_indices
+from autoseg.training import labelled_indices
 
 TRIALS_NAME = "crf-trials.journal"
 """Optuna's file in the run folder, from which a stopped tuning goes on."""
@@ -109,7 +109,7 @@ def run_tune(request: TuneRequest, *, command: Sequence[str]) -> tuple[Path, dic
     device = resolve_device(request.device)
     folder = run_folder(request.run)
     dataset = dataset_of(folder, request.split, data_root=request.data_root)
-    indices = spread_indices(len(dataset), request.num_images)
+    indices = labelled_indices(dataset, request.num_images)
     if request.split == "val":
         announce(
             "chosen on val: the score with the CRF on val will be optimistic; --split train "

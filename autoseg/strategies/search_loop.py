@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -10,18 +10,28 @@ from torch import Tensor
 from autoseg.architecture import Architecture, SearchSpace
 from autoseg.data import SegmentationDataset, split_half
 from autoseg.errors import UsageError
-from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state
+from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state, schema
 from autoseg.strategies.config import SearchConfig
 from autoseg.strategies.darts import Darts
 from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share
 from autoseg.supernet import Supernet
-from autoseg.training import PendingLosses, augmented_batches, validate
+from autoseg.training import PendingLosses, augmented_batches, labelled_indices, validate
 
 STRATEGIES = {"darts": Darts}
 """Search strategies by name."""
 
 _WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
 """Names of the two losses, with the option of each one's learning rate."""
+
+_STATE = schema.fields(
+    required={
+        "strategy": schema.mapping,
+        "rng": schema.mapping,
+        "step": schema.whole(),
+        "loss_sum": schema.number(),
+    }
+)
+"""What a checkpoint of a search holds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,8 +113,8 @@ def search(
         stop: Asked after every step.
 
     Raises:
-        DivergedError: If a loss is not finite. It names the step, which on a GPU may lie some steps
-            back; nothing was saved since.
+        DivergedError: If a loss is not finite, or the supernet's output holds NaN at a validation.
+            It names the step, which on a GPU may lie some steps back; nothing was saved since.
     """
     strategy = STRATEGIES[strategy_name](
         supernet, config, ignore_index=train_dataset.ignore_index, device=device
@@ -122,12 +132,17 @@ def search(
 
     losses, steps_a_read = PendingLosses(), _steps_a_read(device)
 
+    val_indices = labelled_indices(val_dataset, config.val_images)
     step, loss_sum = 0, 0.0
-    state = run.load_checkpoint(identity=identity, map_location=device)
-    if state is not None:
+
+    def restore(state: dict[str, Any]) -> None:
+        nonlocal step, loss_sum
+        _STATE(state, "")
         strategy.load_state_dict(state["strategy"])
         restore_rng_state(state["rng"])
         step, loss_sum = state["step"], state["loss_sum"]
+
+    run.load_checkpoint(identity=identity, map_location=device, restore=restore)
 
     def read_losses() -> list[float]:
         """Check the losses since the last call, and add up and return the weights'."""
@@ -181,12 +196,13 @@ def search(
                 supernet,
                 val_dataset,
                 device=device,
-                num_images=config.val_images,
+                indices=val_indices,
                 image_scale=config.image_scale,
-            ).plain
+                step=step,
+            )
             architecture = supernet.decode()
             metrics = {
-                "val_miou": score.mean_iou(),
+                "val_miou": score.mean_iou,
                 "alpha_entropy": alpha_entropy(supernet.alpha),
                 "beta_entropy": beta_entropy(
                     supernet.space, supernet.beta, beta_norm=config.beta_norm

@@ -16,7 +16,7 @@ from autoseg.training.precision import (
     tensor_float,
 )
 from autoseg.training.schedules import cosine, poly
-from autoseg.training.validation import validate
+from autoseg.training.validation import ValidationScore, labelled_indices, validate
 
 __all__ = [
     "LOSSES",
@@ -27,10 +27,12 @@ __all__ = [
     "ResolvedPrecision",
     "TrainingConfig",
     "TrainingResult",
+    "ValidationScore",
     "augmented_batches",
     "autocast",
     "cosine",
     "cross_entropy",
+    "labelled_indices",
     "poly",
     "require_finite",
     "require_rule_fits",

@@ -6,9 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+REMEDY = (
+    "Checkpoints from before this step are untouched. Try a third of the learning rate, "
+    "--gradient-clip 1, --precision fp32 if this was bf16, or a larger batch; a label or image "
+    "that is wrong can do this as well."
+)
+"""What a message about a training that diverged ends with."""
+
 
 class DivergedError(RuntimeError):
-    """The loss became infinite or NaN."""
+    """The loss, or the network's output, became infinite or NaN."""
 
 
 def require_finite(loss: float, *, step: int, learning_rate: float, what: str) -> None:
@@ -27,9 +34,7 @@ def require_finite(loss: float, *, step: int, learning_rate: float, what: str) -
         return
     raise DivergedError(
         f"the {what} loss is {loss} at step {step}, with learning rate {learning_rate:.3g}. "
-        "Checkpoints from before this step are untouched. Try a third of the learning rate, "
-        "--gradient-clip 1, --precision fp32 if this was bf16, or a larger batch; a label or image "
-        "that is wrong can do this as well."
+        f"{REMEDY}"
     )
 
 

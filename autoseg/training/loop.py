@@ -1,5 +1,6 @@
 """Train a network from scratch: the one recipe."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from autoseg.data import SegmentationDataset
-from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state
+from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state, schema
 from autoseg.training.batches import retraining_batches
 from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss
 from autoseg.training.config import TrainingConfig
@@ -16,7 +17,24 @@ from autoseg.training.divergence import require_finite
 from autoseg.training.loss_functions import segmentation_loss
 from autoseg.training.precision import autocast, resolve_precision, tensor_float
 from autoseg.training.schedules import poly
-from autoseg.training.validation import validate
+from autoseg.training.validation import labelled_indices, validate
+
+UNDEFINED = -1.0
+"""Best mIoU as a checkpoint states it while there was none; below all that there are."""
+
+_STATE = schema.fields(
+    required={
+        "network": schema.mapping,
+        "optimizer": schema.mapping,
+        "rng": schema.mapping,
+        "step": schema.whole(),
+        "loss_sum": schema.number(),
+        "loss_count": schema.whole(),
+        "best_step": schema.whole(),
+        "best_val_miou": schema.number(UNDEFINED, 1),
+    }
+)
+"""What a checkpoint of a training holds."""
 
 
 @runtime_checkable
@@ -37,7 +55,8 @@ class TrainingResult:
     best_step: int
     """Step of the best validation; 0 if there was none."""
     best_val_miou: float
-    """mIoU of the best validation, in [0, 1]; that of `weights-best.safetensors`."""
+    """mIoU of the best validation, in [0, 1]; that of `weights-best.safetensors`. NaN if no pixel
+    of the validation's images is labelled: the best weights are then the last ones."""
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
 
@@ -71,13 +90,13 @@ def train(
         description: Shown beside the progress.
 
     Raises:
-        DivergedError: If the loss is not finite.
+        DivergedError: If the loss is not finite, or the network's output holds NaN at a validation;
+            nothing is saved then.
         UsageError: If class weights do not fit the dataset, or a checkpoint had another loss.
     """
     precision = resolve_precision(config.precision, device)
     chosen_loss = choose_loss(config, train_dataset)
-    if chosen_loss != PLAIN:  # left out where it is plain: so were all losses once
-        identity = {**identity, "loss": asdict(chosen_loss)}
+    identity = {**identity, "loss": asdict(chosen_loss)}
     loss_function = build_loss(chosen_loss, device=device)
     optimizer = torch.optim.SGD(
         network.parameters(),
@@ -86,14 +105,24 @@ def train(
         weight_decay=config.weight_decay,
         foreach=True,
     )
-    step, loss_sum, loss_count, best = 0, 0.0, 0, (0, -1.0)
-    state = run.load_checkpoint(identity=identity, map_location=device)
-    if state is not None:
+    val_indices = labelled_indices(val_dataset, config.val_images)
+    step, loss_sum, loss_count, best = 0, 0.0, 0, (0, UNDEFINED)
+
+    def restore(state: dict[str, Any]) -> None:
+        nonlocal step, loss_sum, loss_count, best
+        _STATE(state, "")
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         restore_rng_state(state["rng"])
         step, loss_sum, loss_count = state["step"], state["loss_sum"], state["loss_count"]
         best = (state["best_step"], state["best_val_miou"])
+
+    run.load_checkpoint(
+        identity=identity,
+        map_location=device,
+        restore=restore,
+        defaults={"loss": asdict(PLAIN)},  # recorded only where it was another, once
+    )
     run.update(loss=asdict(chosen_loss))
 
     def save() -> None:
@@ -149,21 +178,22 @@ def train(
                     network,
                     val_dataset,
                     device=device,
-                    num_images=config.val_images,
+                    indices=val_indices,
                     image_scale=config.image_scale,
-                ).plain
-                miou = score.mean_iou()
+                    step=step,
+                )
+                miou = score.mean_iou
                 run.log(
                     step=step,
                     loss=loss_sum / loss_count,
                     learning_rate=rate,
                     val_miou=miou,
-                    val_pixel_accuracy=score.pixel_accuracy(),
+                    val_pixel_accuracy=score.pixel_accuracy,
                     val_num_averaged=score.num_averaged,
                 )
                 metadata = {"step": str(step), "val_miou": f"{miou:.6f}"}
-                if miou > best[1]:
-                    best = (step, miou)
+                if miou > best[1] or math.isnan(miou):
+                    best = (step, UNDEFINED if math.isnan(miou) else miou)
                     run.save_weights("best", network.state_dict(), metadata=metadata)
                 run.save_weights("last", network.state_dict(), metadata=metadata)
                 loss_sum, loss_count = 0.0, 0
@@ -174,6 +204,6 @@ def train(
     return TrainingResult(
         step=step,
         best_step=best[0],
-        best_val_miou=best[1],
+        best_val_miou=math.nan if best[1] == UNDEFINED else best[1],
         is_finished=step == config.num_steps,
     )

@@ -10,11 +10,12 @@ import torch
 from autoseg.architecture import Architecture, SearchSpace
 from autoseg.data import build_dataset, split_half
 from autoseg.errors import UsageError
-from autoseg.runs import Run, seed_everything
+from autoseg.runs import Run, save_checkpoint, seed_everything
 from autoseg.strategies import Darts, SearchConfig, darts, search, search_loop
 from autoseg.supernet import Supernet
-from autoseg.training import DivergedError
+from autoseg.training import DivergedError, ValidationScore
 from tests.training.test_loop import Flag, metrics
+from tests.training.unlabelled import Unlabelled
 
 CONFIG = SearchConfig(
     num_epochs=3,
@@ -34,13 +35,15 @@ SPACE = dataclasses.replace(
 )
 
 
-def run_search(run, *, stop=None, space=SPACE, config=CONFIG):
+def run_search(run, *, stop=None, space=SPACE, config=CONFIG, supernet=None, val_void=False):
     seed_everything(config.seed)
     train_dataset, val_dataset = (
         build_dataset("synthetic", split=split, image_size=(48, 48), length=8)
         for split in ("train", "val")
     )
-    supernet = Supernet(space, num_classes=train_dataset.num_classes)
+    if val_void:
+        val_dataset = Unlabelled(val_dataset, range(8))
+    supernet = supernet or Supernet(space, num_classes=train_dataset.num_classes)
     result = search(
         supernet,
         strategy_name="darts",
@@ -125,6 +128,55 @@ def test_a_loss_that_is_not_finite_stops_the_search_and_nothing_is_saved(
     assert saved == Architecture.from_dict(metrics(folder)[0]["architecture"])
 
 
+def test_a_validation_that_gives_nan_is_a_divergence_and_nothing_is_saved(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    save = Run.save_checkpoint
+
+    def save_then_spoil(self, *args, **options):
+        save(self, *args, **options)
+        spoilt.running_mean.fill_(float("nan"))  # which the losses of a training do not read
+
+    with new_run(folder) as run:
+        supernet = Supernet(SPACE, num_classes=12)
+        spoilt = next(m for m in supernet.modules() if isinstance(m, torch.nn.BatchNorm2d))
+        monkeypatch.setattr(Run, "save_checkpoint", save_then_spoil)
+        rule = r"the network's output holds NaN at the validation after step 4\. Checkpoints from "
+        with pytest.raises(DivergedError, match=rule):
+            run_search(run, supernet=supernet)
+    assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-00000002.pt"]
+    assert [line["step"] for line in metrics(folder)] == [2]
+
+
+def test_a_val_split_without_labels_is_no_end_of_a_search(tmp_path):
+    with (
+        pytest.warns(UserWarning, match="no pixel of the val split of synthetic is labelled"),
+        new_run(tmp_path / "run") as run,
+    ):
+        _, result = run_search(run, val_void=True)
+    assert result.is_finished
+    assert [line["val_miou"] for line in metrics(tmp_path / "run")] == [None] * 3
+
+
+def test_a_checkpoint_with_a_foreign_state_falls_back(tmp_path, uninterrupted):
+    _, expected_net, _ = uninterrupted
+    folder = tmp_path / "run"
+    with new_run(folder) as run:
+        run_search(run, stop=Flag(3))
+    newest = torch.load(folder / "checkpoint-00000003.pt", weights_only=True)
+    assert newest["step"] == 3
+    save_checkpoint(
+        folder,
+        {**newest["state"], "strategy": {"supernet": {}}},
+        identity=newest["identity"],
+        step=3,
+        metrics_bytes=newest["metrics_bytes"],
+    )
+    rule = r"00000003\.pt is not a checkpoint of this run: .*; resuming from .*00000002\.pt instead"
+    with pytest.warns(UserWarning, match=rule), Run.resume(folder) as run:
+        net, _ = run_search(run)
+    assert all(map(torch.equal, net.parameters(), expected_net.parameters()))
+
+
 def test_a_batch_of_one_is_searched(tmp_path):
     config = dataclasses.replace(CONFIG, batch_size=1, num_epochs=2)
     with new_run(tmp_path / "run") as run:
@@ -178,7 +230,9 @@ def test_weights_and_architecture_see_disjoint_halves(tmp_path, monkeypatch):
 
     monkeypatch.setattr(dataset_type, "__getitem__", record)
     monkeypatch.setattr(search_loop, "half_batches", record_half)
-    monkeypatch.setattr(search_loop, "validate", lambda *_a, **_o: FakeScore())
+    score = ValidationScore(mean_iou=0.5, pixel_accuracy=0.5, num_averaged=1)
+    monkeypatch.setattr(search_loop, "validate", lambda *_a, **_o: score)
+    monkeypatch.setattr(search_loop, "labelled_indices", lambda *_: [0])  # reads nothing
     record_step("weight_step", "a")
     record_step("architecture_step", "b")
     config = dataclasses.replace(CONFIG, num_epochs=2, arch_start_epoch=0)
@@ -187,17 +241,6 @@ def test_weights_and_architecture_see_disjoint_halves(tmp_path, monkeypatch):
     half_a, half_b = split_half(8, seed=CONFIG.seed)
     assert read_for == {"a": set(half_a), "b": set(half_b)}
     assert [len(images) for images in batches.values()] == [4, 4]
-
-
-class FakeScore:
-    num_averaged = 1
-
-    @property
-    def plain(self):
-        return self
-
-    def mean_iou(self):
-        return 0.5
 
 
 def test_every_epoch_logs_what_a_person_needs(uninterrupted):

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 import torch
 from torch import nn
 
 from autoseg.data import build_dataset
-from autoseg.runs import Run, load_weights, seed_everything
+from autoseg.errors import UsageError
+from autoseg.runs import Run, load_weights, save_checkpoint, seed_everything
 from autoseg.training import DivergedError, TrainingConfig, train
+from tests.training.unlabelled import Unlabelled
 
 CONFIG = TrainingConfig(
     num_steps=6, batch_size=2, crop_size=(16, 16), validate_every=2, val_images=2, learning_rate=0.1
@@ -53,10 +56,13 @@ def datasets():
     )
 
 
-def run_training(run, *, network=None, config=CONFIG, stop=None):
+def run_training(run, *, network=None, config=CONFIG, stop=None, labelled=None):
     seed_everything(3)
     network = network or Network()
     train_dataset, val_dataset = datasets()
+    if labelled is not None:
+        val_dataset = Unlabelled(val_dataset, range(3))
+        val_dataset.labelled = labelled
     result = train(
         network,
         run=run,
@@ -165,3 +171,103 @@ def test_divergence_stops_and_leaves_the_checkpoint(tmp_path):
     with pytest.raises(DivergedError, match=r"with learning rate"), new_run(tmp_path / "r") as run:
         run_training(run, config=config)
     assert json.loads((tmp_path / "r" / "run.json").read_text())["state"] == "failed"
+
+
+def test_a_validation_that_gives_nan_is_a_divergence_and_nothing_is_saved(tmp_path, monkeypatch):
+    network = Network()
+    save = Run.save_checkpoint
+
+    def save_then_spoil(self, *args, **options):
+        save(self, *args, **options)
+        network[1].running_mean.fill_(float("nan"))  # a training does not read it
+
+    monkeypatch.setattr(Run, "save_checkpoint", save_then_spoil)
+    folder = tmp_path / "run"
+    rule = r"output holds NaN at the validation after step 4\."
+    with pytest.raises(DivergedError, match=rule), new_run(folder) as run:
+        run_training(run, network=network)
+    assert [line["step"] for line in metrics(folder)] == [2]
+    assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-00000002.pt"]
+    assert all(tensor.isfinite().all() for tensor in load_weights(folder, "last").values())
+
+
+def test_without_labels_the_last_weights_are_the_best(tmp_path, uninterrupted):
+    """A void validation neither stops a training nor leaves it without weights."""
+    folder = tmp_path / "void"
+    rule = "no pixel of the val split of synthetic is labelled"
+    with pytest.warns(UserWarning, match=rule), new_run(folder) as run:
+        run_training(run, stop=Flag(3), labelled=())
+    with pytest.warns(UserWarning, match=rule), Run.resume(folder) as run:
+        _, result = run_training(run, labelled=())
+    assert (result.step, result.best_step) == (6, 6) and math.isnan(result.best_val_miou)
+    assert [line["val_miou"] for line in metrics(folder)] == [None] * 3
+    whole, _ = uninterrupted
+    expected = load_weights(whole, "last")
+    for which in ("best", "last"):
+        for name, tensor in load_weights(folder, which).items():
+            assert torch.equal(tensor, expected[name]), name
+
+
+def test_images_with_labels_are_validated_where_the_chosen_ones_have_none(tmp_path):
+    # Two of three evenly spread: 0 and 1.
+    with (
+        pytest.warns(UserWarning, match="1 of the 1 that have some are taken"),
+        new_run(tmp_path / "run") as run,
+    ):
+        _, result = run_training(run, labelled=(2,))
+    assert 0 <= result.best_val_miou <= 1
+
+
+def respell(folder, step, **changes):
+    """Write a checkpoint again, with another state under a right checksum."""
+    content = torch.load(folder / f"checkpoint-{step:08}.pt", weights_only=True)
+    save_checkpoint(
+        folder,
+        {**content["state"], **changes},
+        identity=content["identity"],
+        step=step,
+        metrics_bytes=content["metrics_bytes"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"network": {}}, r"Error\(s\) in loading state_dict for Network"),
+        ({"optimizer": {"state": {}}}, r"'param_groups'"),
+        ({"rng": {"python": (3, (1, 2), None)}}, r"state vector is the wrong size"),
+        ({"rng": {}}, r"'python'"),
+        ({"loss_sum": "x"}, r"loss_sum is 'x'; it must be a number"),
+        ({"best_val_miou": None}, r"best_val_miou is None; it must be a number"),
+    ],
+)
+def test_a_checkpoint_with_a_foreign_state_falls_back(tmp_path, uninterrupted, changes, reason):
+    whole, expected = uninterrupted
+    folder = tmp_path / "run"
+    with new_run(folder) as run:
+        run_training(run, stop=Flag(3))
+    respell(folder, 3, **changes)
+    rule = rf"00000003\.pt is not a checkpoint of this run: {reason}.*00000002\.pt instead"
+    with pytest.warns(UserWarning, match=rule), Run.resume(folder) as run:
+        _, result = run_training(run)
+    assert result == expected
+    assert_same_run(folder, whole)
+
+
+def test_a_checkpoint_of_before_the_loss_was_recorded_is_of_the_plain_one(tmp_path):
+    with new_run(tmp_path / "run") as run:
+        run_training(run, stop=Flag(3))
+    path = tmp_path / "run" / "checkpoint-00000003.pt"
+    content = torch.load(path, weights_only=True)
+    del content["identity"]["loss"]
+    save_checkpoint(
+        path.parent, content["state"], identity=content["identity"], step=3, metrics_bytes=0
+    )
+    other = dataclasses.replace(CONFIG, loss=("dice",))
+    with (
+        pytest.raises(UsageError, match=r"loss\.terms\.cross_entropy was \{\}, and is not set now"),
+        Run.resume(path.parent) as run,
+    ):
+        run_training(run, config=other)
+    with Run.resume(path.parent) as run:
+        assert run_training(run)[1].is_finished
