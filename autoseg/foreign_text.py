@@ -4,8 +4,12 @@ Every medium has characters that it obeys instead of showing. A name goes into o
 function of that medium; HTML is the templates' own escaping. A leaf that every folder may import.
 """
 
+import math
 import re
+import reprlib
 import unicodedata
+from itertools import islice
+from typing import Any
 
 _MAX_FOLDER_NAME = 100
 # Names that Windows keeps for devices, with any ending.
@@ -29,6 +33,40 @@ def printable(text: str, *, keep: str = "") -> str:
         else character.encode("unicode_escape", "surrogatepass").decode("ascii")
         for character in text
     )
+
+
+class _Short(reprlib.Repr):
+    """Python's notation, cut: of long containers and texts, and of numbers with many digits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxlist = self.maxtuple = self.maxdict = 8
+        self.maxstring = self.maxother = 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Beyond some thousands of digits Python refuses to write them.
+        num_bits = x.bit_length()
+        num_digits = int(num_bits * math.log10(2)) + 1
+        return repr(x) if num_bits <= 128 else f"a number of about {num_digits} digits"
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        if level <= 0 and x:
+            return "{...}"
+        items = [
+            f"{self.repr1(key, level - 1)}: {self.repr1(value, level - 1)}"
+            for key, value in islice(x.items(), self.maxdict)  # in their own order
+        ]
+        return "{" + ", ".join(items + ["..."] * (len(x) > self.maxdict)) + "}"
+
+
+def shown(value: object) -> str:
+    """Write a foreign value into a message: as Python does, short, and in one printable line.
+
+    Args:
+        value: Anything that was read from a file.
+    """
+    return printable(_Short().repr(value))
 
 
 def folder_name(text: str) -> str:

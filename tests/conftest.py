@@ -1,6 +1,8 @@
 """What all tests share."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,3 +25,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture
+def memory_folder():
+    """Give a folder in memory, where there is one, to tests that write thousands of files."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)

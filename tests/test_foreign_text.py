@@ -12,6 +12,7 @@ from autoseg.foreign_text import (
     latex_text,
     markdown_text,
     printable,
+    shown,
 )
 
 
@@ -131,3 +132,31 @@ def test_latex_has_no_command_but_the_escapes():
     )
     assert latex_text("a_b & 50% #1 $y$") == r"a\_b \& 50\% \#1 \$y\$"
     assert latex_text("\\input{x}") == r"\textbackslash{}input\{x\}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", "'a'"),
+        (3, "3"),
+        (True, "True"),
+        (-(2**64), "-18446744073709551616"),
+        pytest.param(10**400, "a number of about 401 digits", id="401"),
+        pytest.param(16**5000, "a number of about 6021 digits", id="6021"),
+        ({"b": 1, "a": [1, (2.5,)]}, "{'b': 1, 'a': [1, (2.5,)]}"),
+        ({n: n for n in range(20)}, "{0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, ...}"),
+        ([[[[[[1]]]]]], "[[[[[...]]]]]"),
+        ({1: {2: {3: {4: {5: 6}}}}}, "{1: {2: {3: {4: {...}}}}}"),
+        ("\x1b[31m\n\ud800", r"'\x1b[31m\n\ud800'"),
+    ],
+)
+def test_a_foreign_value_is_shown_short_and_in_one_line(value, text):
+    assert shown(value) == text
+
+
+def test_a_foreign_value_of_any_size_is_shown_short():
+    nested: list = []
+    for _ in range(100_000):
+        nested = [nested]
+    for value in ("x" * 10**6, [0] * 10**6, {"a" * 10**6: 1}, nested):
+        assert len(shown(value)) < 200

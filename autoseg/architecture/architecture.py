@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from autoseg.architecture import limits
 from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
 from autoseg.architecture.space import shipped
-from autoseg.architecture.trellis import STRIDES_RULE, are_trellis_strides
 from autoseg.atomic import atomic_write
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError, reading
+from autoseg.foreign_text import printable, shown
+from autoseg.json_file import parse_json, read_regular_file
 
 FORMAT = "autoseg-architecture"
 FORMAT_VERSION = 1
@@ -48,22 +50,26 @@ class Architecture:
     def __post_init__(self) -> None:
         object.__setattr__(self, "strides", tuple(self.strides))
         object.__setattr__(self, "path", tuple(self.path))
+        if not isinstance(self.space, str) or not limits.is_name(self.space):
+            raise ValueError(f"architecture: space = {shown(self.space)}, but {limits.NAME_RULE}.")
         self._check_path()
         self._check_cell()
         ordered = tuple(tuple(sorted(CellEdge(*edge) for edge in node)) for node in self.cell)
         object.__setattr__(self, "cell", ordered)
 
     def _check_path(self) -> None:
-        if not are_trellis_strides(self.strides):
-            raise ValueError(f"architecture: strides = {self.strides}, but {STRIDES_RULE}.")
+        if problem := limits.strides_problem(self.strides):
+            raise ValueError(f"architecture: strides = {shown(self.strides)}, but {problem}.")
         if not self.path:
             raise ValueError("architecture: path is empty, but it needs one stride a layer.")
+        _require_at_most("path", len(self.path), limits.MAX_LAYERS, "layers")
         levels = []
         for layer, stride in enumerate(self.path):
             # 4.0 and true would pass as members, but do not survive the JSON file.
             if type(stride) is not int or stride not in self.strides:
                 raise ValueError(
-                    f"architecture: path[{layer}] = {stride!r}, but the strides are {self.strides}."
+                    f"architecture: path[{layer}] = {shown(stride)}, but the strides are "
+                    f"{self.strides}."
                 )
             levels.append(self.strides.index(stride))
         # The stem ends at level 0.
@@ -77,6 +83,7 @@ class Architecture:
     def _check_cell(self) -> None:
         if not self.cell:
             raise ValueError("architecture: cell is empty, but it needs at least one node.")
+        _require_at_most("cell", len(self.cell), limits.MAX_NODES, "nodes")
         for node, edges in enumerate(self.cell):
             where = f"architecture: cell[{node}]"
             if len(edges) != 2:
@@ -84,13 +91,13 @@ class Architecture:
             for source, op in edges:
                 if type(source) is not int or not 0 <= source < 2 + node:
                     raise ValueError(
-                        f"{where} reads source {source!r}, but node {node} may read 0 to "
+                        f"{where} reads source {shown(source)}, but node {node} may read 0 to "
                         f"{node + 1} (0, 1: the earlier cells; 2 and on: the nodes before it)."
                     )
                 if not isinstance(op, str) or op not in OPERATIONS or op == NO_OPERATION:
                     known = ", ".join(name for name in OPERATIONS if name != NO_OPERATION)
                     raise ValueError(
-                        f"{where} has operation {op!r}, but it must be one of {known}."
+                        f"{where} has operation {shown(op)}, but it must be one of {known}."
                     )
 
     @property
@@ -130,20 +137,22 @@ class Architecture:
         version = content.get("format_version")
         if type(version) is not int or version != FORMAT_VERSION:
             raise ValueError(
-                f"architecture: format_version = {version!r}, but this autoseg reads "
+                f"architecture: format_version = {shown(version)}, but this autoseg reads "
                 f"{FORMAT_VERSION}; update autoseg if the file is newer."
             )
         for key in sorted(expected ^ set(content)):
             raise ValueError(
-                f"architecture: {'missing' if key in expected else 'unknown'} field {key!r}."
+                f"architecture: {'missing' if key in expected else 'unknown'} field {shown(key)}."
             )
         if not isinstance(content["space"], str):
-            raise ValueError(f"architecture: space = {content['space']!r}, but it must be a name.")
+            raise ValueError(
+                f"architecture: space = {shown(content['space'])}, but it must be a name."
+            )
         for key in ("strides", "path"):
             value = content[key]
             if not isinstance(value, list) or not all(type(item) is int for item in value):
                 raise ValueError(
-                    f"architecture: {key} = {value!r}, but it must be a list of whole numbers."
+                    f"architecture: {key} = {shown(value)}, but it must be a list of whole numbers."
                 )
         return cls(
             space=content["space"],
@@ -170,22 +179,22 @@ class Architecture:
 
         Raises:
             UsageError: If the file does not exist.
-            ValueError: If the file is not an architecture; the message names file, field and rule.
+            FileError: If the file is not an architecture; the message names file, field and rule.
         """
         published = shipped("architectures", ".json")
         path = published.get(str(name), Path(name))
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            with reading(path, "a valid JSON file"):
+                content: Any = parse_json(read_regular_file(path, max_bytes=limits.MAX_FILE_BYTES))
         except FileNotFoundError:
             raise UsageError(
-                f"architecture file {path} does not exist. Shipped ones: {', '.join(published)}."
+                f"architecture file {printable(str(path))} does not exist. Shipped ones: "
+                f"{', '.join(published)}."
             ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not a valid JSON file: {error}.") from error
         try:
             return cls.from_dict(content)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise FileError(f"{printable(str(path))}: {error}") from error
 
     def __str__(self) -> str:
         """Show the architecture on one screen."""
@@ -198,17 +207,24 @@ class Architecture:
         return "\n".join(lines)
 
 
+def _require_at_most(field: str, count: int, highest: int, what: str) -> None:
+    if count > highest:
+        raise ValueError(
+            f"architecture: {field} has {count:,} {what}, but at most {highest} are allowed."
+        )
+
+
 def _parse_cell(value: Any) -> tuple[tuple[CellEdge, CellEdge], ...]:
     if not isinstance(value, list):
-        raise ValueError(f"architecture: cell = {value!r}, but it must be a list of nodes.")
+        raise ValueError(f"architecture: cell = {shown(value)}, but it must be a list of nodes.")
     nodes = []
     for node, edges in enumerate(value):
         if not isinstance(edges, list) or not all(
             isinstance(edge, dict) and set(edge) == {"source", "op"} for edge in edges
         ):
             raise ValueError(
-                f"architecture: cell[{node}] = {edges!r}, but it must be a list of two edges like "
-                '{"source": 0, "op": "sep_conv_3x3"}.'
+                f"architecture: cell[{node}] = {shown(edges)}, but it must be a list of two edges "
+                'like {"source": 0, "op": "sep_conv_3x3"}.'
             )
         nodes.append(tuple(CellEdge(edge["source"], edge["op"]) for edge in edges))
     return tuple(nodes)

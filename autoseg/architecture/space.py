@@ -7,15 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
+from autoseg.architecture import limits
 from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
-from autoseg.architecture.trellis import (
-    STRIDES_RULE,
-    TrellisEdge,
-    are_trellis_strides,
-    num_trellis_paths,
-    trellis_edges,
-)
-from autoseg.errors import UsageError, unknown_name
+from autoseg.architecture.trellis import TrellisEdge, num_trellis_paths, trellis_edges
+from autoseg.errors import UsageError, reading, unknown_name
+from autoseg.foreign_text import printable, shown
+from autoseg.json_file import read_regular_file
 
 FORMAT_VERSION = 1
 
@@ -49,26 +46,54 @@ class SearchSpace:
     def __post_init__(self) -> None:
         def require(valid: bool, field: str, rule: str) -> None:
             if not valid:
-                raise UsageError(
-                    f"search space {self.name!r}: {field} = {getattr(self, field)!r}, but {rule}."
-                )
+                value = shown(getattr(self, field))
+                raise UsageError(f"search space {shown(self.name)}: {field} = {value}, but {rule}.")
 
-        for field in ("num_layers", "num_nodes", "filter_multiplier", "head_rate_times_stride"):
+        def require_range(field: str, highest: int) -> None:
             require(getattr(self, field) >= 1, field, "it must be at least 1")
-        require(are_trellis_strides(self.strides), "strides", STRIDES_RULE)
+            require(getattr(self, field) <= highest, field, f"it may be at most {highest}")
+
+        require(limits.is_name(self.name), "name", limits.NAME_RULE)
+        is_text = len(self.paper) <= limits.MAX_TEXT and self.paper.isprintable()
+        require(is_text, "paper", limits.TEXT_RULE)
+        require_range("num_layers", limits.MAX_LAYERS)
+        require_range("num_nodes", limits.MAX_NODES)
+        require_range("filter_multiplier", limits.MAX_CHANNELS)
+        require_range("head_rate_times_stride", limits.MAX_RATE_TIMES_STRIDE)
+        problem = limits.strides_problem(self.strides)
+        require(problem is None, "strides", str(problem))
         require(
             len(self.stem_channels) == 3 and min(self.stem_channels) >= 1,
             "stem_channels",
             "it must be three positive numbers",
         )
+        highest = limits.MAX_STEM_CHANNELS
+        require(
+            max(self.stem_channels) <= highest, "stem_channels", f"each may be at most {highest}"
+        )
         for operation in self.operations:
             if operation not in OPERATIONS:
-                raise unknown_name("operation", operation, OPERATIONS)
+                raise unknown_name("operation", operation[: limits.MAX_NAME], OPERATIONS)
         require(
             len(set(self.operations)) == len(self.operations)
             and any(op != NO_OPERATION for op in self.operations),
             "operations",
             f"it must list each operation once, and at least one besides {NO_OPERATION!r}",
+        )
+        widest = self.num_nodes * self.num_channels(self.strides[-1])
+        require(
+            widest <= limits.MAX_CHANNELS,
+            "filter_multiplier",
+            f"a cell of {self.num_nodes} nodes at stride {self.strides[-1]} then has {widest:,} "
+            f"channels, and may have {limits.MAX_CHANNELS:,}",
+        )
+        num_candidates = self.num_layers * self.num_levels * self.num_edges * len(self.operations)
+        require(
+            num_candidates <= limits.MAX_CANDIDATES,
+            "num_layers",
+            f"with {self.num_levels} strides, {self.num_edges} edges and {len(self.operations)} "
+            f"operations these are {num_candidates:,} operations in all, and may be "
+            f"{limits.MAX_CANDIDATES:,}",
         )
 
     @classmethod
@@ -82,13 +107,14 @@ class SearchSpace:
 
         Raises:
             UsageError: If there is no such space, preset or field, or a value breaks a rule.
+            FileError: If the file is no TOML file, or too large for a space.
         """
         table, where = _read_toml(name)
         version = table.pop("format_version", None)
         if type(version) is not int or version != FORMAT_VERSION:
             raise UsageError(
-                f"{where}: format_version = {version!r}, but this autoseg reads {FORMAT_VERSION}; "
-                "update autoseg if the file is newer."
+                f"{where}: format_version = {shown(version)}, but this autoseg reads "
+                f"{FORMAT_VERSION}; update autoseg if the file is newer."
             )
         presets = table.pop("presets", {})
         if preset is not None:
@@ -113,7 +139,9 @@ class SearchSpace:
         known = [field.name for field in fields(cls)]
         for key in table:
             if key not in known:
-                raise unknown_name(f"field of a search space in {where}:", key, known)
+                raise unknown_name(
+                    f"field of a search space in {where}:", key[: limits.MAX_NAME], known
+                )
         missing = [key for key in known if key not in table]
         if missing:
             raise UsageError(f"{where}: missing field {missing[0]!r} of the search space.")
@@ -129,7 +157,7 @@ class SearchSpace:
             else:
                 valid, described = type(value) is expected, expected.__name__
             if not valid:
-                raise UsageError(f"{where}: {key} = {value!r}, but it must be {described}.")
+                raise UsageError(f"{where}: {key} = {shown(value)}, but it must be {described}.")
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
         }
@@ -196,16 +224,26 @@ def _read_toml(name: str | Path) -> tuple[dict[str, Any], str]:
             raise unknown_name("search space", str(name), spaces)
         path = spaces[str(name)]
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "a valid TOML file"):
+            table = _parse_toml(read_regular_file(path, max_bytes=limits.MAX_FILE_BYTES))
     except FileNotFoundError:
         raise UsageError(
-            f"search space file {path} does not exist. Shipped spaces: {', '.join(spaces)}."
+            f"search space file {printable(str(path))} does not exist. Shipped spaces: "
+            f"{', '.join(spaces)}."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a valid TOML file: {error}.") from error
+    where = printable(str(path))
     presets = table.get("presets", {})
     if not isinstance(presets, dict) or not all(isinstance(v, dict) for v in presets.values()):
         raise UsageError(
-            f"{path}: presets = {presets!r}, but each preset must be a table like [presets.tiny]."
+            f"{where}: presets = {shown(presets)}, but each preset must be a table like "
+            "[presets.tiny]."
         )
-    return table, str(path)
+    return table, where
+
+
+def _parse_toml(data: bytes) -> dict[str, Any]:
+    text = data.decode("utf-8-sig")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > limits.MAX_DOTS:
+            raise ValueError(f"line {number} has more than {limits.MAX_DOTS} dots")
+    return tomllib.loads(text)

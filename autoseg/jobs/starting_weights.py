@@ -164,8 +164,11 @@ def _fit(choice: NetworkChoice, file: WeightFile, *, num_classes: int) -> Fitted
 
 
 def _fits(choice: NetworkChoice, file: WeightFile, *, num_classes: int) -> bool:
-    with weightless():
-        network = choice.build(num_classes)
+    try:
+        with weightless():
+            network = choice.build(num_classes)
+    except UsageError:  # a file may suggest a width that no network has
+        return False
     return fits(network, file, build=choice.build)
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.architecture import Architecture
+from autoseg.architecture.limits import MAX_CHANNELS
+from autoseg.errors import UsageError
 from autoseg.networks.deeplabv3 import pyramid_rates
 from autoseg.networks.derived_cell import DerivedCell
 from autoseg.networks.drop_path import DropPath, keep_probability
@@ -44,8 +46,18 @@ class AutoDeepLab(nn.Module):
             width: Factor on the channels that F does not decide: stem (64, 64, 128), ASPP and
                 decoder (256), the decoder's early map (48).
             drop_path_keep: p of ScheduledDropPath; 1 switches it off.
+
+        Raises:
+            UsageError: If F is below 1, or gives a cell more than `MAX_CHANNELS` channels.
         """
         super().__init__()
+        widest = architecture.num_nodes * (filter_multiplier * max(architecture.path) // 4)
+        if not filter_multiplier >= 1 or widest > MAX_CHANNELS:
+            raise UsageError(
+                f"AutoDeepLab: filter_multiplier {filter_multiplier}; it must be at least 1, and a "
+                f"cell of {architecture.num_nodes} nodes at stride {max(architecture.path)} may "
+                f"have {MAX_CHANNELS:,} channels."
+            )
         self.architecture = architecture
         self.drop_path_keep = drop_path_keep
         stem_channels = [scale_channels(channels, width) for channels in (64, 64, 128)]

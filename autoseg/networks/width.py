@@ -4,6 +4,8 @@ import math
 
 from autoseg.errors import UsageError
 
+MAX_WIDTH = 16
+"""ResNet's last stage has 32,768 channels then, and a convolution between two such maps 4 GiB."""
 MIN_CHANNELS = 8
 """No scaled count falls below this: batch norm and ReLU over fewer channels lose whole maps."""
 
@@ -19,11 +21,16 @@ def scale_channels(channels: int, width: float) -> int:
         `channels * width` rounded half up, at least `MIN_CHANNELS` unless the paper has fewer.
 
     Raises:
-        UsageError: If `width` is not a positive, finite number.
+        UsageError: If `width` is not a positive number, or above `MAX_WIDTH`.
     """
     if not (math.isfinite(width) and width > 0):
         raise UsageError(
             f"width {width} is not a positive number; 1.0 is the paper's network, 0.125 an eighth "
             "of its channels."
+        )
+    if width > MAX_WIDTH:
+        raise UsageError(
+            f"width {width} is above {MAX_WIDTH}; 1.0 is the paper's network, 2.0 has twice its "
+            "channels."
         )
     return max(min(channels, MIN_CHANNELS), math.floor(channels * width + 0.5))

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import os
 import pickle
 import re
 
@@ -10,7 +11,8 @@ import pytest
 
 from autoseg.architecture import Architecture, CellEdge, SearchSpace
 from autoseg.architecture.architecture import FORMAT_VERSION
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
+from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
 
 # The network of the paper as the authors' TensorFlow code (deeplab/core/nas_network.py) has it.
 OFFICIAL_OPERATIONS = [
@@ -89,7 +91,7 @@ def test_the_file_is_readable_with_one_node_a_line(tmp_path):
 
 
 def test_a_name_that_json_must_escape_survives(tmp_path):
-    architecture = small(space='a "quoted"\n\\ näme')
+    architecture = small(space='a "quoted" näme')
     architecture.save(tmp_path / "a.json")
     assert Architecture.load(tmp_path / "a.json") == architecture
 
@@ -187,6 +189,7 @@ def edge(source, op):
 GOOD = [edge(0, "skip_connect"), edge(1, "sep_conv_3x3")]
 STRIDES_RULE = "they start at 4, the stride of the stem, and double from level to level"
 EDGES_RULE = 'but it must be a list of two edges like {"source": 0, "op": "sep_conv_3x3"}.'
+NAME_RULE = "it must be one printable name of at most 100 characters without / \\ and :"
 WRONG_FIELDS = [
     ("format", "autoseg-space", "the field 'format' must be 'autoseg-architecture'."),
     ("format", None, "the field 'format' must be 'autoseg-architecture'."),
@@ -220,6 +223,25 @@ WRONG_FIELDS = [
         [16, 16],
         "path[0] goes from stride 4 to 16, but a layer may at most halve or double the stride.",
     ),
+    ("space", "", f"space = '', but {NAME_RULE}."),
+    ("space", "../../x", f"space = '../../x', but {NAME_RULE}."),
+    ("space", "a\n\x1b[31m", f"space = 'a\\n\\x1b[31m', but {NAME_RULE}."),
+    ("space", "x" * 101, f"space = '{'x' * 37}...{'x' * 38}', but {NAME_RULE}."),
+    (
+        "strides",
+        [4 << n for n in range(9)],
+        "strides = (4, 8, 16, 32, 64, 128, 256, 512, ...), but there may be at most 8.",
+    ),
+    ("strides", [4] * 5000, "strides = (4, 4, 4, 4, 4, 4, 4, 4, ...), but there may be at most 8."),
+    ("path", [4] * 129, "path has 129 layers, but at most 128 are allowed."),
+    ("path", [2**63], f"path[0] = {2**63}, but the strides are (4, 8, 16)."),
+    (
+        "path",
+        "4" * 5000,
+        f"path = '{'4' * 37}...{'4' * 38}', but it must be a list of whole numbers.",
+    ),
+    ("cell", [GOOD] * 33, "cell has 33 nodes, but at most 32 are allowed."),
+    ("cell", [[[[[[3]]]]]], f"cell[0] = [[[[[...]]]]], {EDGES_RULE}"),
     ("cell", {}, "cell = {}, but it must be a list of nodes."),
     ("cell", None, "cell = None, but it must be a list of nodes."),
     ("cell", [], "cell is empty, but it needs at least one node."),
@@ -255,7 +277,7 @@ def refused(folder, content, message):
     """Write `content` and check that loading it names the file and says `message`."""
     path = folder / "bad.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: architecture: {message}')}$"):
+    with pytest.raises(FileError, match=f"^{re.escape(f'{path}: architecture: {message}')}$"):
         Architecture.load(path)
 
 
@@ -301,7 +323,7 @@ def test_json_of_something_else_is_refused(tmp_path, content):
 def test_what_is_not_json_is_refused(tmp_path, content):
     path = tmp_path / "bad.json"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: not a valid JSON file: .+"):
+    with pytest.raises(FileError, match=f"^{re.escape(str(path))} is not a valid JSON file: .+"):
         Architecture.load(path)
 
 
@@ -311,7 +333,7 @@ def test_a_truncated_file_is_refused(tmp_path):
     whole = path.read_bytes()
     for length in range(0, len(whole) - 2, 7):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="not a valid JSON file"):
+        with pytest.raises(FileError, match="is not a valid JSON file"):
             Architecture.load(path)
 
 
@@ -327,3 +349,75 @@ def test_a_path_that_a_file_could_not_hold_is_refused_in_python_too(path):
     message = f"architecture: path[0] = {path[0]!r}, but the strides are (4, 8, 16)."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         small(path=path)
+
+
+# What was not refused, or with a traceback, or after minutes.
+BAD_CONTENTS = [
+    (b"[" * 60_000, "it is nested too deeply"),
+    (b'{"a": ' * 40 + b"[[[[[[[[[[[]]]]]]]]]]]" + b"}" * 40, "it is nested too deeply"),
+    (b'{"format_version": ' + b"9" * 5000 + b"}", "Exceeds the limit"),
+    (b'{"format_version": ' + b"9" * 50 + b"}", "it holds a whole number of more than 64 bits"),
+    (b'{"format_version": NaN}', "it holds NaN, which JSON does not have"),
+    (b'{"format_version": -Infinity}', "it holds -Infinity, which JSON does not have"),
+    (b'{"format_version": 1e999}', "it holds a number that is too large"),
+    (b'{"space": "a", "space": "b"}', "it has the key 'space' twice"),
+    (b'{"space": "a\\u0000b"}', "with a NUL"),
+    (b'{"space": "\\ud800"}', "with half of a surrogate pair"),
+    (b'{"space": "a"} {}', "Extra data"),
+    (b" " * (2**16 + 1), "it has 65,537 bytes, more than 65,536"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), BAD_CONTENTS)
+def test_content_that_no_architecture_has_is_refused_in_one_line(tmp_path, content, reason):
+    path = tmp_path / "bad.json"
+    path.write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        Architecture.load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} is not a valid JSON file: ") and reason in message
+    assert message.isprintable() and len(message) < 500
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "a.json"
+    small().save(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert Architecture.load(path) == small()
+
+
+def test_folders_and_pipes_are_no_architectures(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    for path in (tmp_path, tmp_path / "pipe.json"):
+        with pytest.raises(FileError, match=r" is not a valid JSON file: it is no regular file\.$"):
+            Architecture.load(path)
+
+
+def test_an_unknown_field_is_shown_short(tmp_path):
+    long = "x" * 1000
+    refused(tmp_path, small().to_dict() | {long: 1}, f"unknown field '{'x' * 37}...{'x' * 38}'.")
+
+
+def test_the_largest_architecture_survives(tmp_path):
+    edges = (CellEdge(0, "skip_connect"), CellEdge(1, "atrous_conv_5x5"))
+    largest = Architecture(
+        space="x" * 100,
+        strides=tuple(4 << level for level in range(8)),
+        path=(4,) * 128,
+        cell=(edges,) * 32,
+    )
+    largest.save(tmp_path / "a.json")
+    assert (tmp_path / "a.json").stat().st_size < 20_000
+    assert Architecture.load(tmp_path / "a.json") == largest
+
+
+def test_damaged_files_are_read_or_refused_by_name(memory_folder):
+    path = memory_folder / "a.json"
+    small().save(path)
+    require_clean_refusals(Architecture.load, path, damaged_bytes(path.read_bytes(), count=2000))
+
+
+def test_damaged_values_are_read_or_refused_by_name(memory_folder):
+    path = memory_folder / "a.json"
+    values = damaged_json(small().to_dict(), count=2000)
+    require_clean_refusals(Architecture.load, path, (json.dumps(v).encode() for v in values))

@@ -187,6 +187,17 @@ def test_a_file_of_another_width_is_told_the_width(tmp_path):
     )
 
 
+def test_a_width_that_cannot_be_is_not_proposed(tmp_path):
+    state = write_classifier(tmp_path / "wide.safetensors")
+    huge = {
+        name: value[:1].expand(1000 * len(value))
+        for name, value in state.items()
+        if value.ndim == 1
+    }
+    torch.save(huge, tmp_path / "huge.pth")
+    assert refusal(tmp_path / "huge.pth", choice_of(NAME)).startswith("weights: ")
+
+
 def test_a_file_of_other_filters_is_told_the_multiplier(tmp_path):
     architecture = Architecture(
         space="mine",

@@ -7,6 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoseg.architecture import Architecture, CellEdge, SearchSpace
+from autoseg.errors import UsageError
 from autoseg.networks import build_network
 from autoseg.networks.auto_deeplab import AutoDeepLab
 from autoseg.networks.derived_cell import DerivedCell
@@ -257,3 +258,13 @@ def test_one_hot_path_equals_the_derived_network(seed):
     images = torch.randn(2, 3, 40, 28, dtype=torch.float64)
     expected = net.features(images, one_hot_alpha(space, architecture), beta)["stride4"]
     torch.testing.assert_close(network.features(images)[-1], expected, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("filter_multiplier", [0, -1, 10**9])
+def test_filters_that_cannot_be_are_refused_before_anything_is_built(filter_multiplier):
+    message = (
+        f"AutoDeepLab: filter_multiplier {filter_multiplier}; it must be at least 1, and a cell of "
+        "5 nodes at stride 32 may have 16,384 channels."
+    )
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        build_network(PUBLISHED, num_classes=3, filter_multiplier=filter_multiplier)

@@ -26,3 +26,9 @@ def test_worked_cases(channels: int, width: float, expected: int) -> None:
 def test_refuses_what_is_no_width(width: float) -> None:
     with pytest.raises(UsageError, match=rf"width {width} is not a positive number; 1\.0 is the"):
         scale_channels(64, width)
+
+
+def test_refuses_what_no_machine_holds() -> None:
+    assert scale_channels(64, 16.0) == 1024
+    with pytest.raises(UsageError, match=r"^width 1000000000\.0 is above 16; 1\.0 is the paper's"):
+        scale_channels(64, 1e9)

@@ -8,7 +8,6 @@ import os
 import pickle
 import stat
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -333,14 +332,6 @@ def test_a_tensor_that_claims_to_be_huge_is_refused_by_its_shape(tmp_path: Path)
         fit_weights(network, saved(state, tmp_path))
 
 
-@pytest.fixture
-def quick_folder() -> Iterator[Path]:
-    """A folder in memory, where the system has one: thousands of files are written."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        yield Path(folder)
-
-
 def network_and_content() -> tuple[nn.Module, dict[str, Any]]:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
@@ -352,18 +343,18 @@ def network_and_content() -> tuple[nn.Module, dict[str, Any]]:
     }
 
 
-def test_damaged_archives_are_read_or_refused_by_name(quick_folder: Path) -> None:
+def test_damaged_archives_are_read_or_refused_by_name(memory_folder: Path) -> None:
     network, content = network_and_content()
-    path = saved(content, quick_folder)
+    path = saved(content, memory_folder)
     damaged = damaged_bytes(path.read_bytes(), count=2000)
     require_clean_refusals(lambda file: fit_weights(network, file), path, damaged)
 
 
 def test_damaged_pickles_in_whole_archives_are_read_or_refused_by_name(
-    quick_folder: Path,
+    memory_folder: Path,
 ) -> None:
     network, content = network_and_content()
-    path = saved(content, quick_folder)
+    path = saved(content, memory_folder)
     with zipfile.ZipFile(path) as whole:
         contents = {name: whole.read(name) for name in whole.namelist()}
 
@@ -379,17 +370,17 @@ def test_damaged_pickles_in_whole_archives_are_read_or_refused_by_name(
     require_clean_refusals(lambda file: fit_weights(network, file), path, archives())
 
 
-def test_damaged_old_files_are_read_or_refused_by_name(quick_folder: Path) -> None:
+def test_damaged_old_files_are_read_or_refused_by_name(memory_folder: Path) -> None:
     network, content = network_and_content()
-    path = quick_folder / "old.pth"
+    path = memory_folder / "old.pth"
     torch.save(content, path, _use_new_zipfile_serialization=False)
     damaged = damaged_bytes(path.read_bytes(), count=2000)
     require_clean_refusals(lambda file: fit_weights(network, file), path, damaged)
 
 
-def test_damaged_safetensors_are_read_or_refused_by_name(quick_folder: Path) -> None:
+def test_damaged_safetensors_are_read_or_refused_by_name(memory_folder: Path) -> None:
     network, _ = network_and_content()
-    path = quick_folder / "weights.safetensors"
+    path = memory_folder / "weights.safetensors"
     safetensors.torch.save_file(network.state_dict(), path)
     damaged = damaged_bytes(path.read_bytes(), count=2000)
     require_clean_refusals(lambda file: fit_weights(network, file), path, damaged)
