@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from autoseg.cli import OK, read_fields, run_command
+from autoseg.foreign_text import printable
 from autoseg.jobs.predict_job import PredictRequest, run_predict
 
 PROG = "python -m autoseg.predict"
@@ -24,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("run", "images"),
     )
-    written = run_predict(PredictRequest(**given))
-    print("\n".join(str(path) for path in written))
+    for path in run_predict(PredictRequest(**given)):
+        print(printable(str(path)))
     return OK
 
 

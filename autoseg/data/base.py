@@ -82,6 +82,16 @@ class SegmentationDataset(Dataset[Sample], ABC):
     def __getitem__(self, index: int) -> Sample:
         """Return sample `index`, in [0, len); IndexError beyond, so that `for` loops end."""
 
+    def check_labels(self) -> None:
+        """Refuse label values that are no class, before a training meets the first of them.
+
+        Nothing needs to be read where labels cannot be wrong, as those that are drawn.
+
+        Raises:
+            FileError: If a value is neither a class nor ignored; names file, value and place.
+        """
+        return
+
     def check_index(self, index: int) -> None:
         """Raise IndexError unless `index` is in [0, len); negative indices are not accepted."""
         if not 0 <= index < len(self):

@@ -1,17 +1,20 @@
 """CamVid, the 11-class SegNet split: street scenes filmed from a car, read in place."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from autoseg.data.base import SPLITS, Sample, SegmentationDataset
 from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
-from autoseg.errors import UsageError, unknown_name
+from autoseg.data.images import image_size, read_image
+from autoseg.data.labels import read_labels
+from autoseg.data.lists import read_list
+from autoseg.errors import FileError, UsageError, unknown_name
 
 _CLASSES: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("sky", (128, 128, 128)),
@@ -57,8 +60,9 @@ class CamVid(SegmentationDataset):
                 train split needs 242. 0 decodes each sample every time.
 
         Raises:
-            UsageError: If the folder, a list or a file is missing, a list is empty or malformed,
-                or an image and its label differ in size.
+            UsageError: If the folder or a list is missing, or a list is empty.
+            FileError: If a file is missing or a list malformed, or an image and its label differ in
+                size.
         """
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
@@ -82,34 +86,41 @@ class CamVid(SegmentationDataset):
         """Read a sample.
 
         Raises:
-            UsageError: If a file cannot be decoded, or its label is not one channel of values up
+            FileError: If a file cannot be decoded, or its label is not one channel of values up
                 to 11; the message names the file.
         """
         self.check_index(index)
         image, label = self._cache.get(index, self._read)
         return Sample(image, label.to(torch.int64), self._files[index][0].stem)
 
+    def check_labels(self) -> None:
+        """Read every label of the split, and refuse values that are no class.
+
+        Raises:
+            FileError: As reading a sample does.
+        """
+        for _, label_path in self._files:
+            self._read_label(label_path)
+
     def _read(self, index: int) -> Pixels:
         image_path, label_path = self._files[index]
-        return _read_image(image_path), self._read_label(label_path)
+        with _listed(image_path):
+            pixels = torch.from_numpy(read_image(image_path))
+        # (H, W, 3) -> (3, H, W)
+        return pixels.permute(2, 0, 1).contiguous(), self._read_label(label_path)
 
     def _read_label(self, path: Path) -> Tensor:
-        with _open(path) as file:
-            if file.mode not in ("L", "P"):
-                raise UsageError(
-                    f"{path}: the label has mode {file.mode}; expected one 8-bit channel of class "
-                    "numbers (a colour mask must be converted to class numbers first)."
-                )
-            label = _decode(file, path)
+        with _listed(path):
+            label = read_labels(path).labels
         largest = int(label.max())
         if largest > self.ignore_index:
             row, column = np.argwhere(label == largest)[0]
-            raise UsageError(
+            raise FileError(
                 f"{path}: label {largest} at row {row}, column {column}; labels are 0 to "
                 f"{self.num_classes - 1}, or {self.ignore_index} for unlabelled. "
                 "Is this the 11-class SegNet version of CamVid?"
             )
-        return torch.from_numpy(label)
+        return torch.from_numpy(label.astype(np.uint8))
 
 
 def _find_root(data_root: str | Path | None) -> Path:
@@ -136,17 +147,7 @@ def _read_list(path: Path) -> list[tuple[Path, Path]]:
             f"camvid: {root} has no list {path.name} (lines of 'image label', relative to the "
             f"folder); {_REMEDY}.{hint}"
         )
-    files: list[tuple[Path, Path]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        words = line.split()
-        if not words:
-            continue
-        if len(words) != 2:
-            raise UsageError(
-                f"{path}, line {number}: {line!r} has {len(words)} word(s); "
-                "expected an image and its label, separated by a space."
-            )
-        files.append((root / words[0], root / words[1]))
+    files = read_list(path)
     if not files:
         raise UsageError(f"camvid: the list {path} is empty; {_REMEDY}.")
     return files
@@ -154,46 +155,31 @@ def _read_list(path: Path) -> list[tuple[Path, Path]]:
 
 def _largest_size(files: list[tuple[Path, Path]]) -> tuple[int, int]:
     """Compare the sizes of images and labels; only the files' headers are read."""
-    heights, widths = [], []
+    sizes = []
     for image_path, label_path in files:
-        with _open(image_path) as image, _open(label_path) as label:
-            if image.size != label.size:
-                raise UsageError(
-                    f"{image_path} is {image.height} x {image.width} (height x width), but its "
-                    f"label {label_path} is {label.height} x {label.width}; they must be equal. "
-                    "Resize labels by nearest neighbour only."
-                )
-            heights.append(image.height)
-            widths.append(image.width)
-    return max(heights), max(widths)
+        with _listed(image_path):
+            size = image_size(image_path)
+        with _listed(label_path):
+            label_size = image_size(label_path)
+        if size != label_size:
+            raise FileError(
+                f"{image_path} is {size[0]} x {size[1]} (height x width), but its label "
+                f"{label_path} is {label_size[0]} x {label_size[1]}; they must be equal. "
+                "Resize labels by nearest neighbour only."
+            )
+        sizes.append(size)
+    return max(height for height, _ in sizes), max(width for _, width in sizes)
 
 
-def _read_image(path: Path) -> Tensor:
-    with _open(path) as file:
-        pixels = _decode(file, path, mode="RGB")
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (H, W, 3) -> (3, H, W)
-
-
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def _listed(path: Path) -> Iterator[None]:
+    """Say what to do about a file of a list that is missing or damaged."""
     try:
-        return Image.open(path)
+        yield
     except FileNotFoundError:
-        raise UsageError(
+        raise FileError(
             f"{path}: the file is in the list, but does not exist; is the download complete?"
         ) from None
-    except OSError as error:  # covers Pillow's UnidentifiedImageError
-        raise _unreadable(path, error) from error
-
-
-def _decode(file: Image.Image, path: Path, mode: str | None = None) -> NDArray[np.uint8]:
-    try:
-        return np.array(file if mode is None else file.convert(mode), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> UsageError:
-    return UsageError(
-        f"{path}: cannot be read as an image ({error}); it is corrupt or truncated, "
-        "copy it again from its source or take its line out of the list."
-    )
+    except FileError as error:
+        error.add_note("Copy it again from its source, or take its line out of the list.")
+        raise

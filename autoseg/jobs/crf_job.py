@@ -7,28 +7,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from autoseg.cli import resolve_device
+from autoseg.cli.outputs import refuse_clashes, summary_of_failures
 from autoseg.crf import DenseCRF
-from autoseg.errors import UsageError
+from autoseg.data.arrays import ARRAY_SUFFIXES
+from autoseg.data.images import find_images, read_image
+from autoseg.data.labels import default_palette, label_image, read_labels
+from autoseg.data.segmentation_files import (
+    check_size,
+    pair_files,
+    read_scores,
+    scores_of_labels,
+)
+from autoseg.errors import FileError, UsageError
 from autoseg.evaluation import colour_mask
 from autoseg.jobs.console import announce
 from autoseg.jobs.crf import TUNING_NAME, CRFChoice
-from autoseg.jobs.predict_job import find_images, read_image
-from autoseg.jobs.segmentation_files import (
-    ARRAY_SUFFIXES,
-    default_palette,
-    logits_of_labels,
-    pair_files,
-    read_labels,
-    read_scores,
-)
 from autoseg.reporting.crf_picture import draw_refinement
 from autoseg.reporting.figure import png_bytes
 from autoseg.runs import Progress, atomic_write
-
-_MAX_CLASSES = 256  # of an 8-bit PNG
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,11 +43,15 @@ class CRFRequest(CRFChoice):
     logits: bool = False
     """The array holds logits, not probabilities."""
     num_classes: int | None = None
-    """Of a label image: number of classes; none: up to the largest label in the file."""
+    """Of a label image: number of classes, whose labels are then 0, 1, ...; none: the classes are
+    the labels that occur in the file, such as 0 and 255 of a mask."""
     confidence: float = 0.7
     """Of a label image: probability that a label is right (pydensecrf: gt_prob)."""
     zero_unsure: bool = False
     """Of a label image: 0 marks pixels of unknown class, and the classes count from 1."""
+    void: tuple[int, ...] | None = None
+    """Of a label image: labels of pixels without a class, to which the CRF gives one; none: 255,
+    where at least two other labels occur, or where --num-classes leaves it out."""
     tuned: Path | None = None
     """Retrained network's run folder, or crf.json in it, whose tuned parameters are taken."""
     save_marginals: bool = False
@@ -82,90 +84,156 @@ class Segmentation:
 
     logits: NDArray[np.float32]
     """(K, H, W)."""
-    first_label: int
-    """Number that files show for class 0."""
-    palette: NDArray[np.uint8] | None
-    """Colours of the numbers in files; None writes grey."""
+    values: NDArray[np.int64]
+    """Number that files show for each class, (K,)."""
     before: NDArray[np.int64]
     """Numbers before the CRF, (H, W)."""
+    is_void: NDArray[np.bool_]
+    """Pixels that had no class before, (H, W)."""
+    palette: NDArray[np.uint8] | None
+    """Colours of the numbers in files; None writes grey."""
+    mode: str
+    """How files store the numbers; see `LabelFile`."""
 
 
 def run_crf(request: CRFRequest) -> Iterator[str]:
     """Refine each image's segmentation and write the results.
 
     Yields:
-        A line for each image: the file written and the share of pixels that changed.
+        A line for each image: the file written and the share of pixels that changed. An image or
+        segmentation that cannot be used is passed over.
+
+    Raises:
+        UsageError: If a file is missing, or a result would replace an input or another result.
+        FileError: At the end, if images were passed over; it names each with the reason.
     """
     device = resolve_device(request.device)
     chosen = request.choose_crf(request.tuning_record())
     for line in (*chosen.notes, f"CRF: {chosen.text}"):
         announce(line)
-    images = find_images([request.image])
+    images, left_out = find_images([request.image])
+    if left_out:
+        announce(f"left out, no images by their names: {', '.join(p.name for p in left_out)}")
     segmentations = pair_files(request.image, request.segmentation, images=images)
+    refuse_clashes(
+        [(result, path) for path in images for result in _results(path, request)],
+        inputs=[*images, *segmentations, *left_out],
+        out=request.out,
+    )
     crf = chosen.parameters.build().to(device)
     request.out.mkdir(parents=True, exist_ok=True)
-    _refuse_overwriting(request.out, [*images, *segmentations])
+    failures: list[tuple[Path, str]] = []
     with Progress(len(images), description="crf", unit="image") as progress:
         for image_path, path in zip(images, segmentations, strict=True):
-            pixels = read_image(image_path)
-            segmentation = read_segmentation(path, request)
-            _check_sizes(pixels, image_path, segmentation.logits, path)
-            marginals = _refine(crf, segmentation.logits, pixels, device)
-            after = marginals.argmax(axis=0) + segmentation.first_label
-            base = request.out / image_path.stem
-            _save_labels(base.with_name(f"{base.name}.png"), after, segmentation.palette)
-            if request.save_marginals:
-                array = base.with_name(f"{base.name}.npy")
-                atomic_write(array, lambda file, q=marginals: np.save(file, q))
-            changed = float((after != segmentation.before).mean())
-            if request.picture:
-                colours = _colours(segmentation.palette)
-                figure = draw_refinement(
-                    pixels,
-                    colour_mask(segmentation.before, colours),
-                    colour_mask(after, colours),
-                    is_changed=after != segmentation.before,
-                    title=f"{image_path.name}: {changed:.2%} of pixels changed\n{chosen.text}",
-                )
-                atomic_write(base.with_name(f"{base.name}_picture.png"), png_bytes(figure))
+            try:
+                pixels = read_image(image_path)
+                segmentation = read_segmentation(path, request, size=pixels.shape[:2])
+            except (FileError, OSError) as error:
+                failures.append((image_path, str(error)))
+            else:
+                marginals = _refine(crf, segmentation.logits, pixels, device)
+                yield _write(image_path, pixels, segmentation, marginals, request, chosen.text)
             progress.update()
-            yield f"{base}.png: {changed:.2%} of pixels changed"
+    if failures:
+        raise FileError(summary_of_failures(failures, num_files=len(images)))
 
 
-def read_segmentation(path: Path, request: CRFRequest) -> Segmentation:
+def _results(image_path: Path, request: CRFRequest) -> list[Path]:
+    """Name the files that an image's result goes to: labels, picture, marginals."""
+    endings = [".png"]
+    if request.picture:
+        endings.append("_picture.png")
+    if request.save_marginals:
+        endings.append(".npy")
+    return [request.out / f"{image_path.stem}{ending}" for ending in endings]
+
+
+def _write(
+    image_path: Path,
+    pixels: NDArray[np.uint8],
+    segmentation: Segmentation,
+    marginals: NDArray[np.float32],
+    request: CRFRequest,
+    crf_text: str,
+) -> str:
+    """Write an image's results; return the line that tells of them."""
+    after = segmentation.values[marginals.argmax(axis=0)]
+    labels_path, *_ = _results(image_path, request)
+    labels = label_image(after, palette=segmentation.palette, mode=segmentation.mode)
+    atomic_write(labels_path, lambda file: labels.save(file, format="PNG"))
+    if request.save_marginals:
+        array = labels_path.with_suffix(".npy")
+        atomic_write(array, lambda file: np.save(file, marginals))
+    is_changed = (after != segmentation.before) & ~segmentation.is_void
+    line = f"{is_changed.mean():.2%} of pixels changed"
+    if segmentation.is_void.any():
+        line += f", {segmentation.is_void.mean():.2%} had no class and got one"
+    if request.picture:
+        figure = draw_refinement(
+            pixels,
+            _coloured(segmentation.before, segmentation),
+            _coloured(after, segmentation),
+            is_changed=after != segmentation.before,
+            title=f"{image_path.name}: {line}\n{crf_text}",
+        )
+        picture = labels_path.with_name(f"{image_path.stem}_picture.png")
+        atomic_write(picture, png_bytes(figure))
+    return f"{labels_path}: {line}"
+
+
+def read_segmentation(path: Path, request: CRFRequest, *, size: tuple[int, int]) -> Segmentation:
     """Read a label image or an array of scores.
 
+    Args:
+        path: The file.
+        request: How to read it.
+        size: Height and width of the image.
+
     Raises:
-        UsageError: If the file is neither, or an option does not belong to it.
+        UsageError: If an option does not belong to the file.
+        FileError: If the file is neither, or has another size.
+        OSError: If it is not there or may not be read.
     """
-    is_array = path.suffix.lower() in ARRAY_SUFFIXES
-    if is_array and (request.zero_unsure or request.num_classes is not None):
-        raise UsageError(
-            f"{path} is an array, which says itself how many classes there are; --num-classes and "
-            "--zero-unsure are for label images."
-        )
-    if is_array:
-        logits = read_scores(path, are_logits=request.logits)
-        _check_num_classes(path, len(logits))
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        if request.zero_unsure or request.num_classes is not None or request.void is not None:
+            raise UsageError(
+                f"{path} is an array, which says itself how many classes there are; --num-classes, "
+                "--void and --zero-unsure are for label images."
+            )
+        logits = read_scores(path, are_logits=request.logits, size=size)
         return Segmentation(
             logits=logits,
-            first_label=0,
-            palette=default_palette(),
+            values=np.arange(len(logits)),
             before=logits.argmax(axis=0),
+            is_void=np.zeros(size, dtype=bool),
+            palette=default_palette(),
+            mode="P",
         )
     if request.logits:
         raise UsageError(f"{path} is a label image; --logits is for arrays (.npy, .npz).")
     file = read_labels(path)
-    logits = logits_of_labels(
+    check_size(path, file.labels.shape, size)
+    scores = scores_of_labels(
         file.labels,
         num_classes=request.num_classes,
         confidence=request.confidence,
         zero_unsure=request.zero_unsure,
+        void=request.void,
         where=str(path),
     )
-    first = 1 if request.zero_unsure else 0
-    _check_num_classes(path, len(logits) + first)
-    return Segmentation(logits=logits, first_label=first, palette=file.palette, before=file.labels)
+    if scores.values[0] < 0 or scores.values[-1] >= 2**16:
+        raise FileError(
+            f"{path} holds labels {scores.values[0]} to {scores.values[-1]}; a PNG shows 0 to "
+            "65535."
+        )
+    return Segmentation(
+        logits=scores.logits,
+        values=scores.values,
+        before=file.labels,
+        is_void=scores.is_void,
+        palette=file.palette,
+        mode=file.mode,
+    )
 
 
 def _refine(
@@ -178,47 +246,11 @@ def _refine(
     return marginals[0].cpu().numpy()
 
 
-def _check_sizes(
-    pixels: NDArray[np.uint8], image: Path, logits: NDArray[np.float32], path: Path
-) -> None:
-    image_size, size = pixels.shape[:2], logits.shape[1:]
-    if image_size == size:
-        return
-    if image_size == size[::-1]:
-        remedy = "height and width are swapped: transpose the segmentation"
-    else:
-        remedy = (
-            f"resize the segmentation to {image_size[0]} x {image_size[1]}: labels by nearest "
-            "neighbour, probabilities and logits bilinearly"
-        )
-    raise UsageError(
-        f"{image} is {image_size[0]} x {image_size[1]} (height x width) and {path} is {size[0]} x "
-        f"{size[1]}; {remedy}."
-    )
-
-
-def _check_num_classes(path: Path, num_labels: int) -> None:
-    if num_labels > _MAX_CLASSES:
-        raise UsageError(
-            f"{path}: {num_labels} labels do not fit into an 8-bit PNG of {_MAX_CLASSES}; use "
-            "autoseg.crf.DenseCRF in Python."
-        )
-
-
-def _refuse_overwriting(out: Path, inputs: list[Path]) -> None:
-    for path in inputs:
-        if path.resolve().parent == out.resolve():
-            raise UsageError(
-                f"--out {out} is the folder of {path}, which could be overwritten; name another."
-            )
-
-
-def _save_labels(path: Path, labels: NDArray[np.int64], palette: NDArray[np.uint8] | None) -> None:
-    image = Image.fromarray(labels.astype(np.uint8))
-    if palette is not None:
-        image.putpalette(palette.tobytes())
-    atomic_write(path, lambda file: image.save(file, format="PNG"))
-
-
-def _colours(palette: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    return default_palette() if palette is None else palette
+def _coloured(numbers: NDArray[np.int64], segmentation: Segmentation) -> NDArray[np.uint8]:
+    """Paint numbers in the file's colours, or in those of a grey file's classes, void in white."""
+    if segmentation.palette is not None:
+        return colour_mask(numbers, segmentation.palette)
+    classes = np.searchsorted(segmentation.values, numbers).clip(0, len(segmentation.values) - 1)
+    colours = colour_mask(classes, default_palette())
+    colours[segmentation.values[classes] != numbers] = 255
+    return colours

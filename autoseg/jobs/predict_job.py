@@ -1,26 +1,24 @@
 """Segment a person's own images with a retrained network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from autoseg.cli import resolve_device
+from autoseg.cli.outputs import refuse_clashes, summary_of_failures
 from autoseg.data import normalise
-from autoseg.errors import UsageError
+from autoseg.data.images import find_images, read_image
+from autoseg.errors import FileError
 from autoseg.evaluation import colour_mask, overlay, predict_logits
 from autoseg.foreign_text import printable
 from autoseg.jobs.console import announce
 from autoseg.jobs.crf import CRFChoice
 from autoseg.jobs.networks import labels_of, load_network, run_folder
-from autoseg.runs import Progress, load_record
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-"""Files that count as images in a folder."""
+from autoseg.runs import Progress, atomic_write, load_record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,46 +44,29 @@ class PredictRequest(CRFChoice):
     """auto, cpu, cuda or cuda:N."""
 
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """List image files: the files named, and those in the folders named, sorted.
-
-    Raises:
-        UsageError: If a path does not exist, a folder holds no image, or two images share a name
-            and would overwrite each other's result.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise UsageError(f"{path} holds no image ({', '.join(SUFFIXES)}).")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise UsageError(f"{path} does not exist.")
-    by_stem: dict[str, Path] = {}
-    for path in found:
-        if path.stem in by_stem:
-            raise UsageError(
-                f"{by_stem[path.stem]} and {path} share a name and would overwrite each other's "
-                "result; predict them with different --out."
-            )
-        by_stem[path.stem] = path
-    return found
-
-
-def run_predict(request: PredictRequest) -> list[Path]:
+def run_predict(request: PredictRequest) -> Iterator[Path]:
     """Write for each image its classes (an indexed PNG in the dataset's colours), and overlays.
 
     Pixel values of NAME.png are the class numbers; its palette shows them in colour. classes.txt
     names them.
 
-    Returns:
-        The files written.
+    Yields:
+        The files, as they are written. An image that cannot be read is passed over.
+
+    Raises:
+        UsageError: If there is no image, or a result would replace an image or another result.
+        FileError: At the end, if images were passed over; it names each with the reason.
     """
     device = resolve_device(request.device)
-    paths = find_images(request.images)
+    paths, left_out = find_images(request.images)
+    if left_out:
+        announce(f"left out, no images by their names: {', '.join(p.name for p in left_out)}")
+    names_file = request.out / "classes.txt"
+    results = {path: _results(path, request) for path in paths}
+    planned = [(result, path) for path, results in results.items() for result in results]
+    refuse_clashes(
+        [(names_file, request.run), *planned], inputs=[*paths, *left_out], out=request.out
+    )
     folder = run_folder(request.run)
     config = load_record(folder)["config"]
     class_names, palette = labels_of(folder)
@@ -101,11 +82,17 @@ def run_predict(request: PredictRequest) -> list[Path]:
         f"{number} {printable(name)} {' '.join(map(str, colour))}"
         for number, (name, colour) in enumerate(zip(class_names, palette.tolist(), strict=True))
     ]
-    (request.out / "classes.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    written = [request.out / "classes.txt"]
+    atomic_write(names_file, ("\n".join(lines) + "\n").encode())
+    yield names_file
+    failures: list[tuple[Path, str]] = []
     with Progress(len(paths), description="predict", unit="image") as progress:
         for path in paths:
-            pixels = read_image(path)
+            try:
+                pixels = read_image(path)
+            except (FileError, OSError) as error:
+                failures.append((path, str(error)))
+                progress.update()
+                continue
             images = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].to(device)
             with torch.inference_mode():
                 scores = predict_logits(network, normalise(images), scales=(config["image_scale"],))
@@ -114,26 +101,18 @@ def run_predict(request: PredictRequest) -> list[Path]:
             pred = scores.argmax(dim=1)[0].to("cpu", torch.uint8).numpy()
             mask = Image.fromarray(pred)
             mask.putpalette(palette.tobytes())
-            mask.save(request.out / f"{path.stem}.png")
-            written.append(request.out / f"{path.stem}.png")
+            pictures = [mask]
             if request.overlay:
                 blended = overlay(pixels, colour_mask(pred, palette), request.opacity)
-                Image.fromarray(blended).save(request.out / f"{path.stem}_overlay.png")
-                written.append(request.out / f"{path.stem}_overlay.png")
+                pictures.append(Image.fromarray(blended))
+            for result, picture in zip(results[path], pictures, strict=True):
+                atomic_write(result, lambda file, p=picture: p.save(file, format="PNG"))
+                yield result
             progress.update()
-    return written
+    if failures:
+        raise FileError(summary_of_failures(failures, num_files=len(paths)))
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image as RGB, uint8, (H, W, 3).
-
-    Raises:
-        UsageError: If the file is no image or is damaged; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except UnidentifiedImageError:
-        raise UsageError(f"{path} is not an image that can be read.") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error}.") from error
+def _results(path: Path, request: PredictRequest) -> list[Path]:
+    endings = (".png", "_overlay.png") if request.overlay else (".png",)
+    return [request.out / f"{path.stem}{ending}" for ending in endings]

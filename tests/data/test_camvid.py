@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from autoseg.data import CamVid
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 
 REAL = pytest.mark.skipif(
     "AUTOSEG_DATA" not in os.environ, reason="AUTOSEG_DATA names no CamVid folder"
@@ -130,7 +130,7 @@ def test_an_empty_list_is_named(tmp_path: Path) -> None:
 def test_a_malformed_line_is_named(tmp_path: Path) -> None:
     _write(tmp_path)
     (tmp_path / "train.txt").write_text("train/a_1.png trainannot/a_1.png\ntrain/a_2.png\n")
-    with pytest.raises(UsageError, match=r"train.txt, line 2: 'train/a_2.png' has 1 word\(s\)"):
+    with pytest.raises(FileError, match=r"train.txt, line 2: 'train/a_2.png' has 1 word\(s\)"):
         CamVid(split="train", data_root=tmp_path)
 
 
@@ -138,14 +138,14 @@ def test_a_malformed_line_is_named(tmp_path: Path) -> None:
 def test_a_file_missing_from_the_folder_is_named(which: int, tmp_path: Path) -> None:
     path = _write(tmp_path)[which]
     path.unlink()
-    with pytest.raises(UsageError, match=rf"{path}: the file is in the list, but does not exist"):
+    with pytest.raises(FileError, match=rf"{path}: the file is in the list, but does not exist"):
         CamVid(split="train", data_root=tmp_path)
 
 
 def test_sizes_that_differ_are_named_when_the_dataset_is_built(tmp_path: Path) -> None:
     image, label = _write(tmp_path, label=np.zeros((24, 38), np.uint8))
     message = rf"{image} is 24 x 40 .* its label {label} is 24 x 38; they must be equal"
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(FileError, match=message):
         CamVid(split="train", data_root=tmp_path)
 
 
@@ -156,24 +156,25 @@ def test_a_label_out_of_range_is_named_with_its_place(value: int, tmp_path: Path
     path = _write(tmp_path, label=label)[1]
     dataset = CamVid(split="train", data_root=tmp_path)
     message = rf"{path}: label {value} at row 5, column 17; labels are 0 to 10, or 11 for unlab"
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(FileError, match=message):
         dataset[0]
 
 
 def test_a_colour_mask_is_refused(tmp_path: Path) -> None:
     path = _write(tmp_path, label=np.zeros((24, 40, 3), np.uint8))[1]
     dataset = CamVid(split="train", data_root=tmp_path)
-    with pytest.raises(UsageError, match=rf"{path}: the label has mode RGB; expected one 8-bit"):
+    with pytest.raises(FileError, match=rf"{path} has mode RGB, .* class numbers in one channel"):
         dataset[0]
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     path = _write(tmp_path)[0]
     path.write_text("<html>404 not found</html>")
-    with pytest.raises(
-        UsageError, match=rf"{path}: cannot be read as an image .* corrupt or trunc"
-    ):
+    with pytest.raises(FileError, match=rf"{path} is not an image that can be read") as caught:
         CamVid(split="train", data_root=tmp_path)
+    assert caught.value.__notes__ == [
+        "Copy it again from its source, or take its line out of the list."
+    ]
 
 
 @pytest.mark.parametrize(("which", "suffix"), [(0, ".png"), (0, ".jpg"), (1, ".png")])
@@ -182,7 +183,7 @@ def test_a_truncated_file_is_named(which: int, suffix: str, tmp_path: Path) -> N
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     dataset = CamVid(split="train", data_root=tmp_path)
-    with pytest.raises(UsageError, match=rf"{path}: cannot be read as an image \(.*truncated"):
+    with pytest.raises(FileError, match=rf"{path} is not an? .*image"):
         dataset[0]
 
 
@@ -195,6 +196,30 @@ def test_without_memory_every_read_goes_to_the_disk(tmp_path: Path) -> None:
     Image.fromarray(np.full((24, 40), 3, np.uint8)).save(path)
     assert torch.equal(with_cache[0].target, before)
     assert without[0].target.unique().tolist() == [3]
+
+
+def test_labels_are_checked_without_the_images(tmp_path: Path) -> None:
+    label = np.zeros((24, 40), np.uint8)
+    _write(tmp_path, label=label)
+    CamVid(split="train", data_root=tmp_path).check_labels()
+    label[3, 4] = 255
+    (tmp_path / "other").mkdir()
+    path = _write(tmp_path / "other", label=label)[1]
+    with pytest.raises(FileError, match=rf"{path}: label 255 at row 3, column 4"):
+        CamVid(split="train", data_root=tmp_path / "other").check_labels()
+
+
+def test_a_turned_photograph_pairs_with_its_label_as_shown(tmp_path: Path) -> None:
+    image_path, label_path = _write(tmp_path)
+    pixels = np.zeros((24, 24, 3), np.uint8)
+    pixels[:, :12] = 200  # bright on the left, as shown
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown a quarter turn clockwise of what is stored
+    stored = Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90)
+    stored.save(image_path, exif=exif)
+    Image.fromarray((pixels[..., 0] > 0).astype(np.uint8)).save(label_path)
+    image, target, _ = CamVid(split="train", data_root=tmp_path)[0]
+    assert torch.equal(image[0] > 100, target == 1)
 
 
 @REAL

@@ -16,7 +16,7 @@ from PIL import Image
 
 from autoseg import evaluate, predict, retrain, search
 from autoseg.architecture import Architecture
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 from autoseg.jobs.networks import load_network
 from autoseg.runs import load_metrics, load_record
 
@@ -207,14 +207,14 @@ def test_images_that_would_overwrite_each_other_are_refused(inside, tmp_path):
     for suffix in ("png", "jpg"):
         Image.new("RGB", (8, 8)).save(tmp_path / f"a.{suffix}")
     folder = only(inside.glob("runs/retrain-*")) / "searched"
-    with pytest.raises(UsageError, match="share a name and would overwrite"):
+    with pytest.raises(UsageError, match="would both write predictions/a.png; rename one"):
         predict.main([str(folder), str(tmp_path)])
 
 
 def test_a_file_that_is_no_image_is_named(inside, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"not an image")
     folder = only(inside.glob("runs/retrain-*")) / "searched"
-    with pytest.raises(UsageError, match=r"broken\.png is not an image"):
+    with pytest.raises(FileError, match=r"broken\.png is not an image that can be read\.$"):
         predict.main([str(folder), str(tmp_path / "broken.png")])
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from autoseg.crf import CRFSettings, DenseCRF
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 from autoseg.jobs.crf import TUNING_FORMAT, TUNING_FORMAT_VERSION
 
 command = importlib.import_module("autoseg.crf.__main__")
@@ -124,22 +124,95 @@ def test_parameters_of_a_tuning_record(files, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photo.png", "turned.npy"], r"14 x 19 .* 19 x 14; height and width are swapped"),
-        (["photo.png", "small.npy"], r"is 14 x 19 .* is 7 x 9; resize the segmentation to 14 x 19"),
+        (["photo.png", "turned.npy"], r"turned.npy is 19 x 14 .*image is 14 x 19; height and widt"),
+        (["photo.png", "small.npy"], r"is 7 x 9 .* is 14 x 19; resize the segmentation to 14 x 19"),
+        (["photo.png", "last.npy", "--logits"], r"last\.npy .*looks like \(H, W, K\); it must be"),
         (["photo.png", "labels/photo.png", "--logits"], r"is a label image; --logits is for"),
         (["photo.png", "logits.npy"], r"does not hold probabilities.*give --logits"),
-        (["photo.png", "logits.npy", "--num-classes", "3"], r"--num-classes and --zero-unsure are"),
-        (["photo.png", "many.npy", "--logits"], r"257 labels do not fit into an 8-bit PNG"),
+        (
+            ["photo.png", "logits.npy", "--num-classes", "3"],
+            r"--num-classes, --void and --zero",
+        ),
+        (["photo.png", "many.npy", "--logits"], r"257 classes; .* an 8-bit PNG"),
         (["photo.png", "labels"], r"must both be files, or both be folders"),
         (["photo.png"], r"SEGMENTATION is missing"),
-        (["photo.png", "probabilities.npy", "--out", "."], r"--out \. is the folder of photo\.png"),
+        (
+            ["photo.png", "probabilities.npy", "--out", "."],
+            r"photo\.png would replace the input photo",
+        ),
     ],
 )
 def test_bad_requests_are_told_what_to_do(files, arguments, message):
     np.save("turned.npy", np.full((2, *SIZE[::-1]), 0.5))
     np.save("small.npy", np.full((2, 7, 9), 0.5))
     np.save("many.npy", np.zeros((257, *SIZE), dtype=np.float32))
+    np.save("last.npy", np.zeros((*SIZE, 3), dtype=np.float32))
     before = pixels_of("photo.png")
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises((UsageError, FileError), match=message):
         command.main(arguments)
     np.testing.assert_array_equal(pixels_of("photo.png"), before)
+
+
+def test_a_mask_of_0_and_255_is_refined_as_one_of_0_and_1(files):
+    labels = pixels_of("labels/photo.png")
+    Image.fromarray(labels * 255).save("mask.png")
+    for path, out in (("labels/photo.png", "one"), ("mask.png", "byte")):
+        assert command.main(["photo.png", path, "--out", out, *MILD]) == 0
+    np.testing.assert_array_equal(
+        pixels_of("byte/photo.png"), pixels_of("one/photo.png").astype(int) * 255
+    )
+
+
+def test_the_border_of_pascal_is_void_and_gets_a_class(files, capsys):
+    labels = pixels_of("labels/photo.png").copy()
+    labels[:, 8:10] = 255
+    Image.fromarray(labels).save("border.png")
+    assert command.main(["photo.png", "border.png", "--out", "out", *MILD]) == 0
+    expected = np.zeros(SIZE)
+    expected[:, 9:] = 1
+    np.testing.assert_array_equal(pixels_of("out/photo.png"), expected)
+    assert "0.38% of pixels changed, 10.53% had no class and got one" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("dtype", "value", "mode"), [(bool, 1, "1"), (np.uint16, 300, "I;16")])
+def test_labels_are_written_as_they_were_stored(files, dtype, value, mode):
+    labels = (pixels_of("labels/photo.png") * np.uint16(value)).astype(dtype)
+    Image.fromarray(labels).save("stored.png")
+    assert command.main(["photo.png", "stored.png", "--out", "out", *MILD]) == 0
+    with Image.open("out/photo.png") as image:
+        assert image.mode == mode
+        refined = np.asarray(image).astype(int)
+    expected = np.zeros(SIZE)
+    expected[:, 9:] = value
+    np.testing.assert_array_equal(refined, expected)
+
+
+def test_one_broken_file_does_not_end_a_folder(files, capsys):
+    (files / "photos").mkdir()
+    for name in ("a", "b", "c"):
+        Image.fromarray(pixels_of("photo.png")).save(f"photos/{name}.png")
+        Image.fromarray(pixels_of("labels/photo.png")).save(f"labels/{name}.png")
+    (files / "photos" / "a.png").write_bytes((files / "photo.png").read_bytes()[:60])
+    np.save("labels/b.npy", np.zeros(3))
+    (files / "labels" / "b.png").unlink()
+    (files / "photos" / "notes.txt").write_text("not an image")
+    (files / "photos" / "._c.png").write_bytes(b"\0\5\x16\7")
+    with pytest.raises(FileError, match=r"2 of 3 images could not be done") as caught:
+        command.main(["photos", "labels", "--out", "out", *MILD])
+    assert "photos/a.png is not an image" in str(caught.value)
+    assert "labels/b.npy has shape (3,)" in str(caught.value)
+    captured = capsys.readouterr()
+    assert captured.out.startswith("out/c.png: ")
+    assert "left out, no images by their names: notes.txt" in captured.err
+    assert sorted(path.name for path in files.glob("out/*")) == ["c.png", "c_picture.png"]
+
+
+def test_two_results_of_one_name_are_refused(files):
+    (files / "photos").mkdir()
+    for name in ("a", "a_picture"):
+        Image.fromarray(pixels_of("photo.png")).save(f"photos/{name}.png")
+        Image.fromarray(pixels_of("labels/photo.png")).save(f"labels/{name}.png")
+    message = r"photos/a\.png and photos/a_picture\.png would both write out/a_picture\.png"
+    with pytest.raises(UsageError, match=message):
+        command.main(["photos", "labels", "--out", "out"])
+    assert not (files / "out").exists()

@@ -7,21 +7,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autoseg.errors import UsageError
-from autoseg.jobs.segmentation_files import (
-    default_palette,
-    logits_of_labels,
+from autoseg.data.labels import default_palette, read_labels
+from autoseg.data.segmentation_files import (
     pair_files,
-    read_labels,
     read_scores,
+    scores_of_labels,
 )
+from autoseg.errors import FileError, UsageError
 
 LABELS = np.array([[0, 2, 1], [1, 1, 0]])
 
 
+def scores_of(labels, **changes):
+    settings = {"num_classes": 4, "confidence": 0.7, "zero_unsure": False, "void": None}
+    return scores_of_labels(np.array(labels), where="a.png", **(settings | changes))
+
+
 def logits_of(labels, **changes):
-    settings = {"num_classes": 4, "confidence": 0.7, "zero_unsure": False, "where": "a.png"}
-    return logits_of_labels(labels, **(settings | changes))
+    return scores_of(labels, **changes).logits
 
 
 def test_a_label_has_its_confidence_and_the_others_share_the_rest():
@@ -39,25 +42,59 @@ def test_an_unsure_pixel_gives_all_classes_alike():
     np.testing.assert_allclose(probabilities, expected, rtol=1e-6)
 
 
-def test_classes_are_counted_where_no_number_is_given():
-    assert logits_of(LABELS, num_classes=None).shape == (3, 2, 3)
-    assert logits_of(LABELS, num_classes=None, zero_unsure=True).shape == (2, 2, 3)
-    assert logits_of(np.zeros((2, 3), dtype=int), num_classes=None).shape == (2, 2, 3)
+@pytest.mark.parametrize(
+    ("labels", "changes", "values", "void"),
+    [
+        ([[0, 2, 1]], {}, [0, 1, 2], []),
+        ([[0, 2, 1]], {"zero_unsure": True}, [1, 2], [0]),
+        ([[0, 0, 0]], {}, [0, 1], []),
+        # A mask of two numbers has two classes, whatever they are.
+        ([[0, 255, 0]], {}, [0, 255], []),
+        ([[128, 255, 0]], {}, [0, 128], [255]),
+        # PASCAL VOC: the classes of one image, and its border.
+        ([[0, 15, 255]], {}, [0, 15], [255]),
+        ([[0, 15, 255]], {"zero_unsure": True}, [15, 255], [0]),
+        ([[0, 15, 255]], {"void": ()}, [0, 15, 255], []),
+        ([[0, 15, 7]], {"void": (7,)}, [0, 15], [7]),
+        ([[0, 2, 255]], {"num_classes": 3}, [0, 1, 2], [255]),
+        ([[1, 2, 255]], {"num_classes": 2, "zero_unsure": True}, [1, 2], [255]),
+        ([[0, 2, 255]], {"num_classes": 256}, list(range(256)), []),
+    ],
+)
+def test_classes_and_void_are_found_by_the_documented_rule(labels, changes, values, void):
+    scores = scores_of(labels, **({"num_classes": None} | changes))
+    assert scores.values.tolist() == values
+    assert len(scores.logits) == len(values)
+    assert np.array(labels)[scores.is_void].tolist() == void
+    best = scores.values[scores.logits.argmax(axis=0)]
+    np.testing.assert_array_equal(best[~scores.is_void], np.array(labels)[~scores.is_void])
+    spread = np.ptp(scores.logits, axis=0)
+    assert (spread[scores.is_void] == 0).all()
+    assert (spread[~scores.is_void] > 0).all()
 
 
 @pytest.mark.parametrize(
     ("labels", "changes", "message"),
     [
-        ([[0, 255]], {}, "a.png holds label 255; with 4 classes labels are 0 to 3. Give --num-cl"),
+        ([[0, 200]], {}, "a.png holds label 200; with 4 classes labels are 0 to 3. If that"),
+        ([[-1, 0]], {}, "a.png holds label -1; with 4 classes labels are 0 to 3"),
         ([[0, 5]], {"zero_unsure": True}, "label 5; with 4 classes labels are 1 to 4"),
         ([[0, 1]], {"confidence": 1.0}, "--confidence is 1.0; it must lie between 0 and 1"),
         ([[0, 1]], {"confidence": 0.2}, "--confidence 0.2 is not above 1 / 4"),
-        ([[0, 1]], {"num_classes": 1}, "--num-classes is 1; it must be at least 2"),
+        ([[0, 1]], {"num_classes": 1}, "--num-classes is 1; it must be 2 to 256"),
+        ([[*range(300)]], {"num_classes": None}, "holds 299 different numbers, more than 256 cl"),
+        ([[0, 2**31 - 1]], {}, "holds label 2147483647"),
     ],
 )
 def test_labels_that_cannot_be_used_are_refused(labels, changes, message):
-    with pytest.raises(UsageError, match=re.escape(message)):
-        logits_of(np.array(labels), **changes)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        scores_of(labels, **changes)
+
+
+def test_a_huge_label_takes_no_memory():
+    scores = scores_of([[0, 2**31 - 1, 7]], num_classes=None)
+    assert scores.values.tolist() == [0, 7, 2**31 - 1]
+    assert scores.logits.shape == (3, 1, 3)
 
 
 @pytest.mark.parametrize("mode", ["L", "P"])
@@ -77,10 +114,10 @@ def test_label_images_are_read_as_numbers(tmp_path, mode):
 
 def test_colours_are_no_labels(tmp_path):
     Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
-    with pytest.raises(UsageError, match=r"a\.png has mode RGB.*palette or grey PNG"):
+    with pytest.raises(FileError, match=r"a\.png has mode RGB.*palette or grey PNG"):
         read_labels(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no")
-    with pytest.raises(UsageError, match=r"b\.png is not an image"):
+    with pytest.raises(FileError, match=r"b\.png is not an image"):
         read_labels(tmp_path / "b.png")
 
 
@@ -103,6 +140,9 @@ def test_probabilities_become_logarithms_clipped_as_in_pydensecrf(tmp_path, suff
     [
         (np.ones((4, 5)), r"shape \(4, 5\); it must be \(K, H, W\)"),
         (np.ones((1, 4, 5)), r"K >= 2"),
+        (np.ones((300, 2, 2)), r"300 classes; .* at most 256"),
+        (np.ones((40, 50, 3)), r"looks like \(H, W, K\).*np\.moveaxis\(array, -1, 0\) puts"),
+        (np.array([{"a": 1}] * 8).reshape(2, 2, 2), r"object; it must hold numbers"),
         (np.ones((2, 4, 5)), r"sums over the classes 2 to 2\. If they are logits, give --logits"),
         (np.array([[[1.5]], [[-0.5]]]), r"values are -0\.5 to 1\.5"),
         (np.array([[[1.0, 1.0]], [[0.0, np.nan]]]), r"first at class 1, row 0, column 1"),
@@ -110,13 +150,13 @@ def test_probabilities_become_logarithms_clipped_as_in_pydensecrf(tmp_path, suff
 )
 def test_arrays_that_are_no_probabilities_are_refused(tmp_path, array, message):
     np.save(tmp_path / "a.npy", array)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(FileError, match=message):
         read_scores(tmp_path / "a.npy", are_logits=False)
 
 
 def test_an_archive_of_two_arrays_is_ambiguous(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.ones((2, 1, 1)), y=np.ones((2, 1, 1)))
-    with pytest.raises(UsageError, match=r"holds 2 arrays \(x, y\)"):
+    with pytest.raises(FileError, match=r"holds 2 arrays \(x, y\)"):
         read_scores(tmp_path / "a.npz", are_logits=True)
 
 

@@ -1,0 +1,210 @@
+"""The one reader of images: what a viewer would show, as 8-bit RGB.
+
+Rules, for every format alike:
+
+- A photograph is turned as its EXIF orientation says.
+- Grey becomes three equal channels; palette, CMYK and YCbCr become RGB.
+- Transparency is composed over white, as browsers show it.
+- 16 bits a channel are scaled by their full range, 65535 to 255; 12 bits kept in 16 are dark here,
+  as in a viewer.
+- Floating point in [0, 1] is scaled to 255; other floating point and 32-bit integers have no range
+  that one could know, and are refused.
+- A file of several pages or frames is refused, since nobody could say which is meant; a telephone's
+  JPEG with a second picture in it (MPO) is its first.
+"""
+
+import os
+import stat
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from autoseg.errors import FileError, UsageError, reading
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+"""Files that count as images in a folder."""
+
+MAX_PIXELS = 2**28
+"""Pixels of an image that is read without asking, 0.8 GB as RGB; AUTOSEG_MAX_PIXELS sets others."""
+
+_MAX_PIXELS = "AUTOSEG_MAX_PIXELS"
+# Not among them: EPS and others that Pillow hands to a program.
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000", "TGA")
+_DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
+_ORIENTATION, _FIRST_TURNED = 0x0112, 5  # EXIF's tag; from 5 on rows and columns are swapped
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image as a viewer shows it, by the rules above.
+
+    Args:
+        path: A file of any format that Pillow decodes by itself.
+
+    Returns:
+        RGB, uint8, (H, W, 3), a copy of its own.
+
+    Raises:
+        FileError: If the file is no image, damaged, too large, or its numbers have no known range.
+        OSError: If it is not there or may not be read.
+    """
+    with open_image(path) as image, reading(path, "an image"):
+        return _to_rgb(_upright(image), path, image.format)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Read an image's height and width as shown, from its header alone.
+
+    Raises:
+        FileError: If the file is no image or too large.
+        OSError: If it is not there or may not be read.
+    """
+    with open_image(path) as image, reading(path, "an image"):
+        width, height = image.size
+        # A PNG's may stand behind the pixels, where Pillow would decode them all to look for it.
+        has_exif = image.format != "PNG" or "exif" in image.info
+        is_turned = has_exif and image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
+        return (width, height) if is_turned else (height, width)
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image and check its header, before any memory is taken for its pixels.
+
+    Raises:
+        FileError: If the file is no image, has more pixels than allowed, or several pages.
+        OSError: If it is not there, may not be read or is no regular file.
+    """
+    require_regular_file(path)
+    with warnings.catch_warnings():
+        # Pillow's advice on colour conversion and its limit on pixels; ours stands below.
+        warnings.simplefilter("ignore")
+        with reading(path, "an image that can be read"), _without_pillows_limit():
+            Image.init()
+            try:
+                image = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
+            except UnidentifiedImageError:
+                raise FileError(f"{path} is not an image that can be read.") from None
+        with image:
+            _require_one_picture(path, image)
+            yield image
+
+
+def require_regular_file(path: Path) -> None:
+    """Refuse what would be waited for, or never ends: pipes, sockets, devices.
+
+    Raises:
+        FileError: If the path is no regular file.
+        OSError: If it is not there or may not be looked at.
+    """
+    with reading(path, "a file"):
+        mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise FileError(f"{path} is a folder; name a file in it.")
+    if not stat.S_ISREG(mode):
+        raise FileError(f"{path} is no regular file but a pipe, socket or device; copy it first.")
+
+
+def max_pixels() -> int:
+    """Return the largest number of pixels that an image may have.
+
+    Raises:
+        UsageError: If the environment's AUTOSEG_MAX_PIXELS is no whole number above 0.
+    """
+    text = os.environ.get(_MAX_PIXELS)
+    if text is None:
+        return MAX_PIXELS
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) == 0:
+        raise UsageError(f"{_MAX_PIXELS}={text!r} must be a whole number above 0.")
+    return int(text)
+
+
+def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """List image files: the files named, and those in the folders named, sorted.
+
+    Args:
+        paths: Files and folders. Hidden files in a folder are passed over.
+
+    Returns:
+        The images, and the other files of the folders, which are left out.
+
+    Raises:
+        UsageError: If a path does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    left_out: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files = [p for p in sorted(path.iterdir()) if p.is_file() and p.name[0] != "."]
+            inside = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
+            if not inside:
+                raise UsageError(f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+            found += inside
+            left_out += [p for p in files if p not in set(inside)]
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UsageError(f"{path} does not exist.")
+    return found, left_out
+
+
+@contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _require_one_picture(path: Path, image: Image.Image) -> None:
+    num_pixels, limit = image.width * image.height, max_pixels()
+    if num_pixels > limit:
+        raise FileError(
+            f"{path} has {image.height} x {image.width} pixels, more than the {limit:,} that are "
+            f"read without asking; {_MAX_PIXELS}={num_pixels} allows it."
+        )
+    with reading(path, "an image that can be read"):
+        has_more = image.format != "MPO" and getattr(image, "is_animated", False)
+    if has_more:
+        raise FileError(
+            f"{path} holds several pages or frames; save the one that is meant as a file of its "
+            "own."
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turned = ImageOps.exif_transpose(image)
+    assert turned is not None  # None is for in_place=True
+    return turned
+
+
+def _to_rgb(image: Image.Image, path: Path, file_format: str | None) -> NDArray[np.uint8]:
+    if image.mode in _DEEP or (image.mode == "I" and file_format in ("PNG", "PPM")):
+        return _grey(np.asarray(image).astype(np.float64) * (255 / 65535))
+    if image.mode == "F":
+        values = np.asarray(image)
+        lowest, highest = float(values.min()), float(values.max())
+        if not (lowest >= 0 and highest <= 1):  # NaN included
+            raise FileError(
+                f"{path} holds floating point values from {lowest:g} to {highest:g}, whose black "
+                "and white are unknown; scale them to [0, 1], or save 8 or 16 bits."
+            )
+        return _grey(values.astype(np.float64) * 255)
+    if image.mode == "I":
+        raise FileError(f"{path} holds 32-bit integers, whose white is unknown; save 8 or 16 bits.")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return np.array(image.convert("RGB"))
+
+
+def _grey(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    rounded = np.rint(values).astype(np.uint8)
+    return np.repeat(rounded[:, :, None], 3, axis=2)

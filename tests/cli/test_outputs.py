@@ -1,0 +1,38 @@
+"""Results against inputs and against each other, by name."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from autoseg.cli.outputs import refuse_clashes
+from autoseg.errors import UsageError
+
+
+def test_names_apart_pass(tmp_path):
+    outputs = [(tmp_path / "out" / f"{name}.png", tmp_path / f"{name}.jpg") for name in "abc"]
+    refuse_clashes(outputs, inputs=[source for _, source in outputs], out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("result", ["a.png", "A.PNG", "../photos/a.png"])
+def test_a_result_over_an_input_is_refused(tmp_path, monkeypatch, result):
+    monkeypatch.chdir(tmp_path)
+    photos = Path("photos")
+    photos.mkdir()
+    message = f"the result photos/{result} would replace the input photos/a.png; name another"
+    with pytest.raises(UsageError, match=re.escape(message)):
+        refuse_clashes([(photos / result, photos / "b.jpg")], inputs=[photos / "a.png"], out=photos)
+
+
+def test_an_input_behind_a_link_is_seen(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "photos")
+    photo = tmp_path / "photos" / "a.png"
+    with pytest.raises(UsageError, match="would replace the input"):
+        refuse_clashes([(tmp_path / "out" / "a.png", photo)], inputs=[photo], out=tmp_path / "out")
+
+
+def test_two_results_of_one_name_are_refused(tmp_path):
+    outputs = [(tmp_path / "b_overlay.png", Path(name)) for name in ("b.jpg", "b_overlay.jpg")]
+    with pytest.raises(UsageError, match=r"b\.jpg and b_overlay\.jpg would both write .*rename"):
+        refuse_clashes(outputs, inputs=[], out=tmp_path)

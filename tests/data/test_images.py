@@ -1,0 +1,218 @@
+"""Images against pixels that the tests wrote themselves, format by format."""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autoseg.data.images import find_images, image_size, read_image
+from autoseg.errors import FileError, UsageError
+from tests.fuzzing import damaged_bytes, require_clean_refusals
+
+GREY = np.tile(np.arange(0, 256, 15, dtype=np.uint8), (4, 1))  # (4, 18)
+COLOURS = np.stack([GREY, GREY[:, ::-1], 255 - GREY], axis=2)
+
+
+def png(rows, *, bit_depth, colour_type, size, extra=b""):
+    """Write a PNG by hand: the oracle for depths that Pillow does not write."""
+
+    def chunk(kind, body):
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
+
+    head = struct.pack(">IIBBBBB", size[1], size[0], bit_depth, colour_type, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + extra
+        + chunk(b"IDAT", data)
+        + chunk(b"IEND", b"")
+    )
+
+
+def save(path, pixels, mode=None, **options):
+    image = Image.fromarray(pixels)
+    (image if mode is None else image.convert(mode)).save(path, **options)
+    return path
+
+
+def test_colours_are_read_as_they_are(tmp_path):
+    for name in ("a.png", "a.bmp", "a.tif", "a.webp"):
+        path = save(tmp_path / name, COLOURS, **({"lossless": True} if "webp" in name else {}))
+        np.testing.assert_array_equal(read_image(path), COLOURS)
+        assert image_size(path) == (4, 18)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
+def test_16_bits_are_scaled_by_their_full_range(tmp_path, name):
+    path = save(tmp_path / name, GREY.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_image(path), np.repeat(GREY[..., None], 3, axis=2))
+
+
+def test_16_bit_colours_are_scaled_by_their_full_range(tmp_path):
+    rows = [row.astype(">u2").tobytes() for row in COLOURS.astype(np.uint16) * 257]
+    (tmp_path / "a.png").write_bytes(png(rows, bit_depth=16, colour_type=2, size=(4, 18)))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), COLOURS)
+
+
+def test_floating_point_in_0_to_1_is_scaled(tmp_path):
+    path = save(tmp_path / "a.tif", GREY.astype(np.float32) / 255)
+    np.testing.assert_array_equal(read_image(path), np.repeat(GREY[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (
+            GREY.astype(np.float32),
+            r"holds floating point values from 0 to 255, whose black",
+        ),
+        (np.full((2, 2), np.nan, np.float32), r"holds floating point values from nan to nan"),
+        (GREY.astype(np.int32), r"holds 32-bit integers, whose white is unknown"),
+    ],
+)
+def test_numbers_without_a_known_range_are_refused(tmp_path, pixels, message):
+    path = save(tmp_path / "a.tif", pixels)
+    with pytest.raises(FileError, match=rf"a\.tif {message}"):
+        read_image(path)
+
+
+def test_one_bit_is_black_and_white(tmp_path):
+    path = save(tmp_path / "a.png", GREY > 100)
+    expected = np.repeat(np.where(GREY > 100, 255, 0)[..., None], 3, axis=2)
+    np.testing.assert_array_equal(read_image(path), expected)
+
+
+def test_a_palette_shows_its_colours(tmp_path):
+    image = Image.fromarray(np.array([[0, 1], [1, 2]], np.uint8))
+    image.putpalette([1, 2, 3, 40, 50, 60, 250, 240, 230])
+    image.save(tmp_path / "a.png")
+    expected = [[[1, 2, 3], [40, 50, 60]], [[40, 50, 60], [250, 240, 230]]]
+    assert read_image(tmp_path / "a.png").tolist() == expected
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_composed_over_white(tmp_path, mode):
+    # Opaque, half and fully transparent; half of (100, 100, 100) over white is 255 - 155 * a.
+    alpha = [255, 128, 0]
+    if mode == "P":
+        image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+        image.putpalette([100] * 9)
+        image.save(tmp_path / "a.png", transparency=bytes(alpha))
+    else:
+        channels = 3 if mode == "RGBA" else 1
+        pixels = np.array([[[100] * channels + [a] for a in alpha]], np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+    shown = read_image(tmp_path / "a.png")[0, :, 0]
+    expected = [255 - 155 * a / 255 for a in alpha]
+    np.testing.assert_allclose(shown, expected, atol=1)  # 8-bit rounding
+
+
+def test_cmyk_becomes_the_colour_that_it_prints(tmp_path):
+    save(tmp_path / "a.tif", COLOURS, mode="CMYK")
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif"), COLOURS, atol=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_viewers_show_it(tmp_path, orientation):
+    # EXIF 2.3, tag 0x0112: where the stored row 0 and column 0 are, as shown.
+    stored_as = {
+        1: lambda shown: shown,
+        2: lambda shown: shown[:, ::-1],
+        3: lambda shown: shown[::-1, ::-1],
+        4: lambda shown: shown[::-1],
+        5: lambda shown: shown.transpose(1, 0, 2),
+        6: lambda shown: np.rot90(shown),
+        7: lambda shown: np.rot90(shown, 2).transpose(1, 0, 2),
+        8: lambda shown: np.rot90(shown, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "a.png", np.ascontiguousarray(stored_as(COLOURS)), exif=exif)
+    np.testing.assert_array_equal(read_image(path), COLOURS)
+    assert image_size(path) == (4, 18)
+
+
+def test_several_pages_are_refused(tmp_path):
+    pages = [Image.fromarray(GREY), Image.fromarray(GREY[:, ::-1].copy())]
+    for name in ("a.tif", "a.gif"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+        with pytest.raises(FileError, match=rf"{name} holds several pages or frames; save"):
+            read_image(tmp_path / name)
+
+
+def bomb(size=(20_000, 20_000)):
+    return png([b"\0" * 20_000], bit_depth=8, colour_type=0, size=size)
+
+
+def test_pixels_are_counted_before_memory_is_taken(tmp_path, monkeypatch):
+    (tmp_path / "huge.png").write_bytes(bomb())
+    message = r"huge\.png has 20000 x 20000 pixels, more than the 268,435,456 .*PIXELS=400000000 al"
+    for read in (read_image, image_size):
+        with pytest.raises(FileError, match=message):
+            read(tmp_path / "huge.png")
+    monkeypatch.setenv("AUTOSEG_MAX_PIXELS", "400000000")
+    assert image_size(tmp_path / "huge.png") == (20_000, 20_000)
+    monkeypatch.setenv("AUTOSEG_MAX_PIXELS", "many")
+    with pytest.raises(UsageError, match=r"AUTOSEG_MAX_PIXELS='many' must be a whole number"):
+        image_size(tmp_path / "huge.png")
+    monkeypatch.setenv("AUTOSEG_MAX_PIXELS", "10")
+    with pytest.raises(FileError, match=r"4 x 18 pixels, more than the 10"):
+        read_image(save(tmp_path / "a.png", GREY))
+
+
+CORPUS = {
+    "empty.png": b"",
+    "text.png": b"not an image\n",
+    "._a.png": b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X",
+    "page.png": b"<html>404</html>",
+    "broken_chunk.png": png([b"\0" * 18] * 4, bit_depth=8, colour_type=0, size=(4, 18))[:37]
+    + b"zzzz",
+    "cut.png": png([b"\0" * 18] * 4, bit_depth=8, colour_type=0, size=(4, 18))[:48],
+    "no_size.png": png([b""], bit_depth=8, colour_type=0, size=(0, 0)),
+    "program.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
+}
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_what_is_no_image_is_named(tmp_path, name):
+    (tmp_path / name).write_bytes(CORPUS[name])
+    with pytest.raises(FileError) as caught:
+        read_image(tmp_path / name)
+    assert str(caught.value).startswith(f"{tmp_path / name} ")
+    assert "\n" not in str(caught.value)
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(FileError, match=r"pipe\.png is no regular file but a pipe"):
+        read_image(tmp_path / "pipe.png")
+    with pytest.raises(FileError, match=r"is a folder; name a file in it"):
+        read_image(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"gone\.png cannot be read: No such file"):
+        read_image(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp"])
+def test_damaged_images_are_read_or_refused_by_name(tmp_path, name):
+    content = save(tmp_path / name, COLOURS).read_bytes()
+    require_clean_refusals(read_image, tmp_path / name, damaged_bytes(content, count=500))
+
+
+def test_hidden_and_other_files_of_a_folder_are_left_out(tmp_path):
+    for name in ("b.png", "a.JPG", "notes.txt", "._a.png"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "below.png").mkdir()
+    found, left_out = find_images([tmp_path])
+    assert [path.name for path in found] == ["a.JPG", "b.png"]
+    assert [path.name for path in left_out] == ["notes.txt"]
+    assert find_images([tmp_path / "notes.txt"]) == ([tmp_path / "notes.txt"], [])
+    with pytest.raises(UsageError, match="holds no image"):
+        find_images([tmp_path / "below.png"])
+    with pytest.raises(UsageError, match=r"gone does not exist"):
+        find_images([Path("gone")])

@@ -1,0 +1,59 @@
+"""Label images: numbers as stored, and back."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autoseg.data.labels import default_palette, label_image, read_labels
+from autoseg.errors import FileError
+from tests.fuzzing import damaged_bytes, require_clean_refusals
+
+LABELS = np.array([[0, 1, 2], [2, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("mode", "scale", "name"),
+    [
+        ("1", 1, "a.png"),
+        ("L", 100, "a.png"),
+        ("P", 100, "a.png"),
+        ("I;16", 30_000, "a.png"),
+        ("I;16", 30_000, "a.tif"),
+    ],
+)
+def test_numbers_come_back_as_they_were_stored(tmp_path, mode, scale, name):
+    labels = np.minimum(LABELS, 1) if mode == "1" else LABELS * scale
+    palette = default_palette() if mode == "P" else None
+    label_image(labels, palette=palette, mode=mode).save(tmp_path / name)
+    file = read_labels(tmp_path / name)
+    np.testing.assert_array_equal(file.labels, labels)
+    assert file.mode == mode
+    assert (file.palette is None) == (palette is None)
+
+
+def test_numbers_that_do_not_fit_a_mode_get_a_wider_one():
+    assert label_image(LABELS, palette=None, mode="1").mode == "L"
+    assert label_image(LABELS * 200, palette=default_palette(), mode="P").mode == "I;16"
+
+
+def test_a_turned_label_is_turned_as_its_photograph(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.rot90(LABELS.astype(np.uint8)).copy()
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png").labels, LABELS)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "F"])
+def test_colours_and_fractions_are_no_labels(tmp_path, mode):
+    Image.new(mode, (3, 2)).save(tmp_path / "a.tif")
+    with pytest.raises(FileError, match=rf"a\.tif has mode {mode}, that is colours or transp"):
+        read_labels(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "I;16"])
+def test_damaged_labels_are_read_or_refused_by_name(tmp_path, mode):
+    path = tmp_path / "a.png"
+    palette = default_palette() if mode == "P" else None
+    label_image(LABELS, palette=palette, mode=mode).save(path)
+    require_clean_refusals(read_labels, path, damaged_bytes(path.read_bytes(), count=700))
