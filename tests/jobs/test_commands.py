@@ -207,7 +207,7 @@ def test_images_that_would_overwrite_each_other_are_refused(inside, tmp_path):
     for suffix in ("png", "jpg"):
         Image.new("RGB", (8, 8)).save(tmp_path / f"a.{suffix}")
     folder = only(inside.glob("runs/retrain-*")) / "searched"
-    with pytest.raises(UsageError, match="would both write predictions/a.png; rename one"):
+    with pytest.raises(UsageError, match=r"would both write predictions/a\.png; rename one"):
         predict.main([str(folder), str(tmp_path)])
 
 
