@@ -4,7 +4,7 @@ from autoseg.atomic import atomic_write
 from autoseg.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from autoseg.runs.environment import describe_environment
 from autoseg.runs.metrics_log import load_metrics
-from autoseg.runs.progress import Progress
+from autoseg.runs.progress import COMPILING, Progress
 from autoseg.runs.randomness import restore_rng_state, rng_state, seed_everything
 from autoseg.runs.record import find_runs, load_record
 from autoseg.runs.run import Run
@@ -12,6 +12,7 @@ from autoseg.runs.stopping import StopRequest
 from autoseg.runs.weights import load_weights, load_weights_metadata, weights_path
 
 __all__ = [
+    "COMPILING",
     "Checkpoint",
     "Progress",
     "Run",

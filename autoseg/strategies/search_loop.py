@@ -10,7 +10,15 @@ from torch import Tensor
 from autoseg.architecture import Architecture, SearchSpace
 from autoseg.data import SegmentationDataset, split_half
 from autoseg.errors import UsageError
-from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state, schema
+from autoseg.runs import (
+    COMPILING,
+    Progress,
+    Run,
+    StopRequest,
+    restore_rng_state,
+    rng_state,
+    schema,
+)
 from autoseg.strategies.config import SearchConfig
 from autoseg.strategies.darts import Darts
 from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share
@@ -169,7 +177,12 @@ def search(
     batches_b = half_batches(train_dataset, config, half="b", start_step=max(0, step - arch_start))
     supernet.train()
     architecture = supernet.decode()
-    with Progress(num_steps, description="search", initial=step) as progress:
+    with Progress(
+        num_steps,
+        description="search",
+        initial=step,
+        starting="" if device.type == "cpu" else COMPILING,
+    ) as progress:
         while step < num_steps and not stop.requested:
             share = step / num_steps
             result = strategy.step(
@@ -192,14 +205,16 @@ def search(
                 continue
 
             epoch = step // steps_per_epoch
-            score = validate(
-                supernet,
-                val_dataset,
-                device=device,
-                indices=val_indices,
-                image_scale=config.image_scale,
-                step=step,
-            )
+            with progress.phase("validating") as on_image:
+                score = validate(
+                    supernet,
+                    val_dataset,
+                    device=device,
+                    indices=val_indices,
+                    image_scale=config.image_scale,
+                    step=step,
+                    on_image=on_image,
+                )
             architecture = supernet.decode()
             metrics = {
                 "val_miou": score.mean_iou,

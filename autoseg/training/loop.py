@@ -9,7 +9,15 @@ import torch
 from torch import nn
 
 from autoseg.data import SegmentationDataset
-from autoseg.runs import Progress, Run, StopRequest, restore_rng_state, rng_state, schema
+from autoseg.runs import (
+    COMPILING,
+    Progress,
+    Run,
+    StopRequest,
+    restore_rng_state,
+    rng_state,
+    schema,
+)
 from autoseg.training.batches import retraining_batches
 from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss
 from autoseg.training.config import TrainingConfig
@@ -143,7 +151,12 @@ def train(
 
     batches = retraining_batches(train_dataset, config, start_step=step)
     network.train()
-    with Progress(config.num_steps, description=description, initial=step) as progress:
+    with Progress(
+        config.num_steps,
+        description=description,
+        initial=step,
+        starting="" if device.type == "cpu" else COMPILING,
+    ) as progress:
         while step < config.num_steps and not stop.requested:
             images, target = next(batches)
             images, target = images.to(device), target.to(device)
@@ -174,14 +187,16 @@ def train(
             progress.update(loss=value)
 
             if step % config.validate_every == 0 or step == config.num_steps:
-                score = validate(
-                    network,
-                    val_dataset,
-                    device=device,
-                    indices=val_indices,
-                    image_scale=config.image_scale,
-                    step=step,
-                )
+                with progress.phase("validating") as on_image:
+                    score = validate(
+                        network,
+                        val_dataset,
+                        device=device,
+                        indices=val_indices,
+                        image_scale=config.image_scale,
+                        step=step,
+                        on_image=on_image,
+                    )
                 miou = score.mean_iou
                 run.log(
                     step=step,
