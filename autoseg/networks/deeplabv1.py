@@ -20,8 +20,8 @@ DeepLab-LargeFOV (layers pool1 to pool5, pool5a, fc6) and DeepLab (pool5, fc6).
 
 from torch import Tensor, nn
 
+from autoseg.networks.encoders.fully_connected import fully_connected_layers
 from autoseg.networks.encoders.vgg import pooling_indices, vgg_features
-from autoseg.networks.fully_connected import fully_connected_layers
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.width import scale_channels
 from autoseg.ops import resize

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.networks.deeplabv1 import atrous_vgg16
-from autoseg.networks.fully_connected import fully_connected_layers
+from autoseg.networks.encoders.fully_connected import fully_connected_layers
+from autoseg.networks.encoders.resnet import RESNET101, ResNet
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.outputs import TrainingLogits
-from autoseg.networks.resnet import RESNET101, ResNet
 from autoseg.networks.width import scale_channels
 from autoseg.ops import resize
 

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.networks.deeplabv3 import multi_grid_resnet, pyramid_rates
-from autoseg.networks.encoder import Encoder
 from autoseg.networks.encoders import ENCODERS
+from autoseg.networks.encoders.encoder import Encoder
+from autoseg.networks.encoders.resnet import RESNET50, RESNET101
 from autoseg.networks.initialise import initialise_
-from autoseg.networks.resnet import RESNET50, RESNET101
 from autoseg.networks.width import scale_channels
 from autoseg.ops import ASPP, conv_bn_relu, resize, separable_conv_bn_relu
 

@@ -32,7 +32,7 @@ from autoseg.networks.deeplabv3plus import (
     deeplabv3plus_resnet101,
     deeplabv3plus_xception65,
 )
-from autoseg.networks.duc_hdc import duc_hdc_resnet101
+from autoseg.networks.duc_hdc import duc_hdc_resnet101, resnet152_duc, resnet152_duc_hdc
 from autoseg.networks.fc_densenet import fc_densenet67, fc_densenet103
 from autoseg.networks.fcn import (
     fcn8s_vgg16,
@@ -44,7 +44,6 @@ from autoseg.networks.fcn import (
 )
 from autoseg.networks.icnet import icnet_pruned, icnet_resnet50
 from autoseg.networks.pspnet import pspnet_resnet50, pspnet_resnet101
-from autoseg.networks.resnet152_duc import resnet152_duc, resnet152_duc_hdc
 from autoseg.networks.segnet import segnet_basic, segnet_vgg16
 from autoseg.networks.unet import unet
 

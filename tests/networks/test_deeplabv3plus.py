@@ -10,7 +10,7 @@ from autoseg.networks.deeplabv3plus import (
     deeplabv3plus_resnet101,
     deeplabv3plus_xception65,
 )
-from autoseg.networks.resnet import RESNET101, ResNet
+from autoseg.networks.encoders.resnet import RESNET101, ResNet
 
 
 def macs(network: nn.Module, height: int, width: int) -> int:

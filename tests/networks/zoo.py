@@ -8,8 +8,8 @@ from torch import nn
 from autoseg.architecture import Architecture
 from autoseg.networks import CRF_RNN, build_network, crf_rnn
 from autoseg.networks.deeplabv2 import ASPP_RATES, EXTRA_SCALES, DeepLabV2
+from autoseg.networks.encoders.resnet import ResNet
 from autoseg.networks.initialise import initialise_
-from autoseg.networks.resnet import ResNet
 from tests.networks import counts
 
 UNPOOLING_ERROR = 0.2

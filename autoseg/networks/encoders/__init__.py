@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 
-from autoseg.networks.encoder import Encoder
 from autoseg.networks.encoders.alexnet import AlexNet
 from autoseg.networks.encoders.densenet import (
     DENSENET121,
@@ -12,12 +11,19 @@ from autoseg.networks.encoders.densenet import (
     DENSENET201,
     DenseNet,
 )
+from autoseg.networks.encoders.encoder import Encoder
 from autoseg.networks.encoders.googlenet import GoogLeNet
 from autoseg.networks.encoders.mobilenet_v2 import MobileNetV2
-from autoseg.networks.encoders.resnet import ResNetClassifier
+from autoseg.networks.encoders.resnet import (
+    RESNET18,
+    RESNET34,
+    RESNET50,
+    RESNET101,
+    RESNET152,
+    ResNetClassifier,
+)
 from autoseg.networks.encoders.vgg import VGG
 from autoseg.networks.encoders.xception65 import Xception65
-from autoseg.networks.resnet import RESNET18, RESNET34, RESNET50, RESNET101, RESNET152
 
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "alexnet": AlexNet,

@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from autoseg.networks.dilation import dilate_
-from autoseg.networks.encoder import Encoder
+from autoseg.networks.encoders.dilation import dilate_
+from autoseg.networks.encoders.encoder import Encoder
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
 

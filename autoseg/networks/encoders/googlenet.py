@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoseg.networks.dilation import dilate_
-from autoseg.networks.encoder import Encoder, maps_after
+from autoseg.networks.encoders.dilation import dilate_
+from autoseg.networks.encoders.encoder import Encoder, maps_after
 from autoseg.networks.encoders.named_block import named_conv_bn_relu
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from autoseg.networks.dilation import dilate_
-from autoseg.networks.encoder import Encoder, maps_after
+from autoseg.networks.encoders.dilation import dilate_
+from autoseg.networks.encoders.encoder import Encoder, maps_after
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
 from autoseg.ops import conv_bn

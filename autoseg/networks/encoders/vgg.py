@@ -10,8 +10,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from autoseg.errors import UsageError
-from autoseg.networks.dilation import POOLINGS, dilate_
-from autoseg.networks.encoder import Encoder, maps_after
+from autoseg.networks.encoders.dilation import POOLINGS, dilate_
+from autoseg.networks.encoders.encoder import Encoder, maps_after
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.width import scale_channels
 

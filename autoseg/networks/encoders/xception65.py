@@ -15,8 +15,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from autoseg.networks.dilation import check_output_stride
-from autoseg.networks.encoder import Encoder
+from autoseg.networks.encoders.dilation import check_output_stride
+from autoseg.networks.encoders.encoder import Encoder
 from autoseg.networks.encoders.named_block import NORM_EPS, named_conv_bn_relu
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels

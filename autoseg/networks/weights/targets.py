@@ -6,7 +6,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from autoseg.networks.encoder import Encoder
+from autoseg.networks.encoders.encoder import Encoder
 from autoseg.networks.outputs import AUXILIARY, WRAPPED
 
 VGG_PARTS = ("encoder", "stages")

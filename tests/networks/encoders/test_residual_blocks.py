@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autoseg.networks.residual_blocks import BasicBlock, Bottleneck, SqueezeExcitation
+from autoseg.networks.encoders.residual_blocks import BasicBlock, Bottleneck, SqueezeExcitation
 
 
 def randomise_(network: nn.Module) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autoseg.networks.dilation import AtrousPool2d, dilate_
+from autoseg.networks.encoders.dilation import AtrousPool2d, dilate_
 
 EXAMPLE = nn.Sequential(
     nn.Conv2d(3, 4, 3, stride=2, padding=1),

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from autoseg.networks.encoder import maps_after
+from autoseg.networks.encoders.encoder import maps_after
 
 
 class Add(nn.Module):

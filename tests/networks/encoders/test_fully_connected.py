@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoseg.networks.fully_connected import fully_connected_layers
+from autoseg.networks.encoders.fully_connected import fully_connected_layers
 
 
 def test_whole_windows_are_linear_layers_over_a_map() -> None:

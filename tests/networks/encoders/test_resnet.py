@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from autoseg.errors import UsageError
-from autoseg.networks.residual_blocks import Bottleneck
-from autoseg.networks.resnet import RESNET50, RESNET101, ResNet, atrous_rates
+from autoseg.networks.encoders.residual_blocks import Bottleneck
+from autoseg.networks.encoders.resnet import RESNET50, RESNET101, ResNet, atrous_rates
 
 SMALL = {"num_blocks": (1, 2, 2, 3), "width": 0.125}
 
