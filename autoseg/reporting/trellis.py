@@ -3,6 +3,7 @@
 Source: Auto-DeepLab, arXiv 1901.02985, figures 1 and 3.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
 from torch import Tensor
 
 from autoseg.architecture import (
@@ -27,6 +30,7 @@ from autoseg.reporting.figure import (
     GREY,
     LIGHT_GREY,
     ORANGE,
+    PURPLE,
     formula,
     hide_spines,
     new_figure,
@@ -38,8 +42,12 @@ EDGES_GID, PATH_GID = "trellis-edges", "trellis-path"
 _NODE_SIZE = 190.0
 _THINNEST, _THICKEST = 0.6, 4.5
 _PATH_WIDTH = 9.0
-_WEAK_TO_STRONG: Colormap = LinearSegmentedColormap.from_list(
-    "weak to strong", [(0.0, "#A9C4D9"), (0.5, "#4A90C2"), (1.0, "#08306B")]
+_REACH = math.log2(1.25), math.log2(4)
+"""Ends of the colours, at least and at most: a beta that has hardly moved is to look like one, and
+one edge that has all but vanished is not to fade the others."""
+_WEAKER_TO_STRONGER: Colormap = LinearSegmentedColormap.from_list(
+    "weaker to stronger",
+    [(0.0, "#A0457E"), (0.25, PURPLE), (0.5, LIGHT_GREY), (0.75, "#4A90C2"), (1.0, "#08306B")],
 )
 
 
@@ -51,7 +59,11 @@ def draw_trellis(
     beta_norm: BetaNorm = "paper",
     title: str | None = None,
 ) -> Figure:
-    """Draw every edge between strides by its weight, and the path that was chosen.
+    """Draw what the search thinks of every edge between strides, and the path that was chosen.
+
+    Colour and width say how far an edge is from the weight that it has without a search: 1/2 where
+    two edges leave a node, at the finest and the coarsest stride, and 1/3 elsewhere under the
+    paper's rule. The weights themselves would show that border as if it were a preference.
 
     Args:
         space: The space that is searched.
@@ -61,7 +73,8 @@ def draw_trellis(
         title: Text above the drawing; None leaves it out.
 
     Returns:
-        The figure: layers to the right, strides downwards, dark and thick edges are strong.
+        The figure: layers to the right, strides downwards; thick blue edges are stronger than
+        without a search, thin purple ones weaker, grey ones as before.
 
     Raises:
         ValueError: If beta's shape is not the space's, or the path does not fit the space.
@@ -70,28 +83,46 @@ def draw_trellis(
     """
     if path is not None:
         _check_path(path, space.num_layers, space.strides)
-    weights = normalise_beta(space, beta.detach().cpu().double(), rule=beta_norm).numpy()
     edges = space.trellis()
-    strengths = np.array([weights[edge.layer, edge.source_level, edge.direction] for edge in edges])
+    changes = _changes(space, beta, edges, beta_norm=beta_norm)
     figure, axes = _new_trellis(space.num_layers, space.strides, title)
     lines = _draw_edges(axes, edges)
-    # Colours start at the weakest edge, not at 0: in a short search the weights differ little.
-    # Width and opacity start at 0, so that such small differences do not look like large ones.
-    strongest = float(strengths.max())
-    scale = Normalize(vmin=min(float(strengths.min()), strongest - 1e-3), vmax=strongest)
-    share = strengths / strongest
-    lines.set_color(list(_WEAK_TO_STRONG(scale(strengths), alpha=0.4 + 0.6 * share)))
-    lines.set_linewidth(list(_THINNEST + (_THICKEST - _THINNEST) * share))
+    reach = float(np.clip(np.abs(changes).max(), *_REACH))
+    scale = Normalize(vmin=-reach, vmax=reach, clip=True)
+    lines.set_color(list(_WEAKER_TO_STRONGER(scale(changes))))
+    widths = _THINNEST + (_THICKEST - _THINNEST) * np.asarray(scale(changes))
+    lines.set_linewidth(list(widths))
     colour_bar = figure.colorbar(
-        ScalarMappable(norm=scale, cmap=_WEAK_TO_STRONG), ax=axes, fraction=0.03, pad=0.01
+        ScalarMappable(norm=scale, cmap=_WEAKER_TO_STRONGER),
+        ax=axes,
+        fraction=0.03,
+        pad=0.01,
+        extend="min" if changes.min() < -reach else "neither",
+        ticks=[-reach, -reach / 2, 0, reach / 2, reach],
+        format=FuncFormatter(lambda change, _: f"x{2.0**change:.3g}"),
     )
     rule = "softmax over a node's exits" if beta_norm == "paper" else "two-thirds rule"
-    colour_bar.set_label(formula(rf"edge weight from $\beta$ ({rule})"), fontsize=8)
+    colour_bar.set_label(
+        formula(rf"weight from $\beta$ ({rule})" "\nover its share without a search"), fontsize=8
+    )
     colour_bar.ax.tick_params(labelsize=8)
     hide_spines(colour_bar.ax)
     if path is not None:
         _draw_path(axes, path, space.strides, zorder=1)
     return figure
+
+
+def _changes(
+    space: SearchSpace, beta: Tensor, edges: Sequence[TrellisEdge], *, beta_norm: BetaNorm
+) -> NDArray[np.float64]:
+    """Return log2 of each edge's weight over that of a uniform beta."""
+    logits = beta.detach().cpu().double()
+    weights, uniform = (
+        normalise_beta(space, each, rule=beta_norm).numpy() for each in (logits, 0 * logits)
+    )
+    places = tuple(np.array([(edge.layer, edge.source_level, edge.direction) for edge in edges]).T)
+    # Not 0: a weight may underflow.
+    return np.log2(np.maximum(weights[places], np.finfo(np.float64).tiny) / uniform[places])
 
 
 def draw_path(architecture: Architecture, *, title: str | None = None) -> Figure:

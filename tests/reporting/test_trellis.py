@@ -2,15 +2,16 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgba
 
-from autoseg.architecture import Architecture, SearchSpace, decode_path, normalise_beta
+from autoseg.architecture import Architecture, SearchSpace, decode_path
 from autoseg.reporting import draw_path, draw_trellis
-from autoseg.reporting.figure import ORANGE
+from autoseg.reporting.figure import LIGHT_GREY, ORANGE
 from autoseg.reporting.trellis import EDGES_GID, PATH_GID
 
 SPACE = SearchSpace.load("autodeeplab")
@@ -58,32 +59,64 @@ def test_edges_are_those_that_some_path_takes(num_layers, num_levels):
     assert sorted(edges) == sorted(edges_by_enumeration(num_layers, num_levels))
 
 
-def test_width_and_opacity_grow_with_the_weight():
+@pytest.mark.parametrize("beta_norm", ["paper", "two-thirds"])
+def test_without_a_search_no_edge_looks_preferred(beta_norm):
+    """Weights are 1/2 at the finest and the coarsest stride and 1/3 elsewhere: no preference."""
+    figure = draw_trellis(SPACE, torch.zeros(12, 4, 3), beta_norm=beta_norm)
+    lines = artist(figure, EDGES_GID)
+    assert len(set(np.round(lines.get_linewidths(), 9))) == 1
+    # float64's rounding of 1/3 is 1e-16; the colours have 256 steps.
+    np.testing.assert_allclose(lines.get_colors(), [to_rgba(LIGHT_GREY)] * 105, atol=0.01)
+
+
+def test_width_and_colour_tell_the_distance_from_no_search():
+    """Against the softmax of each node's live exits, times their number, node by node."""
     beta = torch.randn(12, 4, 3, generator=torch.Generator().manual_seed(1))
     figure = draw_trellis(SPACE, beta)
-    weights = normalise_beta(SPACE, beta.double())
-    expected = [
-        float(weights[layer, level, target - level + 1])
-        for (layer, level), (_, target) in drawn_edges(figure)
-    ]
+    edges = drawn_edges(figure)
+    exits = {}
+    for (layer, level), (_, target) in edges:
+        exits.setdefault((layer, level), []).append(target)
+    expected = []
+    for source, (_, target) in edges:
+        logits = {t: float(beta[(*source, t - source[1] + 1)]) for t in exits[source]}
+        total = sum(math.exp(logit) for logit in logits.values())
+        expected.append(math.log2(math.exp(logits[target]) / total * len(logits)))
     lines = artist(figure, EDGES_GID)
-    order = np.argsort(expected)
-    widths = np.asarray(lines.get_linewidths())[order]
-    opacities = lines.get_colors()[order, 3]
-    assert (np.diff(widths) > 0).all()
-    assert (np.diff(opacities) > 0).all()
+    widths = np.asarray(lines.get_linewidths())
     low, high = figure.axes[1].get_ylim()  # the colour scale
-    # The scale's ends are the weights themselves; float64 on both sides.
-    assert (low, high) == pytest.approx((min(expected), max(expected)), abs=1e-12)
+    assert (low, high) == (-2, 2)  # at most: x0.25 to x4
+    within = np.abs(expected) < 2
+    # Widths are linear in the logarithm.
+    slope, middle = np.polyfit(np.asarray(expected)[within], widths[within], 1)
+    np.testing.assert_allclose(
+        widths, middle + slope * np.clip(expected, -2, 2), atol=1e-5
+    )  # the colours' scale is float32
+    assert slope > 0
+    colours = np.asarray(lines.get_colors())
+    redder = colours[:, 0] > colours[:, 2]
+    assert (
+        redder[np.asarray(expected) < -0.1].all() and not redder[np.asarray(expected) > 0.1].any()
+    )
 
 
-def test_zero_beta_by_hand():
-    """At one level nothing can be chosen; at two each node has two exits of weight 1/2."""
-    for num_levels in (1, 2):
-        figure = draw_trellis(small_space(3, num_levels), torch.zeros(3, num_levels, 3))
-        widths = artist(figure, EDGES_GID).get_linewidths()
-        assert len(set(np.round(widths, 9))) == 1
-        assert figure.axes[1].get_ylim()[1] == pytest.approx(1 / num_levels)
+def test_a_beta_that_has_hardly_moved_looks_like_one():
+    beta = torch.zeros(12, 4, 3)
+    beta[5, 1, 0] = 0.01
+    figure = draw_trellis(SPACE, beta)
+    # The scale's ends stay where a change of a quarter would be.
+    assert figure.axes[1].get_ylim() == pytest.approx((-math.log2(1.25), math.log2(1.25)))
+    texts = [text.get_text() for text in figure.axes[1].get_yticklabels()]
+    assert (texts[0], texts[2], texts[-1]) == ("x0.8", "x1", "x1.25")
+    widths = artist(figure, EDGES_GID).get_linewidths()
+    assert max(widths) / min(widths) < 1.1
+
+
+def test_a_weight_of_nothing_is_drawn():
+    beta = torch.zeros(12, 4, 3)
+    beta[0, 0, 1] = 2000.0  # exp(-2000) is 0 in float64
+    widths = artist(draw_trellis(SPACE, beta), EDGES_GID).get_linewidths()
+    assert np.isfinite(widths).all()
 
 
 def test_path_is_drawn_from_the_stem_through_every_layer():
