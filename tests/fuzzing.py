@@ -1,5 +1,6 @@
 """Seeded damage to files and JSON values, for the tests that hold every reader to its errors."""
 
+import copy
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -102,7 +103,7 @@ def _damage(value: Any, generator: random.Random) -> Any:
         else:
             value[key] = _damage(value[key], generator)
         return value
-    return generator.choice(NASTY_VALUES)
+    return copy.deepcopy(generator.choice(NASTY_VALUES))  # the next damage may be inside it
 
 
 def require_clean_refusals(

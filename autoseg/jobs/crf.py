@@ -1,13 +1,13 @@
 """The CRF's parameters: as a user gives them, as a tuning found them, as a record keeps them."""
 
-import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from autoseg.crf import CRFSettings
-from autoseg.errors import UsageError
-from autoseg.runs import load_record, load_weights_metadata
+from autoseg.errors import FileError, UsageError, reading
+from autoseg.json_file import read_json
+from autoseg.runs import load_record, load_weights_metadata, schema
 
 TUNING_NAME = "crf.json"
 """The tuning record in the folder of a retrained network."""
@@ -128,27 +128,45 @@ def notes_on_network(folder: Path) -> tuple[str, ...]:
     )
 
 
+_TUNING = schema.fields(
+    required={
+        "format": schema.one_of(TUNING_FORMAT),
+        "format_version": schema.one_of(TUNING_FORMAT_VERSION),
+        "parameters": schema.mapping,
+        "use_crf": schema.flag,
+        "mean_iou_change": schema.number(-1, 1),
+        "split": schema.one_of("train", "val"),
+        "num_images": schema.whole(),
+        "num_trials": schema.whole(),
+        "num_trials_asked": schema.whole(),
+        "finished": schema.flag,
+        "weights_sha256": schema.text,
+    }
+)
+"""What is read of a tuning record again; it holds more."""
+
+
 def load_tuning(path: Path) -> dict[str, Any]:
     """Read a tuning record.
 
     Raises:
         UsageError: If the file cannot be read or is no tuning record.
     """
-    remedy = "write it again with `python -m autoseg.tune crf RUN`, or give parameters yourself."
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is damaged ({error}); {remedy}") from None
-    if not isinstance(record, dict) or record.get("format") != TUNING_FORMAT:
-        raise UsageError(f"{path} is no tuning record of the CRF; {remedy}")
-    if record["format_version"] != TUNING_FORMAT_VERSION:
+        record = read_json(path, "a tuning record of the CRF")
+        with reading(path, "a tuning record of the CRF that this autoseg can read"):
+            _TUNING(record, "")
+            assert isinstance(record, dict)
+            try:
+                CRFSettings.from_dict(record["parameters"])
+            except UsageError as error:  # of the file, not of a request
+                raise ValueError(str(error)) from error
+            return record
+    except (FileError, OSError) as error:
         raise UsageError(
-            f"{path} has format version {record['format_version']}, and this autoseg reads "
-            f"{TUNING_FORMAT_VERSION}; {remedy}"
-        )
-    return record
+            f"{error} Write it again with `python -m autoseg.tune crf RUN`, or give parameters "
+            "yourself."
+        ) from error
 
 
 def _tuned(tuning: dict[str, Any], path: str, weights_sha256: str | None) -> ChosenCRF:

@@ -1,15 +1,21 @@
 """The search for CRF parameters: Optuna's TPE over a file of trials that survives a kill."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from autoseg.crf import CRFSettings
+from autoseg.errors import FileError, reading
+from autoseg.runs import schema
+from autoseg.runs.json_lines import JsonLines
 
 RANGES: dict[str, FloatDistribution | IntDistribution] = {
     "bilateral_weight": FloatDistribution(0.1, 20, log=True),
@@ -37,8 +43,32 @@ class CRFTrial:
     """Its score, in [0, 1]."""
 
 
+class _Journal(BaseJournalBackend):
+    """Optuna's journal, in its own format, over a file that is verified when it is opened.
+
+    Optuna's backend stops for good at a last line that a kill has cut.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lines = JsonLines(path, check=_LINE, remedy=_REMEDY)
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        yield from self._lines.values[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._lines.append(*logs)
+        self._lines.sync()
+
+    def close(self) -> None:
+        self._lines.close()
+
+
+_LINE = schema.fields(required={"op_code": schema.whole(), "worker_id": schema.text})
+_REMEDY = "Restore the file, or delete it, and the tuning begins again."
+
+
 class CRFStudy:
-    """Trials of one study, those of earlier processes included.
+    """Trials of one study, those of earlier processes included; use as a context manager.
 
     The sampler is seeded anew for each trial, by the study's seed and the number of trials that
     were completed, so that a study that was stopped goes on as if it had not been.
@@ -52,27 +82,62 @@ class CRFStudy:
             name: The study's name; a file holds several.
             seed: Decides the sampled parameters.
             mode: Mode of the CRF in every trial.
+
+        Warns:
+            UserWarning: If the file's last line was cut off; it is dropped.
+
+        Raises:
+            FileError: If the file is damaged otherwise; says what to do.
         """
-        # A kill may leave the lock of Optuna's file, which the next process would wait for.
-        path.with_name(path.name + ".lock").unlink(missing_ok=True)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs each trial otherwise
-        backend = JournalFileBackend(str(path))
-        self._study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(backend),
-            study_name=name,
-            direction="maximize",
-            load_if_exists=True,
-        )
+        self._path = path
         self._seed = seed
         self._mode = mode
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._study.tell(trial.number, state=TrialState.FAIL)  # cut off by a kill
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs each trial otherwise
+        self._journal = _Journal(path)
+        try:
+            with self._reading():
+                self._study = optuna.create_study(
+                    storage=optuna.storages.JournalStorage(self._journal),
+                    study_name=name,
+                    direction="maximize",
+                    load_if_exists=True,
+                )
+                running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+                for trial in running:
+                    self._study.tell(trial.number, state=TrialState.FAIL)  # cut off by a kill
+            _ = self.trials  # refuses what a damaged journal may hold before anything is computed
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the study."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._journal.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn what Optuna raises over lines that make no sense into our error."""
+        try:
+            with reading(self._path, "a journal of trials"):
+                yield
+        except FileError as error:
+            raise FileError(f"{error} {_REMEDY}") from error
 
     @property
     def trials(self) -> list[CRFTrial]:
         """The completed trials, oldest first."""
-        completed = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return [self._read(trial) for trial in completed]
+        with self._reading():
+            completed = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            return [self._read(trial) for trial in completed]
 
     def step(
         self, score: Callable[[CRFSettings], float], stock: Mapping[str, CRFSettings]
@@ -89,7 +154,7 @@ class CRFStudy:
             if name not in scored:
                 return self._add_stock(name, parameters, score)
         self._study.sampler = optuna.samplers.TPESampler(
-            seed=self._seed * 1_000_003 + len(done), n_startup_trials=_NUM_RANDOM
+            seed=(self._seed * 1_000_003 + len(done)) % 2**32, n_startup_trials=_NUM_RANDOM
         )
         trial = self._study.ask(dict(RANGES))
         try:
@@ -116,9 +181,16 @@ class CRFStudy:
         return CRFTrial(name=name, parameters=parameters, mean_iou=value)
 
     def _read(self, trial: FrozenTrial) -> CRFTrial:
+        """Return a completed trial; ValueError if it is none that this study can have made."""
+        schema.number(0, 1)(trial.value, f"the score of trial {trial.number}")
         assert trial.value is not None
+        for parameter, each in RANGES.items():
+            where = f"{parameter} of trial {trial.number}"
+            schema.number(each.low, each.high)(trial.params.get(parameter), where)
+        name = trial.user_attrs.get(_STOCK_NAME, "")
+        schema.text(name, f"the name of trial {trial.number}")
         return CRFTrial(
-            name=trial.user_attrs.get(_STOCK_NAME, ""),
+            name=name,
             parameters=CRFSettings(**trial.params, mode=self._mode),
             mean_iou=trial.value,
         )

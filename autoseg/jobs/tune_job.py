@@ -126,13 +126,13 @@ def run_tune(request: TuneRequest, *, command: Sequence[str]) -> tuple[Path, dic
             + ("on disk, in the run folder" if on_disk else "in memory")
             + f" (about {_cache_mib(dataset, len(indices)):.0f} MiB)"
         )
-        study = CRFStudy(
-            folder / TRIALS_NAME,
-            name=_study_name(identity),
-            seed=request.seed,
-            mode=request.crf_mode,
-        )
-        with LogitsCache(folder, on_disk=on_disk) as cache:
+        name = _study_name(identity)
+        with (
+            CRFStudy(
+                folder / TRIALS_NAME, name=name, seed=request.seed, mode=request.crf_mode
+            ) as study,
+            LogitsCache(folder, on_disk=on_disk) as cache,
+        ):
             network = load_network(folder, which=request.weights).to(device)
             _fill(cache, network, dataset, indices, config["image_scale"], device)
             scorer = _Scorer(cache, dataset, indices, device, stop)

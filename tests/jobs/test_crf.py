@@ -13,6 +13,7 @@ from autoseg.jobs.crf import (
     CRFChoice,
     load_tuning,
 )
+from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
 from tests.jobs.random_run import make_run
 
 TUNED = CRFSettings(bilateral_weight=1.25, spatial_xy_std=2.5, num_iterations=3)
@@ -97,18 +98,44 @@ def test_what_speaks_against_the_record_is_said(tmp_path, changes, message):
         raise UsageError(notes[1])
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", r"crf\.json is damaged .*autoseg\.tune crf RUN"),
-        ("[]", r"crf\.json is no tuning record"),
-        (json.dumps({"format": TUNING_FORMAT, "format_version": 9}), r"version 9, and .* reads 1"),
-    ],
-)
+BAD = [
+    ("{", r"crf\.json is not a tuning record of the CRF: Expecting .*autoseg\.tune crf RUN"),
+    ("[]", r"crf\.json is not a tuning record .*: it is \[\]; it must be an object"),
+    ({"format": "x"}, r"format is 'x'; it must be 'autoseg-crf-tuning'"),
+    ({"format_version": 9}, r"format_version is 9; it must be 1"),
+    ({"num_trials": None}, r"num_trials is None; it must be a whole number"),
+    ({"split": "../x"}, r"split is '\.\./x'; it must be 'train' or 'val'"),
+    ({"parameters": None}, r"parameters is None; it must be an object"),
+    ({"parameters": {"spatial_weight": "x"}}, r"crf\.json is .* spatial_weight"),
+    ({"parameters": {"bilateral_rgb_std": 0}}, r"crf\.json is .* bilateral_rgb_std"),
+    ({"parameters": {"unknown": 1}}, r"crf\.json is .* unknown DenseCRF setting 'unknown'"),
+    ({"parameters": {"mode": []}}, r"crf\.json is .*mode"),
+    ({"parameters": {"num_iterations": 2**70}}, r"crf\.json is not .* more than 64 bits"),
+    ({"mean_iou_change": 1e400}, r"crf\.json is not .*: it holds Infinity"),
+    ("[" * 100_000, r"crf\.json is not .*: it is nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BAD, ids=[message for _, message in BAD])
 def test_a_bad_record_is_refused(tmp_path, content, message):
-    (tmp_path / "crf.json").write_text(content)
-    with pytest.raises(UsageError, match=message):
-        load_tuning(tmp_path / "crf.json")
+    path = tmp_path / "crf.json"
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        write_record(path, **content)
+    with pytest.raises(UsageError, match=message) as caught:
+        load_tuning(path)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 500
+
+
+def test_damage_of_any_kind_is_refused_with_the_files_name(tmp_path):
+    path = write_record(tmp_path / "crf.json")
+    record = json.loads(path.read_text())
+    whole = path.read_bytes()
+    choose = CRFChoice().choose_crf
+    require_clean_refusals(choose, path, damaged_bytes(whole, count=1000))
+    changed = damaged_json(record, count=1000)
+    require_clean_refusals(choose, path, (json.dumps(each).encode() for each in changed))
 
 
 def test_bad_numbers_are_refused_before_anything_is_computed():
