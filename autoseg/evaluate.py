@@ -2,16 +2,20 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from autoseg.cli import OK, read_fields, run_command
-from autoseg.jobs.evaluate_job import EvaluateRequest, Scores, run_evaluate, save_scores
+from autoseg.cli import OK, read_request, run_command
+from autoseg.requests import EvaluateRequest
+
+if TYPE_CHECKING:
+    from autoseg.jobs.evaluate_job import Scores
 
 PROG = "python -m autoseg.evaluate"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    given = read_fields(
+    request = read_request(
         EvaluateRequest,
         argv,
         prog=PROG,
@@ -26,14 +30,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("run",),
     )
+    from autoseg.jobs.evaluate_job import run_evaluate, save_scores  # late: torch
+
     arguments = list(sys.argv[1:] if argv is None else argv)
-    scores = run_evaluate(EvaluateRequest(**given))
+    scores = run_evaluate(request)
     _print(scores)
     save_scores(scores, command=[*PROG.split(), *arguments])
     return OK
 
 
-def _print(scores: Scores) -> None:
+def _print(scores: "Scores") -> None:
     print(scores.table.to_string(float_format="{:.4f}".format, na_rep="absent"))
     summary = scores.summary
     print(

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from autoseg.cli import OK, read_fields, run_command
+from autoseg.cli import OK, read_request, run_command
 from autoseg.foreign_text import printable
-from autoseg.jobs.predict_job import PredictRequest, run_predict
+from autoseg.requests import PredictRequest
 
 PROG = "python -m autoseg.predict"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    given = read_fields(
+    request = read_request(
         PredictRequest,
         argv,
         prog=PROG,
@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("run", "images"),
     )
-    for path in run_predict(PredictRequest(**given)):
+    from autoseg.jobs.predict_job import run_predict  # late: torch
+
+    for path in run_predict(request):
         print(printable(str(path)))
     return OK
 

@@ -3,15 +3,16 @@
 import sys
 from collections.abc import Sequence
 
-from autoseg.cli import FAILED, INTERRUPTED, OK, read_fields, run_command
-from autoseg.jobs.retrain_job import RetrainRequest, run_retrain
+from autoseg.cli import FAILED, INTERRUPTED, OK, read_request, run_command
+from autoseg.config import RETRAIN_PRESETS
+from autoseg.requests import RetrainRequest
 
 PROG = "python -m autoseg.retrain"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    given = read_fields(
+    request = read_request(
         RetrainRequest,
         argv,
         prog=PROG,
@@ -27,9 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} --network unet --overfit 2\n"
             f"{PROG} --resume"
         ),
+        presets=RETRAIN_PRESETS,
     )
+    from autoseg.jobs.retrain_job import run_retrain  # late: torch
+
     arguments = list(sys.argv[1:] if argv is None else argv)
-    folder, result = run_retrain(given, command=[*PROG.split(), *arguments])
+    folder, result = run_retrain(request, command=[*PROG.split(), *arguments])
     score = "val mIoU" if result.note is None else "training mIoU"
     for label, trained in result.finished.items():
         print(f"{label}: {score} {trained.best_val_miou:.4f} at step {trained.best_step}")

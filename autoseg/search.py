@@ -3,15 +3,16 @@
 import sys
 from collections.abc import Sequence
 
-from autoseg.cli import INTERRUPTED, OK, read_fields, run_command
-from autoseg.jobs.search_job import SearchRequest, run_search
+from autoseg.cli import INTERRUPTED, OK, read_request, run_command
+from autoseg.config import SEARCH_PRESETS
+from autoseg.requests import SearchRequest
 
 PROG = "python -m autoseg.search"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    given = read_fields(
+    request = read_request(
         SearchRequest,
         argv,
         prog=PROG,
@@ -26,9 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} --dataset camvid --data-root ~/camvid --preset paper --device cuda\n"
             f"{PROG} --resume"
         ),
+        presets=SEARCH_PRESETS,
     )
+    from autoseg.jobs.search_job import run_search  # late: torch
+
     arguments = list(sys.argv[1:] if argv is None else argv)
-    folder, result = run_search(given, command=[*PROG.split(), *arguments])
+    folder, result = run_search(request, command=[*PROG.split(), *arguments])
     if not result.is_finished:
         print(f"stopped at epoch {result.epoch}, saved. Go on: {PROG} --resume --out {folder}")
         return INTERRUPTED

@@ -3,15 +3,15 @@
 import sys
 from collections.abc import Sequence
 
-from autoseg.cli import INTERRUPTED, OK, read_fields, run_command
-from autoseg.jobs.tune_job import TuneRequest, run_tune, table_of
+from autoseg.cli import INTERRUPTED, OK, read_request, run_command
+from autoseg.requests import TuneRequest
 
 PROG = "python -m autoseg.tune"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    given = read_fields(
+    request = read_request(
         TuneRequest,
         argv,
         prog=PROG,
@@ -27,8 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("what", "run"),
     )
+    from autoseg.jobs.tune_job import run_tune, table_of  # late: torch
+
     arguments = list(sys.argv[1:] if argv is None else argv)
-    path, record = run_tune(TuneRequest(**given), command=[*PROG.split(), *arguments])
+    path, record = run_tune(request, command=[*PROG.split(), *arguments])
     print(table_of(record))
     print(record["verdict"])
     print(f"saved {path}, picture in {path.parent}/figures")

@@ -15,11 +15,12 @@ from publishing import published_command
 
 from autoseg.architecture import Architecture, shipped
 from autoseg.atomic import require_writable
-from autoseg.cli import OK, read_fields, resolve_device, run_command
+from autoseg.cli import OK, read_request, resolve_device, run_command
+from autoseg.config.crf import CRFChoice
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import folder_name
-from autoseg.jobs.crf import ChosenCRF, CRFChoice
+from autoseg.jobs.crf import ChosenCRF, choose_crf, choose_crf_of_run
 from autoseg.jobs.networks import NetworkChoice, dataset_of, load_network
 from autoseg.networks import NETWORKS
 from autoseg.reporting.comparison import CSV_COLUMNS, group_networks
@@ -100,7 +101,7 @@ class CompareRequest(CRFChoice):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    given = read_fields(
+    request = read_request(
         CompareRequest,
         argv,
         prog=PROG,
@@ -117,7 +118,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         positional=("run",),
     )
     arguments = list(sys.argv[1:] if argv is None else argv)
-    request = CompareRequest(**given)
     comparison = compare(request, command=[*PROG.split(), *arguments])
     for group in comparison.groups:
         print(f"\n{group.key}\n\n{group_table_markdown(group)}")
@@ -254,8 +254,8 @@ def _describe_loss(config: Mapping[str, Any]) -> str:
 
 def _choose_crf(subject: Subject, request: CompareRequest) -> ChosenCRF:
     if subject.trained is None:
-        return request.choose_crf(None)
-    return request.choose_crf_of_run(subject.trained.folder, weights="best")
+        return choose_crf(request, None)
+    return choose_crf_of_run(request, subject.trained.folder, weights="best")
 
 
 def _crf_notes(chosen: ChosenCRF, request: CompareRequest) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from crf_cost.scenes import crops, open_dataset, scene_of_case
 from crf_cost.setting import CASES, PARAMETER_SETS, AccuracyRow, CostRow, Task
 from crf_cost.timing import measure_memory, time_tasks
 
-from autoseg.cli import FAILED, OK, read_fields, resolve_device, run_command
+from autoseg.cli import FAILED, OK, read_request, resolve_device, run_command
 from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.reporting import save_figure
@@ -113,21 +113,19 @@ class BenchmarkRequest:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    request = BenchmarkRequest(
-        **read_fields(
-            BenchmarkRequest,
-            arguments,
-            prog=PROG,
-            description=(
-                "Time the dense CRF's modes and back ends against pydensecrf, everything included, "
-                "and measure their memory and their distance from the exact CRF."
-            ),
-            example=(
-                f"{PROG} --peer --data-root ~/camvid\n"
-                f"{PROG} --cases camvid --iterations 5 --threads 1 --measure time\n"
-                f"{PROG} --device cuda --measure time memory"
-            ),
-        )
+    request = read_request(
+        BenchmarkRequest,
+        arguments,
+        prog=PROG,
+        description=(
+            "Time the dense CRF's modes and back ends against pydensecrf, everything included, "
+            "and measure their memory and their distance from the exact CRF."
+        ),
+        example=(
+            f"{PROG} --peer --data-root ~/camvid\n"
+            f"{PROG} --cases camvid --iterations 5 --threads 1 --measure time\n"
+            f"{PROG} --device cuda --measure time memory"
+        ),
     )
     device = str(resolve_device(request.device))
     check_peers(use_pydensecrf=request.peer, convcrf=request.convcrf)

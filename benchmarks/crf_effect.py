@@ -12,11 +12,12 @@ from typing import Literal
 
 import torch
 
-from autoseg.cli import OK, read_fields, resolve_device, run_command
+from autoseg.cli import OK, read_request, resolve_device, run_command
+from autoseg.config.crf import CRFChoice
 from autoseg.data import normalise
 from autoseg.errors import UsageError
 from autoseg.evaluation.predict import predict_logits
-from autoseg.jobs.crf import CRFChoice
+from autoseg.jobs.crf import choose_crf_of_run
 from autoseg.jobs.networks import dataset_of, load_network, run_folder
 from autoseg.reporting.crf_effect import Refined, draw_effect
 from autoseg.reporting.figure import save_figure
@@ -59,7 +60,7 @@ def refine_images(request: EffectRequest) -> tuple[list[Refined], str]:
     scale = load_record(folder)["config"]["image_scale"]
     network = load_network(folder).to(device)
     dataset = dataset_of(folder, request.split, data_root=request.data_root)
-    chosen = request.choose_crf_of_run(folder, weights="best")
+    chosen = choose_crf_of_run(request, folder, weights="best")
     for note in chosen.notes:
         print(note, file=sys.stderr)
     crf = chosen.parameters.build().to(device)
@@ -85,19 +86,17 @@ def refine_images(request: EffectRequest) -> tuple[list[Refined], str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    request = EffectRequest(
-        **read_fields(
-            EffectRequest,
-            argv,
-            prog=PROG,
-            positional=("run",),
-            description=(
-                "Draw a network's labels before and after the CRF, and which of the changed pixels "
-                "the CRF mends or breaks. Without parameters the CRF takes those of the run's "
-                "tuning record."
-            ),
-            example=f"{PROG} runs/RETRAIN/searched\n{PROG} RUN --split train --num-images 8",
-        )
+    request = read_request(
+        EffectRequest,
+        argv,
+        prog=PROG,
+        positional=("run",),
+        description=(
+            "Draw a network's labels before and after the CRF, and which of the changed pixels "
+            "the CRF mends or breaks. Without parameters the CRF takes those of the run's "
+            "tuning record."
+        ),
+        example=f"{PROG} runs/RETRAIN/searched\n{PROG} RUN --split train --num-images 8",
     )
     refined, text = refine_images(request)
     folder = run_folder(request.run)

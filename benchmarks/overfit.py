@@ -18,7 +18,7 @@ from overfit_check.training import (
     training_logits,
 )
 
-from autoseg.cli import FAILED, INTERRUPTED, OK, read_fields, resolve_device, run_command
+from autoseg.cli import FAILED, INTERRUPTED, OK, read_request, resolve_device, run_command
 from autoseg.errors import UsageError, unknown_name
 from autoseg.reporting.figure import save_figure
 from autoseg.runs import Progress
@@ -88,18 +88,16 @@ class OverfitRequest:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    request = OverfitRequest(
-        **read_fields(
-            OverfitRequest,
-            arguments,
-            prog=PROG,
-            description=(
-                "Train every network on a few images, narrow, and score it on the same images: one "
-                "that cannot learn them by heart has a fault. A call that was stopped goes on "
-                "when it is given again."
-            ),
-            example=f"{PROG}\n{PROG} --networks unet icnet_resnet50 --out results/some",
-        )
+    request = read_request(
+        OverfitRequest,
+        arguments,
+        prog=PROG,
+        description=(
+            "Train every network on a few images, narrow, and score it on the same images: one "
+            "that cannot learn them by heart has a fault. A call that was stopped goes on "
+            "when it is given again."
+        ),
+        example=f"{PROG}\n{PROG} --networks unet icnet_resnet50 --out results/some",
     )
     command = [*PROG.split(), *arguments]
     rows = check_networks(request, command=command)
@@ -134,7 +132,7 @@ def write_results(
 ) -> list[Path]:
     """Write table, record and picture, and print the table."""
     settings = request.settings()
-    images = training_images(settings)
+    images = training_images(request_of(NAMES[0], settings))
     run = describe_check(
         command,
         settings,

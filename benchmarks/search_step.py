@@ -27,7 +27,7 @@ from search_cost.setting import GRAPH_VARIANTS, OWN_VARIANTS, Row, Setting, Vari
 from search_cost.worker import VariantProcess, measure_ceilings_apart
 
 from autoseg.architecture import SearchSpace
-from autoseg.cli import FAILED, OK, read_fields, resolve_device, run_command
+from autoseg.cli import FAILED, OK, read_request, resolve_device, run_command
 from autoseg.errors import UsageError
 from autoseg.reporting import save_figure
 from autoseg.runs import Progress, atomic_write
@@ -165,23 +165,21 @@ class StepRequest:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    request = StepRequest(
-        **read_fields(
-            StepRequest,
-            arguments,
-            prog=PROG,
-            description=(
-                "Time one first-order search step for every implementation there is, each in its "
-                "own process, with its memory, its operator calls and its distance from the "
-                "machine's ceilings."
-            ),
-            example=(
-                f"{PROG} --peer ../autodeeplab\n"
-                f"{PROG} --preset tiny\n"
-                f"{PROG} --scaling\n"
-                f"{PROG} --profile fused --crop 64"
-            ),
-        )
+    request = read_request(
+        StepRequest,
+        arguments,
+        prog=PROG,
+        description=(
+            "Time one first-order search step for every implementation there is, each in its "
+            "own process, with its memory, its operator calls and its distance from the "
+            "machine's ceilings."
+        ),
+        example=(
+            f"{PROG} --peer ../autodeeplab\n"
+            f"{PROG} --preset tiny\n"
+            f"{PROG} --scaling\n"
+            f"{PROG} --profile fused --crop 64"
+        ),
     )
     settings = request.settings()
     if request.profile is not None:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoseg.cli import read_fields, run_command
+from autoseg.cli import read_request, run_command
 from autoseg.data import (
     Augmentation,
     SegmentationDataset,
@@ -109,14 +109,12 @@ class SmallNetwork(nn.Module):
 
 def main(argv: list[str] | None = None) -> None:
     """Measure and write the table, the record and the picture."""
-    settings = Difficulty(
-        **read_fields(
-            Difficulty,
-            argv,
-            prog="python benchmarks/synthetic_difficulty.py",
-            description="Measure how hard the synthetic dataset is without shapes, and with them.",
-            example="python benchmarks/synthetic_difficulty.py --out results/synthetic",
-        )
+    settings = read_request(
+        Difficulty,
+        argv,
+        prog="python benchmarks/synthetic_difficulty.py",
+        description="Measure how hard the synthetic dataset is without shapes, and with them.",
+        example="python benchmarks/synthetic_difficulty.py --out results/synthetic",
     )
     train = build_dataset("synthetic", split="train", length=settings.num_train, seed=settings.seed)
     val = build_dataset("synthetic", split="val", length=settings.num_val, seed=settings.seed)

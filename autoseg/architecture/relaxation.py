@@ -1,16 +1,13 @@
 """From logits to weights: the normalisations of alpha and beta, one definition each."""
 
 from functools import cache
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from autoseg.architecture.space import SearchSpace
 from autoseg.architecture.trellis import NUM_DIRECTIONS
-
-BetaNorm = Literal["paper", "two-thirds"]
-"""How the weights of the edges that leave a node are normalised; see `normalise_beta`."""
+from autoseg.config import BetaNorm
 
 
 def normalise_alpha(alpha: Tensor) -> Tensor:

@@ -1,10 +1,14 @@
 """Turn the word after --device into a device, and refuse what is not there."""
 
-import re
+from __future__ import annotations
 
-import torch
+import re
+from typing import TYPE_CHECKING
 
 from autoseg.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def resolve_device(name: str) -> torch.device:
@@ -20,6 +24,8 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         UsageError: If the word is unknown or the device is not there; nothing is taken instead.
     """
+    import torch  # late: a command reads its arguments without it
+
     match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", name)
     if match is None:
         raise UsageError(f"unknown device {name!r}. Known: auto, cpu, cuda, cuda:N (as cuda:0).")
@@ -39,6 +45,8 @@ def resolve_device(name: str) -> torch.device:
 
 
 def _why_no_cuda() -> str:
+    import torch
+
     if torch.version.cuda is None:
         return (
             f"torch {torch.__version__} is built without CUDA; install a CUDA build of torch "

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from autoseg.cli import OK, read_fields, run_command
-from autoseg.jobs.crf_job import CRFRequest, run_crf
+from autoseg.cli import OK, read_request, run_command
+from autoseg.requests import CRFRequest
 
 PROG = "python -m autoseg.crf"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    given = read_fields(
+    request = read_request(
         CRFRequest,
         argv,
         prog=PROG,
@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("image", "segmentation"),
     )
-    for line in run_crf(CRFRequest(**given)):
+    from autoseg.jobs.crf_job import run_crf  # late: torch
+
+    for line in run_crf(request):
         print(line)
     return OK
 

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from autoseg.config import values_of
+from autoseg.config.crf import CRFChoice
 from autoseg.crf import CRFSettings
 from autoseg.errors import FileError, UsageError, reading
 from autoseg.json_file import read_json
@@ -43,79 +45,63 @@ class ChosenCRF:
         return {**asdict(self.parameters), "source": self.source, "tuned_on": self.tuned_on}
 
 
-# Without slots: a request inherits from it.
-@dataclass(frozen=True, kw_only=True)
-class CRFChoice:
-    """Parameters of the dense CRF, as far as the user gives them."""
+_PARAMETERS = {field.name for field in fields(CRFChoice)} - {"crf_mode"}
 
-    bilateral_weight: float | None = None
-    """Weight of the CRF's appearance term (pydensecrf: compat). With no parameter given, all are
-    those of the tuning record where there is one; else those not given are DeepLab's, here 4."""
-    bilateral_xy_std: float | None = None
-    """Its standard deviation over positions, in pixels (sxy); DeepLab's is 67."""
-    bilateral_rgb_std: float | None = None
-    """Its standard deviation over colours, in units of 0 to 255 (srgb); DeepLab's is 3."""
-    spatial_weight: float | None = None
-    """Weight of the CRF's smoothness term; DeepLab's is 3."""
-    spatial_xy_std: float | None = None
-    """Its standard deviation over positions, in pixels; DeepLab's is 1."""
-    num_iterations: int | None = None
-    """Mean-field updates of the CRF; DeepLab's are 10."""
-    crf_mode: str | None = None
-    """How the CRF's sums are computed: fast, accurate, exact or local, see DenseCRF; none: as the
-    tuning record has it, else fast."""
 
-    def choose_crf(
-        self, record_path: Path | None, *, weights_sha256: str | None = None
-    ) -> ChosenCRF:
-        """Take the parameters given, else those of a tuning record, else DeepLab's.
+def choose_crf(
+    choice: CRFChoice, record_path: Path | None, *, weights_sha256: str | None = None
+) -> ChosenCRF:
+    """Take the parameters given, else those of a tuning record, else DeepLab's.
 
-        Args:
-            record_path: Tuning record; None, or a path where there is none, means no tuning.
-            weights_sha256: Checksum of the network's weights, held against the record's.
+    Args:
+        choice: What the user gave.
+        record_path: Tuning record; None, or a path where there is none, means no tuning.
+        weights_sha256: Checksum of the network's weights, held against the record's.
 
-        Raises:
-            UsageError: If a number is out of its range, the mode is unknown or the record is
-                damaged.
-        """
-        given = self._given()
-        tuning = load_tuning(record_path) if record_path and record_path.exists() else None
-        if given or tuning is None:
-            notes = ()
-            if tuning is not None:
-                notes = (
-                    f"CRF: parameters of the command line, the others DeepLab's; {record_path} is "
-                    "not used.",
-                )
-            chosen = ChosenCRF(
-                parameters=replace(CRFSettings(), **given),
-                source="given" if given else "stock",
-                notes=notes,
+    Raises:
+        UsageError: If a number is out of its range, the mode is unknown or the record is
+            damaged.
+    """
+    given = {
+        name: value
+        for name, value in values_of(choice).items()
+        if name in _PARAMETERS and value is not None
+    }
+    tuning = load_tuning(record_path) if record_path and record_path.exists() else None
+    if given or tuning is None:
+        notes = ()
+        if tuning is not None:
+            notes = (
+                f"CRF: parameters of the command line, the others DeepLab's; {record_path} is "
+                "not used.",
             )
-        else:
-            chosen = _tuned(tuning, str(record_path), weights_sha256)
-        if self.crf_mode is not None and self.crf_mode != chosen.parameters.mode:
-            notes = chosen.notes
-            if chosen.source == "tuned":
-                notes += (
-                    f"CRF: tuned in mode {chosen.parameters.mode}, used in mode {self.crf_mode}.",
-                )
-            parameters = replace(chosen.parameters, mode=self.crf_mode)
-            chosen = replace(chosen, parameters=parameters, notes=notes)
-        chosen.parameters.build()  # refuses what cannot work before anything is computed
-        return chosen
+        chosen = ChosenCRF(
+            parameters=replace(CRFSettings(), **given),
+            source="given" if given else "stock",
+            notes=notes,
+        )
+    else:
+        chosen = _tuned(tuning, str(record_path), weights_sha256)
+    if choice.crf_mode is not None and choice.crf_mode != chosen.parameters.mode:
+        notes = chosen.notes
+        if chosen.source == "tuned":
+            notes += (
+                f"CRF: tuned in mode {chosen.parameters.mode}, used in mode {choice.crf_mode}.",
+            )
+        parameters = replace(chosen.parameters, mode=choice.crf_mode)
+        chosen = replace(chosen, parameters=parameters, notes=notes)
+    chosen.parameters.build()  # refuses what cannot work before anything is computed
+    return chosen
 
-    def choose_crf_of_run(self, folder: Path, *, weights: Literal["best", "last"]) -> ChosenCRF:
-        """Choose as `choose_crf` does, with the tuning record of a retrained network."""
-        path = folder / TUNING_NAME
-        sha256 = load_weights_metadata(folder, weights)["sha256"] if path.exists() else None
-        chosen = self.choose_crf(path, weights_sha256=sha256)
-        return replace(chosen, notes=(*notes_on_network(folder), *chosen.notes))
 
-    def _given(self) -> dict[str, Any]:
-        values = {field.name: getattr(self, field.name) for field in fields(CRFChoice)}
-        del values["crf_mode"]
-        return {name: value for name, value in values.items() if value is not None}
+def choose_crf_of_run(
+    choice: CRFChoice, folder: Path, *, weights: Literal["best", "last"]
+) -> ChosenCRF:
+    """Choose as `choose_crf` does, with the tuning record of a retrained network."""
+    path = folder / TUNING_NAME
+    sha256 = load_weights_metadata(folder, weights)["sha256"] if path.exists() else None
+    chosen = choose_crf(choice, path, weights_sha256=sha256)
+    return replace(chosen, notes=(*notes_on_network(folder), *chosen.notes))
 
 
 def notes_on_network(folder: Path) -> tuple[str, ...]:

@@ -23,59 +23,11 @@ from autoseg.data.segmentation_files import (
 from autoseg.errors import FileError, UsageError
 from autoseg.evaluation import colour_mask
 from autoseg.jobs.console import announce
-from autoseg.jobs.crf import TUNING_NAME, CRFChoice
+from autoseg.jobs.crf import TUNING_NAME, choose_crf
 from autoseg.reporting.crf_picture import draw_refinement
 from autoseg.reporting.figure import png_bytes
+from autoseg.requests import CRFRequest
 from autoseg.runs import Progress, atomic_write
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CRFRequest(CRFChoice):
-    """What a user can say to `python -m autoseg.crf`."""
-
-    image: Path
-    """Image, or a folder of images."""
-    segmentation: Path
-    """Its class numbers as a palette or grey PNG, or its probabilities as .npy or .npz, (K, H, W);
-    or a folder of such files with the images' names."""
-    out: Path = Path("crf")
-    """Folder for the results."""
-    logits: bool = False
-    """The array holds logits, not probabilities."""
-    num_classes: int | None = None
-    """Of a label image: number of classes, whose labels are then 0, 1, ...; none: the classes are
-    the labels that occur in the file, such as 0 and 255 of a mask."""
-    confidence: float = 0.7
-    """Of a label image: probability that a label is right (pydensecrf: gt_prob)."""
-    zero_unsure: bool = False
-    """Of a label image: 0 marks pixels of unknown class, and the classes count from 1."""
-    void: tuple[int, ...] | None = None
-    """Of a label image: labels of pixels without a class, to which the CRF gives one; none: 255,
-    where at least two other labels occur, or where --num-classes leaves it out."""
-    tuned: Path | None = None
-    """Retrained network's run folder, or crf.json in it, whose tuned parameters are taken."""
-    save_marginals: bool = False
-    """Write NAME.npy too: the marginals, float32, (K, H, W)."""
-    picture: bool = True
-    """Write NAME_picture.png: image, labels before and after, and what changed."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-
-    def tuning_record(self) -> Path | None:
-        """Return the path of the tuning record that was asked for.
-
-        Raises:
-            UsageError: If there is none.
-        """
-        if self.tuned is None:
-            return None
-        path = self.tuned / TUNING_NAME if self.tuned.is_dir() else self.tuned
-        if not path.exists():
-            raise UsageError(
-                f"--tuned {self.tuned}: {path} does not exist; `python -m autoseg.tune crf RUN` "
-                "writes it."
-            )
-        return path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +60,7 @@ def run_crf(request: CRFRequest) -> Iterator[str]:
         FileError: At the end, if images were passed over; it names each with the reason.
     """
     device = resolve_device(request.device)
-    chosen = request.choose_crf(request.tuning_record())
+    chosen = choose_crf(request, _tuning_record(request.tuned))
     for line in (*chosen.notes, f"CRF: {chosen.text}"):
         announce(line)
     images, left_out = find_images([request.image])
@@ -179,6 +131,22 @@ def _write(
         picture = labels_path.with_name(f"{image_path.stem}_picture.png")
         atomic_write(picture, png_bytes(figure))
     return f"{labels_path}: {line}"
+
+
+def _tuning_record(tuned: Path | None) -> Path | None:
+    """Return the path of the tuning record that was asked for.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if tuned is None:
+        return None
+    path = tuned / TUNING_NAME if tuned.is_dir() else tuned
+    if not path.exists():
+        raise UsageError(
+            f"--tuned {tuned}: {path} does not exist; `python -m autoseg.tune crf RUN` writes it."
+        )
+    return path
 
 
 def read_segmentation(path: Path, request: CRFRequest, *, size: tuple[int, int]) -> Segmentation:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -13,34 +13,11 @@ from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
 from autoseg.jobs.console import announce
-from autoseg.jobs.crf import CRFChoice
+from autoseg.jobs.crf import choose_crf_of_run
 from autoseg.jobs.networks import dataset_of, load_network, run_folder
 from autoseg.metrics import ConfusionMatrix
+from autoseg.requests import EvaluateRequest
 from autoseg.runs import Progress, Run, load_record
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluateRequest(CRFChoice):
-    """What a user can say to `python -m autoseg.evaluate`."""
-
-    run: Path
-    """Run folder of a retrained network."""
-    split: Literal["train", "val", "test"] = "val"
-    """Split to score. Choose everything on train and val, and look at test once, at the end."""
-    weights: Literal["best", "last"] = "best"
-    """Weights of the best validation, or the last ones."""
-    scales: tuple[float, ...] = (1.0,)
-    """Factors on the images' sides, on top of the image scale of the training; the probabilities of
-    several are averaged."""
-    flip: bool = False
-    """Average with the prediction of the mirrored image."""
-    crf: bool = False
-    """Score the dense CRF's result as well, with the parameters given here, else those that
-    `python -m autoseg.tune` chose for the run, else DeepLab's."""
-    data_root: Path | None = None
-    """Folder of the dataset; none: as in the training."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +41,9 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
     config = load_record(folder)["config"]
     network = load_network(folder, which=request.weights).to(device)
     dataset = dataset_of(folder, request.split, data_root=request.data_root)
-    chosen = request.choose_crf_of_run(folder, weights=request.weights) if request.crf else None
+    chosen = None
+    if request.crf:
+        chosen = choose_crf_of_run(request, folder, weights=request.weights)
     if chosen is not None:
         for note in chosen.notes:
             announce(note)

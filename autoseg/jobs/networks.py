@@ -8,12 +8,12 @@ import numpy as np
 from torch import nn
 
 from autoseg.architecture import Architecture
+from autoseg.config import DataConfig, read_values
 from autoseg.crf import CRFSettings
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.foreign_text import is_name_in_folder
-from autoseg.jobs.data import DataChoice
-from autoseg.jobs.resuming import fields_of
+from autoseg.jobs.data import build_split
 from autoseg.networks import CRF_RNN, build_network, crf_rnn
 from autoseg.runs import find_runs, load_record, load_weights
 
@@ -155,8 +155,8 @@ def dataset_of(folder: Path, split: str, *, data_root: Path | None = None) -> Se
         data_root: Where the dataset lies now; None takes the place in the record.
     """
     config = load_record(folder)["config"]
-    choice = DataChoice(**fields_of(DataChoice, config))
-    return replace(choice, data_root=data_root or choice.data_root).build(split)
+    data = read_values(DataConfig, config, where=f"{folder}/run.json")
+    return build_split(replace(data, data_root=data_root or data.data_root), split)
 
 
 def labels_of(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:

@@ -1,11 +1,7 @@
 """The table of the zoo: every network built, counted, and set beside its catalogue entry."""
 
 import itertools
-import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Literal
 
 from torch import nn
 
@@ -22,69 +18,13 @@ from autoseg.networks.catalogue import (
 )
 from autoseg.networks.weightless import weightless
 from autoseg.reporting.zoo import ZOO_FORMATS, ScoreRow, Size, Zoo, ZooRow
+from autoseg.requests import NetworksRequest
 from autoseg.runs import Progress, atomic_write
 
-PROG = "python -m autoseg.networks"
 ENCODER_CLASSES = 1000
 """Classes of ImageNet, which encoders are trained on."""
 ENCODER_SIZES = ((224, 224),)
 """Image sizes at which encoders' MACs are published."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NetworksRequest:
-    """What a user can say to `python -m autoseg.networks`."""
-
-    network: tuple[str, ...] = ()
-    """Networks, architectures and encoders to list; none: all."""
-    num_classes: int = 19
-    """Classes of the segmentation networks; Cityscapes has 19."""
-    size: tuple[int, ...] = (512, 1024, 1024, 2048)
-    """Image sizes for the MACs of segmentation networks, in pixels: height and width in turn."""
-    format: Literal["table", "markdown", "csv"] = "table"
-    """table is for a terminal, markdown a whole page, csv has the exact values."""
-    out: Path | None = None
-    """File to write; none: standard output."""
-
-    def __post_init__(self) -> None:
-        """Check what the types do not say.
-
-        Raises:
-            UsageError: If a name is unknown, or a number cannot be.
-        """
-        known = [*NETWORKS, *ARCHITECTURE_CATALOGUE, *ENCODERS]
-        for name in self.network:
-            if name not in known:
-                raise unknown_name("network", name, known)
-        if self.num_classes < 1:
-            raise UsageError(f"--num-classes {self.num_classes}; at least 1 is needed.")
-        given = " ".join(map(str, self.size))
-        if not self.size:
-            raise UsageError("--size is empty; give height and width, for example 512 1024.")
-        if len(self.size) % 2:
-            raise UsageError(
-                f"--size {given}: the height {self.size[-1]} has no width; give both in turn, for "
-                "example --size 512 1024 1024 2048."
-            )
-        if min(self.size) < 1:
-            raise UsageError(f"--size {given}: a side of {min(self.size)} pixels holds no image.")
-
-    @property
-    def sizes(self) -> tuple[Size, ...]:
-        """Heights and widths in pairs, each once."""
-        pairs = zip(self.size[::2], self.size[1::2], strict=True)
-        return tuple(dict.fromkeys(pairs))
-
-    def command(self) -> str:
-        """Write the command line that says the same, without any absolute path."""
-        words = PROG.split()
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value == field.default or (isinstance(value, Path) and value.is_absolute()):
-                continue
-            values = value if isinstance(value, tuple) else (value,)
-            words += ["--" + field.name.replace("_", "-"), *map(str, values)]
-        return shlex.join(words)
 
 
 def run_networks(request: NetworksRequest) -> str | None:
@@ -94,8 +34,12 @@ def run_networks(request: NetworksRequest) -> str | None:
         The table, or None if it went to a file.
 
     Raises:
-        UsageError: If the file's folder does not exist.
+        UsageError: If a name is unknown, or the file's folder does not exist.
     """
+    known = [*NETWORKS, *ARCHITECTURE_CATALOGUE, *ENCODERS]
+    for name in request.network:
+        if name not in known:
+            raise unknown_name("network", name, known)
     if request.out is not None and not request.out.parent.is_dir():
         raise UsageError(
             f"--out {request.out}: the folder {request.out.parent} does not exist; make it first."

@@ -5,9 +5,9 @@ that receives no gradient, weights that start wrong, statistics that differ betw
 prediction. A high score here says that such a fault is unlikely, and nothing about other images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 from torch import nn
 
@@ -15,6 +15,8 @@ from autoseg.data import SegmentationDataset, Subset
 from autoseg.errors import UsageError
 from autoseg.training import TrainingConfig
 from autoseg.training.validation import spread_indices
+
+RecipeT = TypeVar("RecipeT", bound=TrainingConfig)
 
 _DECIDED = ("crop_size", "scale_range", "val_images")  # by the check itself
 
@@ -38,12 +40,12 @@ def overfit_images(dataset: SegmentationDataset, num_images: int) -> Segmentatio
 
 
 def overfit_recipe(
-    training: TrainingConfig,
-    given: Mapping[str, Any],
+    training: RecipeT,
     *,
+    given: Collection[str],
     num_images: int,
     image_size: tuple[int, int],
-) -> TrainingConfig:
+) -> RecipeT:
     """Change a recipe so that a network sees a few whole images, always the same.
 
     The images make one batch where the recipe's batch is as large: the statistics that batch norm
@@ -51,7 +53,7 @@ def overfit_recipe(
 
     Args:
         training: The recipe of the preset.
-        given: What the user gave, by name.
+        given: Names of the settings that the user gave.
         num_images: N of `--overfit N`.
         image_size: Height and width of the largest image, after image_scale, in pixels.
 

@@ -1,9 +1,7 @@
 """Segment a person's own images with a retrained network."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from PIL import Image
@@ -16,32 +14,10 @@ from autoseg.errors import FileError
 from autoseg.evaluation import colour_mask, overlay, predict_logits
 from autoseg.foreign_text import printable
 from autoseg.jobs.console import announce
-from autoseg.jobs.crf import CRFChoice
+from autoseg.jobs.crf import choose_crf_of_run
 from autoseg.jobs.networks import labels_of, load_network, run_folder
+from autoseg.requests import PredictRequest
 from autoseg.runs import Progress, atomic_write, load_record
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PredictRequest(CRFChoice):
-    """What a user can say to `python -m autoseg.predict`."""
-
-    run: Path
-    """Run folder of a retrained network."""
-    images: tuple[Path, ...]
-    """Images, or folders of images."""
-    out: Path = Path("predictions")
-    """Folder for the results."""
-    weights: Literal["best", "last"] = "best"
-    """Weights of the best validation, or the last ones."""
-    overlay: bool = False
-    """Also write each mask over its image."""
-    opacity: float = 0.6
-    """Share of the mask in the overlay, 0 to 1."""
-    crf: bool = False
-    """Refine the prediction by the dense CRF, with the parameters given here, else those that
-    `python -m autoseg.tune` chose for the run, else DeepLab's."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
 
 
 def run_predict(request: PredictRequest) -> Iterator[Path]:
@@ -73,7 +49,7 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
     network = load_network(folder, which=request.weights).to(device)
     crf = None
     if request.crf:
-        chosen = request.choose_crf_of_run(folder, weights=request.weights)
+        chosen = choose_crf_of_run(request, folder, weights=request.weights)
         for line in (*chosen.notes, f"CRF: {chosen.text}"):
             announce(line)
         crf = chosen.parameters.build().to(device)

@@ -1,11 +1,12 @@
 """Choose a run folder, and go on with an earlier run under its own settings."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from autoseg.config import Request, values_of
+from autoseg.config.field_types import shown
 from autoseg.errors import UsageError
 from autoseg.foreign_text import folder_name
 from autoseg.runs import find_runs, load_record
@@ -13,7 +14,7 @@ from autoseg.runs import find_runs, load_record
 RUNS = Path("runs")
 """Where run folders are made and looked for, under the current folder."""
 
-NOT_SETTINGS = (
+MAY_DIFFER = (
     "out",
     "resume",
     "device",
@@ -22,7 +23,17 @@ NOT_SETTINGS = (
     "backend",
     "cuda_graph",
 )
-"""Options that may differ when a run is resumed."""
+"""Options that may differ when a run is resumed: they do not decide its result."""
+
+NOT_SAVED = ("out", "resume", "device")
+"""Options that are no part of a run's settings."""
+
+RequestT = TypeVar("RequestT", bound=Request)
+
+
+def settings_of(request: Request) -> dict[str, Any]:
+    """Return what a record keeps of a request in which nothing is left open."""
+    return {name: value for name, value in values_of(request).items() if name not in NOT_SAVED}
 
 
 def new_folder(kind: str, *words: str) -> Path:
@@ -67,52 +78,23 @@ def newest(kind: str) -> Path | None:
     return finished[-1] if finished else None
 
 
-def require_same_settings(
-    given: Mapping[str, Any], saved: Mapping[str, Any], *, folder: Path
-) -> None:
-    """Refuse to resume with settings that differ from those that the run was started with.
+def resumed_request(
+    request: RequestT, saved: RequestT, *, folder: Path, ignoring: Collection[str] = ()
+) -> RequestT:
+    """Let the run that is resumed decide whatever the user did not say.
 
     Args:
-        given: What the user gave now.
-        saved: Resolved settings of the run, as JSON values.
+        request: What the user says now.
+        saved: What the run was started with.
         folder: The run folder, for the message.
+        ignoring: Fields that the caller compares by itself.
+
+    Raises:
+        UsageError: If the user says otherwise than the run was started.
     """
-    for name, value in given.items():
-        if name in NOT_SETTINGS or (name == "preset" and value == "auto"):
-            continue
-        if name in saved and _plain(value) != saved[name]:
-            raise UsageError(
-                f"--resume: {folder} was started with {name} = {saved[name]!r}, not {value!r}; "
-                f"leave --{name.replace('_', '-')} out, or start a new run without --resume."
-            )
-
-
-def _plain(value: Any) -> Any:
-    """Bring a field's value to the form that it has in JSON."""
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    return value
-
-
-def fields_of(config_type: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick the fields of a configuration from values, which may have been through JSON.
-
-    Args:
-        config_type: A dataclass.
-        values: Values by name; names that are no field of it are left out.
-
-    Returns:
-        The fields that were there, lists as tuples and paths as paths.
-    """
-    picked = {}
-    for field in fields(config_type):
-        if field.name in values:
-            value = values[field.name]
-            is_path = field.type in (Path, Path | None) and isinstance(value, str)
-            if isinstance(value, list):
-                picked[field.name] = tuple(value)
-            else:
-                picked[field.name] = Path(value) if is_path else value
-    return picked
+    for name, theirs, ours in request.differences(saved, ignoring=(*MAY_DIFFER, *ignoring)):
+        raise UsageError(
+            f"--resume: {folder} was started with {name} = {shown(theirs)}, not {shown(ours)}; "
+            f"leave --{name.replace('_', '-')} out, or start a new run without --resume."
+        )
+    return request.with_defaults(saved)

@@ -1,7 +1,7 @@
 """From a user's wishes to a finished search."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,108 +9,92 @@ import torch
 
 from autoseg.architecture import Architecture, SearchSpace
 from autoseg.cli import resolve_device
+from autoseg.config import SEARCH_PRESETS, DataConfig, SearchConfig, read_values
+from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError, unknown_name
 from autoseg.jobs.console import announce
-from autoseg.jobs.data import DataChoice
-from autoseg.jobs.presets import Preset, choose_image_scale, choose_preset
-from autoseg.jobs.resuming import (
-    fields_of,
-    folder_to_resume,
-    new_folder,
-    require_same_settings,
-)
+from autoseg.jobs.data import build_split
+from autoseg.jobs.presets import choose_image_scale, choose_preset
+from autoseg.jobs.resuming import folder_to_resume, new_folder, resumed_request, settings_of
 from autoseg.reporting import draw_cell, draw_history, draw_trellis, save_figure
+from autoseg.requests import SearchRequest
 from autoseg.runs import Run, StopRequest, load_metrics, load_record, seed_everything
-from autoseg.strategies import (
-    SEARCH_PRESETS,
-    STRATEGIES,
-    SearchConfig,
-    SearchResult,
-    check_search,
-    search,
-)
+from autoseg.strategies import STRATEGIES, SearchResult, check_search, search
 from autoseg.supernet import Supernet, resolve_backend
 from autoseg.training import resolve_precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SearchRequest(SearchConfig, DataChoice):
-    """What a user can say to `python -m autoseg.search`."""
+class SearchPlan:
+    """What a search will do, with nothing left open."""
 
-    space: str = "autodeeplab"
-    """Search space: the name of a shipped one, or the path of a TOML file."""
-    strategy: str = "darts"
-    """How alpha and beta are moved: darts (first order)."""
-    preset: Preset = "auto"
-    """Sizes and settings to start from: paper (as published), tiny (minutes on two CPU cores), auto
-    (paper for a real dataset on a GPU, otherwise tiny). The defaults shown here are the paper's."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    out: Path | None = None
-    """Run folder; none: a new one under runs/."""
-    resume: bool = False
-    """Go on with the run in --out, or with the newest unfinished search under runs/."""
+    request: SearchRequest
+    """Every setting that decides the result."""
+    folder: Path
+    """Its run folder."""
+    space: SearchSpace
+    """The space, at the preset's size."""
+    train_dataset: SegmentationDataset
+    """The train split."""
+    val_dataset: SegmentationDataset
+    """The val split."""
+
+    def record(self) -> dict[str, Any]:
+        """Return what run.json keeps of it."""
+        return {**settings_of(self.request), "search_space": self.space.to_dict()}
 
 
-def run_search(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Path, SearchResult]:
+def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path, SearchResult]:
     """Run a search, or go on with one, and draw what it found.
 
     Args:
-        given: Fields of `SearchRequest` that the user gave.
+        request: What the user asks for.
         command: The command line, for the record.
 
     Returns:
         The run folder, and how the search ended.
     """
-    request = SearchRequest(**given)
     device = resolve_device(request.device)
-    if given.get("cuda_graph") and device.type != "cuda":
+    if "cuda_graph" in request.given and request.cuda_graph and device.type != "cuda":
         raise UsageError(
             f"--cuda-graph: the search runs on {device}, which has no CUDA graphs; leave the "
             "option out, or use --device cuda."
         )
-    if request.resume:
-        folder = folder_to_resume("search", request.out)
-        settings = load_record(folder)["config"]
-        require_same_settings(given, settings, folder=folder)
-    else:
-        settings = _resolve(request, given, device)
-        folder = request.out or new_folder("search", settings["search_space"]["name"])
-    space = SearchSpace.from_dict(settings["search_space"])
-    config = SearchConfig(**fields_of(SearchConfig, {**settings, **given}))
-    data = DataChoice(**fields_of(DataChoice, {**settings, **given}))
-    train_dataset, val_dataset = data.build("train"), data.build("val")
+    plan = _resume(request) if request.resume else _plan(request, device)
+    config, space, folder = plan.request.pick(SearchConfig), plan.space, plan.folder
     supernet_size = f"L={space.num_layers} B={space.num_nodes} F={space.filter_multiplier}"
-    announce(f"search: space {space.name} ({supernet_size}), preset {settings['preset']}")
+    announce(f"search: space {space.name} ({supernet_size}), preset {plan.request.preset}")
     announce(
-        f"search: dataset {data.dataset} ({len(train_dataset)} training images, "
-        f"{train_dataset.num_classes} classes), {device}, run folder {folder}"
+        f"search: dataset {plan.request.dataset} ({len(plan.train_dataset)} training images, "
+        f"{plan.train_dataset.num_classes} classes), {device}, run folder {folder}"
     )
     resolve_precision(config.precision, device)  # refuse what cannot work before a folder is made
     backend = resolve_backend(config.backend, device.type)
     announce(f"search: back end {backend.name} ({backend.reason})")
-    check_search(space, config, train_dataset)
+    check_search(space, config, plan.train_dataset)
     opened = (
         Run.resume(folder)
         if request.resume
-        else Run.create(folder, kind="search", command=command, config=settings, seed=config.seed)
+        else Run.create(
+            folder, kind="search", command=command, config=plan.record(), seed=config.seed
+        )
     )
     with opened as run, StopRequest() as stop:
         seed_everything(config.seed)
         supernet = Supernet(
             space,
-            num_classes=train_dataset.num_classes,
+            num_classes=plan.train_dataset.num_classes,
             beta_norm=config.beta_norm,
             backend=backend.name,
             recompute_cells=config.recompute_cells,
         ).to(device)
         result = search(
             supernet,
-            strategy_name=settings["strategy"],
+            strategy_name=plan.request.strategy,
             run=run,
             config=config,
-            train_dataset=train_dataset,
-            val_dataset=val_dataset,
+            train_dataset=plan.train_dataset,
+            val_dataset=plan.val_dataset,
             device=device,
             stop=stop,
         )
@@ -124,9 +108,7 @@ def run_search(given: Mapping[str, Any], *, command: Sequence[str]) -> tuple[Pat
     return folder, result
 
 
-def _resolve(
-    request: SearchRequest, given: Mapping[str, Any], device: torch.device
-) -> dict[str, Any]:
+def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
     """Resolve everything that decides the result: preset, space, settings, dataset."""
     if request.strategy not in STRATEGIES:
         raise unknown_name("strategy", request.strategy, STRATEGIES)
@@ -134,19 +116,39 @@ def _resolve(
     # A user's space may have no presets; it is then used as written.
     has_preset = preset in SearchSpace.preset_names(request.space)
     space = SearchSpace.load(request.space, preset=preset if has_preset else None)
-    data = DataChoice(**fields_of(DataChoice, asdict(request)))
-    scale = choose_image_scale(preset, data.build("train").largest_size)
-    chosen = {"image_scale": scale, **fields_of(SearchConfig, given)}
-    announce(f"search: images at {chosen['image_scale']:.0%} of their sides (--image-scale)")
-    config = replace(SEARCH_PRESETS[preset], **chosen)
-    return {
-        "space": request.space,
-        "search_space": space.to_dict(),
-        "strategy": request.strategy,
-        "preset": preset,
-        **asdict(config),
-        **asdict(data),
-    }
+    data = request.pick(DataConfig)
+    train_dataset = build_split(data, "train")
+    request = request.with_values(preset=preset).with_defaults(
+        SEARCH_PRESETS[preset],
+        image_scale=choose_image_scale(preset, train_dataset.largest_size),
+        **({"arch_start_epoch": request.num_epochs // 2} if "num_epochs" in request.given else {}),
+    )
+    announce(f"search: images at {request.image_scale:.0%} of their sides (--image-scale)")
+    return SearchPlan(
+        request=request,
+        folder=request.out or new_folder("search", space.name),
+        space=space,
+        train_dataset=train_dataset,
+        val_dataset=build_split(data, "val"),
+    )
+
+
+def _resume(request: SearchRequest) -> SearchPlan:
+    """Take everything from the record of the run that is to go on."""
+    folder = folder_to_resume("search", request.out)
+    config = load_record(folder)["config"]
+    saved = read_values(SearchRequest, config, where=f"{folder}/run.json")
+    if request.preset == "auto":
+        request = request.with_values(preset=saved.preset)
+    request = resumed_request(request, saved, folder=folder)
+    data = request.pick(DataConfig)
+    return SearchPlan(
+        request=request,
+        folder=folder,
+        space=SearchSpace.from_dict(config["search_space"]),
+        train_dataset=build_split(data, "train"),
+        val_dataset=build_split(data, "val"),
+    )
 
 
 def draw_search(run: Run, supernet: Supernet, architecture: Architecture) -> None:

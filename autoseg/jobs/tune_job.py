@@ -5,10 +5,10 @@ import json
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
@@ -31,6 +31,7 @@ from autoseg.jobs.networks import dataset_of, load_network, run_folder
 from autoseg.metrics import ConfusionMatrix
 from autoseg.reporting.crf_tuning import draw_tuning
 from autoseg.reporting.figure import save_figure
+from autoseg.requests import TuneRequest
 from autoseg.runs import (
     Progress,
     Run,
@@ -47,47 +48,6 @@ TRIALS_NAME = "crf-trials.journal"
 """Optuna's file in the run folder, from which a stopped tuning goes on."""
 
 _STUDY_VERSION = 1  # counts changes of ranges or score, after which old trials do not compare
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TuneRequest:
-    """What a user can say to `python -m autoseg.tune`."""
-
-    what: Literal["crf"]
-    """What is tuned."""
-    run: Path
-    """Run folder of a retrained network."""
-    split: Literal["train", "val"] = "train"
-    """Split whose images decide. Chosen on val, the score with the CRF is optimistic on val; the
-    network knows train by heart, so that its errors there are not those on new images. The test
-    split stays untouched."""
-    num_images: int = 24
-    """Images that decide, evenly spread over the split; 0 for all."""
-    num_trials: int = 100
-    """Parameters that are tried, stock ones included."""
-    seed: int = 0
-    """Seed of the sampled parameters."""
-    weights: Literal["best", "last"] = "best"
-    """Weights of the best validation, or the last ones."""
-    crf_mode: str = "fast"
-    """How the CRF's sums are computed: fast, accurate, exact or local, see DenseCRF. The parameters
-    are used in this mode later on."""
-    cache_mib: float = 2048
-    """The network's scores are kept in memory up to so many MiB, and beyond in the run folder while
-    the command runs."""
-    data_root: Path | None = None
-    """Folder of the dataset; none: as in the training."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-
-    def __post_init__(self) -> None:
-        if self.num_images < 0:
-            raise UsageError(f"--num-images is {self.num_images}; it must not be negative.")
-        if self.num_trials < len(STOCK):
-            raise UsageError(
-                f"--num-trials is {self.num_trials}; it must be at least {len(STOCK)}, the number "
-                "of stock parameters."
-            )
 
 
 class _Stopped(Exception):

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from autoseg.cli import OK, read_fields, run_command
-from autoseg.jobs.networks_job import PROG, NetworksRequest, run_networks
+from autoseg.cli import OK, read_request, run_command
+from autoseg.requests import NetworksRequest
+from autoseg.requests.networks import PROG
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    given = read_fields(
+    request = read_request(
         NetworksRequest,
         argv,
         prog=PROG,
@@ -22,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} --format markdown --out docs/networks.md"
         ),
     )
-    table = run_networks(NetworksRequest(**given))
+    from autoseg.jobs.networks_job import run_networks  # late: torch
+
+    table = run_networks(request)
     if table is not None:
         print(table, end="")
     return OK

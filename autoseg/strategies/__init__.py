@@ -1,6 +1,6 @@
 """How alpha and beta are moved: search strategies and their loop."""
 
-from autoseg.strategies.config import SEARCH_PRESETS, SearchConfig
+from autoseg.config import SEARCH_PRESETS, SearchConfig
 from autoseg.strategies.darts import Batch, Darts, StepLosses
 from autoseg.strategies.search_loop import STRATEGIES, SearchResult, check_search, search
 from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from autoseg.strategies.config import SearchConfig
+from autoseg.config import SearchConfig
 from autoseg.strategies.graph import GraphedStep, to_device
 from autoseg.supernet import Supernet
 from autoseg.training import (

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autoseg.architecture import Architecture, SearchSpace
+from autoseg.config import SearchConfig
 from autoseg.data import SegmentationDataset, split_half
 from autoseg.errors import UsageError
 from autoseg.runs import (
@@ -19,7 +20,6 @@ from autoseg.runs import (
     rng_state,
     schema,
 )
-from autoseg.strategies.config import SearchConfig
 from autoseg.strategies.darts import Darts
 from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share
 from autoseg.supernet import Supernet

@@ -7,12 +7,9 @@ from typing import Literal, NamedTuple, get_args
 import torch
 
 from autoseg._native import core, missing_reason
+from autoseg.config import BackendName
 from autoseg.errors import UsageError, unknown_name
 from autoseg.supernet.fused_cell import SourceKernels
-
-BackendName = Literal["auto", "torch", "fused"]
-"""How source operations are evaluated: by plain operators ("torch"), by kernels that were compiled
-for the device ("fused"), or the fastest that is at hand."""
 
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 

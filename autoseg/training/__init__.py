@@ -1,15 +1,13 @@
 """Training a network: losses, schedules, precision, the loop."""
 
+from autoseg.config import LossConfig, Precision, TrainingConfig
 from autoseg.training.batches import augmented_batches, retraining_batches
 from autoseg.training.class_weights import require_rule_fits
-from autoseg.training.config import TrainingConfig
 from autoseg.training.divergence import DivergedError, PendingLosses, require_finite
 from autoseg.training.loop import TrainingResult, train
-from autoseg.training.loss_config import LossConfig
 from autoseg.training.loss_functions import cross_entropy, segmentation_loss
 from autoseg.training.losses import LOSSES
 from autoseg.training.precision import (
-    Precision,
     ResolvedPrecision,
     autocast,
     resolve_precision,

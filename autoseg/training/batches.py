@@ -1,51 +1,16 @@
 """Augmented batches of a search or a training."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 from torch import Tensor
 
+from autoseg.config import RecipeConfig, TrainingConfig
 from autoseg.data import Augmentation, SegmentationDataset, training_batches
-from autoseg.training.config import TrainingConfig
-
-
-class BatchSettings(Protocol):
-    """What a configuration says about its batches."""
-
-    @property
-    def crop_size(self) -> tuple[int, int]:
-        """Height and width of the crops, in pixels."""
-        ...
-
-    @property
-    def image_scale(self) -> float:
-        """Factor on the images' sides."""
-        ...
-
-    @property
-    def scale_range(self) -> tuple[float, float]:
-        """Smallest and largest random scale, on top of `image_scale`."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Images a batch."""
-        ...
-
-    @property
-    def num_workers(self) -> int:
-        """Processes that load images."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Decides order and augmentation."""
-        ...
 
 
 def augmented_batches(
     dataset: SegmentationDataset,
-    settings: BatchSettings,
+    config: RecipeConfig,
     *,
     indices: Sequence[int] | None = None,
     start_step: int = 0,
@@ -54,25 +19,25 @@ def augmented_batches(
 
     Args:
         dataset: The train split.
-        settings: Sizes, scales, seed.
+        config: Sizes, scales, seed.
         indices: The images to use; None for all.
         start_step: Number of the first batch given.
 
     Raises:
         UsageError: At the call, if batch or crop do not fit the images.
     """
-    smallest, largest = settings.scale_range
+    smallest, largest = config.scale_range
     return training_batches(
         dataset,
         indices=indices,
         augmentation=Augmentation(
-            crop_size=settings.crop_size,
-            scale_range=(smallest * settings.image_scale, largest * settings.image_scale),
+            crop_size=config.crop_size,
+            scale_range=(smallest * config.image_scale, largest * config.image_scale),
         ),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
+        batch_size=config.batch_size,
+        seed=config.seed,
         start_step=start_step,
-        num_workers=settings.num_workers,
+        num_workers=config.num_workers,
     )
 
 

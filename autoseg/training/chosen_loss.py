@@ -6,11 +6,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from autoseg.config import LossConfig, LossName
+from autoseg.config.losses import CLASS_WEIGHTED, LOSS_OPTIONS
 from autoseg.data import SegmentationDataset
 from autoseg.training.class_weights import class_weights
-from autoseg.training.loss_config import LossConfig
 from autoseg.training.loss_functions.auxiliary import Loss
-from autoseg.training.losses import CLASS_WEIGHTED, LOSS_OPTIONS, LOSSES, LossName
+from autoseg.training.losses import LOSS_DEFAULTS, LOSSES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,7 @@ def choose_loss(config: LossConfig, dataset: SegmentationDataset) -> ChosenLoss:
     for field, option in LOSS_OPTIONS.items():
         if option.loss in terms:
             given = getattr(config, field)
-            terms[option.loss][option.keyword] = option.default if given is None else given
+            terms[option.loss][option.keyword] = LOSS_DEFAULTS[field] if given is None else given
     weights = None
     if config.class_weights is not None:
         values = class_weights(config.class_weights, dataset)

@@ -2,17 +2,12 @@
 
 from collections.abc import Sequence
 from statistics import median
-from typing import Literal
 
 import torch
 
+from autoseg.config import ClassWeightRule
 from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
-
-ClassWeightRule = Literal["median_frequency", "median_frequency_present", "segnet_camvid"]
-"""How the weight of a class is found: median frequency balancing, with the frequency among all
-labelled pixels or among those of the images that show the class, or the weights of SegNet's release
-for CamVid."""
 
 SEGNET_CAMVID: dict[str, float] = {
     "sky": 0.2595,

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from autoseg.config import TrainingConfig
 from autoseg.data import SegmentationDataset
 from autoseg.runs import (
     COMPILING,
@@ -20,7 +21,6 @@ from autoseg.runs import (
 )
 from autoseg.training.batches import retraining_batches
 from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss
-from autoseg.training.config import TrainingConfig
 from autoseg.training.divergence import require_finite
 from autoseg.training.loss_functions import segmentation_loss
 from autoseg.training.precision import autocast, resolve_precision, tensor_float

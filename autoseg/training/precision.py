@@ -6,14 +6,8 @@ from typing import Literal
 
 import torch
 
+from autoseg.config import Precision
 from autoseg.errors import UsageError
-
-Precision = Literal["auto", "fp32", "tf32", "bf16"]
-"""What a user can ask for. bf16 and TF32 have the range of fp32, so that no loss scaling is needed.
-
-TF32 keeps fp32's storage and rounds the factors of convolutions and products to 10 bits of
-mantissa; bf16 keeps 7 bits and stores the results so as well.
-"""
 
 ResolvedPrecision = Literal["fp32", "tf32", "bf16"]
 """What "auto" has been resolved to."""

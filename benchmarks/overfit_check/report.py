@@ -9,7 +9,7 @@ from typing import Any
 
 from publishing import published_command
 
-from autoseg.jobs.presets import RETRAIN_PRESETS
+from autoseg.config import RETRAIN_PRESETS
 from autoseg.reporting.tables import Column, to_csv, to_markdown
 from autoseg.runs import atomic_write, describe_environment
 from autoseg.runs.json_values import to_json
@@ -107,7 +107,7 @@ def _reading(run: Mapping[str, Any]) -> list[str]:
 
 def _protocol(rows: Sequence[OverfitRow], run: Mapping[str, Any]) -> dict[str, str]:
     settings, hardware = run["settings"], run["hardware"]
-    recipe = RETRAIN_PRESETS[settings["preset"]].training
+    recipe = RETRAIN_PRESETS[settings["preset"]]
     versions = {name: version for name, version in run["versions"].items() if version}
     commits = list(dict.fromkeys(row.commit or "not a checkout" for row in rows))
     return {

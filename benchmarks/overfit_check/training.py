@@ -10,16 +10,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from autoseg.config import DataConfig
 from autoseg.data import SegmentationDataset, normalise
 from autoseg.errors import UsageError
 from autoseg.evaluation import predict_logits
-from autoseg.jobs.data import DataChoice
+from autoseg.jobs.data import build_split
 from autoseg.jobs.networks import NetworkChoice, load_network
 from autoseg.jobs.overfit import overfit_images
-from autoseg.jobs.resuming import fields_of
 from autoseg.jobs.retrain_job import run_retrain
 from autoseg.metrics import ConfusionMatrix
 from autoseg.networks import inference_parameters
+from autoseg.requests import RetrainRequest
 from autoseg.runs import atomic_write, describe_environment, load_record
 
 from .setting import ARCHITECTURE, OverfitRow, image_scale, learning_rate, num_steps
@@ -27,14 +28,14 @@ from .setting import ARCHITECTURE, OverfitRow, image_scale, learning_rate, num_s
 _ROW = "row.json"
 
 
-def training_images(settings: Mapping[str, Any]) -> SegmentationDataset:
+def training_images(request: RetrainRequest) -> SegmentationDataset:
     """Return the images that all networks are trained and scored on."""
-    choice = DataChoice(**fields_of(DataChoice, settings))
-    return overfit_images(choice.build("train"), settings["overfit"])
+    assert request.overfit is not None
+    return overfit_images(build_split(request.pick(DataConfig), "train"), request.overfit)
 
 
-def request_of(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Write what a user would give to `python -m autoseg.retrain` for one network.
+def request_of(name: str, settings: Mapping[str, Any]) -> RetrainRequest:
+    """Build what a user would give to `python -m autoseg.retrain` for one network.
 
     Args:
         name: One of `NAMES`.
@@ -51,10 +52,10 @@ def request_of(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "num_steps": num_steps(name, settings["num_steps"]),
         "validate_every": num_steps(name, settings["num_steps"]),
     }
-    return {**shared, **chosen, **own}
+    return RetrainRequest(**{**shared, **chosen, **own})
 
 
-def measured_row(folder: Path, request: Mapping[str, Any], *, goal: float) -> OverfitRow | None:
+def measured_row(folder: Path, request: RetrainRequest, *, goal: float) -> OverfitRow | None:
     """Read the row of a network that an earlier call has finished.
 
     Args:
@@ -85,7 +86,7 @@ def measured_row(folder: Path, request: Mapping[str, Any], *, goal: float) -> Ov
 
 
 def train_and_score(
-    folder: Path, request: Mapping[str, Any], *, command: Sequence[str], goal: float
+    folder: Path, request: RetrainRequest, *, command: Sequence[str], goal: float
 ) -> OverfitRow | None:
     """Train a network, or go on with its training, score it, and write its row into its folder.
 
@@ -100,8 +101,9 @@ def train_and_score(
     """
     is_resumed = (folder / "run.json").exists()
     start = time.process_time()
-    given = {**request, "out": folder, "resume": is_resumed}
-    _, result = run_retrain(given, command=command)
+    words = {name: getattr(request, name) for name in request.given}
+    whole = RetrainRequest(**words, out=folder, resume=is_resumed)
+    _, result = run_retrain(whole, command=command)
     seconds = time.process_time() - start
     if not result.is_finished:
         return None
@@ -163,6 +165,7 @@ def _scores(folder: Path, images: SegmentationDataset, scale: float) -> dict[str
     }
 
 
-def _plain(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring a request to the form that it has in JSON."""
-    return json.loads(json.dumps(request, default=str))
+def _plain(request: RetrainRequest) -> dict[str, Any]:
+    """Bring what a request was given to the form that it has in JSON."""
+    words = {name: getattr(request, name) for name in sorted(request.given)}
+    return json.loads(json.dumps(words, default=str))

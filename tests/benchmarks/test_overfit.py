@@ -131,7 +131,7 @@ def test_a_network_that_diverges_is_a_row_that_says_why(overfit):
     [
         (["--networks", "unett"], r"unknown network 'unett'; did you mean 'unet'\?"),
         (["--goal", "95"], r"--goal 95.0: a mean IoU lies in \(0, 1\]"),
-        (["--num-images", "0"], r"overfit = 0: it must be at least 1 image"),
+        (["--num-images", "0"], r"batch_size = 0: it must be at least 1"),
     ],
 )
 def test_bad_requests_are_told_what_to_do(overfit, arguments, message):
@@ -170,9 +170,9 @@ def test_a_request_has_the_steps_and_the_rate_of_its_network(module):
     training = module("overfit_check.training")
     settings = {"num_steps": 30, "validate_every": 30, "learning_rate": 0.4, "filter_multiplier": 8}
     wanted = {name: training.request_of(name, settings) for name in ("deconvnet_vgg16", "unet")}
-    steps = {name: (own["num_steps"], own["validate_every"]) for name, own in wanted.items()}
+    steps = {name: (own.num_steps, own.validate_every) for name, own in wanted.items()}
     assert steps == {"deconvnet_vgg16": (60, 60), "unet": (30, 30)}
-    assert [own["learning_rate"] for own in wanted.values()] == [0.4, 0.2]
+    assert [own.learning_rate for own in wanted.values()] == [0.4, 0.2]
 
 
 class Labels:

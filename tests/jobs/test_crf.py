@@ -5,12 +5,14 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
+from autoseg.config.crf import CRFChoice
 from autoseg.crf import STOCK, CRFSettings
 from autoseg.errors import UsageError
 from autoseg.jobs.crf import (
     TUNING_FORMAT,
     TUNING_FORMAT_VERSION,
-    CRFChoice,
+    choose_crf,
+    choose_crf_of_run,
     load_tuning,
 )
 from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
@@ -38,7 +40,7 @@ def write_record(path, **changes):
 
 
 def test_deeplabs_parameters_where_there_is_no_record(tmp_path):
-    chosen = CRFChoice().choose_crf(tmp_path / "crf.json")
+    chosen = choose_crf(CRFChoice(), tmp_path / "crf.json")
     assert chosen.parameters == STOCK["DeepLab"]
     # The released DeepLabv2 ResNet-101: bi_w 4, bi_xy_std 67, bi_rgb_std 3, pos_w 3, pos_xy_std 1.
     assert str(chosen.parameters) == (
@@ -51,7 +53,7 @@ def test_deeplabs_parameters_where_there_is_no_record(tmp_path):
 
 
 def test_the_records_parameters_where_none_is_given(tmp_path):
-    chosen = CRFChoice().choose_crf(write_record(tmp_path / "crf.json"), weights_sha256="abc")
+    chosen = choose_crf(CRFChoice(), write_record(tmp_path / "crf.json"), weights_sha256="abc")
     assert chosen.parameters == TUNED
     assert chosen.text.endswith("(tuned on train)")
     assert chosen.notes == (
@@ -62,14 +64,14 @@ def test_the_records_parameters_where_none_is_given(tmp_path):
 
 def test_a_networks_own_crf_layer_is_told(tmp_path):
     plain, with_layer = make_run(tmp_path / "plain"), make_run(tmp_path / "layer", crf_layer=True)
-    assert CRFChoice().choose_crf_of_run(plain, weights="best").notes == ()
-    (note,) = CRFChoice().choose_crf_of_run(with_layer, weights="best").notes
+    assert choose_crf_of_run(CRFChoice(), plain, weights="best").notes == ()
+    (note,) = choose_crf_of_run(CRFChoice(), with_layer, weights="best").notes
     assert "is now refined a second time" in note
 
 
 def test_the_command_line_wins_over_the_record_as_a_whole(tmp_path):
     choice = CRFChoice(spatial_weight=0.5)
-    chosen = choice.choose_crf(write_record(tmp_path / "crf.json"))
+    chosen = choose_crf(choice, write_record(tmp_path / "crf.json"))
     # Not mixed: the tuned numbers belong together.
     assert chosen.parameters == CRFSettings(spatial_weight=0.5)
     assert chosen.source == "given"
@@ -77,7 +79,7 @@ def test_the_command_line_wins_over_the_record_as_a_whole(tmp_path):
 
 
 def test_a_mode_alone_keeps_the_tuned_numbers(tmp_path):
-    chosen = CRFChoice(crf_mode="exact").choose_crf(write_record(tmp_path / "crf.json"))
+    chosen = choose_crf(CRFChoice(crf_mode="exact"), write_record(tmp_path / "crf.json"))
     assert chosen.parameters == replace(TUNED, mode="exact")
     assert chosen.notes[-1] == "CRF: tuned in mode fast, used in mode exact."
 
@@ -92,7 +94,7 @@ def test_a_mode_alone_keeps_the_tuned_numbers(tmp_path):
 )
 def test_what_speaks_against_the_record_is_said(tmp_path, changes, message):
     record = write_record(tmp_path / "crf.json", **changes)
-    notes = CRFChoice().choose_crf(record, weights_sha256="abc").notes
+    notes = choose_crf(CRFChoice(), record, weights_sha256="abc").notes
     assert len(notes) == 2
     with pytest.raises(UsageError, match=message):
         raise UsageError(notes[1])
@@ -140,6 +142,6 @@ def test_damage_of_any_kind_is_refused_with_the_files_name(tmp_path):
 
 def test_bad_numbers_are_refused_before_anything_is_computed():
     with pytest.raises(UsageError, match="bilateral_rgb_std"):
-        CRFChoice(bilateral_rgb_std=0.0).choose_crf(None)
+        choose_crf(CRFChoice(bilateral_rgb_std=0.0), None)
     with pytest.raises(UsageError, match="mode"):
-        CRFChoice(crf_mode="fats").choose_crf(None)
+        choose_crf(CRFChoice(crf_mode="fats"), None)

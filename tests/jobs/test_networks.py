@@ -116,5 +116,5 @@ def test_the_commands_train_and_score_network_and_crf_together(tmp_path, monkeyp
     stored = load_record(folder)["results"]["evaluation_val"]
     assert f"mIoU {stored['mean_iou']:.4f}" in capsys.readouterr().out
 
-    with pytest.raises(UsageError, match="was started with crf_layer = True, not False"):
+    with pytest.raises(UsageError, match="was started with crf_layer = yes, not no"):
         retrain.main(["--resume", "--no-crf-layer", "--out", "runs/a"])

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from autoseg import retrain
+from autoseg.config import RETRAIN_PRESETS
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, build_dataset
 from autoseg.errors import UsageError
 from autoseg.jobs.networks import load_network
@@ -18,13 +19,12 @@ from autoseg.jobs.overfit import (
     overfit_recipe,
     without_dropout_,
 )
-from autoseg.jobs.presets import RETRAIN_PRESETS
 from autoseg.runs import load_metrics, load_record
 from autoseg.training import retraining_batches
 from tests.jobs.test_commands import StopAfter
 
 SIZE = ["--image-size", "24", "32"]
-TINY = RETRAIN_PRESETS["tiny"].training
+TINY = RETRAIN_PRESETS["tiny"]
 
 
 def dataset(**options):
@@ -32,9 +32,8 @@ def dataset(**options):
 
 
 def recipe(num_images, *, image_size=(24, 32), **changes):
-    given = {"overfit": num_images}
-    training = overfit_recipe(TINY, given, num_images=num_images, image_size=image_size)
-    return dataclasses.replace(training, **given, **changes)
+    training = overfit_recipe(TINY, given={"overfit"}, num_images=num_images, image_size=image_size)
+    return dataclasses.replace(training, **changes)
 
 
 def test_the_images_are_evenly_spread():
@@ -81,8 +80,8 @@ def test_the_batch_is_the_whole_set_where_the_recipe_allows_it():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--overfit", "0"], r"overfit = 0: it must be at least 1 image, or none"),
-        (["--overfit", "-3"], r"overfit = -3: it must be at least 1 image, or none"),
+        (["--overfit", "0"], r"--overfit must be at least 1, or none, not 0\."),
+        (["--overfit", "-3"], r"--overfit must be at least 1, or none, not -3\."),
         (
             ["--overfit", "9", "--train-length", "8"],
             r"--overfit 9: the train split of synthetic has 8 images; use --overfit 8 or less",

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from autoseg.jobs.presets import RETRAIN_PRESETS, choose_image_scale, choose_preset
+from autoseg.config import RETRAIN_PRESETS, RetrainPreset
+from autoseg.jobs.presets import choose_image_scale, choose_preset
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,8 @@ def test_tiny_reduces_large_images_alone():
 def test_paper_recipe_is_the_papers():
     # Auto-DeepLab (arXiv 1901.02985), section 5.2: poly schedule from 0.05, crop 769, 1.5 M steps.
     preset = RETRAIN_PRESETS["paper"]
-    assert preset.training.num_steps == 1_500_000
-    assert preset.training.crop_size == (769, 769)
-    assert (preset.training.learning_rate, preset.training.poly_power) == (0.05, 0.9)
+    assert preset.num_steps == 1_500_000
+    assert preset.crop_size == (769, 769)
+    assert (preset.learning_rate, preset.poly_power) == (0.05, 0.9)
     assert (preset.width, preset.filter_multiplier) == (1.0, 20)
+    assert preset == RetrainPreset()  # the defaults are the paper's

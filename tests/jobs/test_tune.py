@@ -157,8 +157,8 @@ def test_evaluate_and_predict_take_the_record_unless_told_otherwise(tmp_path, ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--num-trials", "1"], r"--num-trials is 1; it must be at least 2"),
-        (["--num-images", "-1"], r"--num-images is -1; it must not be negative"),
+        (["--num-trials", "1"], r"--num-trials must be at least 2, not 1"),
+        (["--num-images", "-1"], r"--num-images must be at least 0, not -1"),
         (["--split", "test"], r"test"),
         (["--crf-mode", "fats"], r"fats"),
     ],

@@ -7,7 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from autoseg.training.losses import CLASS_WEIGHTED, LOSS_OPTIONS, LOSSES, LossName
+from autoseg.config import LossName
+from autoseg.config.losses import CLASS_WEIGHTED, LOSS_OPTIONS
+from autoseg.training.losses import LOSS_DEFAULTS, LOSSES
 
 IGNORED = 7
 WEIGHTS = torch.tensor([0.3, 1.0, 4.0, 0.1])
@@ -38,6 +40,7 @@ def loss(request):
 def test_the_names_are_those_of_the_type():
     assert get_args(LossName) == tuple(LOSSES)
     assert set(CLASS_WEIGHTED) <= set(LOSSES)
+    assert set(LOSS_DEFAULTS) == set(LOSS_OPTIONS)
     assert {option.loss for option in LOSS_OPTIONS.values()} <= set(LOSSES)
 
 

@@ -9,9 +9,9 @@ from autoseg.training import TrainingConfig
     [
         ("num_steps", 0, "at least 1"),
         ("batch_size", 0, "at least 1"),
-        ("learning_rate", 0.0, "positive"),
-        ("learning_rate", float("nan"), "positive"),
-        ("gradient_clip", -1.0, "not be negative"),
+        ("learning_rate", 0.0, "above 0"),
+        ("learning_rate", float("nan"), "above 0"),
+        ("gradient_clip", -1.0, "at least 0"),
     ],
 )
 def test_impossible_values_are_refused_by_name(field, value, rule):

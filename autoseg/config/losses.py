@@ -1,20 +1,43 @@
 """Settings of the loss of a training."""
 
-import math
 from dataclasses import dataclass
-from typing import get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
+from autoseg.config.field_types import require_in_range
+from autoseg.config.ranges import Range, Share, Weight
 from autoseg.errors import UsageError, unknown_name
-from autoseg.training.class_weights import ClassWeightRule
-from autoseg.training.losses import (
-    CLASS_WEIGHTED,
-    LOSS_OPTIONS,
-    LOSSES,
-    LossName,
-)
+
+LossName = Literal["cross_entropy", "focal", "ohem", "dice", "lovasz"]
+"""A key of `autoseg.training.LOSSES`."""
+
+CLASS_WEIGHTED: tuple[LossName, ...] = ("cross_entropy", "focal", "ohem")
+"""Losses of single pixels, which take `class_weights`. Dice and Lovasz-softmax average over
+classes, each of which counts alike already."""
+
+ClassWeightRule = Literal["median_frequency", "median_frequency_present", "segnet_camvid"]
+"""How the weight of a class is found: median frequency balancing, with the frequency among all
+labelled pixels or among those of the images that show the class, or the weights of SegNet's release
+for CamVid."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+class LossOption(NamedTuple):
+    """A number that one loss takes."""
+
+    loss: LossName
+    """The loss."""
+    keyword: str
+    """The function's argument."""
+
+
+LOSS_OPTIONS: dict[str, LossOption] = {
+    "focal_gamma": LossOption("focal", "gamma"),
+    "ohem_threshold": LossOption("ohem", "threshold"),
+    "ohem_min_kept": LossOption("ohem", "min_kept"),
+}
+"""By the field of `LossConfig` that sets it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """What a training minimises; auxiliary classifiers have the same loss, times their weight."""
 
@@ -26,13 +49,12 @@ class LossConfig:
     median_frequency (by the share of all labelled pixels), median_frequency_present (by the share
     in the images that show the class; SegNet's text) or segnet_camvid (SegNet's release, for
     CamVid's 11 classes)."""
-    focal_gamma: float | None = None
-    """Focus of the focal loss, at least 0; none: 2, as published."""
-    ohem_threshold: float | None = None
-    """Largest probability of the true class at which ohem calls a pixel hard, in (0, 1]; none:
-    0.7."""
-    ohem_min_kept: float | None = None
-    """Smallest share of a batch's labelled pixels that ohem keeps, in [0, 1]; none: 1/16."""
+    focal_gamma: Weight | None = None
+    """Focus of the focal loss; none: 2, as published."""
+    ohem_threshold: Annotated[float, Range(low=0, high=1, without_low=True)] | None = None
+    """Largest probability of the true class at which ohem calls a pixel hard; none: 0.7."""
+    ohem_min_kept: Share | None = None
+    """Smallest share of a batch's labelled pixels that ohem keeps; none: 1/16."""
 
     def __post_init__(self) -> None:
         self._check_terms()
@@ -44,25 +66,14 @@ class LossConfig:
                     f"{name} = {value}: only the loss {option.loss} uses it, and the loss is "
                     f"{' + '.join(self.loss)}; leave it out, or add {option.loss} to --loss."
                 )
-        if self.focal_gamma is not None and not 0 <= self.focal_gamma < math.inf:
-            raise UsageError(f"focal_gamma = {self.focal_gamma}: it must be finite and at least 0.")
-        if self.ohem_threshold is not None and not 0 < self.ohem_threshold <= 1:
-            raise UsageError(
-                f"ohem_threshold = {self.ohem_threshold}: it is a probability and must be above 0 "
-                "and at most 1."
-            )
-        if self.ohem_min_kept is not None and not 0 <= self.ohem_min_kept <= 1:
-            raise UsageError(
-                f"ohem_min_kept = {self.ohem_min_kept}: it is a share of the labelled pixels and "
-                "must be from 0 to 1."
-            )
+        require_in_range(self)
 
     def _check_terms(self) -> None:
         if not self.loss:
-            raise UsageError(f"loss = (): name at least one of {', '.join(LOSSES)}.")
+            raise UsageError(f"loss = (): name at least one of {', '.join(get_args(LossName))}.")
         for name in self.loss:
-            if name not in LOSSES:
-                raise unknown_name("loss", name, LOSSES)
+            if name not in get_args(LossName):
+                raise unknown_name("loss", name, get_args(LossName))
             if self.loss.count(name) > 1:
                 raise UsageError(
                     f"loss = {' '.join(self.loss)}: {name} is there {self.loss.count(name)} times; "

@@ -4,7 +4,7 @@ from typing import Any, Literal, Optional
 
 import pytest
 
-from autoseg.cli.field_types import FieldType, field_types
+from autoseg.config.field_types import FieldType, field_types
 
 
 @dataclass

@@ -1,6 +1,6 @@
-"""Read a command's arguments into the fields of its configuration.
+"""Read a command's arguments into its request.
 
-The configuration, a frozen dataclass, is the only declaration: the options, their help, types and
+The request, a frozen dataclass, is the only declaration: the options, their help, types, ranges and
 defaults, and the keys of a configuration file all come from it.
 """
 
@@ -9,16 +9,19 @@ import dataclasses
 import inspect
 import sys
 import textwrap
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
+from autoseg.cli.config_file import read_config, write_config
 from autoseg.cli.field_docs import field_docs
-from autoseg.cli.field_types import FieldType, field_types
+from autoseg.config import FieldType, field_types, values_of
+from autoseg.config.field_types import shown
 from autoseg.errors import UsageError, unknown_name
 
-_RESERVED = ("config", "help")
+RequestT = TypeVar("RequestT")
+
+_RESERVED = ("config", "help", "print_config")
 _HELP_WIDTH = 100
 _MISSING = dataclasses.MISSING
 
@@ -30,69 +33,89 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}. See {self.prog} --help.")
 
 
-def read_fields(
-    config_type: type,
+def read_request(
+    request_type: type[RequestT],
     argv: Sequence[str] | None = None,
     *,
     prog: str,
     description: str,
     example: str,
     positional: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Read the fields that the user gave, on the command line or in a file.
+    presets: Mapping[str, Any] | None = None,
+) -> RequestT:
+    """Build a request from what the user says on the command line or in a file.
 
     Each field `some_name` is an option `--some-name` (`--some-name/--no-some-name` if it is a
     bool), and a key of the TOML file named by `--config`. The command line wins over the file.
     Relative paths are relative to the current folder, in the file too.
 
     Args:
-        config_type: A dataclass whose fields are int, float, str, bool, Path, Literal, a tuple of
-            such, or one of these `| None`; `none` on the command line means None, that is, off.
-            The text under a field is its help.
+        request_type: A dataclass whose fields are int, float, str, bool, Path, Literal, a tuple of
+            such, or one of these `| None`, and numbers may have a `Range`; `none` on the command
+            line means None, that is, off. The text under a field is its help.
         argv: Arguments without the program's name; None takes this process's.
         prog: The command as the user types it, for example "python -m autoseg.search".
         description: What the command does.
         example: One or more command lines.
-        positional: Fields that are arguments instead of options; one without a default must be
-            given, and a tuple takes any number.
+        positional: Fields that are arguments instead of options; a tuple takes any number.
+        presets: Dataclasses by the name of a preset, whose values the help shows as defaults.
 
     Returns:
-        Values by field name, in the order of the fields, of the given ones alone: presets and
-        defaults are the caller's.
+        The request, built from the given fields alone.
 
     Raises:
-        UsageError: If an option, key or value is unknown, of the wrong type or missing.
+        UsageError: If an option, key or value is unknown, of the wrong type or out of range, or
+            one without a default is missing.
         TypeError: If a field has a type that the command line cannot express.
-        SystemExit: With code 0, after `--help` was printed.
+        SystemExit: With code 0, after `--help` or `--print-config`.
     """
-    types = field_types(config_type)
+    types = field_types(request_type)
     for name in types:
         if name in _RESERVED:
-            raise TypeError(f"{config_type.__name__}: the field name {name!r} is taken by the CLI.")
+            raise TypeError(
+                f"{request_type.__name__}: the field name {name!r} is taken by the CLI."
+            )
+    defaults = _defaults(request_type, presets or {})
     parser = _build_parser(
-        config_type, types, prog=prog, description=description, example=example, names=positional
+        request_type,
+        types,
+        defaults,
+        prog=prog,
+        description=description,
+        example=example,
+        names=positional,
     )
     # Intermixed: options may stand between positional arguments, as in `predict RUN --crf IMAGE`.
     arguments = sys.argv[1:] if argv is None else list(argv)
     texts, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
         raise _unknown_argument(unknown, types, positional, prog)
-    given = {name: text for name, text in vars(texts).items() if name != "config"}
-    values = {} if texts.config is None else _read_file(texts.config, types)
-    for name, text in given.items():
-        if name in positional and text in (None, []):  # argparse's "not given"
+    values = {} if texts.config is None else read_config(texts.config, types)
+    for name, text in vars(texts).items():
+        # argparse's "not given" of a positional argument is None or an empty list.
+        if name in _RESERVED or (name in positional and text in (None, [])):
             continue
         where = _label(name, positional)
         values[name] = text if types[name].is_flag else types[name].from_text(text, where)
-    for field in dataclasses.fields(config_type):
-        if field.name in positional and field.name not in values and _default_of(field) is _MISSING:
-            raise UsageError(f"{_label(field.name, positional)} is missing. See {prog} --help.")
-    return {name: values[name] for name in types if name in values}
+    for name in types:
+        if name not in values and defaults[name] is _MISSING:
+            raise UsageError(f"{_label(name, positional)} is missing. See {prog} --help.")
+    request = request_type(**{name: values[name] for name in types if name in values})
+    if texts.print_config:
+        print(
+            write_config(
+                values_of(request), given=frozenset(values), docs=field_docs(request_type)
+            ),
+            end="",
+        )
+        sys.exit(0)
+    return request
 
 
 def _build_parser(
-    config_type: type,
+    request_type: type,
     types: dict[str, FieldType],
+    defaults: dict[str, Any],
     *,
     prog: str,
     description: str,
@@ -108,22 +131,20 @@ def _build_parser(
         ),
         allow_abbrev=False,
     )
-    docs = field_docs(config_type)
-    fields = {field.name: field for field in dataclasses.fields(config_type)}
+    docs = field_docs(request_type)
     for name in names:
-        if name not in fields:
-            raise unknown_name("positional field", name, fields)
+        if name not in types:
+            raise unknown_name("positional field", name, types)
     # What a command adds to the settings that it inherits is what its users look for first.
     own_first = dict.fromkeys(
         name
-        for base in config_type.__mro__
+        for base in request_type.__mro__
         for name in inspect.get_annotations(base)
-        if name in fields and name not in names
+        if name in types and name not in names
     )
     for name in (*names, *own_first):
         field_type = types[name]
-        default = _default_of(fields[name])
-        text = _help_text(docs.get(name, ""), field_type, default, is_positional=name in names)
+        text = _help_text(docs.get(name, ""), field_type, defaults[name])
         if name in names:
             count = "*" if field_type.is_tuple else "?"
             metavar = _label(name, names)
@@ -151,26 +172,12 @@ def _build_parser(
         metavar="FILE.toml",
         help="file that holds the same fields, one `name = value` a line; the command line wins",
     )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print these options as such a file, those not given as comments, and do nothing else",
+    )
     return parser
-
-
-def _read_file(path: Path, types: dict[str, FieldType]) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
-    except OSError as error:
-        raise UsageError(f"--config {path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:  # tomllib.TOMLDecodeError, or not UTF-8
-        raise UsageError(f"{path} is not valid TOML: {error}.") from None
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        name = key.replace("-", "_")
-        if name not in types:
-            raise UsageError(f"{path}: {unknown_name('field', key, types)}")
-        if name in values:
-            raise UsageError(f"{path}: field {name!r} is given twice, with '-' and with '_'.")
-        values[name] = types[name].from_toml(value, f"{path}: field {key!r}")
-    return values
 
 
 def _unknown_argument(
@@ -181,7 +188,9 @@ def _unknown_argument(
         return UsageError(f"unexpected argument {unknown[0]!r}. See {prog} --help.")
     known = [_label(name, positional) for name in types if name not in positional]
     flags = [f"--no-{name[2:]}" for name in known if types[_field_of(name)].is_flag]
-    return unknown_name("option", options[0].partition("=")[0], [*known, *flags, "--config"])
+    return unknown_name(
+        "option", options[0].partition("=")[0], [*known, *flags, "--config", "--print-config"]
+    )
 
 
 def _label(name: str, positional: Sequence[str]) -> str:
@@ -192,30 +201,27 @@ def _field_of(option: str) -> str:
     return option[2:].replace("-", "_")
 
 
-def _default_of(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not _MISSING:
-        return field.default_factory()
-    return field.default
+def _defaults(request_type: type, presets: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands in a field that is not given: a text where it depends on the preset."""
+    defaults = {}
+    for field in dataclasses.fields(request_type):
+        if field.default_factory is not _MISSING:
+            defaults[field.name] = field.default_factory()
+        else:
+            defaults[field.name] = field.default
+        values = {name: getattr(each, field.name, _MISSING) for name, each in presets.items()}
+        if len(set(values.values()) - {_MISSING}) > 1:
+            defaults[field.name] = ", ".join(
+                f"{shown(value)} ({name})" for name, value in values.items()
+            )
+    return defaults
 
 
-def _help_text(doc: str, field_type: FieldType, default: Any, *, is_positional: bool) -> str:
+def _help_text(doc: str, field_type: FieldType, default: Any) -> str:
     note = field_type.description
-    if default is not _MISSING:
-        note += f"; default {_shown(default)}"
-    elif is_positional:  # an option without a default may be set by a preset
-        note += "; required"
+    note += "; required" if default is _MISSING else f"; default {shown(default)}"
     # argparse reads % as the start of a format.
     return f"{doc} ({note})".strip().replace("%", "%%")
-
-
-def _shown(value: Any) -> str:
-    if value is None or value == ():
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return " ".join(_shown(item) for item in value)
-    return str(value)
 
 
 def _indented(text: str) -> str:

@@ -1,12 +1,14 @@
-"""What a field's type accepts, on the command line and in a TOML file."""
+"""What a field's type accepts: on the command line, in a TOML file and in a run's record."""
 
 import dataclasses
+import functools
 import math
 import types
 import typing
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
+from autoseg.config.ranges import Range
 from autoseg.errors import UsageError, unknown_name
 
 Scalar = int | float | str | bool | Path
@@ -26,6 +28,8 @@ class FieldType:
     """Number of items of a tuple; None takes any."""
     is_optional: bool = False
     """True if None is a value, which means "off"."""
+    range: Range | None = None
+    """What the number, or each of them, has to lie in; None takes any."""
 
     @property
     def is_flag(self) -> bool:
@@ -46,9 +50,11 @@ class FieldType:
             text = "one of " + ", ".join(map(str, self.choices))
         else:
             text = _WORDS[self.scalar]
+        if self.range is not None:
+            text += f" {self.range}"
         if self.is_tuple:
             text = f"{self.length or 'one or more'} values, each {text}"
-        return f"{text}, or none" if self.is_optional else text
+        return text + self._or_none
 
     def from_text(self, text: str | list[str], where: str) -> Any:
         """Convert what stands on the command line.
@@ -92,6 +98,10 @@ class FieldType:
         self._require_length(len(value), where)
         return tuple(self._scalar_from_toml(item, where) for item in value)
 
+    def from_json(self, value: object, where: str) -> Any:
+        """Convert what stands in a record: as `from_toml`, and null is None."""
+        return None if self.is_optional and value is None else self.from_toml(value, where)
+
     def _scalar_from_text(self, text: str, where: str) -> Scalar:
         if self.choices:
             for choice in self.choices:
@@ -102,7 +112,7 @@ class FieldType:
             value = self.scalar(text)
         except ValueError:
             raise UsageError(f"{where} must be {_WORDS[self.scalar]}, not {text!r}.") from None
-        return _finite(value, where)
+        return self._checked(value, where)
 
     def _scalar_from_toml(self, value: object, where: str) -> Scalar:
         if self.choices:
@@ -116,7 +126,21 @@ class FieldType:
         # bool is an int to Python, not to a reader: num_layers = true is a mistake.
         if type(value) not in accepted:
             raise UsageError(f"{where} must be {_WORDS[self.scalar]}, not {value!r}.")
-        return _finite(self.scalar(value), where)
+        try:
+            return self._checked(self.scalar(value), where)
+        except OverflowError:  # a whole number that no float holds
+            raise UsageError(f"{where} must be a finite number, not {_short(value)}.") from None
+
+    def _checked(self, value: Any, where: str) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{where} must be a finite number, not {value}.")
+        if self.range is not None and value not in self.range:
+            raise UsageError(f"{where} must be {self.range}{self._or_none}, not {_short(value)}.")
+        return value
+
+    @property
+    def _or_none(self) -> str:
+        return ", or none" if self.is_optional else ""
 
     def _require_length(self, num_items: int, where: str) -> None:
         if self.length is not None and num_items != self.length:
@@ -132,6 +156,7 @@ _WORDS = {
 }
 
 
+@functools.cache
 def field_types(config_type: type) -> dict[str, FieldType]:
     """Read the types of a dataclass's fields.
 
@@ -144,7 +169,7 @@ def field_types(config_type: type) -> dict[str, FieldType]:
     Raises:
         TypeError: If a field has a type that the command line cannot express.
     """
-    hints = typing.get_type_hints(config_type)
+    hints = typing.get_type_hints(config_type, include_extras=True)
     found = {}
     for field in dataclasses.fields(config_type):
         try:
@@ -156,6 +181,9 @@ def field_types(config_type: type) -> dict[str, FieldType]:
 
 def _field_type(hint: Any) -> FieldType:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        ranges = [note for note in arguments[1:] if isinstance(note, Range)]
+        return dataclasses.replace(_field_type(arguments[0]), range=ranges[0] if ranges else None)
     if origin in (Union, types.UnionType) and types.NoneType in arguments:
         rest = [argument for argument in arguments if argument is not types.NoneType]
         inner = _field_type(rest[0]) if len(rest) == 1 else None
@@ -177,7 +205,49 @@ def _field_type(hint: Any) -> FieldType:
     raise TypeError(f"the type {hint} cannot be given on a command line.")
 
 
-def _finite(value: Any, where: str) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{where} must be a finite number, not {value}.")
-    return value
+def require_in_range(config: Any) -> None:
+    """Check the numbers of a configuration against the ranges in its fields' types.
+
+    Args:
+        config: An instance of a dataclass; its `__post_init__` calls this.
+
+    Raises:
+        UsageError: If a number is out of its range, with the name of its field.
+    """
+    for name, field_type in field_types(type(config)).items():
+        value = getattr(config, name)
+        if field_type.range is None or value is None:
+            continue
+        for number in value if field_type.is_tuple else (value,):
+            if _as_stored(number, field_type.scalar) not in field_type.range:
+                or_none = ", or none" if field_type.is_optional else ""
+                raise UsageError(
+                    f"{name} = {_short(value)}: it must be {field_type.range}{or_none}."
+                )
+
+
+def _as_stored(number: int | float, scalar: type) -> int | float:
+    try:
+        return scalar(number)
+    except OverflowError:  # a whole number that no float holds
+        return math.inf
+
+
+def shown(value: Any) -> str:
+    """Write a field's value as a user would give it."""
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " ".join(shown(item) for item in value)
+    return str(value)
+
+
+def _short(value: object) -> str:
+    """Write a value of the user's, whose digits may fill pages."""
+    try:
+        text = str(value)
+    except ValueError:  # more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= 40 else f"{text[:20]}... ({len(text)} characters)"

@@ -1,0 +1,57 @@
+"""Settings as values: what can be said to a search, a training or a command, and its ranges.
+
+A leaf that every folder may import. It imports no torch, so that a command can explain itself at
+once.
+"""
+
+from autoseg.config.data import DataConfig
+from autoseg.config.field_types import FieldType, field_types, require_in_range
+from autoseg.config.losses import ClassWeightRule, LossConfig, LossName
+from autoseg.config.ranges import (
+    Count,
+    CountOrNone,
+    Factor,
+    Pixels,
+    Range,
+    Rate,
+    Seed,
+    Share,
+    Weight,
+)
+from autoseg.config.recipe import Precision, RecipeConfig
+from autoseg.config.request import Difference, Request, read_values, values_of
+from autoseg.config.search import SEARCH_PRESETS, BackendName, BetaNorm, SearchConfig
+from autoseg.config.training import RETRAIN_PRESETS, NetworkSizes, RetrainPreset, TrainingConfig
+
+__all__ = [
+    "RETRAIN_PRESETS",
+    "SEARCH_PRESETS",
+    "BackendName",
+    "BetaNorm",
+    "ClassWeightRule",
+    "Count",
+    "CountOrNone",
+    "DataConfig",
+    "Difference",
+    "Factor",
+    "FieldType",
+    "LossConfig",
+    "LossName",
+    "NetworkSizes",
+    "Pixels",
+    "Precision",
+    "Range",
+    "Rate",
+    "RecipeConfig",
+    "Request",
+    "RetrainPreset",
+    "SearchConfig",
+    "Seed",
+    "Share",
+    "TrainingConfig",
+    "Weight",
+    "field_types",
+    "read_values",
+    "require_in_range",
+    "values_of",
+]

@@ -1,0 +1,31 @@
+"""The dense CRF's parameters, as far as a user gives them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from autoseg.config.ranges import CountOrNone, Range, Weight
+
+Std = Annotated[float, Range(low=1e-6)]
+"""A standard deviation; with a smaller one a pixel has no neighbours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CRFChoice:
+    """Parameters of the dense CRF; what is None is chosen by `autoseg.jobs.crf.choose_crf`."""
+
+    bilateral_weight: Weight | None = None
+    """Weight of the CRF's appearance term (pydensecrf: compat). With no parameter given, all are
+    those of the tuning record where there is one; else those not given are DeepLab's, here 4."""
+    bilateral_xy_std: Std | None = None
+    """Its standard deviation over positions, in pixels (sxy); DeepLab's is 67."""
+    bilateral_rgb_std: Std | None = None
+    """Its standard deviation over colours, in units of 0 to 255 (srgb); DeepLab's is 3."""
+    spatial_weight: Weight | None = None
+    """Weight of the CRF's smoothness term; DeepLab's is 3."""
+    spatial_xy_std: Std | None = None
+    """Its standard deviation over positions, in pixels; DeepLab's is 1."""
+    num_iterations: CountOrNone | None = None
+    """Mean-field updates of the CRF; DeepLab's are 10."""
+    crf_mode: str | None = None
+    """How the CRF's sums are computed: fast, accurate, exact or local, see DenseCRF; none: as the
+    tuning record has it, else fast."""

@@ -1,0 +1,60 @@
+"""Settings that a search and a training have in common."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from autoseg.config.field_types import require_in_range
+from autoseg.config.ranges import Count, CountOrNone, Factor, Pixels, Range, Seed, Weight
+from autoseg.errors import UsageError
+
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
+"""What a user can ask for. bf16 and TF32 have the range of fp32, so that no loss scaling is needed.
+
+TF32 keeps fp32's storage and rounds the factors of convolutions and products to 10 bits of
+mantissa; bf16 keeps 7 bits and stores the results so as well.
+"""
+
+Momentum = Annotated[float, Range(low=0, high=1, without_high=True)]
+CropSize = tuple[Pixels, Pixels]
+ScaleRange = tuple[Factor, Factor]
+
+
+# Settings have no slots, here and below: a request inherits from several of them.
+@dataclass(frozen=True, kw_only=True)
+class RecipeConfig:
+    """Batches, SGD, validation and precision; a subclass states its own defaults."""
+
+    batch_size: Count
+    """Images a step."""
+    crop_size: CropSize
+    """Height and width of the training crops, in pixels."""
+    momentum: Momentum = 0.9
+    """Momentum of the weights' SGD."""
+    weight_decay: Weight
+    """L2 penalty of the weights' SGD."""
+    gradient_clip: Weight
+    """Largest norm of the gradient over all weights; 0 switches clipping off."""
+    image_scale: Factor = 1.0
+    """Factor on the images' sides in training and prediction: 0.5 works at half resolution. Scores
+    are always taken at the label's own resolution."""
+    scale_range: ScaleRange
+    """Smallest and largest random scale of the augmentation, on top of image_scale."""
+    val_images: CountOrNone = 0
+    """Images of the val split that a validation uses, evenly spread; 0 takes all."""
+    num_workers: Annotated[int, Range(low=0, high=1024)] = 0
+    """Processes that load images; 0 loads in the training process."""
+    precision: Precision = "auto"
+    """fp32, tf32 (NVIDIA GPUs from Ampere on) or bf16; auto: bf16 on a GPU that has it, fp32
+    elsewhere."""
+    seed: Seed = 0
+    """Seed of weights, order of images and augmentation; in a search also of alpha, beta and the
+    split into trainA and trainB."""
+
+    def __post_init__(self) -> None:
+        require_in_range(self)
+        smallest, largest = self.scale_range
+        if smallest > largest:
+            raise UsageError(
+                f"scale_range = {smallest} {largest}: the smallest scale comes first; use "
+                f"--scale-range {largest} {smallest}."
+            )

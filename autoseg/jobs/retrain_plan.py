@@ -1,0 +1,204 @@
+"""From what a user says to what a retraining will do, with nothing left open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoseg.architecture import Architecture
+from autoseg.config import (
+    RETRAIN_PRESETS,
+    DataConfig,
+    NetworkSizes,
+    RetrainPreset,
+    TrainingConfig,
+    read_values,
+)
+from autoseg.data import SegmentationDataset
+from autoseg.errors import UsageError, unknown_name
+from autoseg.foreign_text import folder_name
+from autoseg.jobs.console import announce
+from autoseg.jobs.data import build_split
+from autoseg.jobs.networks import REFERENCES, SEARCHED, NetworkChoice
+from autoseg.jobs.overfit import overfit_images, overfit_note, overfit_recipe
+from autoseg.jobs.presets import choose_image_scale, choose_preset
+from autoseg.jobs.resuming import (
+    folder_to_resume,
+    new_folder,
+    newest,
+    resumed_request,
+    settings_of,
+)
+from autoseg.networks import NETWORKS
+from autoseg.requests import RetrainRequest
+from autoseg.runs import load_record
+
+_WHICH_NETWORKS = ("network", "architecture", "width", "filter_multiplier", "drop_path_keep")
+"""Fields of the request that the record keeps as the networks that came of them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetrainPlan:
+    """Networks, recipe and images of a retraining."""
+
+    request: RetrainRequest
+    """Every setting that decides the result."""
+    networks: tuple[NetworkChoice, ...]
+    """What is trained, in this order."""
+    folder: Path
+    """Where the run folders lie, one a network."""
+    train_dataset: SegmentationDataset
+    """The images that are trained on."""
+    val_dataset: SegmentationDataset
+    """The images that are validated on; in a sanity check the same ones."""
+
+    @property
+    def training(self) -> TrainingConfig:
+        """The recipe."""
+        return self.request.pick(TrainingConfig)
+
+    @property
+    def note(self) -> str | None:
+        """What a reader of the scores must know: that they are a sanity check, and no result."""
+        return None if self.request.overfit is None else overfit_note(self.request.overfit)
+
+    def record(self, starting: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what run.json keeps of it.
+
+        Args:
+            starting: What to keep of the weights that the training starts from.
+        """
+        settings = settings_of(self.request)
+        for name in _WHICH_NETWORKS:
+            del settings[name]
+        networks = [choice.to_dict() for choice in self.networks]
+        return {**settings, "networks": networks, "weights": starting}
+
+    def record_of(self, choice: NetworkChoice, starting: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what one network's run.json keeps of it."""
+        settings = self.record(starting)
+        del settings["networks"]
+        return {
+            **settings,
+            "network": choice.to_dict(),
+            "class_names": self.train_dataset.class_names,
+            "palette": self.train_dataset.palette.tolist(),
+        }
+
+
+def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPlan:
+    """Resolve everything that decides the result: preset, recipe, networks, dataset.
+
+    Raises:
+        UsageError: If something is unknown, or cannot stand together.
+    """
+    preset_name = choose_preset(request.preset, dataset=request.dataset, device=device)
+    data = request.pick(DataConfig)
+    train_dataset = build_split(data, "train")
+    preset = _fit_preset(RETRAIN_PRESETS[preset_name], request, preset_name, train_dataset)
+    request = request.with_values(preset=preset_name).with_defaults(preset)
+    if request.overfit is None:
+        announce(f"retrain: crops of {request.crop_size} pixels (--crop-size)")
+    networks = choose_networks(
+        request.network, request.architecture, sizes=request.pick(NetworkSizes)
+    )
+    if request.crf_layer:
+        networks = [choice.with_crf_layer() for choice in networks]
+    folder = request.out or new_folder("retrain", data.dataset)
+    return _with_datasets(request, networks, folder, train_dataset)
+
+
+def _fit_preset(
+    preset: RetrainPreset, request: RetrainRequest, name: str, dataset: SegmentationDataset
+) -> RetrainPreset:
+    """Adapt a preset to the images, and to the sanity check where one is asked for."""
+    scale = choose_image_scale(name, dataset.largest_size)
+    if "image_scale" in request.given:
+        scale = request.image_scale
+    announce(f"retrain: images at {scale:.0%} of their sides (--image-scale)")
+    height, width = (round(side * scale) for side in dataset.largest_size)
+    # A crop larger than the images would be padded at every step.
+    crop = min(preset.crop_size[0], height), min(preset.crop_size[1], width)
+    preset = replace(preset, image_scale=scale, crop_size=crop)
+    if request.overfit is None:
+        return preset
+    check = overfit_recipe(
+        preset, given=request.given, num_images=request.overfit, image_size=(height, width)
+    )
+    return replace(check, drop_path_keep=1.0)
+
+
+def plan_resumed(request: RetrainRequest) -> RetrainPlan:
+    """Take everything from the record of the retraining that is to go on.
+
+    Raises:
+        UsageError: If there is none, or the user says otherwise than it was started.
+    """
+    folder = folder_to_resume("retrain-set", request.out)
+    config = load_record(folder)["config"]
+    networks = [NetworkChoice.from_dict(choice) for choice in config["networks"]]
+    saved = read_values(
+        RetrainRequest, {**config, "weights": None}, where=f"{folder}/run.json"
+    )  # the file of the weights is compared by its checksum
+    if request.preset == "auto":
+        request = request.with_values(preset=saved.preset)
+    request = resumed_request(request, saved, folder=folder, ignoring=("weights", *_WHICH_NETWORKS))
+    return _with_datasets(request, networks, folder, build_split(request.pick(DataConfig), "train"))
+
+
+def _with_datasets(
+    request: RetrainRequest,
+    networks: Sequence[NetworkChoice],
+    folder: Path,
+    train_dataset: SegmentationDataset,
+) -> RetrainPlan:
+    if request.overfit is None:
+        val_dataset = build_split(request.pick(DataConfig), "val")
+    else:
+        train_dataset = val_dataset = overfit_images(train_dataset, request.overfit)
+    return RetrainPlan(
+        request=request,
+        networks=tuple(networks),
+        folder=folder,
+        train_dataset=train_dataset,
+        val_dataset=val_dataset,
+    )
+
+
+def choose_networks(
+    names: Sequence[str], architecture: Path | None, *, sizes: NetworkSizes
+) -> list[NetworkChoice]:
+    """List the networks to train; without a wish, the newest search's and the references.
+
+    Raises:
+        UsageError: If a name is unknown, or there is no search to take an architecture from.
+    """
+    for name in names:
+        if name not in NETWORKS:
+            raise unknown_name("network", name, NETWORKS)
+    found = architecture
+    if architecture is None and not names:
+        newest_search = newest("search")
+        if newest_search is None:
+            raise UsageError(
+                "no finished search under runs/ to retrain: run `python -m autoseg.search` first, "
+                "or name what to train with --architecture FILE or --network NAME "
+                f"({', '.join(NETWORKS)})."
+            )
+        announce(f"retrain: architecture of the newest search, {newest_search}")
+        found, names = newest_search / "architecture.json", REFERENCES
+    choices = []
+    if found is not None:
+        label = SEARCHED if found.stem == "architecture" else folder_name(found.stem)
+        choices.append(
+            NetworkChoice(
+                label=label,
+                architecture=Architecture.load(found),
+                width=sizes.width,
+                filter_multiplier=sizes.filter_multiplier,
+                drop_path_keep=sizes.drop_path_keep,
+            )
+        )
+    return choices + [NetworkChoice(label=name, name=name, width=sizes.width) for name in names]

@@ -1,0 +1,20 @@
+"""What a user can ask of each command; imports no torch, so that `--help` comes at once."""
+
+from autoseg.requests.crf import CRFRequest
+from autoseg.requests.evaluate import EvaluateRequest
+from autoseg.requests.networks import NetworksRequest
+from autoseg.requests.predict import PredictRequest
+from autoseg.requests.retrain import RetrainRequest
+from autoseg.requests.search import Preset, SearchRequest
+from autoseg.requests.tune import TuneRequest
+
+__all__ = [
+    "CRFRequest",
+    "EvaluateRequest",
+    "NetworksRequest",
+    "PredictRequest",
+    "Preset",
+    "RetrainRequest",
+    "SearchRequest",
+    "TuneRequest",
+]

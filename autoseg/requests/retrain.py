@@ -1,0 +1,34 @@
+"""What a user can say to `python -m autoseg.retrain`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.config import DataConfig, NetworkSizes, Request, TrainingConfig
+from autoseg.requests.search import Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainRequest(Request, TrainingConfig, NetworkSizes, DataConfig):
+    """Networks to train with one recipe, and the folder of their run folders."""
+
+    network: tuple[str, ...] = ()
+    """Fixed networks to train, by name; none together with no --architecture: the newest search's
+    architecture, and the references deeplabv3plus_resnet101, duc_hdc_resnet101, icnet_resnet50."""
+    architecture: Path | None = None
+    """Architecture to train: a search's architecture.json, or the name of a shipped one."""
+    preset: Preset = "auto"
+    """Sizes and recipe to start from: paper (as published), tiny (minutes on two CPU cores, narrow
+    networks), auto (paper for a real dataset on a GPU, otherwise tiny)."""
+    weights: Path | None = None
+    """File with the weights that the one network starts from, of torch.save or safetensors: an
+    ImageNet classifier's for its encoder (torchvision's or timm's, which fit at --width 1), or a
+    whole network's, also of other classes; docs/weights.md; none: random ones."""
+    crf_layer: bool = False
+    """Follow each network by a dense CRF and train both together (CRF-RNN); NAME is then called
+    NAME+crf."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    out: Path | None = None
+    """Folder for the run folders, one a network; none: a new one under runs/."""
+    resume: bool = False
+    """Go on with the retraining in --out, or with the newest unfinished one under runs/."""

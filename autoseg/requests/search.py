@@ -1,0 +1,29 @@
+"""What a user can say to `python -m autoseg.search`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from autoseg.config import DataConfig, Request, SearchConfig
+
+Preset = Literal["auto", "tiny", "paper"]
+"""Name of a set of sizes and settings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest(Request, SearchConfig, DataConfig):
+    """A search, and the run folder that it goes to."""
+
+    space: str = "autodeeplab"
+    """Search space: the name of a shipped one, or the path of a TOML file."""
+    strategy: str = "darts"
+    """How alpha and beta are moved: darts (first order)."""
+    preset: Preset = "auto"
+    """Sizes and settings to start from: paper (as published), tiny (minutes on two CPU cores), auto
+    (paper for a real dataset on a GPU, otherwise tiny)."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    out: Path | None = None
+    """Run folder; none: a new one under runs/."""
+    resume: bool = False
+    """Go on with the run in --out, or with the newest unfinished search under runs/."""
