@@ -6,6 +6,7 @@ from autoseg.reporting.gridding import draw_gridding
 from autoseg.reporting.history import draw_history
 from autoseg.reporting.pareto import draw_pareto, pareto_front
 from autoseg.reporting.samples import draw_samples
+from autoseg.reporting.training_curves import draw_training
 from autoseg.reporting.trellis import draw_path, draw_trellis
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "draw_pareto",
     "draw_path",
     "draw_samples",
+    "draw_training",
     "draw_trellis",
     "pareto_front",
     "save_figure",

@@ -21,6 +21,7 @@ from autoseg.reporting import (
     draw_pareto,
     draw_path,
     draw_samples,
+    draw_training,
     draw_trellis,
 )
 from autoseg.reporting.comparison import CSV_COLUMNS, group_networks
@@ -180,6 +181,7 @@ FIGURES = {
     "path": lambda name: draw_path(ARCHITECTURE, title=name),
     "cell": lambda name: draw_cell(ARCHITECTURE, title=name),
     "history": lambda name: draw_history([], title=name),
+    "training": lambda name: draw_training({"a": []}, score=name),
     "pareto": lambda name: draw_pareto(comparison(name).groups[0].records, title=name),
     "samples": lambda name: draw_samples(Dataset(name), [0]),
     "crf picture": lambda name: draw_refinement(
