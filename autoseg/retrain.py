@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not result.is_finished:
         print(f"stopped, saved. Go on: {PROG} --resume --out {folder}")
         return INTERRUPTED
-    print(f"saved {folder}")
+    print(f"saved {folder}, curves in {folder}/figures/training.png")
     print(f"this is {result.note}" if result.note else "next: python benchmarks/compare.py")
     return FAILED if result.failed else OK
 

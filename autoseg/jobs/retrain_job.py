@@ -10,6 +10,7 @@ from autoseg.cli import resolve_device
 from autoseg.jobs.console import announce
 from autoseg.jobs.networks import NetworkChoice
 from autoseg.jobs.overfit import without_dropout_
+from autoseg.jobs.retrain_figures import draw_retraining
 from autoseg.jobs.retrain_plan import RetrainPlan, plan_resumed, plan_retraining
 from autoseg.jobs.starting_weights import StartingWeights, starting_weights
 from autoseg.requests import RetrainRequest
@@ -102,6 +103,8 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
             if result.is_finished:
                 finished[choice.label] = result
         is_finished = len(finished) + len(failed) == len(plan.networks)
+        folders = {choice.label: plan.folder / choice.label for choice in plan.networks}
+        draw_retraining(whole, folders, note=plan.note)
         whole.update(results={"failed": failed, "finished": sorted(finished)})
         whole.finish("interrupted" if not is_finished else "failed" if failed else "finished")
     return plan.folder, RetrainResult(
@@ -157,6 +160,7 @@ def _train_one(
             stop=stop,
             description=description,
         )
+        draw_retraining(run, {choice.label: folder}, note=plan.note)
         note = {} if plan.note is None else {"note": plan.note}
         run.update(results={**asdict(result), **note})
         run.finish("finished" if result.is_finished else "interrupted")

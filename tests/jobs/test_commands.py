@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -82,6 +83,21 @@ def test_retrain_takes_the_newest_search_and_the_references(inside):
         assert record["results"]["step"] == 2
         network = load_network(folder / label)
         assert network(torch.randn(1, 3, 40, 33)).shape == (1, 12, 40, 33)
+
+
+def test_retrain_draws_every_network_alone_and_all_together(inside):
+    folder = only(inside.glob("runs/retrain-*"))
+    labels = ["searched", "deeplabv3plus_resnet101", "duc_hdc_resnet101", "icnet_resnet50"]
+    for place, shown in ((folder, labels), *((folder / label, [label]) for label in labels)):
+        assert (place / "figures" / "training.png").stat().st_size > 5000
+        # matplotlib writes each text beside its outlines.
+        svg = (place / "figures" / "training.svg").read_text()
+        found = re.findall(r"<!-- (\S+): best (\S+) % at step (\d+) -->", svg)
+        results = [load_record(folder / label)["results"] for label in shown]
+        assert found == [
+            (label, f"{100 * result['best_val_miou']:.2f}", str(result["best_step"]))
+            for label, result in zip(shown, results, strict=True)
+        ]
 
 
 def test_evaluate_prints_and_stores_scores_with_and_without_crf(inside, capsys):
