@@ -1,7 +1,8 @@
 """Networks: those built from an architecture, the fixed references, and their encoders."""
 
 from autoseg.networks.crf_layer import CRF_RNN, NetworkWithCRF, crf_rnn
-from autoseg.networks.encoders import ENCODERS
+from autoseg.networks.encoders import ENCODERS, AdaptedEncoder, Encoder
+from autoseg.networks.families import FAMILIES
 from autoseg.networks.outputs import TrainingLogits, inference_parameters
 from autoseg.networks.registry import NETWORKS, build_network
 from autoseg.networks.weights import (
@@ -19,7 +20,10 @@ from autoseg.networks.weights import (
 __all__ = [
     "CRF_RNN",
     "ENCODERS",
+    "FAMILIES",
     "NETWORKS",
+    "AdaptedEncoder",
+    "Encoder",
     "FittedWeights",
     "LoadedWeights",
     "MisfitError",

@@ -169,6 +169,23 @@ def deeplabv3_mobilenet_v2_without_3x3(
     )
 
 
+def deeplabv3_over(encoder: Encoder, num_classes: int, *, width: float = 1.0) -> DeepLabV3:
+    """Build DeepLab v3 over any encoder, with torchvision's 3x3 and no auxiliary classifier.
+
+    Args:
+        encoder: Any; the paper's have output stride 16 or 8.
+        num_classes: K, the number of evaluated classes.
+        width: Factor on the decoder's channel counts, by `scale_channels`.
+    """
+    return DeepLabV3(
+        encoder,
+        num_classes=num_classes,
+        rates=pyramid_rates(encoder.output_stride),
+        channels=scale_channels(256, width),
+        has_auxiliary=False,
+    )
+
+
 def _deeplabv3(
     num_blocks: Sequence[int], num_classes: int, *, output_stride: int, width: float
 ) -> DeepLabV3:

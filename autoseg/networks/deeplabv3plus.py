@@ -49,7 +49,7 @@ class DeepLabV3Plus(nn.Module):
         Args:
             encoder: Encoder at that output stride.
             num_classes: K, the number of evaluated classes.
-            output_stride: 8 or 16, which decides the pyramid's rates.
+            output_stride: That of the encoder, which decides the pyramid's rates.
             context_channels: Channels of ASPP's branches and of the decoder.
             low_level_channels: Channels to which stage 1's map is reduced, few enough not to
                 outweigh the context.
@@ -112,6 +112,17 @@ def deeplabv3plus_xception65(
     return _deeplabv3plus(
         encoder, num_classes, output_stride=output_stride, width=width, is_separable=True
     )
+
+
+def deeplabv3plus_over(encoder: Encoder, num_classes: int, *, width: float = 1.0) -> DeepLabV3Plus:
+    """Build DeepLab v3+ over any encoder, with the decoder of the paper's ResNet form.
+
+    Args:
+        encoder: Any; the paper's have output stride 16 or 8.
+        num_classes: K, the number of evaluated classes.
+        width: Factor on the decoder's channel counts, by `scale_channels`.
+    """
+    return _deeplabv3plus(encoder, num_classes, output_stride=encoder.output_stride, width=width)
 
 
 def _over_resnet(

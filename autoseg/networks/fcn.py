@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoseg.networks.auxiliary import auxiliary_classifier
+from autoseg.networks.encoders import Encoder
 from autoseg.networks.encoders.alexnet import grouped_alexnet_features
 from autoseg.networks.encoders.fully_connected import fully_connected_layers
 from autoseg.networks.encoders.resnet import RESNET50, RESNET101, ResNet
@@ -113,11 +114,11 @@ class FCN(nn.Module):
 class FCNResNet(nn.Module):
     """Encode at stride 8, and classify each position by its neighbourhood."""
 
-    def __init__(self, encoder: ResNet, *, num_classes: int, width: float = 1.0) -> None:
+    def __init__(self, encoder: Encoder, *, num_classes: int, width: float = 1.0) -> None:
         """Put the network together.
 
         Args:
-            encoder: Encoder at output stride 8.
+            encoder: Encoder; at output stride 8 in torchvision.
             num_classes: K, the number of evaluated classes.
             width: Factor on the channels of the two classifiers, 512 and 256.
         """
@@ -216,6 +217,17 @@ def fcn_resnet101(num_classes: int, *, width: float = 1.0) -> FCNResNet:
     51,949,141 parameters at 21 classes and width 1; 54,314,346 with the auxiliary classifier.
     """
     encoder = ResNet(RESNET101, output_stride=8, width=width)
+    return FCNResNet(encoder, num_classes=num_classes, width=width)
+
+
+def fcn_over(encoder: Encoder, num_classes: int, *, width: float = 1.0) -> FCNResNet:
+    """Build torchvision's FCN over any encoder.
+
+    Args:
+        encoder: Any; torchvision's have output stride 8.
+        num_classes: K, the number of evaluated classes.
+        width: Factor on the channel counts of the two classifiers, by `scale_channels`.
+    """
     return FCNResNet(encoder, num_classes=num_classes, width=width)
 
 

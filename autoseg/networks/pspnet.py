@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoseg.networks.auxiliary import auxiliary_classifier
+from autoseg.networks.encoders import Encoder
 from autoseg.networks.encoders.resnet import RESNET50, RESNET101, ResNet
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.outputs import TrainingLogits
@@ -60,7 +61,7 @@ class PSPNet(nn.Module):
 
     def __init__(
         self,
-        encoder: ResNet,
+        encoder: Encoder,
         *,
         num_classes: int,
         head_channels: int = 512,
@@ -69,7 +70,7 @@ class PSPNet(nn.Module):
         """Put the network together.
 
         Args:
-            encoder: Encoder at output stride 8.
+            encoder: Encoder; at output stride 8 in the paper.
             num_classes: K, the number of evaluated classes.
             head_channels: Channels of each pooled map and of the last 3x3 convolution.
             auxiliary_channels: Channels of the auxiliary classifier's 3x3 convolution.
@@ -121,6 +122,22 @@ def pspnet_resnet101(num_classes: int, *, width: float = 1.0) -> PSPNet:
     return _pspnet(RESNET101, num_classes=num_classes, width=width)
 
 
+def pspnet_over(encoder: Encoder, num_classes: int, *, width: float = 1.0) -> PSPNet:
+    """Build PSPNet over any encoder.
+
+    Args:
+        encoder: Any; the paper's have output stride 8.
+        num_classes: K, the number of evaluated classes.
+        width: Factor on the decoder's channel counts, by `scale_channels`.
+    """
+    return PSPNet(
+        encoder,
+        num_classes=num_classes,
+        head_channels=scale_channels(512, width),
+        auxiliary_channels=scale_channels(256, width),
+    )
+
+
 def _pspnet(num_blocks: Sequence[int], *, num_classes: int, width: float) -> PSPNet:
     encoder = ResNet(
         num_blocks,
@@ -129,9 +146,4 @@ def _pspnet(num_blocks: Sequence[int], *, num_classes: int, width: float) -> PSP
         rates={3: (2,) * num_blocks[2], 4: (4,) * num_blocks[3]},
         width=width,
     )
-    return PSPNet(
-        encoder,
-        num_classes=num_classes,
-        head_channels=scale_channels(512, width),
-        auxiliary_channels=scale_channels(256, width),
-    )
+    return pspnet_over(encoder, num_classes, width=width)

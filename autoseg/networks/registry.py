@@ -33,6 +33,8 @@ from autoseg.networks.deeplabv3plus import (
     deeplabv3plus_xception65,
 )
 from autoseg.networks.duc_hdc import duc_hdc_resnet101, resnet152_duc, resnet152_duc_hdc
+from autoseg.networks.encoders import ENCODERS, Encoder
+from autoseg.networks.families import FAMILIES
 from autoseg.networks.fc_densenet import fc_densenet67, fc_densenet103
 from autoseg.networks.fcn import (
     fcn8s_vgg16,
@@ -92,32 +94,38 @@ def build_network(
     *,
     num_classes: int,
     width: float = 1.0,
+    encoder: str | Encoder | None = None,
     filter_multiplier: int | None = None,
     drop_path_keep: float | None = None,
 ) -> nn.Module:
-    """Build a fixed reference network, or the network of an architecture, with random weights.
+    """Build a fixed network, a family over an encoder, or an architecture's, with random weights.
 
     In eval mode every network maps normalised images (N, 3, H, W) of any size to logits
     (N, K, H, W); in training mode it returns such logits or `TrainingLogits`. The weights come from
     torch's global random generator.
 
     Args:
-        name_or_architecture: A name in `NETWORKS`, or what a search found.
+        name_or_architecture: A name in `NETWORKS` or `FAMILIES`, or what a search found.
         num_classes: K, the number of evaluated classes, at least 1.
         width: Factor on every channel count; in an architecture on those that F does not decide,
-            stem and head. 1.0 is the paper's.
+            stem and head; over an encoder that is given as a module on the decoder's alone. 1.0 is
+            the paper's.
+        encoder: For families only: a name in `ENCODERS`, or an encoder that is built (of one's own
+            or of another library: `AdaptedEncoder`). Where family and name are a published pair,
+            as "deeplabv3plus" and "resnet50", the published network is built.
         filter_multiplier: For architectures only: F, a node has F * stride / 4 channels (20 if not
             given, the paper's smallest).
         drop_path_keep: For architectures only: probability with which ScheduledDropPath keeps a
             path at the last layer and the end of training (1.0 if not given: no path is dropped).
 
     Raises:
-        UsageError: If the name is unknown, `num_classes` is below 1, or an option belongs to the
-            other kind of network.
+        UsageError: If a name is unknown, `num_classes` is below 1, a family has no encoder, or an
+            option belongs to another kind of network.
     """
     if num_classes < 1:
         raise UsageError(f"build_network: num_classes {num_classes}; at least 1 is needed.")
     if isinstance(name_or_architecture, Architecture):
+        _refuse({"encoder": encoder}, "an architecture", "a family")
         return AutoDeepLab(
             name_or_architecture,
             num_classes=num_classes,
@@ -125,21 +133,47 @@ def build_network(
             width=width,
             drop_path_keep=1.0 if drop_path_keep is None else drop_path_keep,
         )
-    if name_or_architecture not in NETWORKS:
-        raise unknown_name("network", name_or_architecture, NETWORKS)
     for_architectures = {
         "filter_multiplier": filter_multiplier,
         "drop_path_keep": drop_path_keep,
     }
-    _refuse(for_architectures, f"the fixed network {name_or_architecture!r}", "an architecture")
-    return NETWORKS[name_or_architecture](num_classes, width=width)
+    name = name_or_architecture
+    if name in FAMILIES:
+        _refuse(for_architectures, f"the family {name!r}", "an architecture")
+        return _build_family(name, encoder, num_classes, width=width)
+    if name not in NETWORKS:
+        raise unknown_name("network", name, [*NETWORKS, *FAMILIES])
+    _refuse(for_architectures, f"the fixed network {name!r}", "an architecture")
+    _refuse({"encoder": encoder}, f"the fixed network {name!r}", "a family")
+    return NETWORKS[name](num_classes, width=width)
+
+
+def _build_family(
+    name: str, encoder: str | Encoder | None, num_classes: int, *, width: float
+) -> nn.Module:
+    """Build a family's network, the published one where there is one."""
+    family = FAMILIES[name]
+    if encoder is None:
+        raise UsageError(
+            f"build_network: {name!r} is a family of networks; name its encoder as well, for "
+            f"example encoder='resnet50'. Known: {', '.join(sorted(ENCODERS))}."
+        )
+    if isinstance(encoder, Encoder):
+        return family.build(encoder, num_classes, width=width)
+    if encoder not in ENCODERS:
+        raise unknown_name("encoder", encoder, ENCODERS)
+    if published := NETWORKS.get(f"{name}_{encoder}"):
+        return published(num_classes, width=width)
+    built = ENCODERS[encoder](num_classes=None, output_stride=family.output_stride, width=width)
+    return family.build(built, num_classes, width=width)
 
 
 def _refuse(options: dict[str, object], asked: str, owner: str) -> None:
     """Raise for the first option that was given though it belongs to the other kind."""
     for name, value in options.items():
         if value is not None:
+            shown = value if isinstance(value, str | int | float) else type(value).__name__
             raise UsageError(
-                f"build_network: {name} {value!r} was given for {asked}, but {name} is an option "
+                f"build_network: {name} {shown!r} was given for {asked}, but {name} is an option "
                 f"of {owner}; leave it out."
             )

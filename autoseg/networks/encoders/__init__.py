@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from autoseg.networks.encoders.adapted import AdaptedEncoder
 from autoseg.networks.encoders.alexnet import AlexNet
 from autoseg.networks.encoders.densenet import (
     DENSENET121,
@@ -56,4 +57,4 @@ With `num_classes` they classify whole images and have torchvision's state dict,
 has the network; with None they have no classifier.
 """
 
-__all__ = ["ENCODERS", "Encoder"]
+__all__ = ["ENCODERS", "AdaptedEncoder", "Encoder"]

@@ -101,6 +101,7 @@ class AlexNet(Encoder):
             width: Factor on all channel counts, by `scale_channels`.
         """
         super().__init__()
+        self.output_stride = output_stride
         self.features = alexnet_features(output_stride=output_stride, width=width)
         self.stage_channels = tuple(scale_channels(c, width) for c in (64, 192, 256, 256))
         self.avgpool = nn.AdaptiveAvgPool2d(6)

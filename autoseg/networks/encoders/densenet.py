@@ -99,6 +99,7 @@ class DenseNet(Encoder):
             width: Factor on the growth rate and the stem's channels, by `scale_channels`.
         """
         super().__init__()
+        self.output_stride = output_stride
         growth_rate = scale_channels(size.growth_rate, width)
         channels = scale_channels(size.stem_channels, width)
         self.features = nn.Sequential(

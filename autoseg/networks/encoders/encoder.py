@@ -15,10 +15,12 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         stage_channels: Channels of the maps of stages 1 to 4.
+        output_stride: Stride of stage 4's map: 8, 16 or 32.
         classifier_parts: Names of the parts that a classifier has and a headless encoder lacks.
     """
 
     stage_channels: tuple[int, ...]
+    output_stride: int
     classifier_parts: ClassVar[tuple[str, ...]]
 
     @abstractmethod

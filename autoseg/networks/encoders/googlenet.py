@@ -126,6 +126,7 @@ class GoogLeNet(Encoder):
             width: Factor on all channel counts, by `scale_channels`.
         """
         super().__init__()
+        self.output_stride = output_stride
         self.is_input_halved = is_input_halved
         first, second, third = (scale_channels(count, width) for count in (64, 64, 192))
         self.conv1 = named_conv_bn_relu(3, first, 7, stride=2)

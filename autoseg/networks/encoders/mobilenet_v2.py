@@ -80,6 +80,7 @@ class MobileNetV2(Encoder):
                 which rounds to multiples of 8).
         """
         super().__init__()
+        self.output_stride = output_stride
         channels = scale_channels(STEM_CHANNELS, width)
         layers: list[nn.Module] = [_conv_bn_relu6(3, channels, 3, stride=2)]
         ends: list[int] = []

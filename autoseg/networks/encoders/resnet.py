@@ -40,9 +40,6 @@ RESNET152 = (3, 8, 36, 3)
 class ResNet(Encoder):
     """A ResNet without its classifier.
 
-    Attributes:
-        stage_channels: Channels of the maps of stages 1 to 4.
-
     Source: He et al. 2016, table 1; the names of the parts are torchvision's.
     """
 
@@ -77,6 +74,7 @@ class ResNet(Encoder):
                 stage, or basic blocks are to carry a stride on a 1x1 convolution.
         """
         super().__init__()
+        self.output_stride = output_stride
         if block == "basic" and stride_on != "3x3":
             raise UsageError(
                 f"ResNet: stride_on {stride_on!r} with basic blocks, which have no 1x1 "

@@ -99,6 +99,7 @@ class VGG(Encoder):
             width: Factor on all channel counts, by `scale_channels`.
         """
         super().__init__()
+        self.output_stride = output_stride
         self.features = vgg_features(
             depth, batch_norm=batch_norm, output_stride=output_stride, width=width
         )

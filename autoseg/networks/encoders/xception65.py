@@ -154,6 +154,7 @@ class Xception65(Encoder):
             UsageError: If the output stride is another one.
         """
         super().__init__()
+        self.output_stride = output_stride
         check_output_stride(output_stride)
         first, channels = (scale_channels(count, width) for count in STEM_CHANNELS)
         self.stem = nn.Sequential(
