@@ -6,6 +6,7 @@ from math import prod
 
 from torch import nn
 
+from autoseg.cost.formulas import is_unmodelled
 from autoseg.cost.recording import OperatorCall, Recording, record_forward
 
 
@@ -44,8 +45,20 @@ class MacCount:
     """Every operator seen, the most expensive first, then by name."""
 
     @property
+    def unmodelled(self) -> tuple[str, ...]:
+        """Operators that multiply and have no price here: the total is then too small.
+
+        Among them is every operator that is not torch's own.
+        """
+        return tuple(
+            operator.name
+            for operator in self.operators
+            if is_unmodelled(operator.name, operator.macs, operator.output_elements)
+        )
+
+    @property
     def unpriced(self) -> tuple[OperatorCost, ...]:
-        """Operators that were seen and cost 0 in this count. A custom operator shows here."""
+        """Operators that were seen and cost 0 in this count."""
         return tuple(operator for operator in self.operators if operator.macs == 0)
 
 
@@ -59,8 +72,9 @@ def count_macs(
     """Count the multiply-accumulates of one forward pass in eval mode.
 
     A count is torch's `FlopCounterMode` over 2, operator by operator, so it sees functional calls
-    as well as modules. A grouped or depthwise convolution costs its share; zeros that padding adds
-    are multiplied like any pixel.
+    as well as modules; fused operators that it passes over have formulas of their own, and the
+    count is the same on every device. A grouped or depthwise convolution costs its share; zeros
+    that padding adds are multiplied like any pixel.
 
     Args:
         network: Maps images (N, 3, H, W) to logits; counted on a copy, itself not touched.

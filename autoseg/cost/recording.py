@@ -12,6 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
+from autoseg.cost.formulas import flop_formulas
+
 Shape = tuple[int, ...]
 
 
@@ -112,7 +114,7 @@ def record_forward(
     images = example_images(image_size, batch_size=batch_size, device=device)
     copied = eval_copy(network, device=device)
     modules: list[ModuleCall] = []
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=flop_formulas())
     # Inference mode, not no_grad: only there do operators arrive as the code calls them
     # (conv2d, linear, matmul), and not already taken apart (convolution, addmm, bmm and views).
     with torch.inference_mode(), counter, _OperatorRecorder(counter) as recorder:

@@ -8,6 +8,10 @@ import torch
 
 from autoseg._native import core
 from autoseg.crf.permutohedral import PermutohedralFilter
+
+if core() is None:
+    pytest.skip("the compiled kernels are missing", allow_module_level=True)
+
 from tests._native.test_crf import (
     DEEPLAB,
     ISAS,
@@ -20,9 +24,6 @@ from tests._native.test_crf import (
     several_kernels,
     terms_of,
 )
-
-if core() is None:
-    pytest.skip("the compiled kernels are missing", allow_module_level=True)
 
 BLOCK = (2, 16)
 
