@@ -1,6 +1,5 @@
 """Decoders over encoders that were chosen apart from them."""
 
-import itertools
 import re
 
 import pytest
@@ -30,12 +29,20 @@ STRIDES = {"fcn": 8, "pspnet": 8, "deeplabv3": 16, "deeplabv3plus": 16}
 def test_families_are_the_documented_ones() -> None:
     assert {name: family.output_stride for name, family in FAMILIES.items()} == STRIDES
     assert not set(FAMILIES) & set(NETWORKS)
+    assert {family for family, _ in PAIRS} == set(FAMILIES)
+    assert {encoder for _, encoder in PAIRS} == set(KINDS)
 
 
-@pytest.mark.parametrize(
-    ("family", "encoder"),
-    [pair for pair in itertools.product(FAMILIES, KINDS) if "_".join(pair) not in NETWORKS],
-)
+# Every family with half of the kinds, every kind with half of the families.
+PAIRS = [
+    (family, encoder)
+    for row, family in enumerate(FAMILIES)
+    for column, encoder in enumerate(KINDS)
+    if (row + column) % 2
+]
+
+
+@pytest.mark.parametrize(("family", "encoder"), PAIRS)
 def test_every_family_reads_every_kind_of_encoder(family: str, encoder: str) -> None:
     """Shapes alone, on meta tensors: at odd sizes, and in training."""
     with weightless():
