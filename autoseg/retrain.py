@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=(
             "Train networks from scratch, one after the other, with one recipe: what a search has "
             "found beside the fixed networks that you would otherwise use. Each gets a run folder "
-            "with its best and last weights; `python benchmarks/compare.py` compares them."
+            "with its best and last weights; `python -m autoseg.compare` compares them."
         ),
         example=(
             f"{PROG}\n"
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"stopped, saved. Go on: {PROG} --resume --out {folder}")
         return INTERRUPTED
     print(f"saved {folder}, curves in {folder}/figures/training.png")
-    print(f"this is {result.note}" if result.note else "next: python benchmarks/compare.py")
+    print(f"this is {result.note}" if result.note else "next: python -m autoseg.compare")
     return FAILED if result.failed else OK
 
 

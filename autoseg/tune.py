@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=(
             "Choose the dense CRF's parameters for a retrained network: by mIoU on some train or "
             "val images, with stock parameters and no CRF at all among the candidates. The run "
-            "folder gets crf.json, which evaluate, predict and compare.py take from then on, and "
+            "folder gets crf.json, which evaluate, predict and compare take from then on, and "
             "a figure. The same command goes on after Ctrl-C or a kill."
         ),
         example=(

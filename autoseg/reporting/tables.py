@@ -44,6 +44,10 @@ class Column:
     second_key: str | None = None
     """Field whose value is written after the first one's and a slash; not in CSV."""
 
+    settled_key: str | None = None
+    """Field that is False where the value is that of a measurement that had not settled; the text
+    says so then."""
+
 
 def exact_frame(records: Sequence[Record], columns: Sequence[Column]) -> pd.DataFrame:
     """Arrange records as a frame of unrounded values; a field that a record lacks is None."""
@@ -63,6 +67,12 @@ def readable_frame(records: Sequence[Record], columns: Sequence[Column]) -> pd.D
             texts = [
                 MISSING if first == second == MISSING else f"{first} / {second}"
                 for first, second in zip(texts, second_texts, strict=True)
+            ]
+        if column.settled_key is not None:
+            settled = [record.get(column.settled_key) for record in records]
+            texts = [
+                f"{text}, unsettled" if is_settled is False else text
+                for text, is_settled in zip(texts, settled, strict=True)
             ]
         cells[f"{column.heading} ({unit})" if unit else column.heading] = texts
     return pd.DataFrame(cells, dtype=object)

@@ -1,5 +1,6 @@
 """What a user can ask of each command; imports no torch, so that `--help` comes at once."""
 
+from autoseg.requests.compare import CompareRequest
 from autoseg.requests.crf import CRFRequest
 from autoseg.requests.evaluate import EvaluateRequest
 from autoseg.requests.networks import NetworksRequest
@@ -10,6 +11,7 @@ from autoseg.requests.tune import TuneRequest
 
 __all__ = [
     "CRFRequest",
+    "CompareRequest",
     "EvaluateRequest",
     "NetworksRequest",
     "PredictRequest",

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from publishing import published_command
 from search_cost.peer import peer_commit
 
 from autoseg.data import SegmentationDataset
+from autoseg.reporting.publishing import published_command
 from autoseg.reporting.tables import Column, to_csv, to_markdown
 from autoseg.runs import atomic_write, describe_environment
 from autoseg.runs.json_values import to_json

@@ -14,6 +14,13 @@ import pytest
 import torch
 
 from autoseg.architecture import Architecture, SearchSpace
+from autoseg.comparison.documents import (
+    Comparison,
+    comparison_latex,
+    comparison_markdown,
+    comparison_page,
+)
+from autoseg.comparison.rows import CSV_COLUMNS, group_networks
 from autoseg.foreign_text import printable
 from autoseg.reporting import (
     draw_cell,
@@ -24,20 +31,13 @@ from autoseg.reporting import (
     draw_training,
     draw_trellis,
 )
-from autoseg.reporting.comparison import CSV_COLUMNS, group_networks
 from autoseg.reporting.crf_effect import Refined, draw_effect
 from autoseg.reporting.crf_picture import draw_refinement
 from autoseg.reporting.crf_tuning import draw_tuning
-from autoseg.reporting.documents import (
-    Comparison,
-    comparison_latex,
-    comparison_markdown,
-    comparison_page,
-)
 from autoseg.reporting.figure import svg_text
 from autoseg.reporting.tables import to_csv
+from tests.comparison.rows import network
 from tests.foreign_names import NAMES
-from tests.reporting.rows import network
 
 
 def comparison(name):

@@ -1,34 +1,33 @@
 """What is measured is what is scored, and every difference between counters is accounted for."""
 
-import importlib
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from autoseg.architecture import Architecture
+from autoseg.comparison import Subject, TimingChoice, Trained, measure
+from autoseg.comparison import measuring as measuring_module
+from autoseg.comparison.measuring import explain_count
 from autoseg.cost import MacPrediction, MacTerm, ToolCount, count_macs
 from autoseg.crf import DenseCRF
-from autoseg.data import build_dataset
+from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, build_dataset
 from autoseg.evaluation import evaluate
-from autoseg.jobs.networks import NetworkChoice
+from autoseg.networks import CRF_RNN, build_network, crf_rnn
+from autoseg.runs import Progress
 
 SIZE = (32, 48)
 
 
-@pytest.fixture
-def measuring(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    return importlib.import_module("measuring")
-
-
-def subject(measuring, *, num_images=2, image_scale=1.0):
+def subject(*, num_images=2, image_scale=1.0):
     torch.manual_seed(0)
-    choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
-    return measuring.Subject(
-        choice=choice,
-        network=choice.build(num_classes=4).eval(),
+    return Subject(
+        name="icnet_resnet50",
+        width=0.125,
+        filter_multiplier=None,
+        has_crf_layer=False,
+        network=build_network("icnet_resnet50", num_classes=4, width=0.125).eval(),
         dataset=build_dataset("synthetic", split="val", image_size=SIZE, num_classes=4),
         indices=tuple(range(num_images)),
         image_scale=image_scale,
@@ -36,21 +35,19 @@ def subject(measuring, *, num_images=2, image_scale=1.0):
     )
 
 
-def test_what_sets_a_training_apart_is_told(measuring):
-    plain = subject(measuring, num_images=1)
-    trained = measuring.Trained(
-        folder=Path(), seed=0, num_steps=1, best_step=1, weights_sha256="0" * 64
-    )
+def test_what_sets_a_training_apart_is_told():
+    plain = subject(num_images=1)
+    trained = Trained(folder=Path(), seed=0, num_steps=1, best_step=1, weights_sha256="0" * 64)
     told = replace(trained, loss="focal + dice", started_from="resnet50.pth")
-    timing = measuring.TimingChoice(min_runs=1, min_seconds=0.0)
+    timing = TimingChoice(min_runs=1, min_seconds=0.0)
     common, apart = (
-        measuring.measure(
+        measure(
             replace(plain, trained=given),
             device=torch.device("cpu"),
             crf=None,
             crf_text="",
             timing=timing,
-            on_image=lambda: None,
+            progress=Progress(1, description="x", stream=io.StringIO()),
         ).notes
         for given in (trained, told)
     )
@@ -61,24 +58,27 @@ def test_what_sets_a_training_apart_is_told(measuring):
     )
 
 
-def test_a_crf_in_the_network_is_named_and_explained(measuring):
-    choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
-    plain = subject(measuring, num_images=1)
+def test_a_crf_in_the_network_is_named_and_explained():
+    plain = subject(num_images=1)
     torch.manual_seed(0)
+    network = build_network("icnet_resnet50", num_classes=4, width=0.125)
     layered = replace(
         plain,
-        choice=choice.with_crf_layer(),
-        network=choice.with_crf_layer().build(num_classes=4).eval(),
+        name="icnet_resnet50+crf",
+        has_crf_layer=True,
+        network=crf_rnn(
+            network, num_classes=4, mean=IMAGENET_MEAN, std=IMAGENET_STD, settings=CRF_RNN
+        ).eval(),
     )
-    timing = measuring.TimingChoice(min_runs=1, min_seconds=0.0)
+    timing = TimingChoice(min_runs=1, min_seconds=0.0)
     without, has_crf = (
-        measuring.measure(
+        measure(
             given,
             device=torch.device("cpu"),
             crf=None,
             crf_text="",
             timing=timing,
-            on_image=lambda: None,
+            progress=Progress(1, description="x", stream=io.StringIO()),
         )
         for given in (plain, layered)
     )
@@ -93,46 +93,36 @@ def test_a_crf_in_the_network_is_named_and_explained(measuring):
     assert "last layer" not in " ".join(without.notes)
 
 
-def test_labels_say_what_is_not_of_published_size(measuring):
-    paper = Architecture.load("autodeeplab_paper")
-    for choice, label in (
-        (NetworkChoice(label="icnet", name="icnet_resnet50"), "icnet"),
-        (NetworkChoice(label="icnet", name="icnet_resnet50", width=0.125), "icnet x0.125"),
-        (NetworkChoice(label="searched", architecture=paper), "searched F20"),
-        (
-            NetworkChoice(label="searched", architecture=paper, filter_multiplier=8, width=0.5),
-            "searched F8 x0.5",
-        ),
+def test_labels_say_what_is_not_of_published_size():
+    plain = subject(num_images=0)
+    for name, filter_multiplier, width, label in (
+        ("icnet", None, 1.0, "icnet"),
+        ("icnet", None, 0.125, "icnet x0.125"),
+        ("searched", 20, 1.0, "searched F20"),
+        ("searched", 8, 0.5, "searched F8 x0.5"),
     ):
-        made = measuring.Subject(
-            choice=choice,
-            network=torch.nn.Identity(),
-            dataset=build_dataset("synthetic", split="val"),
-            indices=(),
-            image_scale=1.0,
-            trained=None,
-        )
+        made = replace(plain, name=name, filter_multiplier=filter_multiplier, width=width)
         assert made.label == label
 
 
-def test_rows_hold_what_evaluate_and_the_counter_say(measuring):
+def test_rows_hold_what_evaluate_and_the_counter_say():
     """With and without CRF, at half the resolution, against direct calls on the same network."""
-    given = subject(measuring, image_scale=0.5)
+    given = subject(image_scale=0.5)
     crf = DenseCRF(num_iterations=2)
-    ticks = []
-    measured = measuring.measure(
+    progress = Progress(2, description="x", stream=io.StringIO())
+    measured = measure(
         given,
         device=torch.device("cpu"),
         crf=crf,
         crf_text="num_iterations 2",
-        timing=measuring.TimingChoice(min_runs=1, min_seconds=0.0),
-        on_image=lambda: ticks.append(1),
+        timing=TimingChoice(min_runs=1, min_seconds=0.0),
+        progress=progress,
     )
     expected = evaluate(
         given.network, given.dataset, device="cpu", indices=(0, 1), crf=crf, scales=(0.5,)
     )
     plain, refined = measured.rows
-    assert len(ticks) == 2
+    assert progress.num_done == 2
     assert (plain.has_crf, refined.has_crf) == (False, True)
     assert plain.miou == expected.plain.mean_iou()
     assert refined.miou == expected.with_crf.mean_iou()
@@ -150,9 +140,33 @@ def test_rows_hold_what_evaluate_and_the_counter_say(measuring):
     assert torch.tensor(measured.class_iou[1]).equal(expected.with_crf.iou().float())
 
 
-def test_the_timed_network_is_the_scored_one(measuring):
+def test_times_that_did_not_settle_are_marked_in_their_row(monkeypatch):
+    """The network's do; the CRF's, and with them those of both, do not."""
+    stable = iter((True, False, False))
+    real = measuring_module.measure_latency
+    monkeypatch.setattr(
+        measuring_module,
+        "measure_latency",
+        lambda *args, **kwargs: replace(real(*args, **kwargs), is_stable=next(stable)),
+    )
+    measured = measure(
+        subject(num_images=0),
+        device=torch.device("cpu"),
+        crf=DenseCRF(num_iterations=1),
+        crf_text="",
+        timing=TimingChoice(min_runs=1, min_seconds=0.0),
+        progress=Progress(1, description="x", stream=io.StringIO()),
+    )
+    plain, refined = measured.rows
+    flags = ("is_latency_settled", "is_crf_latency_settled", "is_total_latency_settled")
+    assert [getattr(plain, flag) for flag in flags] == [True, None, True]
+    assert [getattr(refined, flag) for flag in flags] == [True, False, False]
+    assert "the times of CRF, network and CRF did not settle" in measured.notes[-1]
+
+
+def test_the_timed_network_is_the_scored_one():
     """The very object runs for each scored image and each timed run, at the same size."""
-    given = subject(measuring, num_images=2, image_scale=0.5)
+    given = subject(num_images=2, image_scale=0.5)
     sizes = []
 
     def note(module, args):
@@ -160,26 +174,26 @@ def test_the_timed_network_is_the_scored_one(measuring):
             sizes.append(tuple(args[0].shape))
 
     given.network.register_forward_pre_hook(note)
-    measuring.measure(
+    measure(
         given,
         device=torch.device("cpu"),
         crf=None,
         crf_text="",
-        timing=measuring.TimingChoice(min_runs=5, min_seconds=0.0),
-        on_image=lambda: None,
+        timing=TimingChoice(min_runs=5, min_seconds=0.0),
+        progress=Progress(1, description="x", stream=io.StringIO()),
     )
     assert len(sizes) >= 2 + 5
     assert set(sizes) == {(1, 3, 16, 24)}
 
 
-def test_a_network_without_a_run_has_costs_and_no_score(measuring):
-    measured = measuring.measure(
-        subject(measuring, num_images=0),
+def test_a_network_without_a_run_has_costs_and_no_score():
+    measured = measure(
+        subject(num_images=0),
         device=torch.device("cpu"),
         crf=None,
         crf_text="",
-        timing=measuring.TimingChoice(min_runs=1, min_seconds=0.0),
-        on_image=lambda: None,
+        timing=TimingChoice(min_runs=1, min_seconds=0.0),
+        progress=Progress(1, description="x", stream=io.StringIO()),
     )
     (row,) = measured.rows
     assert (row.miou, row.num_averaged, row.num_images, row.seed, row.run) == (None,) * 5
@@ -187,15 +201,15 @@ def test_a_network_without_a_run_has_costs_and_no_score(measuring):
     assert row.macs > 0 and row.latency_median_ms > 0 and row.memory_mib > 0
 
 
-def test_parameters_of_training_alone_are_left_out(measuring):
-    given = subject(measuring, num_images=0)
-    measured = measuring.measure(
+def test_parameters_of_training_alone_are_left_out():
+    given = subject(num_images=0)
+    measured = measure(
         given,
         device=torch.device("cpu"),
         crf=None,
         crf_text="",
-        timing=measuring.TimingChoice(min_runs=1, min_seconds=0.0),
-        on_image=lambda: None,
+        timing=TimingChoice(min_runs=1, min_seconds=0.0),
+        progress=Progress(1, description="x", stream=io.StringIO()),
     )
     # The oracle: parameters that get a gradient from the logits of eval mode.
     given.network(torch.randn(1, 3, *SIZE)).sum().backward()
@@ -238,5 +252,5 @@ def count(macs, failure=None):
         ),
     ],
 )
-def test_explanations_by_hand(measuring, counted, predicted, text):
-    assert measuring.explain_count(counted, predicted) == text
+def test_explanations_by_hand(counted, predicted, text):
+    assert explain_count(counted, predicted) == text

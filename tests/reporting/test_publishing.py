@@ -1,6 +1,6 @@
 """Commands as records show them."""
 
-from benchmarks.publishing import published_command
+from autoseg.reporting.publishing import published_command
 
 
 def test_absolute_paths_are_cut_and_the_rest_stays():

@@ -69,14 +69,20 @@ class ComparisonRow:
     """Network for one image, resizing to the label's size and argmax included."""
     latency_p90_ms: float
     """Nine of ten runs were at least as fast."""
+    is_latency_settled: bool
+    """False if the times were still changing when the warm-up ended."""
     crf_latency_median_ms: float | None
     """The CRF alone, argmax included."""
     crf_latency_p90_ms: float | None
     """Nine of ten runs were at least as fast."""
+    is_crf_latency_settled: bool | None
+    """The same of the CRF's times."""
     total_latency_median_ms: float
     """From image to classes: the network, and the CRF where there is one, timed together."""
     total_latency_p90_ms: float
     """Nine of ten runs were at least as fast."""
+    is_total_latency_settled: bool
+    """The same of the times of both."""
     memory_mib: float
     """Peak of the memory beyond weights and image, from image to classes."""
 
@@ -216,6 +222,7 @@ def _latency(field: str, heading: str) -> Column:
     return Column(
         key=f"{field}_median_ms",
         second_key=f"{field}_p90_ms",
+        settled_key=f"is_{field}_settled",
         heading=heading,
         kind="number",
         unit="ms, median / p90",

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from autoseg.reporting.comparison import (
+from autoseg.comparison.rows import (
     CSV_COLUMNS,
     PROTOCOL_COLUMNS,
     SCORE_COLUMNS,
@@ -13,7 +13,7 @@ from autoseg.reporting.comparison import (
     group_networks,
     size_text,
 )
-from tests.reporting.rows import ROW, network
+from tests.comparison.rows import ROW, network
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autoseg.foreign_text import markdown_text
-from autoseg.reporting.comparison import (
+from autoseg.comparison.rows import (
     PROTOCOL_COLUMNS,
     SCORE_COLUMNS,
     ComparisonGroup,
 )
+from autoseg.foreign_text import markdown_text
 from autoseg.reporting.page import Heat, Picture, Section, Table, render_page
 from autoseg.reporting.tables import (
     MISSING,

@@ -1,31 +1,31 @@
 """The whole command on tiny runs with random weights, and its refusals."""
 
 import csv
-import importlib
 import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
 
-from autoseg import tune
+from autoseg import compare, tune
+from autoseg import comparison as comparison_module
 from autoseg.cli import run_command
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
+from autoseg.jobs import compare_job
+from autoseg.jobs.compare_job import find_subjects
 from autoseg.jobs.networks import NetworkChoice, load_network
 from autoseg.jobs.overfit import overfit_note
+from autoseg.requests import CompareRequest
 from autoseg.runs import Run
 
 SIZE = (32, 48)
 QUICK = ["--limit", "2", "--min-runs", "1", "--min-seconds", "0", "--device", "cpu"]
-
-
-@pytest.fixture
-def compare(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    return importlib.import_module("compare")
 
 
 def make_run(
@@ -61,7 +61,7 @@ def make_run(
     return folder
 
 
-def test_each_run_has_the_parameters_that_were_tuned_for_it(compare, tmp_path):
+def test_each_run_has_the_parameters_that_were_tuned_for_it(tmp_path):
     tuned = make_run(tmp_path / "runs" / "set" / "tuned")
     make_run(tmp_path / "runs" / "set" / "stock", seed=1)
     arguments = ["crf", str(tuned), "--split", "val", "--num-images", "2", "--num-trials", "3"]
@@ -90,7 +90,7 @@ def make_away(folder):
         run.finish()
 
 
-def test_one_row_a_setting_in_every_format(compare, tmp_path, capsys):
+def test_one_row_a_setting_in_every_format(tmp_path, capsys):
     folder = make_run(tmp_path / "runs" / "set" / "icnet")
     out = tmp_path / "out"
     arguments = ["--runs", str(tmp_path / "runs"), "--out", str(out), "--num-iterations", "1"]
@@ -125,34 +125,32 @@ def test_one_row_a_setting_in_every_format(compare, tmp_path, capsys):
     table = [line for line in printed.out.splitlines() if line.startswith("|")]
     assert len(table) == 4
     assert all(line in (out / "compare.md").read_text() for line in table)
-    assert str(out / "report.html") in printed.out
+    assert printed.out.splitlines()[-1] == f"open {(out / 'report.html').as_uri()}"
     assert "compare: 3/3 steps" in printed.err
 
 
-def test_a_folder_for_results_that_cannot_be_is_told_before_the_measurements(
-    compare, tmp_path, monkeypatch
-):
+def test_a_folder_for_results_that_cannot_be_is_told_before_the_measurements(tmp_path, monkeypatch):
     make_run(tmp_path / "runs" / "a")
     (tmp_path / "out").touch()
-    monkeypatch.setattr(compare, "measure", None)  # nothing may be measured
+    monkeypatch.setattr(compare_job, "measure", None)  # nothing may be measured
     with pytest.raises(OSError, match=r"nothing can be written to .*out: .*name another folder"):
         compare.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), *QUICK])
 
 
-def test_the_tables_are_printed_before_files_are_written(compare, tmp_path, monkeypatch, capsys):
+def test_the_tables_are_printed_before_files_are_written(tmp_path, monkeypatch, capsys):
     make_run(tmp_path / "runs" / "a")
 
     def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(compare, "write_comparison", full)
+    monkeypatch.setattr(comparison_module, "write_comparison", full)
     arguments = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--no-crf"]
     with pytest.raises(OSError, match="disk full"):
         compare.main([*arguments, *QUICK])
     assert "icnet" in capsys.readouterr().out
 
 
-def test_strangers_names_end_no_comparison(compare, tmp_path, capsys, monkeypatch):
+def test_strangers_names_end_no_comparison(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the command sets its own
     name = "[4pt] $a$ <b>_x_\x1b[31m"
     folder = make_run(tmp_path / "runs" / name, label="[4pt] $5 and $x <b>", class_name=name)
@@ -174,7 +172,7 @@ def test_strangers_names_end_no_comparison(compare, tmp_path, capsys, monkeypatc
     assert str(out / "report.html").replace("\udce9", r"\udce9") in capsys.readouterr().out
 
 
-def test_runs_that_cannot_be_compared_are_kept_apart(compare, tmp_path, capsys):
+def test_runs_that_cannot_be_compared_are_kept_apart(tmp_path, capsys):
     make_run(tmp_path / "runs" / "a", num_classes=4)
     make_run(tmp_path / "runs" / "b", num_classes=5)
     out = tmp_path / "out"
@@ -194,7 +192,7 @@ def test_runs_that_cannot_be_compared_are_kept_apart(compare, tmp_path, capsys):
     assert (out / "compare-notes.txt").exists()
 
 
-def test_networks_without_a_run_show_costs(compare, tmp_path):
+def test_networks_without_a_run_show_costs(tmp_path):
     out = tmp_path / "out"
     names = ["--networks", "icnet_resnet50", "--width", "0.125"]
     compare.main([*names, "--runs", str(tmp_path), "--out", str(out), "--no-crf", *QUICK])
@@ -206,30 +204,28 @@ def test_networks_without_a_run_show_costs(compare, tmp_path):
     assert not (out / "compare.png").exists()  # nothing scored, nothing to draw
 
 
-def request(compare, tmp_path, **fields):
-    return compare.CompareRequest(runs=tmp_path / "runs", **fields)
+def request(tmp_path, **fields):
+    return CompareRequest(runs=tmp_path / "runs", **fields)
 
 
-def test_networks_without_a_run_join_the_runs(compare, tmp_path):
+def test_networks_without_a_run_join_the_runs(tmp_path):
     make_run(tmp_path / "runs" / "a", num_classes=5)
-    subjects, _ = compare.find_subjects(
-        request(compare, tmp_path, networks=("icnet_resnet50", "autodeeplab_paper"))
-    )
+    subjects, _ = find_subjects(request(tmp_path, networks=("icnet_resnet50", "autodeeplab_paper")))
     assert [subject.dataset.num_classes for subject in subjects] == [5, 5, 5]
     assert [subject.image_size for subject in subjects] == [SIZE] * 3
     assert [len(subject.indices) for subject in subjects] == [64, 0, 0]
     assert subjects[2].label == "autodeeplab_paper F20"
 
 
-def test_a_folder_stands_for_the_runs_in_it_and_none_counts_twice(compare, tmp_path):
+def test_a_folder_stands_for_the_runs_in_it_and_none_counts_twice(tmp_path):
     for name in ("a", "b"):
         make_run(tmp_path / "runs" / name)
     given = (tmp_path / "runs" / "b", tmp_path / "runs")
-    subjects, _ = compare.find_subjects(request(compare, tmp_path, run=given))
+    subjects, _ = find_subjects(request(tmp_path, run=given))
     assert [subject.trained.folder.name for subject in subjects] == ["b", "a"]
 
 
-def test_broken_runs_are_left_out_if_found_and_refused_if_named(compare, tmp_path, monkeypatch):
+def test_broken_runs_are_left_out_if_found_and_refused_if_named(tmp_path, monkeypatch):
     monkeypatch.delenv("AUTOSEG_DATA", raising=False)
     make_run(tmp_path / "runs" / "whole")
     make_run(tmp_path / "runs" / "early", state="interrupted")
@@ -237,47 +233,47 @@ def test_broken_runs_are_left_out_if_found_and_refused_if_named(compare, tmp_pat
     weights = make_run(tmp_path / "runs" / "cut") / "weights-best.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
 
-    subjects, left_out = compare.find_subjects(request(compare, tmp_path))
+    subjects, left_out = find_subjects(request(tmp_path))
     assert [subject.trained.folder.name for subject in subjects] == ["whole"]
     by_name = {Path(sentence.split(":")[0]).name: sentence for sentence in left_out}
     assert "not finished (interrupted)" in by_name["early"]
     assert "camvid: no data folder was given" in by_name["away"]
-    assert "truncated or corrupt" in by_name["cut"]
+    assert "weights-best.safetensors is not whole" in by_name["cut"]
 
     for name, message in (
         ("early", r"not finished \(interrupted\), so its score would say little; finish it with"),
         ("away", r"camvid: no data folder was given; name the folder with --data-root"),
-        ("cut", r"truncated or corrupt"),
+        ("cut", r"weights-best\.safetensors is not whole"),
     ):
         with pytest.raises(ValueError, match=message):
-            compare.find_subjects(request(compare, tmp_path, run=(tmp_path / "runs" / name,)))
+            find_subjects(request(tmp_path, run=(tmp_path / "runs" / name,)))
 
 
-def test_a_sanity_check_is_no_result(compare, tmp_path):
+def test_a_sanity_check_is_no_result(tmp_path):
     make_run(tmp_path / "runs" / "whole")
     check = make_run(tmp_path / "runs" / "check", overfit=2)
-    subjects, left_out = compare.find_subjects(request(compare, tmp_path))
+    subjects, left_out = find_subjects(request(tmp_path))
     assert [subject.trained.folder.name for subject in subjects] == ["whole"]
     (sentence,) = left_out
     assert "check is a sanity check (--overfit 2), no result: scored on the 2 images" in sentence
     assert sentence.endswith("Retrain the network without --overfit, and compare that run.")
     with pytest.raises(UsageError, match=r"--overfit 2.*that it was trained on; it is not compa"):
-        compare.find_subjects(request(compare, tmp_path, run=(check,)))
+        find_subjects(request(tmp_path, run=(check,)))
 
 
-def test_no_run_says_what_to_run_first(compare, tmp_path):
+def test_no_run_says_what_to_run_first(tmp_path):
     with pytest.raises(
         UsageError, match=r"no finished retrain run under .*runs/ to compare: run "
     ) as e:
-        compare.find_subjects(request(compare, tmp_path))
+        find_subjects(request(tmp_path))
     assert "`python -m autoseg.search` and `python -m autoseg.retrain` first" in str(e.value)
     assert "compare costs alone with --networks NAME" in str(e.value)
 
 
-def test_no_finished_run_says_why_the_others_do_not_count(compare, tmp_path):
+def test_no_finished_run_says_why_the_others_do_not_count(tmp_path):
     make_run(tmp_path / "runs" / "early", state="interrupted")
     with pytest.raises(UsageError, match=r"early: .* is not finished \(interrupted\)"):
-        compare.find_subjects(request(compare, tmp_path))
+        find_subjects(request(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -289,27 +285,40 @@ def test_no_finished_run_says_why_the_others_do_not_count(compare, tmp_path):
         ({"networks": ("icnet_pruned",), "dataset": "x"}, r"unknown dataset 'x'"),
     ],
 )
-def test_bad_names_are_refused(compare, tmp_path, fields, message):
+def test_bad_names_are_refused(tmp_path, fields, message):
     with pytest.raises(UsageError, match=message):
-        compare.find_subjects(request(compare, tmp_path, **fields))
+        find_subjects(request(tmp_path, **fields))
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"limit": 0}, r"--limit is 0; it must be at least 1"),
-        ({"min_runs": 0}, r"--min-runs is 0; it must be at least 1"),
+        ({"limit": 0}, r"limit = 0: it must be at least 1, or none"),
+        ({"min_runs": 0}, r"min_runs = 0: it must be at least 1"),
         ({"width": 0.5}, r"--width is for networks without a run; name some with --networks"),
         ({"dataset": "camvid"}, r"--dataset is for networks without a run"),
     ],
 )
-def test_bad_settings_are_refused(compare, fields, message):
+def test_bad_settings_are_refused(fields, message):
     with pytest.raises(UsageError, match=message):
-        compare.CompareRequest(**fields)
+        CompareRequest(**fields)
 
 
-def test_a_run_of_another_kind_is_refused(compare, tmp_path):
+def test_a_run_of_another_kind_is_refused(tmp_path):
     with Run.create(tmp_path / "s", kind="search", command=[], config={}, seed=0) as run:
         run.finish()
     with pytest.raises(UsageError, match=r"s is a search run and holds no retrained network; run"):
-        compare.find_subjects(request(compare, tmp_path, run=(tmp_path / "s",)))
+        find_subjects(request(tmp_path, run=(tmp_path / "s",)))
+
+
+def test_the_door_in_benchmarks_is_the_command():
+    door = Path(__file__).parents[2] / "benchmarks" / "compare.py"
+    helped = subprocess.run(
+        [sys.executable, str(door), "--help"],
+        env={**os.environ, "PYTHONPATH": str(door.parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert helped.stdout.startswith("usage: python -m autoseg.compare ")
+    assert helped.stderr == ""

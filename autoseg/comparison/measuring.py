@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from autoseg.comparison.rows import ComparisonRow, NetworkComparison
 from autoseg.cost import (
     Latency,
     MacPrediction,
@@ -20,11 +21,10 @@ from autoseg.cost import (
 from autoseg.crf import DenseCRF
 from autoseg.data import SegmentationDataset, normalise
 from autoseg.evaluation import evaluate, predict_logits
-from autoseg.jobs.networks import NetworkChoice
 from autoseg.metrics import ConfusionMatrix
 from autoseg.networks import inference_parameters
-from autoseg.reporting.comparison import ComparisonRow, NetworkComparison
 from autoseg.reporting.tables import scaled
+from autoseg.runs import Progress
 
 DTYPE = torch.float32
 
@@ -60,8 +60,14 @@ class Trained:
 class Subject:
     """A network that is to be measured."""
 
-    choice: NetworkChoice
-    """What it is."""
+    name: str
+    """What was built: a fixed network's name, or "searched" and the like."""
+    width: float
+    """Factor on the channels; 1 is the published network."""
+    filter_multiplier: int | None
+    """F of an architecture's cells; None for a fixed network."""
+    has_crf_layer: bool
+    """Whether its last layer is a dense CRF that was trained with it."""
     network: nn.Module
     """The network itself, in eval mode."""
     dataset: SegmentationDataset
@@ -88,11 +94,11 @@ class Subject:
     def label(self) -> str:
         """Name in tables and figures, which says so where the network is not of published size."""
         sizes = []
-        if self.choice.architecture is not None:
-            sizes.append(f"F{self.choice.filter_multiplier}")
-        if self.choice.width != 1:
-            sizes.append(f"x{self.choice.width:g}")
-        return " ".join((self.choice.label, *sizes))
+        if self.filter_multiplier is not None:
+            sizes.append(f"F{self.filter_multiplier}")
+        if self.width != 1:
+            sizes.append(f"x{self.width:g}")
+        return " ".join((self.name, *sizes))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +118,7 @@ def measure(
     crf: DenseCRF | None,
     crf_text: str,
     timing: TimingChoice,
-    on_image: Callable[[], None],
+    progress: Progress,
     crf_notes: Sequence[str] = (),
 ) -> NetworkComparison:
     """Score, count and time a network, without the CRF and with it.
@@ -123,7 +129,7 @@ def measure(
         crf: The CRF, on the device; None leaves its row out.
         crf_text: Its parameters, for its row.
         timing: How long each timing lasts.
-        on_image: Called after each scored image.
+        progress: Counts each scored image, and says what else takes time.
         crf_notes: What a reader should know of its parameters.
     """
     network = subject.network.to(device)
@@ -136,10 +142,12 @@ def measure(
             indices=subject.indices,
             crf=crf,
             scales=(subject.image_scale,),
-            on_image=lambda *_: on_image(),
+            on_image=lambda *_: progress.update(),
         )
-    counts = _count_macs(network, subject.input_size, device=device)
-    costs = _time(subject, network, crf=crf, device=device, timing=timing)
+    with progress.phase("counting MACs"):
+        counts = _count_macs(network, subject.input_size, device=device)
+    with progress.phase("timing"):
+        costs = _time(subject, network, crf=crf, device=device, timing=timing)
     plain = _plain_row(subject, scores.plain if scores else None, counts, costs, device=device)
     rows, class_iou = [plain], [_class_iou(scores.plain if scores else None)]
     if crf is not None:
@@ -162,7 +170,7 @@ def _training_notes(subject: Subject) -> tuple[str, ...]:
         notes.append(f"trained with another loss than plain cross-entropy: {trained.loss}.")
     if trained is not None and trained.started_from is not None:
         notes.append(f"started from the weights in {trained.started_from}, not from random ones.")
-    if subject.choice.crf_layer is not None:
+    if subject.has_crf_layer:
         notes.append(_CRF_LAYER)
     return tuple(notes)
 
@@ -293,14 +301,14 @@ def _plain_row(
     *,
     device: torch.device,
 ) -> ComparisonRow:
-    dataset, trained, choice = subject.dataset, subject.trained, subject.choice
+    dataset, trained = subject.dataset, subject.trained
     (image_height, image_width), (input_height, input_width) = (
         subject.image_size,
         subject.input_size,
     )
     return ComparisonRow(
         label=subject.label,
-        network=choice.label,
+        network=subject.name,
         has_crf=False,
         miou=confusion.mean_iou() if confusion else None,
         miou_change=None,
@@ -313,13 +321,16 @@ def _plain_row(
         macs_thop=counts.thop,
         latency_median_ms=costs.network.median_ms,
         latency_p90_ms=costs.network.p90_ms,
+        is_latency_settled=costs.network.is_stable,
         crf_latency_median_ms=None,
         crf_latency_p90_ms=None,
+        is_crf_latency_settled=None,
         total_latency_median_ms=costs.network.median_ms,
         total_latency_p90_ms=costs.network.p90_ms,
+        is_total_latency_settled=costs.network.is_stable,
         memory_mib=costs.memory_mib,
-        width=choice.width,
-        filter_multiplier=choice.filter_multiplier if choice.architecture else None,
+        width=subject.width,
+        filter_multiplier=subject.filter_multiplier,
         dataset=dataset.name,
         split=dataset.split,
         num_classes=dataset.num_classes,
@@ -355,8 +366,10 @@ def _crf_row(
         pixel_accuracy=confusion.pixel_accuracy() if confusion else None,
         crf_latency_median_ms=costs.crf.median_ms,
         crf_latency_p90_ms=costs.crf.p90_ms,
+        is_crf_latency_settled=costs.crf.is_stable,
         total_latency_median_ms=costs.together.median_ms,
         total_latency_p90_ms=costs.together.p90_ms,
+        is_total_latency_settled=costs.together.is_stable,
         memory_mib=costs.memory_together_mib,
         crf=crf_text,
     )

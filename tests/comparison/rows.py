@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from autoseg.reporting.comparison import ComparisonRow, NetworkComparison
+from autoseg.comparison.rows import ComparisonRow, NetworkComparison
 
 ROW = ComparisonRow(
     label="icnet_resnet50",
@@ -19,10 +19,13 @@ ROW = ComparisonRow(
     macs_thop=None,
     latency_median_ms=10.0,
     latency_p90_ms=12.0,
+    is_latency_settled=True,
     crf_latency_median_ms=None,
     crf_latency_p90_ms=None,
+    is_crf_latency_settled=None,
     total_latency_median_ms=10.0,
     total_latency_p90_ms=12.0,
+    is_total_latency_settled=True,
     memory_mib=1.5,
     width=0.125,
     filter_multiplier=None,
@@ -58,6 +61,7 @@ def network(*, crf_miou=None, class_iou=(0.25, 0.75), notes=(), **changes):
                 miou_change=crf_miou - rows[0].miou,
                 crf_latency_median_ms=50.0,
                 crf_latency_p90_ms=55.0,
+                is_crf_latency_settled=True,
                 total_latency_median_ms=61.0,
                 total_latency_p90_ms=66.0,
                 crf="bilateral_weight 4.0, num_iterations 10",

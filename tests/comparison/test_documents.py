@@ -1,25 +1,26 @@
 """Every row and every warning reaches the reader, in each of the formats."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from autoseg.reporting.comparison import group_networks
-from autoseg.reporting.documents import (
+from autoseg.comparison.documents import (
     Comparison,
     comparison_latex,
     comparison_markdown,
     comparison_page,
     group_table_markdown,
 )
-from tests.reporting.rows import network
+from autoseg.comparison.rows import group_networks
+from tests.comparison.rows import network
 
 
 def comparison(*networks, left_out=()):
     return Comparison(
         groups=tuple(group_networks(networks)),
         left_out=left_out,
-        protocol={"Command": "python benchmarks/compare.py", "Commit": "abc"},
+        protocol={"Command": "python -m autoseg.compare", "Commit": "abc"},
     )
 
 
@@ -57,6 +58,17 @@ def test_table_by_hand():
     assert "by thop" not in " ".join(rows[0])  # failed everywhere: a note says so instead
 
 
+def test_a_time_that_did_not_settle_says_so_in_its_row():
+    both = network(label="a", crf_miou=0.4)
+    rows = (both.rows[0], replace(both.rows[1], is_total_latency_settled=False))
+    given = comparison(replace(both, rows=rows))
+    plain, refined = table_of(group_table_markdown(given.groups[0]))
+    assert refined["of both (ms, median / p90)"] == "61.00 / 66.00, unsettled"
+    assert plain["of both (ms, median / p90)"] == "10.00 / 12.00"
+    assert "<td>61.00 / 66.00, unsettled</td>" in comparison_page(given, [None])
+    assert "61.00 / 66.00, unsettled" in comparison_latex(given)
+
+
 def test_what_all_rows_share_is_told_once():
     text = group_table_markdown(ONE_GROUP.groups[0])
     shared = text.splitlines()[0]
@@ -80,7 +92,7 @@ def test_markdown_says_all():
         "- searched: thop failed: KeyError: x.",
         "runs/b",
         "0123456789ab",
-        "- Command: python benchmarks/compare.py",
+        "- Command: python -m autoseg.compare",
         "FLOPs are twice that",
     ):
         assert part in text

@@ -1,0 +1,47 @@
+"""Compare networks by accuracy and cost: `python -m autoseg.compare --help`."""
+
+import sys
+from collections.abc import Sequence
+
+from autoseg.cli import OK, read_request, run_command
+from autoseg.requests import CompareRequest
+
+PROG = "python -m autoseg.compare"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    request = read_request(
+        CompareRequest,
+        argv,
+        prog=PROG,
+        description=(
+            "Score, count and time retrained networks side by side, with and without the dense "
+            "CRF. Writes compare.csv, compare.md, compare.tex, compare.json, compare.png, "
+            "compare.svg and report.html; runs that cannot be compared get tables of their own."
+        ),
+        example=(
+            f"{PROG}\n"
+            f"{PROG} runs/NAME/searched runs/NAME/icnet_resnet50 --no-crf\n"
+            f"{PROG} --networks icnet_resnet50 autodeeplab_paper --dataset camvid"
+        ),
+        positional=("run",),
+    )
+    from autoseg.comparison import group_table_markdown, write_comparison  # late: torch
+    from autoseg.jobs.compare_job import run_compare
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    comparison = run_compare(request, command=[*PROG.split(), *arguments])
+    for group in comparison.groups:
+        print(f"\n{group.key}\n\n{group_table_markdown(group)}")
+    if comparison.warning:
+        print(f"\n{comparison.warning}")
+    sys.stdout.flush()  # writing may fail, and its message comes after the tables
+    written = write_comparison(comparison, request.out)
+    print("\nwritten: " + " ".join(str(path) for path in written))
+    print(f"open {written[-1].resolve().as_uri()}")
+    return OK
+
+
+if __name__ == "__main__":
+    run_command(main)

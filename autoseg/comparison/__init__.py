@@ -1,0 +1,17 @@
+"""Networks side by side: what is measured of each, and the documents that show it."""
+
+from autoseg.comparison.documents import Comparison, group_table_markdown
+from autoseg.comparison.measuring import Subject, TimingChoice, Trained, measure
+from autoseg.comparison.rows import group_networks
+from autoseg.comparison.writing import write_comparison
+
+__all__ = [
+    "Comparison",
+    "Subject",
+    "TimingChoice",
+    "Trained",
+    "group_networks",
+    "group_table_markdown",
+    "measure",
+    "write_comparison",
+]

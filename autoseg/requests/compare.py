@@ -1,0 +1,56 @@
+"""What a user can say to `python -m autoseg.compare`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from autoseg.config import Count, Factor, Range, Request
+from autoseg.config.crf import CRFChoice
+from autoseg.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareRequest(Request, CRFChoice):
+    """What a user can say to `python -m autoseg.compare`."""
+
+    run: tuple[Path, ...] = ()
+    """Run folders of retrained networks, or folders that hold some; none: all finished ones under
+    --runs."""
+    networks: tuple[str, ...] = ()
+    """Networks without a run, compared by cost alone: fixed ones by name; architectures by name or
+    as a file. They may be compared before anything is trained."""
+    out: Path = Path("results/compare")
+    """Folder for tables, figures and the report."""
+    runs: Path = Path("runs")
+    """Where runs are looked for."""
+    split: Literal["val", "test"] = "val"
+    """Split to score. Choose on val, and look at test once, at the end."""
+    crf: bool = True
+    """Measure each network with the dense CRF as well, with the parameters given here, else those
+    that `python -m autoseg.tune` chose for its run, else DeepLab's."""
+    limit: Count | None = None
+    """Score so many images, evenly spread over the split; none: all."""
+    data_root: Path | None = None
+    """Folder of a dataset that is read from files; none: as in the training."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    min_runs: Count = 20
+    """Runs behind each latency, at least."""
+    min_seconds: Annotated[float, Range(low=0)] = 1.0
+    """Seconds of timing behind each latency, at least."""
+    width: Factor | None = None
+    """For --networks: factor on the channels; none: 1, the published size."""
+    filter_multiplier: Count | None = None
+    """For --networks: F of an architecture's cells; none: 20."""
+    dataset: str | None = None
+    """For --networks: dataset whose classes and image size they are built for; none: that of the
+    runs, or synthetic where there are none."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("width", "filter_multiplier", "dataset"):
+            if getattr(self, name) is not None and not self.networks:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is for networks without a run; name some with "
+                    "--networks, or leave it out."
+                )
