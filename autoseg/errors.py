@@ -1,6 +1,7 @@
 """Errors whose message tells the user what to do; every folder may import them."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from os import PathLike, fspath
@@ -28,13 +29,35 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
         known: The names that exist.
 
     Returns:
-        The error, to be raised by the caller; it names the nearest known name where one is near.
+        The error, to be raised by the caller; it names what is near: up to three names of which the
+        name is a part or the initials, else the most similar one.
     """
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    near = [repr(each) for each in _nearest(name, names)]
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
     known_text = f"Known: {', '.join(names)}." if names else "There is none."
     return UsageError(f"unknown {kind} {name!r}{hint} {known_text}")
+
+
+_MAX_PROPOSED = 3
+
+
+def _nearest(name: str, known: Sequence[str]) -> list[str]:
+    """List the names that are meant: where no other rule finds one, the most similar."""
+    wanted = _words(name)
+    rules = (
+        lambda words: words == wanted,  # --Weight_lr
+        lambda words: f" {wanted}" in f" {words}",  # --lr of --weight-lr, icnet of icnet_resnet50
+        lambda words: wanted == "".join(word[0] for word in words.split()),  # --lr, --learning-rate
+    )
+    for rule in rules if wanted else ():
+        if found := [each for each in known if rule(_words(each))]:
+            return sorted(found, key=len)[:_MAX_PROPOSED]
+    return get_close_matches(name, known, n=1, cutoff=0.5)
+
+
+def _words(name: str) -> str:
+    return " ".join(re.findall("[a-z0-9]+", name.lower()))
 
 
 @contextmanager

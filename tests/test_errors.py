@@ -29,6 +29,36 @@ def test_the_nearest_of_several_is_proposed():
     assert "did you mean 'camvid'?" in str(error)
 
 
+OPTIONS = ["--loss", "--weight-lr", "--weight-lr-final", "--arch-lr", "--batch-size", "--preset"]
+NETWORKS = ["unet", "icnet_pruned", "icnet_resnet50", "segnet_basic", "segnet_vgg16"]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "proposed"),
+    [
+        # A word of the name, not the most similar letters; the shortest first.
+        ("--lr", OPTIONS, "'--arch-lr' or '--weight-lr' or '--weight-lr-final'"),
+        ("--lr", ["--loss", "--learning-rate"], "'--learning-rate'"),
+        ("--batch", OPTIONS, "'--batch-size'"),
+        ("icnet", NETWORKS, "'icnet_pruned' or 'icnet_resnet50'"),
+        ("pruned", NETWORKS, "'icnet_pruned'"),
+        ("UNet", NETWORKS, "'unet'"),
+        ("icnet-resnet50", NETWORKS, "'icnet_resnet50'"),
+        # Nothing of the kind: the most similar.
+        ("segnet_basik", NETWORKS, "'segnet_basic'"),
+        ("--weight-Ir", OPTIONS, "'--weight-lr'"),
+    ],
+)
+def test_words_of_a_name_go_before_similar_letters(name, known, proposed):
+    text = str(unknown_name("name", name, known))
+    assert text.startswith(f"unknown name {name!r}; did you mean {proposed}? Known: ")
+
+
+@pytest.mark.parametrize("name", ["", "--", "§"])
+def test_a_name_without_letters_has_none_near(name):
+    assert str(unknown_name("name", name, ["a"])) == f"unknown name {name!r}. Known: a."
+
+
 def test_callers_may_catch_a_value_error():
     with pytest.raises(ValueError, match=r"^unknown preset 'a'"):
         raise unknown_name("preset", "a", ["paper"])

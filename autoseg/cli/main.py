@@ -39,6 +39,7 @@ def run_command(main: Callable[[list[str] | None], int | None]) -> NoReturn:
 
 def _run(main: Callable[[list[str] | None], int | None]) -> int:
     try:
+        _require_one_process()
         code = main(None) or OK
         sys.stdout.flush()  # a closed pipe shows here rather than at interpreter exit
     except KeyboardInterrupt:
@@ -51,6 +52,24 @@ def _run(main: Callable[[list[str] | None], int | None]) -> int:
     except Exception as error:
         code = _report(error)
     return code
+
+
+def _require_one_process() -> None:
+    """Refuse to be one of several processes: each would do, and write, the whole work.
+
+    Raises:
+        UsageError: In the first process.
+        SystemExit: In the others, with the same code.
+    """
+    num_processes = os.environ.get("WORLD_SIZE", "1")
+    if not num_processes.isdecimal() or int(num_processes) <= 1:
+        return
+    if os.environ.get("RANK", "0") != "0":
+        sys.exit(BAD_USAGE)
+    raise UsageError(
+        f"this is one of {num_processes} processes (WORLD_SIZE, as torchrun sets it), and autoseg "
+        "works in one process so far; start the command with python -m, without torchrun."
+    )
 
 
 class _PrintableStream:

@@ -106,27 +106,28 @@ def _check_numbers(*, batch_size: int, seed: int, start_step: int, num_workers: 
 def _check_data(
     dataset: SegmentationDataset, indices: list[int], augmentation: Augmentation, batch_size: int
 ) -> None:
-    if batch_size > len(indices):
-        raise UsageError(
-            f"training_batches: batch_size {batch_size} is larger than the {len(indices)} "
-            f"sample(s) to draw from ({dataset.name} {dataset.split}); "
-            f"use batch_size <= {len(indices)}, or more images."
-        )
     if len(set(indices)) < len(indices):
         raise UsageError("training_batches: indices name a sample twice; list each one once.")
-    for index in (min(indices), max(indices)):
+    for index in (min(indices, default=0), max(indices, default=0)):
         dataset.check_index(index)
+    problems = []  # all at once, with what to set: a user has them all in one dataset
+    if batch_size > len(indices):
+        problems.append(
+            f"batch_size {batch_size} is larger than the {len(indices)} sample(s) to draw from "
+            f"({dataset.name} {dataset.split}); use batch_size <= {len(indices)}, or more images"
+        )
     largest_scale = augmentation.scale_range[1]
     largest = tuple(round(side * largest_scale) for side in dataset.largest_size)
     crop = augmentation.crop_size
     if crop[0] > largest[0] or crop[1] > largest[1]:
         fitting = tuple(min(pair) for pair in zip(crop, largest, strict=True))
-        raise UsageError(
-            f"training_batches: crop_size {crop} (height, width) is larger than the data: images "
-            f"of {dataset.name} {dataset.split} are at most {dataset.largest_size}, "
-            f"{largest} after scaling by {largest_scale:g}, so every crop would be padded; "
-            f"use crop_size {fitting} or smaller."
+        problems.append(
+            f"crop_size {crop} (height, width) is larger than the data: images of {dataset.name} "
+            f"{dataset.split} are at most {dataset.largest_size}, {largest} after scaling by "
+            f"{largest_scale:g}, so every crop would be padded; use crop_size {fitting} or smaller"
         )
+    if problems:
+        raise UsageError(f"training_batches: {'; and '.join(problems)}.")
 
 
 class _AugmentedSamples(Dataset[tuple[Tensor, Tensor] | UsageError]):

@@ -143,8 +143,10 @@ def load_tuning(path: Path) -> dict[str, Any]:
         with reading(path, "a tuning record of the CRF that this autoseg can read"):
             _TUNING(record, "")
             assert isinstance(record, dict)
+            parameters = record["parameters"]
+            assert isinstance(parameters, dict)
             try:
-                CRFSettings.from_dict(record["parameters"])
+                CRFSettings.from_dict(parameters)
             except UsageError as error:  # of the file, not of a request
                 raise ValueError(str(error)) from error
             return record

@@ -23,7 +23,7 @@ from autoseg.jobs.console import announce
 from autoseg.jobs.data import build_split
 from autoseg.jobs.networks import REFERENCES, SEARCHED, NetworkChoice
 from autoseg.jobs.overfit import overfit_images, overfit_note, overfit_recipe
-from autoseg.jobs.presets import choose_image_scale, choose_preset
+from autoseg.jobs.presets import choose_image_scale, choose_preset, fit_to_images
 from autoseg.jobs.resuming import (
     folder_to_resume,
     new_folder,
@@ -100,6 +100,14 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
     preset = _fit_preset(RETRAIN_PRESETS[preset_name], request, preset_name, train_dataset)
     request = request.with_values(preset=preset_name).with_defaults(preset)
     if request.overfit is None:
+        fitted = fit_to_images(
+            request.pick(TrainingConfig),
+            num_images=len(train_dataset),
+            largest_size=train_dataset.largest_size,
+            given=request.given,
+            command="retrain",
+        )
+        request = request.with_defaults(fitted)
         announce(f"retrain: crops of {request.crop_size} pixels (--crop-size)")
     networks = choose_networks(
         request.network, request.architecture, sizes=request.pick(NetworkSizes)
@@ -201,4 +209,20 @@ def choose_networks(
                 drop_path_keep=sizes.drop_path_keep,
             )
         )
-    return choices + [NetworkChoice(label=name, name=name, width=sizes.width) for name in names]
+    choices += [NetworkChoice(label=name, name=name, width=sizes.width) for name in names]
+    _require_own_folders(choices)
+    return choices
+
+
+def _require_own_folders(choices: Sequence[NetworkChoice]) -> None:
+    """Refuse two networks whose run folder would be the same, also where case does not count."""
+    by_folder: dict[str, str] = {}
+    for choice in choices:
+        folder = choice.label.casefold()
+        if folder in by_folder:
+            other = by_folder[folder]
+            raise UsageError(
+                f"{other} and {choice.label} would be trained in one folder; name each network "
+                "once, or give the architecture's file another name."
+            )
+        by_folder[folder] = choice.label

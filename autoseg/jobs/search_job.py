@@ -14,7 +14,7 @@ from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError, unknown_name
 from autoseg.jobs.console import announce
 from autoseg.jobs.data import build_split
-from autoseg.jobs.presets import choose_image_scale, choose_preset
+from autoseg.jobs.presets import choose_image_scale, choose_preset, fit_to_images
 from autoseg.jobs.resuming import folder_to_resume, new_folder, resumed_request, settings_of
 from autoseg.reporting import draw_cell, draw_history, draw_trellis, save_figure
 from autoseg.requests import SearchRequest
@@ -68,7 +68,12 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         f"search: dataset {plan.request.dataset} ({len(plan.train_dataset)} training images, "
         f"{plan.train_dataset.num_classes} classes), {device}, run folder {folder}"
     )
-    resolve_precision(config.precision, device)  # refuse what cannot work before a folder is made
+    # Refuse what cannot work before a folder is made.
+    if resolve_precision(config.precision, device) == "bf16" and device.type == "cpu":
+        raise UsageError(
+            "--precision bf16: on a CPU no back end of the supernet computes in bf16; use "
+            "--precision fp32, or a GPU with bf16."
+        )
     backend = resolve_backend(config.backend, device.type)
     announce(f"search: back end {backend.name} ({backend.reason})")
     check_search(space, config, plan.train_dataset)
@@ -124,6 +129,14 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
         **({"arch_start_epoch": request.num_epochs // 2} if "num_epochs" in request.given else {}),
     )
     announce(f"search: images at {request.image_scale:.0%} of their sides (--image-scale)")
+    fitted = fit_to_images(
+        request.pick(SearchConfig),
+        num_images=len(train_dataset) // 2,  # trainB is never the larger half
+        largest_size=train_dataset.largest_size,
+        given=request.given,
+        command="search",
+    )
+    request = request.with_defaults(fitted)
     return SearchPlan(
         request=request,
         folder=request.out or new_folder("search", space.name),

@@ -1,5 +1,6 @@
 """The search loop."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -78,15 +79,22 @@ def check_search(space: SearchSpace, config: SearchConfig, dataset: Segmentation
     Raises:
         UsageError: If batch or crop do not fit the images, or the crop is too small for the space.
     """
-    for half in ("a", "b"):
-        half_batches(dataset, config, half=half)
     coarsest = space.strides[max(edge.target_level for edge in space.trellis())]
     if min(config.crop_size) <= coarsest:
         # Batch norm over one value an image: gradients grow a hundredfold at every layer.
+        remedy = f"use a crop of at least {2 * coarsest} on each side"
+        scale = 2 * coarsest / min(dataset.largest_size)
+        if config.image_scale * config.scale_range[1] < scale:
+            height, width = dataset.largest_size
+            remedy += (
+                f", and, as images of {dataset.name} {dataset.split} are {height} x {width}, "
+                f"--image-scale {math.ceil(100 * scale) / 100:g}"
+            )
         raise UsageError(
             f"crop_size {config.crop_size} leaves maps of one pixel at stride {coarsest}, over "
-            f"which batch norm cannot train; use a crop of at least {2 * coarsest} on each side."
+            f"which batch norm cannot train; {remedy}."
         )
+    half_batches(dataset, config, half="b")  # never the larger half
 
 
 def _steps_a_read(device: torch.device) -> int:

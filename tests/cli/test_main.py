@@ -175,3 +175,26 @@ runpy.run_path({str(Path(main_module.__file__))!r})["run_command"](main)
         process.stdin.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 1
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", True), ("1", False)])
+def test_several_processes_are_refused_by_the_first_in_one_line(monkeypatch, capsys, rank, said):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+
+    def work():
+        raise AssertionError("the work was begun")
+
+    assert run(work) == 2
+    error = capsys.readouterr().err
+    if said:
+        assert error.startswith("error: this is one of 2 processes (WORLD_SIZE, as torchrun")
+        assert error.count("\n") == 1
+    else:
+        assert error == ""
+
+
+@pytest.mark.parametrize("size", ["1", "", "many"])
+def test_one_process_is_what_is_wanted(monkeypatch, size):
+    monkeypatch.setenv("WORLD_SIZE", size)
+    assert run(lambda: 0) == 0

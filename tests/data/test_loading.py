@@ -182,6 +182,13 @@ def test_a_crop_larger_than_the_data_is_refused_at_the_call() -> None:
         training_batches(
             _Numbered(3), augmentation=Augmentation(crop_size=(13, 10)), batch_size=1, seed=0
         )
+    both = (
+        r"batch_size 9 is larger.*use batch_size <= 3.*; and crop_size \(13, 10\) .*\(12, 10\) or"
+    )
+    with pytest.raises(UsageError, match=both):
+        training_batches(
+            _Numbered(3), augmentation=Augmentation(crop_size=(13, 10)), batch_size=9, seed=0
+        )
     # The largest one that fits is accepted.
     images, _ = next(
         training_batches(

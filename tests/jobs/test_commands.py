@@ -23,7 +23,7 @@ from autoseg.runs import load_metrics, load_record
 
 DATA = ["--image-size", "64", "72", "--train-length", "8"]
 SEARCH = [
-    *("--num-epochs", "2", "--arch-start-epoch", "1", "--batch-size", "2", "--val-images", "2"),
+    *("--num-epochs", "2", "--batch-size", "2", "--val-images", "2"),
     *("--crop-size", "64", "64", *DATA),
 ]
 RETRAIN = [
@@ -68,6 +68,7 @@ def test_search_leaves_everything_in_its_run_folder(inside):
     record = load_record(folder)
     assert record["state"] == "finished"
     assert record["config"]["preset"] == "tiny"
+    assert record["config"]["arch_start_epoch"] == 1  # half of the epochs that were asked for
     assert record["config"]["search_space"]["num_layers"] == 6
 
 
@@ -152,13 +153,29 @@ def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, 
             ["--network", "icnet_resnet50", "--crop-size", "999", "999"],
             r"larger than the d",
         ),
+        (
+            search,
+            ["--device", "cpu", "--precision", "bf16"],
+            r"--precision bf16: on a CPU no back end of the supernet .*; use --precision fp32",
+        ),
         (search, ["--device", "cpu", "--precision", "tf32"], r"--precision tf32: cpu has no TF32"),
         (
             search,
             ["--device", "cpu", "--cuda-graph"],
             r"--cuda-graph: the search runs on cpu, which has no CUDA graphs; leave",
         ),
+        (
+            search,
+            ["--image-size", "32", "48", "--train-length", "4"],
+            r"crop_size \(32, 48\) leaves maps of one pixel at stride 32.*; use a crop of at least "
+            r"64 on each side, and, as images of synthetic train are 32 x 48, --image-scale 2\.",
+        ),
         (search, ["--resume"], r"no unfinished search under runs/"),
+        (
+            retrain,
+            ["--network", "unet", "segnet_basic", "unet"],
+            r"^unet and unet would be trained in one folder; name each network once",
+        ),
         (retrain, ["--resume"], r"no unfinished retrain"),
         (retrain, [], r"no finished search under runs/.*python -m autoseg\.search"),
         (retrain, ["--network", "icnet50"], r"unknown network 'icnet50'; did you mean 'icnet_"),
@@ -172,6 +189,15 @@ def test_bad_requests_are_told_what_to_do(tmp_path, monkeypatch, command, argume
     with pytest.raises(UsageError, match=message):
         command.main(arguments)
     assert not list(tmp_path.glob("runs/*/run.json"))
+
+
+def test_an_architecture_may_not_share_its_folder_with_a_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Architecture.load("autodeeplab_paper").save(Path("UNet.json"))
+    message = r"^UNet and unet would be trained in one folder; name each network once"
+    with pytest.raises(UsageError, match=message):
+        retrain.main(["--network", "unet", "--architecture", "UNet.json"])
+    assert not list(tmp_path.glob("runs/*"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA")

@@ -1,8 +1,10 @@
+import dataclasses
+
 import pytest
 import torch
 
 from autoseg.config import RETRAIN_PRESETS, RetrainPreset
-from autoseg.jobs.presets import choose_image_scale, choose_preset
+from autoseg.jobs.presets import choose_image_scale, choose_preset, fit_to_images
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,30 @@ def test_paper_recipe_is_the_papers():
     assert (preset.learning_rate, preset.poly_power) == (0.05, 0.9)
     assert (preset.width, preset.filter_multiplier) == (1.0, 20)
     assert preset == RetrainPreset()  # the defaults are the paper's
+
+
+def fitted(num_images, size, given=(), **changes):
+    recipe = dataclasses.replace(RETRAIN_PRESETS["tiny"], **changes)
+    new = fit_to_images(
+        recipe, num_images=num_images, largest_size=size, given=given, command="retrain"
+    )
+    return new.batch_size, new.crop_size
+
+
+def test_few_and_small_images_get_smaller_batches_and_crops(capsys):
+    # The preset: batches of 8, crops of 96 x 96, images enlarged up to 1.5 times.
+    assert fitted(100, (200, 300)) == (8, (96, 96))
+    assert fitted(8, (64, 64)) == (8, (96, 96))  # 64 * 1.5 = 96: still fits
+    assert capsys.readouterr().err == ""
+    assert fitted(7, (60, 300)) == (7, (60, 96))
+    error = capsys.readouterr().err
+    assert error == (
+        "retrain: batches of 7, as many as there are images (--batch-size)\n"
+        "retrain: crops of 60 x 96 pixels, as large as the images (--crop-size)\n"
+    )
+    assert fitted(100, (200, 300), image_scale=0.25) == (8, (50, 75))
+
+
+def test_what_was_given_stays_and_is_refused_later(capsys):
+    assert fitted(3, (10, 10), given={"batch_size", "crop_size"}) == (8, (96, 96))
+    assert capsys.readouterr().err == ""
