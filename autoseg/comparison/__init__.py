@@ -3,7 +3,7 @@
 from autoseg.comparison.documents import Comparison, group_table_markdown
 from autoseg.comparison.measuring import Subject, TimingChoice, Trained, measure
 from autoseg.comparison.rows import group_networks
-from autoseg.comparison.writing import write_comparison
+from autoseg.comparison.writing import possible_outputs, write_comparison
 
 __all__ = [
     "Comparison",
@@ -13,5 +13,6 @@ __all__ = [
     "group_networks",
     "group_table_markdown",
     "measure",
+    "possible_outputs",
     "write_comparison",
 ]

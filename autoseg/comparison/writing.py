@@ -1,7 +1,6 @@
 """A comparison as files: tables, figures, the record and the report."""
 
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,31 +13,47 @@ from autoseg.comparison.documents import (
     comparison_page,
 )
 from autoseg.comparison.rows import CSV_COLUMNS
+from autoseg.errors import FileError
+from autoseg.json_file import read_json
 from autoseg.reporting.figure import save_figure
 from autoseg.reporting.pareto import draw_pareto
 from autoseg.reporting.tables import to_csv
 from autoseg.runs.json_values import to_json
 
+_FORMAT = "autoseg-comparison"
+_RECORD = "compare.json"
+_OF_ALL = (_RECORD, "compare.md", "compare.tex", "report.html")
+
+
+def possible_outputs(folder: Path, *, num_groups: int) -> list[Path]:
+    """List the files that a comparison of so many groups may write."""
+    return [
+        *(folder / name for name in _OF_ALL),
+        *(path for number in range(1, num_groups + 1) for path in _of_group(folder, number)),
+    ]
+
 
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     """Write tables, figures, records and the report; the first group's are called "compare".
 
-    Files that an earlier comparison left for groups that are no more are deleted.
+    What the folder's earlier comparison left of groups that are no more is deleted.
 
     Returns:
         The files written; the last one is the report.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("compare*"):
-        if re.fullmatch(r"compare(-\d+)?\.(csv|png|svg)", old.name):
-            old.unlink()
+    for number in range(1, _num_groups_before(folder) + 1):
+        for old in _of_group(folder, number):
+            old.unlink(missing_ok=True)
     written: list[Path] = []
     pictures: list[str | None] = []
     for number, group in enumerate(comparison.groups, start=1):
-        name = "compare" if number == 1 else f"compare-{number}"
-        written.append(_write(folder / f"{name}.csv", to_csv(group.records, CSV_COLUMNS)))
+        table, picture, _ = _of_group(folder, number)
+        written.append(_write(table, to_csv(group.records, CSV_COLUMNS)))
         if any(record["miou"] is not None for record in group.records):
-            paths = save_figure(draw_pareto(group.records, title=str(group.key)), folder / name)
+            paths = save_figure(
+                draw_pareto(group.records, title=str(group.key)), picture.with_suffix("")
+            )
             written += paths
             pictures.append(paths[1].read_text(encoding="utf-8"))
         else:
@@ -46,7 +61,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     written.append(_write(folder / "compare.md", comparison_markdown(comparison)))
     written.append(_write(folder / "compare.tex", comparison_latex(comparison)))
     content = json.dumps(comparison_record(comparison), indent=2, ensure_ascii=False)
-    written.append(_write(folder / "compare.json", content + "\n"))
+    written.append(_write(folder / _RECORD, content + "\n"))
     written.append(_write(folder / "report.html", comparison_page(comparison, pictures)))
     return written
 
@@ -54,7 +69,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
 def comparison_record(comparison: Comparison) -> dict[str, Any]:
     """Return everything that was measured as values that JSON can hold."""
     record = {
-        "format": "autoseg-comparison",
+        "format": _FORMAT,
         "format_version": 1,
         "protocol": comparison.protocol,
         "left_out": comparison.left_out,
@@ -66,6 +81,24 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
     converted = to_json(record, where="comparison")
     assert isinstance(converted, dict)
     return converted
+
+
+def _of_group(folder: Path, number: int) -> list[Path]:
+    """Name the table and the two pictures of a group."""
+    name = "compare" if number == 1 else f"compare-{number}"
+    return [folder / f"{name}.{suffix}" for suffix in ("csv", "png", "svg")]
+
+
+def _num_groups_before(folder: Path) -> int:
+    """Count the groups of the comparison that the folder holds; 0 if it holds none of ours."""
+    try:
+        record = read_json(folder / _RECORD, "a comparison")
+    except (FileError, FileNotFoundError):
+        return 0
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+        return 0
+    groups = record.get("groups")
+    return len(groups) if isinstance(groups, list) else 0
 
 
 def _write(path: Path, text: str) -> Path:

@@ -11,6 +11,7 @@ from torch import nn
 from autoseg.architecture import Architecture, shipped
 from autoseg.atomic import require_writable
 from autoseg.cli import resolve_device
+from autoseg.cli.outputs import refuse_clashes
 from autoseg.comparison import (
     Comparison,
     Subject,
@@ -18,6 +19,7 @@ from autoseg.comparison import (
     Trained,
     group_networks,
     measure,
+    possible_outputs,
 )
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError, unknown_name
@@ -43,11 +45,15 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
     """Measure everything that was asked for.
 
     Raises:
-        UsageError: If there is nothing to compare, or a name, folder or device is not there.
+        UsageError: If there is nothing to compare, a name, folder or device is not there, or an
+            architecture's file would be replaced.
         OSError: If --out cannot be written: before the measurements, which take long.
     """
     device = resolve_device(request.device)
     subjects, left_out = find_subjects(request)
+    outputs = possible_outputs(request.out, num_groups=len(subjects))
+    files = [Path(name) for name in request.networks if name.endswith(".json")]
+    refuse_clashes([(path, path) for path in outputs], inputs=files, out=request.out)
     require_writable(request.out)
     for sentence in left_out:
         announce(f"left out: {sentence}")

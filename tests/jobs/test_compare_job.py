@@ -13,6 +13,7 @@ import torch
 
 from autoseg import compare, tune
 from autoseg import comparison as comparison_module
+from autoseg.architecture import Architecture
 from autoseg.cli import run_command
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
@@ -177,7 +178,9 @@ def test_runs_that_cannot_be_compared_are_kept_apart(tmp_path, capsys):
     make_run(tmp_path / "runs" / "b", num_classes=5)
     out = tmp_path / "out"
     out.mkdir()
-    for name in ("compare-3.png", "compare-notes.txt"):
+    earlier = {"format": "autoseg-comparison", "groups": [{}, {}, {}]}
+    (out / "compare.json").write_text(json.dumps(earlier))
+    for name in ("compare-3.png", "compare-4.png", "compare-notes.txt"):
         (out / name).touch()
     compare.main(["--runs", str(tmp_path / "runs"), "--out", str(out), "--no-crf", *QUICK])
     for name, num_classes in (("compare.csv", "4"), ("compare-2.csv", "5")):
@@ -187,9 +190,21 @@ def test_runs_that_cannot_be_compared_are_kept_apart(tmp_path, capsys):
     assert warning in capsys.readouterr().out
     assert warning in (out / "compare.md").read_text()
     assert warning in (out / "report.html").read_text()
-    # A third group's figure was left by an earlier comparison; the note is somebody's own.
+    # A third group's figure was left by the earlier comparison; the others are somebody's own.
     assert not (out / "compare-3.png").exists()
-    assert (out / "compare-notes.txt").exists()
+    assert (out / "compare-4.png").exists() and (out / "compare-notes.txt").exists()
+
+
+def test_an_architecture_among_the_results_is_not_replaced(tmp_path):
+    file = tmp_path / "compare.json"
+    Architecture.load("autodeeplab_paper").save(file)
+    before = file.read_bytes()
+    arguments = ["--networks", str(file), "--runs", str(tmp_path), "--out", str(tmp_path)]
+    with pytest.raises(
+        UsageError, match=r"compare\.json would replace the input .*compare\.json"
+    ):
+        compare.main([*arguments, "--no-crf", *QUICK])
+    assert file.read_bytes() == before
 
 
 def test_networks_without_a_run_show_costs(tmp_path):
