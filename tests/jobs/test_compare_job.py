@@ -200,9 +200,7 @@ def test_an_architecture_among_the_results_is_not_replaced(tmp_path):
     Architecture.load("autodeeplab_paper").save(file)
     before = file.read_bytes()
     arguments = ["--networks", str(file), "--runs", str(tmp_path), "--out", str(tmp_path)]
-    with pytest.raises(
-        UsageError, match=r"compare\.json would replace the input .*compare\.json"
-    ):
+    with pytest.raises(UsageError, match=r"compare\.json would replace the input .*compare\.json"):
         compare.main([*arguments, "--no-crf", *QUICK])
     assert file.read_bytes() == before
 
