@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"stopped at epoch {result.epoch}, saved. Go on: {PROG} --resume --out {folder}")
         return INTERRUPTED
     print(result.architecture)
+    if result.doubt is not None:
+        print(f"Beware: {result.doubt}")
     print(f"saved {folder}/architecture.json, pictures in {folder}/figures")
     print("next: python -m autoseg.retrain")
     return OK

@@ -106,7 +106,11 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         result.architecture.save(folder / "architecture.json")
         draw_search(run, supernet, result.architecture)
         run.update(
-            results={"epoch": result.epoch, "path": list(result.architecture.path)},
+            results={
+                "epoch": result.epoch,
+                "path": list(result.architecture.path),
+                "doubt": result.doubt,
+            },
             backend=backend.name,
         )
         run.finish("finished" if result.is_finished else "interrupted")

@@ -3,7 +3,7 @@
 from autoseg.config import SEARCH_PRESETS, SearchConfig
 from autoseg.strategies.darts import Batch, Darts, StepLosses
 from autoseg.strategies.search_loop import STRATEGIES, SearchResult, check_search, search
-from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share
+from autoseg.strategies.statistics import alpha_entropy, beta_entropy, near_uniform, skip_share
 
 __all__ = [
     "SEARCH_PRESETS",
@@ -16,6 +16,7 @@ __all__ = [
     "alpha_entropy",
     "beta_entropy",
     "check_search",
+    "near_uniform",
     "search",
     "skip_share",
 ]

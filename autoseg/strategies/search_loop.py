@@ -22,7 +22,12 @@ from autoseg.runs import (
     schema,
 )
 from autoseg.strategies.darts import Darts
-from autoseg.strategies.statistics import alpha_entropy, beta_entropy, skip_share
+from autoseg.strategies.statistics import (
+    alpha_entropy,
+    beta_entropy,
+    near_uniform,
+    skip_share,
+)
 from autoseg.supernet import Supernet
 from autoseg.training import PendingLosses, augmented_batches, labelled_indices, validate
 
@@ -55,6 +60,8 @@ class SearchResult:
     """Steps done."""
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
+    doubt: str | None
+    """What a person must know who takes the architecture for a result; None if nothing."""
 
 
 def half_batches(
@@ -252,4 +259,8 @@ def search(
         epoch=step // steps_per_epoch,
         step=step,
         is_finished=step == num_steps,
+        doubt=near_uniform(
+            alpha_entropy(supernet.alpha),
+            beta_entropy(supernet.space, supernet.beta, beta_norm=config.beta_norm),
+        ),
     )

@@ -14,6 +14,10 @@ from autoseg.architecture import (
     normalise_beta,
 )
 
+NEAR_UNIFORM = 0.99
+"""Normalised entropies above this are told. At 0.99 the weights of eight operations spread by a
+fifth around 1/8; at the 1e-3 of a search's start the entropy is below 1 by 1e-7."""
+
 
 def alpha_entropy(alpha: Tensor) -> float:
     """Mean entropy of the edges' operations, over log(num_operations).
@@ -44,6 +48,28 @@ def beta_entropy(space: SearchSpace, beta: Tensor, *, beta_norm: BetaNorm = "pap
         return 0.0
     entropy = torch.special.entr(weights).sum(dim=-1)[has_choice]
     return float((entropy / num_edges[has_choice].double().log()).mean())
+
+
+def near_uniform(alpha: float, beta: float) -> str | None:
+    """Say in words that a search has decided next to nothing.
+
+    Args:
+        alpha: `alpha_entropy` at its end.
+        beta: `beta_entropy` at its end.
+
+    Returns:
+        A sentence with the numbers, the rule and what to do; None if both have moved.
+    """
+    entropies = {"alpha": alpha, "beta": beta}
+    still = [f"{name} ({value:.4f})" for name, value in entropies.items() if value > NEAR_UNIFORM]
+    if not still:
+        return None
+    return (
+        f"{' and '.join(still)} {'has' if len(still) == 1 else 'have'} hardly moved: the "
+        f"normalised entropy is 1 without a search, and still above {NEAR_UNIFORM}. What was "
+        "decoded from it is close to chance; search longer, and retrain architectures drawn at "
+        "random beside it before you believe in it."
+    )
 
 
 def skip_share(architecture: Architecture) -> float:

@@ -18,8 +18,10 @@ from PIL import Image
 from autoseg import evaluate, predict, retrain, search
 from autoseg.architecture import Architecture
 from autoseg.errors import FileError, UsageError
+from autoseg.jobs import search_job
 from autoseg.jobs.networks import load_network
 from autoseg.runs import load_metrics, load_record
+from autoseg.strategies import SearchResult
 
 DATA = ["--image-size", "64", "72", "--train-length", "8"]
 SEARCH = [
@@ -70,6 +72,23 @@ def test_search_leaves_everything_in_its_run_folder(inside):
     assert record["config"]["preset"] == "tiny"
     assert record["config"]["arch_start_epoch"] == 1  # half of the epochs that were asked for
     assert record["config"]["search_space"]["num_layers"] == 6
+    # One epoch of architecture steps, four of them, decides nothing.
+    assert record["results"]["doubt"].startswith("alpha (1.0000) and beta (1.0000) have hardly ")
+
+
+def test_search_ends_with_its_doubts(monkeypatch, capsys):
+    result = SearchResult(
+        architecture=Architecture.load("autodeeplab_paper"),
+        epoch=1,
+        step=1,
+        is_finished=True,
+        doubt="alpha (1.0000) has hardly moved.",
+    )
+    monkeypatch.setattr(search_job, "run_search", lambda *_, **__: (Path("runs/x"), result))
+    assert search.main([]) == 0
+    *_, doubt, saved, following = capsys.readouterr().out.splitlines()
+    assert doubt == "Beware: alpha (1.0000) has hardly moved."
+    assert saved.startswith("saved runs/x/") and following.startswith("next: ")
 
 
 def test_retrain_takes_the_newest_search_and_the_references(inside):

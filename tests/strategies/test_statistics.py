@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autoseg.architecture import Architecture, CellEdge, SearchSpace
-from autoseg.strategies import alpha_entropy, beta_entropy, skip_share
+from autoseg.strategies import alpha_entropy, beta_entropy, near_uniform, skip_share
 
 SPACE = SearchSpace.load("autodeeplab")
 
@@ -17,6 +17,25 @@ def test_uniform_weights_have_entropy_one():
     for rule in ("paper", "two-thirds"):
         beta = torch.zeros(12, 4, 3)
         assert beta_entropy(SPACE, beta, beta_norm=rule) == pytest.approx(1)
+
+
+def test_a_search_that_decided_nothing_says_so():
+    assert near_uniform(1.0, 0.99512) == (
+        "alpha (1.0000) and beta (0.9951) have hardly moved: the normalised entropy is 1 without a "
+        "search, and still above 0.99. What was decoded from it is close to chance; search longer, "
+        "and retrain architectures drawn at random beside it before you believe in it."
+    )
+    assert near_uniform(0.3, 0.999).startswith("beta (0.9990) has hardly moved: ")
+    assert near_uniform(0.991, 0.5).startswith("alpha (0.9910) has hardly moved: ")
+    assert near_uniform(0.99, 0.99) is None
+
+
+def test_the_rule_is_a_spread_of_a_fifth():
+    """Eight weights, half of them a fifth above 1/8 and half below, lie just at the rule."""
+    for spread, is_told in ((0.19, True), (0.21, False)):
+        weights = torch.tensor([1 + spread, 1 - spread] * 4).double() / 8
+        told = near_uniform(alpha_entropy(weights.log().expand(20, 8)), 0.0)
+        assert (told is not None) == is_told
 
 
 def test_decided_weights_have_entropy_zero():
