@@ -44,7 +44,7 @@ ALLOWED["comparison"] = {
 }
 # What the commands do, one job a command; like them it may use everything, and only they use it.
 ALLOWED["jobs"] = set(ALLOWED)
-GROUND = {"atomic", "errors", "foreign_text", "json_file"}
+GROUND = {"atomic", "deferred", "errors", "foreign_text", "json_file"}
 GROUND_FOLDERS = {"config"}
 GROUND_FILES = {f"autoseg/{name}.py" for name in GROUND}
 NOT_COMMANDS = GROUND | {"__version__"}

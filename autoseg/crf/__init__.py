@@ -1,7 +1,14 @@
 """Dense CRF inference: labels that follow the colour edges of the image."""
 
-from autoseg.crf.dense_crf import DenseCRF
-from autoseg.crf.kernels import BilateralKernel, SpatialKernel
-from autoseg.crf.settings import STOCK, CRFSettings
+from typing import TYPE_CHECKING
+
+from autoseg.deferred import deferred_names
+
+if TYPE_CHECKING:
+    from autoseg.crf.dense_crf import DenseCRF
+    from autoseg.crf.kernels import BilateralKernel, SpatialKernel
+    from autoseg.crf.settings import STOCK, CRFSettings
+else:
+    __getattr__, __dir__ = deferred_names(__name__, "dense_crf", "kernels", "settings")
 
 __all__ = ["STOCK", "BilateralKernel", "CRFSettings", "DenseCRF", "SpatialKernel"]

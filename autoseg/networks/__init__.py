@@ -1,21 +1,30 @@
 """Networks: those built from an architecture, the fixed references, and their encoders."""
 
-from autoseg.networks.crf_layer import CRF_RNN, NetworkWithCRF, crf_rnn
-from autoseg.networks.encoders import ENCODERS, AdaptedEncoder, Encoder
-from autoseg.networks.families import FAMILIES
-from autoseg.networks.outputs import TrainingLogits, inference_parameters
-from autoseg.networks.registry import NETWORKS, build_network
-from autoseg.networks.weights import (
-    FittedWeights,
-    LoadedWeights,
-    MisfitError,
-    WeightFile,
-    fit_file,
-    fit_weights,
-    fits,
-    load_weights_,
-    read_weights,
-)
+from typing import TYPE_CHECKING
+
+from autoseg.deferred import deferred_names
+
+if TYPE_CHECKING:
+    from autoseg.networks.crf_layer import CRF_RNN, NetworkWithCRF, crf_rnn
+    from autoseg.networks.encoders import ENCODERS, AdaptedEncoder, Encoder
+    from autoseg.networks.families import FAMILIES
+    from autoseg.networks.outputs import TrainingLogits, inference_parameters
+    from autoseg.networks.registry import NETWORKS, build_network
+    from autoseg.networks.weights import (
+        FittedWeights,
+        LoadedWeights,
+        MisfitError,
+        WeightFile,
+        fit_file,
+        fit_weights,
+        fits,
+        load_weights_,
+        read_weights,
+    )
+else:
+    __getattr__, __dir__ = deferred_names(
+        __name__, "crf_layer", "encoders", "families", "outputs", "registry", "weights"
+    )
 
 __all__ = [
     "CRF_RNN",
