@@ -48,7 +48,7 @@ def _multi_head_attention(
     query: Shape, key: Shape, value: Shape, embed_dim: int, *_: Any, **__: Any
 ) -> int:
     """Project queries, keys and values, attend in all heads together, project the result."""
-    num_images, num_queries, _ = query
+    num_images, num_queries = query[:2]
     num_keys = key[1]
     projections = (2 * num_queries + 2 * num_keys) * embed_dim**2
     return 2 * num_images * (projections + 2 * num_queries * num_keys * embed_dim)

@@ -28,6 +28,12 @@ def depthwise_conv2d(
     """
     if features.device.type != "cpu":
         return F.conv2d(features, weight, padding=padding, dilation=dilation, groups=groups)
+    # Autocast would cast inside of the function, behind its back: it would have kept tensors of one
+    # precision for gradients of another.
+    device_type = features.device.type
+    if torch.is_autocast_enabled(device_type):
+        dtype = torch.get_autocast_dtype(device_type)
+        features, weight = features.to(dtype), weight.to(dtype)
     output = _Depthwise.apply(features, weight, padding, dilation, groups)
     assert isinstance(output, Tensor)
     return output

@@ -106,7 +106,8 @@ class FusedCell:
     """What of a cell does not change from step to step.
 
     Calling it evaluates equations 1 to 3 and 5 of Auto-DeepLab: the nodes from the two inputs, and
-    their sum over the input cells.
+    their sum over the input cells. All of it, the backward pass too, has one precision, that of
+    alpha: under autocast inputs are cast to it at the door, and what comes out is of it.
     """
 
     kernels: SourceKernels
@@ -200,7 +201,10 @@ class _FusedCell(torch.autograd.Function):
             *states, nodes, alpha, beta, *weights, *[t for of_source in saved for t in of_source]
         )
         # Equation 5 is linear in the input cells: the sum over them commutes with concatenation.
-        mixed = torch.matmul(beta, nodes.flatten(2)).view(num_nodes, *nodes.shape[2:])
+        # Autocast off: it would round the product, whose gradient would then come in bf16 as well,
+        # while all that the backward pass has kept is in the precision of alpha.
+        with torch.autocast(nodes.device.type, enabled=False):
+            mixed = torch.matmul(beta, nodes.flatten(2)).view(num_nodes, *nodes.shape[2:])
         maps = kernels.unpack(mixed, num_images, size[0])  # (N, nodes, C, H, W)
         return _channels_last(maps)
 

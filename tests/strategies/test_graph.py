@@ -213,12 +213,26 @@ def test_graph_and_eager_steps_agree_on_a_gpu(recompute_cells):
             result = strategy.step(tuple(batch[:2]), arch_batch, progress=number / 16)
             losses.append([loss.item() for loss in result if loss is not None])
         assert len(losses[0]) == (2 if number >= 8 else 1)
-        # Atomic additions come in any order: float32 rounding, grown by the steps.
-        assert losses[0] == pytest.approx(losses[1], rel=1e-3), number
+        # From equal states one step differs by float32 rounding, since bilinear resizing's gradient
+        # adds atomically, in any order; over many steps training would amplify that.
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5), number
+        graphed, eager = (state_tensors(strategy) for strategy in strategies)
+        assert graphed.keys() == eager.keys()
+        for name, tensor in graphed.items():
+            torch.testing.assert_close(tensor, eager[name], rtol=1e-3, atol=1e-4, msg=name)
+            tensor.copy_(eager[name])  # in place: the graph goes on with the same memory
     assert strategies[0]._graphed and not strategies[1]._graphed
-    states = [strategy.supernet.state_dict() for strategy in strategies]
-    for name, tensor in states[0].items():
-        torch.testing.assert_close(tensor, states[1][name], rtol=1e-2, atol=1e-3, msg=name)
+
+
+def state_tensors(strategy):
+    """Name every tensor that one step hands to the next."""
+    tensors = dict(strategy.supernet.state_dict())
+    for which in ("weight_optimizer", "arch_optimizer"):
+        for index, state in getattr(strategy, which).state_dict()["state"].items():
+            for key, value in state.items():
+                if isinstance(value, torch.Tensor):
+                    tensors[f"{which} {index} {key}"] = value
+    return tensors
 
 
 @pytest.mark.gpu
