@@ -85,6 +85,8 @@ def _divide(line: str, root: Path, where: str) -> tuple[str, str]:
         hint = "; names with spaces stand in double quotes, or a tab stands between them"
     else:
         hint = ""
+    if PurePosixPath(line).is_absolute() or PureWindowsPath(line).drive:
+        raise FileError(f"{where}: {line[:200]!r} is an absolute path{_remedy(line, root)}.")
     raise FileError(f"{where}: {line[:200]!r} has {len(words)} word(s); {_EXPECTED}{hint}.")
 
 

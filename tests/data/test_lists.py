@@ -77,6 +77,10 @@ def test_an_absolute_path_in_the_lists_own_folder_is_taken(root):
             b"/SegNet/CamVid/labels/p 0.png\tx\n",
             "where 'labels/p 0.png' exists: take '/SegNet/CamVid/' out of every line",
         ),
+        (
+            b"/data/set/train images/p 0.png\n",
+            "where 'train images/p 0.png' exists: take '/data/set/' out of every line",
+        ),
         (b"a.png\x00 b.png\n", "line 1: 'a.png\\x00 b.png' holds a NUL character"),
     ],
 )
