@@ -32,6 +32,10 @@ class Subset(SegmentationDataset):
         self._dataset = dataset
         self._indices = tuple(indices)
 
+    def check_labels(self) -> None:
+        """Check the labels of the whole split that the samples are from."""
+        self._dataset.check_labels()
+
     def __len__(self) -> int:
         return len(self._indices)
 

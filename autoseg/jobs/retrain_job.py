@@ -63,6 +63,8 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     # Refuse what cannot work before a folder is made.
     retraining_batches(plan.train_dataset, plan.training)
     require_rule_fits(plan.training.class_weights, plan.train_dataset)
+    for dataset in (plan.train_dataset, plan.val_dataset):
+        dataset.check_labels()
     starting = starting_weights(
         plan.request.weights,
         plan.networks,

@@ -69,14 +69,12 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         f"{plan.train_dataset.num_classes} classes), {device}, run folder {folder}"
     )
     # Refuse what cannot work before a folder is made.
-    if resolve_precision(config.precision, device) == "bf16" and device.type == "cpu":
-        raise UsageError(
-            "--precision bf16: on a CPU no back end of the supernet computes in bf16; use "
-            "--precision fp32, or a GPU with bf16."
-        )
+    resolve_precision(config.precision, device)
     backend = resolve_backend(config.backend, device.type)
     announce(f"search: back end {backend.name} ({backend.reason})")
     check_search(space, config, plan.train_dataset)
+    for dataset in (plan.train_dataset, plan.val_dataset):
+        dataset.check_labels()
     opened = (
         Run.resume(folder)
         if request.resume

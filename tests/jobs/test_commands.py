@@ -172,11 +172,6 @@ def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, 
             ["--network", "icnet_resnet50", "--crop-size", "999", "999"],
             r"larger than the d",
         ),
-        (
-            search,
-            ["--device", "cpu", "--precision", "bf16"],
-            r"--precision bf16: on a CPU no back end of the supernet .*; use --precision fp32",
-        ),
         (search, ["--device", "cpu", "--precision", "tf32"], r"--precision tf32: cpu has no TF32"),
         (
             search,
@@ -346,3 +341,25 @@ def test_a_stopped_retraining_goes_on_where_it_was(tmp_path, monkeypatch, capsys
         "icnet_pruned",
         "icnet_resnet50",
     ]
+
+
+@pytest.mark.parametrize("command", [search, retrain])
+def test_labels_of_another_dataset_leave_no_dead_run(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "voc"
+    data.mkdir()
+    label = np.zeros((64, 64), np.uint8)
+    label[7, 9] = 255
+    for index in range(4):
+        Image.new("RGB", (64, 64)).save(data / f"{index}.png")
+        Image.fromarray(label if index == 3 else label * 0).save(data / f"{index}_label.png")
+    names = "".join(f"{index}.png {index}_label.png\n" for index in range(4))
+    for split in ("train", "val"):
+        (data / f"{split}.txt").write_text(names)
+    arguments = ["--dataset", "camvid", "--data-root", str(data), "--preset", "tiny"]
+    arguments += ["--batch-size", "2", "--crop-size", "64", "64", "--image-scale", "1"]
+    if command is retrain:
+        arguments += ["--network", "unet"]
+    with pytest.raises(FileError, match=r"3_label\.png: label 255 at row 7, column 9"):
+        command.main(arguments)
+    assert not (tmp_path / "runs").exists()
