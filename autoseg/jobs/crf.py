@@ -8,8 +8,9 @@ from autoseg.config import values_of
 from autoseg.config.crf import CRFChoice
 from autoseg.crf import CRFSettings
 from autoseg.errors import FileError, UsageError, reading
+from autoseg.jobs.networks import retrained_config
 from autoseg.json_file import read_json
-from autoseg.runs import load_record, load_weights_metadata, schema
+from autoseg.runs import load_weights_metadata, schema
 
 TUNING_NAME = "crf.json"
 """The tuning record in the folder of a retrained network."""
@@ -106,7 +107,7 @@ def choose_crf_of_run(
 
 def notes_on_network(folder: Path) -> tuple[str, ...]:
     """Return what to know of a CRF behind a retrained network, a sentence each."""
-    if "crf_layer" not in load_record(folder)["config"]["network"]:
+    if "crf_layer" not in retrained_config(folder)["network"]:
         return ()
     return (
         "CRF: this network was trained with a CRF layer of its own (--crf-layer); what it predicts "
@@ -138,9 +139,11 @@ def load_tuning(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: If the file cannot be read or is no tuning record.
     """
+    what = "a tuning record of the CRF that this autoseg can read"
+    remedy = "write it again with `python -m autoseg.tune crf RUN`, or give parameters yourself"
     try:
-        record = read_json(path, "a tuning record of the CRF")
-        with reading(path, "a tuning record of the CRF that this autoseg can read"):
+        record = read_json(path, what, remedy=remedy)
+        with reading(path, what, remedy=remedy):
             _TUNING(record, "")
             assert isinstance(record, dict)
             parameters = record["parameters"]
@@ -151,10 +154,7 @@ def load_tuning(path: Path) -> dict[str, Any]:
                 raise ValueError(str(error)) from error
             return record
     except (FileError, OSError) as error:
-        raise UsageError(
-            f"{error} Write it again with `python -m autoseg.tune crf RUN`, or give parameters "
-            "yourself."
-        ) from error
+        raise UsageError(str(error)) from error
 
 
 def _tuned(tuning: dict[str, Any], path: str, weights_sha256: str | None) -> ChosenCRF:

@@ -14,10 +14,10 @@ from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
 from autoseg.jobs.console import announce
 from autoseg.jobs.crf import choose_crf_of_run
-from autoseg.jobs.networks import dataset_of, load_network, run_folder
+from autoseg.jobs.networks import dataset_of, load_network, retrained_config, run_folder
 from autoseg.metrics import ConfusionMatrix
 from autoseg.requests import EvaluateRequest
-from autoseg.runs import Progress, Run, load_record
+from autoseg.runs import Progress, Run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
     folder = run_folder(request.run)
     if not os.access(folder, os.W_OK):
         announce(f"{folder} cannot be written: the scores will be printed, and not saved.")
-    config = load_record(folder)["config"]
+    config = retrained_config(folder)
     network = load_network(folder, which=request.weights).to(device)
     dataset = dataset_of(folder, request.split, data_root=request.data_root)
     chosen = None

@@ -1,21 +1,23 @@
 """Which network a run trains, in a form that a record can hold and that builds it again."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from autoseg.architecture import Architecture
 from autoseg.config import DataConfig, read_values
 from autoseg.crf import CRFSettings
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, SegmentationDataset
-from autoseg.errors import UsageError
-from autoseg.foreign_text import is_name_in_folder
+from autoseg.errors import FileError, UsageError, reading, unknown_name
+from autoseg.foreign_text import is_name_in_folder, printable
 from autoseg.jobs.data import build_split
-from autoseg.networks import CRF_RNN, build_network, crf_rnn
-from autoseg.runs import find_runs, load_record, load_weights
+from autoseg.networks import CRF_RNN, NETWORKS, build_network, crf_rnn
+from autoseg.runs import find_runs, load_record, load_weights, schema, weights_path
 
 SEARCHED = "searched"
 """What a network that a search has found is called in folders and tables."""
@@ -97,7 +99,17 @@ class NetworkChoice:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "NetworkChoice":
-        """Build a choice from `to_dict()`'s result."""
+        """Build a choice from `to_dict()`'s result, which may have been through a file.
+
+        Raises:
+            ValueError: If a field is missing, unknown or not as it must be.
+        """
+        _CHOICE(values, "network")
+        for name in values:
+            if name not in _CHOICE_FIELDS:
+                raise unknown_name("field of a network", name, _CHOICE_FIELDS)
+        if ("name" in values) == ("architecture" in values):
+            raise ValueError("network must have either a name or an architecture")
         values = dict(values)
         if "architecture" in values:
             values["architecture"] = Architecture.from_dict(values["architecture"])
@@ -106,6 +118,81 @@ class NetworkChoice:
             layer = {**asdict(CRF_RNN), **values["crf_layer"]}
             values["crf_layer"] = CRFSettings.from_dict(layer)
         return cls(**values)
+
+
+_CHOICE_FIELDS: dict[str, schema.Check] = {
+    "label": schema.text,
+    "name": schema.text,
+    "architecture": schema.mapping,
+    # Far beyond what fits into memory; a record may come from anywhere.
+    "width": schema.number(1e-3, 100),
+    "filter_multiplier": schema.whole(1, 10_000),
+    "drop_path_keep": schema.number(0, 1),
+    "crf_layer": schema.mapping,
+}
+_CHOICE = schema.fields({"label": schema.text}, _CHOICE_FIELDS)
+
+_CONFIG = schema.fields(
+    required={
+        "network": schema.mapping,
+        "class_names": schema.list_of(schema.text),
+        "image_scale": schema.number(1e-3, 100),
+    },
+    allowed={
+        "palette": schema.list_of(schema.list_of(schema.whole(0, 255), length=3)),
+        "dataset": schema.text,
+        "num_steps": schema.whole(1),
+        "overfit": schema.optional(schema.whole(1)),
+    },
+)
+"""What is read of a retrained network's configuration wherever it is used; it holds more."""
+
+_MAX_CLASSES = 10_000
+
+
+def retrained_config(folder: Path) -> dict[str, Any]:
+    """Read the configuration of a retrained network from its record.
+
+    Args:
+        folder: A retrain run.
+
+    Raises:
+        FileError: If the record lacks what every retrained network has.
+    """
+    config = load_record(folder)["config"]
+    with _reading_record(folder):
+        _CONFIG(config, "config")
+        num_classes = len(config["class_names"])
+        if not 1 <= num_classes <= _MAX_CLASSES:
+            raise ValueError(f"config.class_names has {num_classes} names")
+        if len(config.get("palette", config["class_names"])) != num_classes:
+            raise ValueError("config.palette must have one colour for each class")
+    return config
+
+
+def retrained_choice(folder: Path) -> NetworkChoice:
+    """Read which network a retrain run trained.
+
+    Raises:
+        FileError: If the record describes none that this autoseg knows.
+    """
+    config = retrained_config(folder)
+    with _reading_record(folder):
+        choice = NetworkChoice.from_dict(config["network"])
+        if choice.name is not None and choice.name not in NETWORKS:
+            raise unknown_name("network", choice.name, NETWORKS)
+    return choice
+
+
+@contextmanager
+def _reading_record(folder: Path) -> Iterator[None]:
+    """Name the record in every error over what it holds."""
+    path = folder / "run.json"
+    try:
+        with reading(path, "a record of a retrained network"):
+            yield
+    except UsageError as error:  # of a name in the file, not of a request
+        raise FileError(f"{printable(str(path))}: {error}") from error
 
 
 def run_folder(folder: Path) -> Path:
@@ -138,12 +225,36 @@ def load_network(folder: Path, *, which: str = "best") -> nn.Module:
 
     Returns:
         The network in eval mode, on the CPU.
+
+    Raises:
+        UsageError: If the run has no such weights.
+        FileError: If record or weights are damaged, or the two are not of one network.
     """
-    config = load_record(folder)["config"]
-    network = NetworkChoice.from_dict(config["network"]).build(len(config["class_names"]))
-    weights = load_weights(folder, "best" if which == "best" else "last")
+    num_classes = len(retrained_config(folder)["class_names"])
+    network = retrained_choice(folder).build(num_classes)
+    chosen = "best" if which == "best" else "last"
+    weights = load_weights(folder, chosen)
+    _require_fit(network, weights, weights_path(folder, chosen))
     network.load_state_dict(weights)
     return network.eval()
+
+
+def _require_fit(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse whole weights of another network in one line, where torch writes one a tensor."""
+    state = network.state_dict()
+    misfits = [f"it lacks {name}" for name in state if name not in weights]
+    misfits += [f"it has {name}, and the network has not" for name in weights if name not in state]
+    misfits += [
+        f"{name} is {tuple(weights[name].shape)} where the network has {tuple(tensor.shape)}"
+        for name, tensor in state.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    if misfits:
+        more = f" (and {len(misfits) - 1} more)" if len(misfits) > 1 else ""
+        raise FileError(
+            f"{printable(str(path))} is not of the network that run.json beside it describes: "
+            f"{printable(misfits[0])}{more}. Restore both from one copy of the run."
+        )
 
 
 def dataset_of(folder: Path, split: str, *, data_root: Path | None = None) -> SegmentationDataset:
@@ -164,5 +275,7 @@ def labels_of(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:
 
     The record is enough: a person who predicts need not have the dataset.
     """
-    config = load_record(folder)["config"]
+    config = retrained_config(folder)
+    if "palette" not in config:
+        raise FileError(f"{printable(str(folder))}/run.json has no field 'config.palette'.")
     return tuple(config["class_names"]), np.array(config["palette"], dtype=np.uint8)

@@ -27,7 +27,7 @@ from autoseg.jobs.crf import (
 )
 from autoseg.jobs.crf_study import RANGES, CRFStudy, CRFTrial
 from autoseg.jobs.logits_cache import LogitsCache
-from autoseg.jobs.networks import dataset_of, load_network, run_folder
+from autoseg.jobs.networks import dataset_of, load_network, retrained_config, run_folder
 from autoseg.metrics import ConfusionMatrix
 from autoseg.reporting.crf_tuning import draw_tuning
 from autoseg.reporting.figure import save_figure
@@ -38,7 +38,6 @@ from autoseg.runs import (
     StopRequest,
     atomic_write,
     describe_environment,
-    load_record,
     load_weights_metadata,
 )
 from autoseg.runs.json_values import to_json
@@ -78,7 +77,7 @@ def run_tune(request: TuneRequest, *, command: Sequence[str]) -> tuple[Path, dic
     for note in notes_on_network(folder):
         announce(note)
     with Run.annotate(folder) as run, StopRequest() as stop:
-        config = load_record(folder)["config"]
+        config = retrained_config(folder)
         identity = _identity(request, dataset, indices, folder)
         on_disk = _cache_mib(dataset, len(indices)) > request.cache_mib
         announce(

@@ -101,7 +101,7 @@ def test_what_speaks_against_the_record_is_said(tmp_path, changes, message):
 
 
 BAD = [
-    ("{", r"crf\.json is not a tuning record of the CRF: Expecting .*autoseg\.tune crf RUN"),
+    ("{", r"crf\.json is not a tuning record of the CRF .*: Expecting .*autoseg\.tune crf RUN"),
     ("[]", r"crf\.json is not a tuning record .*: it is \[\]; it must be an object"),
     ({"format": "x"}, r"format is 'x'; it must be 'autoseg-crf-tuning'"),
     ({"format_version": 9}, r"format_version is 9; it must be 1"),

@@ -1,6 +1,7 @@
 """The choice of a network as a record keeps it."""
 
 import json
+import warnings
 from dataclasses import fields
 
 import pytest
@@ -10,10 +11,14 @@ from autoseg import evaluate, retrain
 from autoseg.architecture import Architecture
 from autoseg.crf import CRFSettings
 from autoseg.data import normalise
-from autoseg.errors import UsageError
-from autoseg.jobs.networks import NetworkChoice, load_network
+from autoseg.errors import FileError, UsageError
+from autoseg.jobs.networks import NetworkChoice, labels_of, load_network, retrained_choice
 from autoseg.networks import CRF_RNN, NetworkWithCRF
-from autoseg.runs import Run, load_record
+from autoseg.runs import Run, find_runs, load_record, load_weights
+from autoseg.runs.record import save_record
+from autoseg.runs.weights import save_weights
+from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
+from tests.jobs.random_run import make_run
 
 FIXED = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
 
@@ -44,6 +49,91 @@ def test_a_label_that_leads_out_of_the_folder_is_refused(label):
     values = {**FIXED.to_dict(), "label": label}
     with pytest.raises(UsageError, match=r"network label .* cannot be the name of a run folder"):
         NetworkChoice.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": "x"}, r"network\.width is 'x'; it must be a number from 0\.001 to 100"),
+        ({"width": 1e9}, r"network\.width is 1000000000\.0; it must be a number"),
+        ({"label": None}, r"network\.label is None; it must be a text"),
+        ({"filter_multiplier": 2**40}, r"network\.filter_multiplier is \d+; it must be"),
+        ({"drop_path_keep": 7}, r"network\.drop_path_keep is 7; it must be a number from 0 to 1"),
+        ({"widht": 1}, r"unknown field of a network 'widht'; did you mean 'width'"),
+        ({"architecture": {}}, r"network must have either a name or an architecture"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        NetworkChoice.from_dict({**FIXED.to_dict(), **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": None}, r"config\.network is None; it must be an object"),
+        ({"network": {"label": "a", "name": "unett"}}, r": unknown network 'unett'"),
+        (
+            {"network": {"label": "../x", "name": "unet"}},
+            r": network label '\.\./x' cannot",
+        ),
+        ({"class_names": []}, r"config\.class_names has 0 names"),
+        ({"class_names": "abcd"}, r"config\.class_names is 'abcd'; it must be a list"),
+        ({"class_names": ["x"] * 20_000}, r"config\.class_names has 20000 names"),
+        ({"palette": [[1, 2, 3]]}, r"config\.palette must have one colour for each class"),
+        ({"palette": [[1, 2, 256]] * 4}, r"config\.palette\[0\]\[2\] is 256; it must be a whole"),
+        ({"image_scale": None}, r"config\.image_scale is None; it must be a number"),
+        ({"image_scale": 0}, r"config\.image_scale is 0; it must be a number"),
+    ],
+)
+def test_a_record_of_no_network_names_file_and_field(tmp_path, changes, message):
+    folder = make_run(tmp_path / "run")
+    record = load_record(folder)
+    save_record(folder, {**record, "config": {**record["config"], **changes}})
+    with pytest.raises(FileError, match=rf"run\.json.*{message}"):
+        load_network(folder)
+    del record["config"]["image_scale"]
+    save_record(folder, record)
+    with pytest.raises(
+        FileError, match=r"run\.json is not a record .* no field 'config\.image_scale'"
+    ):
+        labels_of(folder)
+
+
+def test_damage_of_any_kind_to_a_record_is_refused_with_its_name(tmp_path):
+    folder = make_run(tmp_path / "run")
+    path = folder / "run.json"
+    whole, record = path.read_bytes(), {**load_record(folder), "format_version": 1}
+
+    def read(path):
+        with warnings.catch_warnings(action="ignore"):  # of a checksum that is gone
+            retrained_choice(folder)
+            labels_of(folder)
+            find_runs(tmp_path)
+
+    require_clean_refusals(read, path, damaged_bytes(whole, count=1000))
+    # Without a checksum, as of the first format, the schema alone decides.
+    changed = damaged_json(record, count=1000)
+    require_clean_refusals(read, path, (json.dumps(each).encode() for each in changed))
+
+
+def test_whole_weights_of_another_network_are_told_in_one_line(tmp_path):
+    folder = make_run(tmp_path / "run")
+    weights = load_weights(folder)
+    name, tensor = next(item for item in weights.items() if item[1].ndim == 4)
+    for changed, message in (
+        ({**weights, name: tensor[:1]}, rf"{name} is \(1, .* where the network has \(\d+, "),
+        (
+            {**weights, "extra": tensor.clone()},
+            r"it has extra, and the network has not\. Restore both",
+        ),
+        ({"a": tensor}, r"it lacks .* \(and \d+ more\)\. Restore both from one copy"),
+    ):
+        save_weights(folder, "best", changed, metadata={})
+        with pytest.raises(
+            FileError, match=rf"best\.safetensors is not of the network .*{message}"
+        ):
+            load_network(folder)
 
 
 def test_an_architecture_file_of_any_name_is_trained_inside_out(tmp_path, monkeypatch):
@@ -81,7 +171,11 @@ def test_a_run_with_a_crf_is_built_again_and_sees_the_image_file(tmp_path):
     assert isinstance(network, NetworkWithCRF)
     with torch.no_grad():
         network.crf.bilateral_weight.sub_(1.5)  # learnt: below 0
-    config = {"network": choice.to_dict(), "class_names": ["a", "b", "c", "d"]}
+    config = {
+        "network": choice.to_dict(),
+        "class_names": ["a", "b", "c", "d"],
+        "image_scale": 1.0,
+    }
     with Run.create(tmp_path / "run", kind="retrain", command=["x"], config=config, seed=0) as run:
         run.save_weights("best", network.state_dict(), metadata={})
         run.finish()
