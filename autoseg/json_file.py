@@ -19,18 +19,19 @@ _MAX_DEPTH = 50  # ours are nested five deep
 _MAX_WHOLE = 2**64
 
 
-def read_json(path: Path, what: str) -> JsonValue:
+def read_json(path: Path, what: str, *, remedy: str = "") -> JsonValue:
     """Read a JSON file.
 
     Args:
         path: The file.
         what: What it should be, with its article, for the message.
+        remedy: What to do about a file that is not; see `reading`.
 
     Raises:
         FileError: If it is not a JSON file as `parse_json` takes it, or is too large.
         OSError: If the file system refuses, with the file's name; a missing file keeps its type.
     """
-    with reading(path, what):
+    with reading(path, what, remedy=remedy):
         return parse_json(read_regular_file(path, max_bytes=MAX_BYTES))
 
 

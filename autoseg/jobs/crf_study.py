@@ -13,7 +13,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from autoseg.crf import CRFSettings
-from autoseg.errors import FileError, reading
+from autoseg.errors import reading
 from autoseg.runs import schema
 from autoseg.runs.json_lines import JsonLines
 
@@ -64,7 +64,7 @@ class _Journal(BaseJournalBackend):
 
 
 _LINE = schema.fields(required={"op_code": schema.whole(), "worker_id": schema.text})
-_REMEDY = "Restore the file, or delete it, and the tuning begins again."
+_REMEDY = "restore the file, or delete it, and the tuning begins again"
 
 
 class CRFStudy:
@@ -126,11 +126,8 @@ class CRFStudy:
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """Turn what Optuna raises over lines that make no sense into our error."""
-        try:
-            with reading(self._path, "a journal of trials"):
-                yield
-        except FileError as error:
-            raise FileError(f"{error} {_REMEDY}") from error
+        with reading(self._path, "a journal of trials", remedy=_REMEDY):
+            yield
 
     @property
     def trials(self) -> list[CRFTrial]:

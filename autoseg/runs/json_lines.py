@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.atomic import write_error
-from autoseg.errors import FileError, reading
+from autoseg.errors import reading
 from autoseg.foreign_text import printable
 from autoseg.json_file import parse_json, read_regular_file
 from autoseg.runs.schema import Check
@@ -36,7 +36,7 @@ class JsonLines:
         Args:
             path: The file; the caller holds a lock on it.
             check: What every object must be.
-            remedy: What the user can do about a damaged line; one sentence.
+            remedy: What the user can do about a damaged line; see `reading`.
 
         Raises:
             FileError: If a line other than the last is damaged; names it.
@@ -135,7 +135,7 @@ def read_json_lines(path: Path, *, check: Check, remedy: str) -> list[dict[str, 
     Args:
         path: The file.
         check: What every object must be.
-        remedy: What the user can do about a damaged line; one sentence.
+        remedy: What the user can do about a damaged line; see `reading`.
 
     Returns:
         The objects, oldest first; a last line that has no end yet is left out.
@@ -157,11 +157,8 @@ def _read(
     values: list[dict[str, Any]] = []
     ends: list[int] = []
     for number, line in enumerate(lines, start=1):
-        try:
-            with reading(f"{path}, line {number},", "as it was written"):
-                values.append(_parse(line, check))
-        except FileError as error:
-            raise FileError(f"{error} {remedy}") from error
+        with reading(f"{path}, line {number},", "as it was written", remedy=remedy):
+            values.append(_parse(line, check))
         ends.append((ends[-1] if ends else 0) + len(line) + 1)
     return values, ends, rest
 

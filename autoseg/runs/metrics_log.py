@@ -27,7 +27,7 @@ _LINE = fields(
 )
 """What is read again, for curves and to resume; a line may hold more."""
 
-_REMEDY = "Restore the file, or delete this line: the curves then lack it, and nothing else does."
+_REMEDY = "restore the file, or delete this line: the curves then lack it, and nothing else does"
 
 
 class MetricsLog:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from autoseg.atomic import atomic_write
-from autoseg.errors import FileError, UsageError
+from autoseg.errors import FileError, UsageError, reading
 from autoseg.foreign_text import printable
 from autoseg.json_file import read_json
 from autoseg.runs import schema
@@ -135,24 +135,20 @@ def load_record(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / RECORD_NAME
     try:
-        record = read_json(path, "a run's record")
+        record = read_json(path, "a run's record", remedy=_REMEDY)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{folder} holds no run: {path} does not exist.") from None
-    except FileError as error:
-        raise FileError(f"{error} {_RESTORE}") from error
     version = record.get("format_version") if isinstance(record, dict) else None
     if not isinstance(record, dict) or not isinstance(version, int):
-        raise FileError(f"{path} is not a run's record: it has no format_version. {_RESTORE}")
+        raise FileError(f"{path} is not a run's record: it has no format_version; {_REMEDY}.")
     require_known_version(path, version, newest=RECORD_FORMAT_VERSION)
     _verify(path, record)
-    try:
+    with reading(path, "a run's record", remedy=_REMEDY):
         _RECORD(record, "")
-    except ValueError as error:
-        raise FileError(f"{path} is not a run's record: {error}. {_RESTORE}") from error
     return record
 
 
-_RESTORE = "Restore it, or start a new run with another --out."
+_REMEDY = "restore it, or start a new run with another --out"
 
 
 def _verify(path: Path, record: dict[str, Any]) -> None:

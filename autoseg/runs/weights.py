@@ -1,8 +1,7 @@
 """Weights of a network in a run folder: safetensors files, no pickle, verified on load."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -81,18 +80,18 @@ def load_weights(folder: Path, which: Which = "best") -> dict[str, Tensor]:
     """
     path = weights_path(folder, which)
     metadata = load_weights_metadata(folder, which)
-    with _reading_weights(path):
+    with reading(path, "whole", remedy=_remedy(path)):
         tensors = safetensors.torch.load_file(path)
         checksum = _checksum(tensors)
     name = printable(str(path))
     if _CHECKSUM not in metadata:
         raise FileError(
-            f"{name} has no checksum, so that no run of autoseg wrote it; {_remedy(path)}"
+            f"{name} has no checksum, so that no run of autoseg wrote it; {_remedy(path)}."
         )
     # safetensors checks the length of the file, not its content.
     if metadata[_CHECKSUM] != checksum:
         raise FileError(
-            f"{name} is corrupt: its checksum does not match its content; {_remedy(path)}"
+            f"{name} is corrupt: its checksum does not match its content; {_remedy(path)}."
         )
     return tensors
 
@@ -116,17 +115,11 @@ def load_weights_metadata(folder: Path, which: Which = "best") -> dict[str, str]
         others = sorted(other.name for other in path.parent.glob("weights-*.safetensors"))
         present = f"it has {', '.join(others)}" if others else "it has no weights yet"
         raise UsageError(f"{path} does not exist; {present}. Retrain it, or name another run.")
-    with _reading_weights(path), safetensors.safe_open(path, framework="pt") as file:
+    with (
+        reading(path, "whole", remedy=_remedy(path)),
+        safetensors.safe_open(path, framework="pt") as file,
+    ):
         return file.metadata() or {}
-
-
-@contextmanager
-def _reading_weights(path: Path) -> Iterator[None]:
-    try:
-        with reading(path, "whole"):
-            yield
-    except FileError as error:
-        raise FileError(f"{str(error).rstrip('.')}; {_remedy(path)}") from error
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
@@ -142,5 +135,5 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 def _remedy(path: Path) -> str:
     return (
         "restore it, use the run's other weights if they are whole, or retrain "
-        f"{printable(str(path.parent))}."
+        f"{printable(str(path.parent))}"
     )

@@ -98,7 +98,7 @@ def test_every_damage_is_refused_in_one_line_with_the_files_name(tmp_path):
             load_record(tmp_path / "a")
         message = str(caught.value)
         assert message.isprintable() and len(message) < 500, (name, message)
-        assert message.endswith("Restore it, or start a new run with another --out."), name
+        assert message.endswith("; restore it, or start a new run with another --out."), name
 
 
 @pytest.mark.parametrize(

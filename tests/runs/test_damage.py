@@ -1,0 +1,130 @@
+"""Every file of a run under damage of any kind: read, or refused in one line with its name."""
+
+import hashlib
+import io
+import json
+import warnings
+
+import torch
+
+from autoseg.runs import load_checkpoint, load_metrics, load_record, load_weights
+from autoseg.runs.checkpoint import save_checkpoint
+from autoseg.runs.metrics_log import MetricsLog
+from autoseg.runs.record import new_record, save_record
+from autoseg.runs.weights import save_weights
+from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
+
+COUNT = 1000
+"""Damaged copies by bytes, and as many by values, for each kind of file."""
+
+
+def quietly(read):
+    """Leave warnings out: of what was healed, passed over or has no checksum."""
+
+    def quiet(path):
+        with warnings.catch_warnings(action="ignore"):
+            read(path)
+
+    return quiet
+
+
+def test_a_record(tmp_path):
+    config = {"lr": 0.1, "crop": (3, 5), "network": {"label": "a", "width": 1.0}}
+    record = new_record(kind="search", command=["x"], config=config, seed=3, order=7)
+    record["resumed"].append({"time": record["created"]})
+    save_record(tmp_path, record)
+    path = tmp_path / "run.json"
+    read = quietly(lambda path: load_record(path.parent))
+    load_record(tmp_path)
+    require_clean_refusals(read, path, damaged_bytes(path.read_bytes(), count=COUNT))
+    # Of the first format, without a checksum: the schema decides alone.
+    changed = damaged_json({**record, "format_version": 1}, count=COUNT)
+    require_clean_refusals(read, path, (json.dumps(each).encode() for each in changed))
+
+
+def test_a_log(tmp_path):
+    log = MetricsLog(tmp_path)
+    for step in range(1, 5):
+        log.append({"step": step, "epoch": step, "loss": 0.5, "architecture": {"path": [4, 8]}})
+    log.close()
+    content = log.path.read_bytes()
+
+    def read(path):
+        load_metrics(path.parent)
+        MetricsLog(path.parent).close()
+
+    require_clean_refusals(quietly(read), log.path, damaged_bytes(content, count=COUNT))
+    lines = [json.loads(line) for line in content.splitlines()]
+    changed = (each for each in damaged_json(lines, count=COUNT) if isinstance(each, list))
+    texts = ("".join(json.dumps(line) + "\n" for line in each) for each in changed)
+    require_clean_refusals(quietly(read), log.path, (text.encode() for text in texts))
+
+
+STATE = {
+    "network": {"weight": torch.ones(2, 3), "half": torch.ones(4).bfloat16()},
+    "optimizer": torch.optim.SGD([torch.ones(2)], lr=0.1, momentum=0.9).state_dict(),
+}
+
+
+def restore(state):
+    """Take a state over as the loops do."""
+    torch.nn.Linear(3, 2, bias=False).weight.data.copy_(torch.as_tensor(state["network"]["weight"]))
+    torch.optim.SGD([torch.ones(2)], lr=0.1).load_state_dict(state["optimizer"])
+
+
+def read_checkpoint(path):
+    load_checkpoint(path.parent, identity={"a": 1}, map_location="cpu", restore=restore)
+
+
+def test_a_checkpoint(tmp_path):
+    path = save_checkpoint(tmp_path, STATE, identity={"a": 1}, step=2, metrics_bytes=5)
+    content = path.read_bytes()
+    read_checkpoint(path)
+    read = quietly(read_checkpoint)
+    require_clean_refusals(read, path, damaged_bytes(content, count=COUNT // 2))
+
+    def signed(archive):
+        return archive + b"autoseg-sha256:" + hashlib.sha256(archive).digest()
+
+    # Damage that the checksum vouches for, as a program may write it.
+    archive = content[:-47]
+    assert signed(archive) == content
+    archives = damaged_bytes(archive, count=COUNT // 2)
+    require_clean_refusals(read, path, (signed(each) for each in archives))
+
+    def archived(value):
+        buffer = io.BytesIO()
+        torch.save(value, buffer)
+        return buffer.getvalue()
+
+    plain = {
+        "format_version": 2,
+        "step": 2,
+        "identity": {"a": 1},
+        "metrics_bytes": 5,
+        "state": {"network": {"weight": [[1.0] * 3] * 2}},
+    }
+    groups = torch.optim.SGD([torch.ones(2)], lr=0.1).state_dict()["param_groups"]
+    plain["state"]["optimizer"] = {"state": {}, "param_groups": groups}
+    path.write_bytes(signed(archived(plain)))
+    read_checkpoint(path)
+    changed = damaged_json(plain, count=COUNT)
+    require_clean_refusals(read, path, (signed(archived(each)) for each in changed))
+
+
+def test_weights(tmp_path):
+    tensors = {"a": torch.ones(2, 3), "b": torch.ones(4).bfloat16(), "c": torch.tensor(3)}
+    path = save_weights(tmp_path, "best", tensors, metadata={"network": "toy"})
+    content = path.read_bytes()
+    read = quietly(lambda path: load_weights(path.parent))
+    read(path)
+    require_clean_refusals(read, path, damaged_bytes(content, count=COUNT))
+    length = int.from_bytes(content[:8], "little")
+    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+
+    def with_header(values):
+        text = json.dumps(values).encode()
+        return len(text).to_bytes(8, "little") + text + data
+
+    changed = damaged_json(header, count=COUNT)
+    require_clean_refusals(read, path, (with_header(each) for each in changed))
