@@ -26,7 +26,7 @@ REASONS = {
     "autoseg/atomic.py: open": "the one writer",
     "autoseg/atomic.py: touch": "an empty probe, removed at once",
     "autoseg/runs/lock.py: write_text": "tells a person who holds the lock; nothing reads it back",
-    "autoseg/runs/metrics_log.py: open": "appended to; a cut last line is healed when it is opened",
+    "autoseg/runs/json_lines.py: open": "appended to; a cut last line is healed when it is opened",
     "autoseg/jobs/logits_cache.py: save": "files of one process, gone with it",
     "autoseg/jobs/predict_job.py: write_text": "results outside of runs",
     "autoseg/jobs/predict_job.py: save": "results outside of runs",

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, fields, replace
+from functools import partial
 
 import pytest
 
@@ -134,7 +135,7 @@ def test_damage_of_any_kind_is_refused_with_the_files_name(tmp_path):
     path = write_record(tmp_path / "crf.json")
     record = json.loads(path.read_text())
     whole = path.read_bytes()
-    choose = CRFChoice().choose_crf
+    choose = partial(choose_crf, CRFChoice())
     require_clean_refusals(choose, path, damaged_bytes(whole, count=1000))
     changed = damaged_json(record, count=1000)
     require_clean_refusals(choose, path, (json.dumps(each).encode() for each in changed))
