@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from autoseg.cli import INTERRUPTED, OK, read_request, run_command
 from autoseg.requests import TuneRequest
@@ -30,9 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from autoseg.jobs.tune_job import run_tune, table_of  # late: torch
 
     arguments = list(sys.argv[1:] if argv is None else argv)
-    path, record = run_tune(request, command=[*PROG.split(), *arguments])
-    print(table_of(record))
-    print(record["verdict"])
+    shown: list[dict[str, Any]] = []
+
+    def show(record: dict[str, Any]) -> None:
+        print(f"{table_of(record)}\n{record['verdict']}", flush=True)
+        shown.append(record)
+
+    path = run_tune(request, command=[*PROG.split(), *arguments], show=show)
+    (record,) = shown
     print(f"saved {path}, picture in {path.parent}/figures")
     if not record["finished"]:
         print(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,14 +53,21 @@ class _Stopped(Exception):
     """The user asked to stop inside a trial."""
 
 
-def run_tune(request: TuneRequest, *, command: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+def run_tune(
+    request: TuneRequest, *, command: Sequence[str], show: Callable[[dict[str, Any]], None]
+) -> Path:
     """Tune, and leave crf.json and figures/crf_tuning in the run folder.
 
     A tuning with the same images, weights, mode and seed that was stopped goes on; its trials are
     counted in. The record is written in the end and after Ctrl-C.
 
+    Args:
+        request: What the user said.
+        command: The command line, for the record.
+        show: Called with the record's content before it is written, which may fail.
+
     Returns:
-        The record's path and its content.
+        The record's path.
     """
     stock = {name: replace(each, mode=request.crf_mode) for name, each in STOCK.items()}
     for parameters in stock.values():
@@ -101,12 +108,13 @@ def run_tune(request: TuneRequest, *, command: Sequence[str]) -> tuple[Path, dic
         if not trials:
             raise UsageError("stopped before the first trial was scored; nothing was saved.")
         record = _record(request, identity, plain, trials, command)
+        show(record)
         path = folder / TUNING_NAME
         atomic_write(path, (json.dumps(record, indent=2) + "\n").encode())
         title = f"CRF of {config['network']['label']}: {len(indices)} images of {request.split}"
         save_figure(draw_tuning(record, title=title), run.figures_dir / "crf_tuning")
         run.update(results={"crf_tuning": {k: record[k] for k in _IN_RUN_RECORD}})
-    return path, record
+    return path
 
 
 _IN_RUN_RECORD = (

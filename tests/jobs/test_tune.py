@@ -54,6 +54,23 @@ def test_the_record_holds_what_evaluate_finds(tmp_path, capsys):
     assert stored["results"]["crf_tuning"]["parameters"] == record["parameters"]
 
 
+def test_the_scores_are_printed_before_they_are_written(tmp_path, monkeypatch, capsys):
+    folder = make_run(tmp_path / "run")
+
+    def full(path, content):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("autoseg.jobs.tune_job.atomic_write", full)
+        with pytest.raises(OSError, match="disk full"):
+            tune.main(["crf", str(folder), *QUICK])
+    out = capsys.readouterr().out
+    assert "best of all trials" in out and "the best CRF" in out
+    assert tune.main(["crf", str(folder), *QUICK]) == 0  # no trial was lost
+    captured = capsys.readouterr()
+    assert "going on after 4 trials" in captured.err and captured.out.startswith(out)
+
+
 def test_going_on_equals_never_stopping(tmp_path, capsys):
     whole, stopped = make_run(tmp_path / "whole"), make_run(tmp_path / "stopped")
     more = ["--num-images", "2", "--num-trials", "14"]
