@@ -2,10 +2,17 @@
 
 from autoseg.architecture.architecture import Architecture, CellEdge
 from autoseg.architecture.best_paths import RankedPath, best_paths, count_best_paths, path_score
+from autoseg.architecture.confidence import (
+    Agreement,
+    Decoded,
+    EdgeMargin,
+    decode_with_confidence,
+)
 from autoseg.architecture.decoding import decode, decode_cell, decode_path
 from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
 from autoseg.architecture.path_rule import PathRule, edge_scores
 from autoseg.architecture.relaxation import (
+    ARCH_INIT_STD,
     BetaNorm,
     live_betas,
     normalise_alpha,
@@ -13,22 +20,30 @@ from autoseg.architecture.relaxation import (
 )
 from autoseg.architecture.space import SearchSpace, shipped
 from autoseg.architecture.trellis import TrellisEdge
+from autoseg.architecture.untrained import UntrainedPath, compare_with_untrained
 
 __all__ = [
+    "ARCH_INIT_STD",
     "NO_OPERATION",
     "OPERATIONS",
+    "Agreement",
     "Architecture",
     "BetaNorm",
     "CellEdge",
+    "Decoded",
+    "EdgeMargin",
     "PathRule",
     "RankedPath",
     "SearchSpace",
     "TrellisEdge",
+    "UntrainedPath",
     "best_paths",
+    "compare_with_untrained",
     "count_best_paths",
     "decode",
     "decode_cell",
     "decode_path",
+    "decode_with_confidence",
     "edge_scores",
     "live_betas",
     "normalise_alpha",

@@ -73,13 +73,17 @@ def path_score(space: SearchSpace, scores: Tensor, path: Sequence[int]) -> Tenso
 
     Args:
         space: The space whose trellis it is.
-        scores: Of the edges, (num_layers, num_levels, 3).
+        scores: Of the edges, (..., num_layers, num_levels, 3).
         path: The stride of each layer.
+
+    Returns:
+        The sums, (...).
     """
     levels = [space.strides.index(stride) for stride in path]
     steps = enumerate(pairwise([0, *levels]))
     entries = [(layer, before, after - before + 1) for layer, (before, after) in steps]
-    return scores[tuple(zip(*entries, strict=True))].sum()
+    layers, sources, directions = zip(*entries, strict=True)
+    return scores[..., layers, sources, directions].sum(dim=-1)
 
 
 class _Part(NamedTuple):

@@ -1,16 +1,12 @@
 """What an edge of the trellis counts for when a path is decoded."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from autoseg.architecture.relaxation import BetaNorm, check_beta, live_betas_on
+from autoseg.architecture.relaxation import check_beta, live_betas_on
 from autoseg.architecture.space import SearchSpace
 from autoseg.architecture.trellis import NUM_DIRECTIONS
-
-PathRule = Literal["paper", "unbiased"]
-"""How the edges of a path are scored; see `edge_scores`."""
+from autoseg.config import BetaNorm, PathRule
 
 
 def edge_scores(

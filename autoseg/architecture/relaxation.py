@@ -9,6 +9,9 @@ from autoseg.architecture.space import SearchSpace
 from autoseg.architecture.trellis import NUM_DIRECTIONS
 from autoseg.config import BetaNorm
 
+ARCH_INIT_STD = 1e-3
+"""Standard deviation of alpha and beta at the start of a search (Auto-DeepLab, section 5.1)."""
+
 
 def normalise_alpha(alpha: Tensor) -> Tensor:
     """Turn alpha into the weights of the operations of each edge.

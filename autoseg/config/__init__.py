@@ -20,7 +20,7 @@ from autoseg.config.ranges import (
 )
 from autoseg.config.recipe import Precision, RecipeConfig
 from autoseg.config.request import Difference, Request, read_values, values_of
-from autoseg.config.search import SEARCH_PRESETS, BackendName, BetaNorm, SearchConfig
+from autoseg.config.search import SEARCH_PRESETS, BackendName, BetaNorm, PathRule, SearchConfig
 from autoseg.config.training import RETRAIN_PRESETS, NetworkSizes, RetrainPreset, TrainingConfig
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "LossConfig",
     "LossName",
     "NetworkSizes",
+    "PathRule",
     "Pixels",
     "Precision",
     "Range",

@@ -10,6 +10,9 @@ from autoseg.errors import UsageError
 BetaNorm = Literal["paper", "two-thirds"]
 """How the weights of the edges that leave a node are normalised; see `normalise_beta`."""
 
+PathRule = Literal["paper", "unbiased"]
+"""How the edges of a path are scored when it is decoded; see `edge_scores`."""
+
 BackendName = Literal["auto", "torch", "fused"]
 """How source operations are evaluated: by plain operators ("torch"), by kernels that were compiled
 for the device ("fused"), or the fastest that is at hand."""
@@ -47,6 +50,10 @@ class SearchConfig(RecipeConfig):
     beta_norm: BetaNorm = "paper"
     """Normalisation of beta: softmax over the edges that leave a node (paper), or the same times
     a third of their number, as public re-implementations do (two-thirds)."""
+    path_rule: PathRule = "paper"
+    """How the path is decoded: by its probability (paper), which without a search is highest along
+    the finest stride, or by each edge's lead over the mean of its node's edges (unbiased), under
+    which all paths tie without a search."""
     backend: BackendName = "auto"
     """What evaluates the supernet: torch (plain operators), fused (kernels compiled for the
     device: C++ on the CPU, Triton on an NVIDIA GPU), or auto, the fastest that is at hand."""

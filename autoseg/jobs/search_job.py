@@ -88,6 +88,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
             space,
             num_classes=plan.train_dataset.num_classes,
             beta_norm=config.beta_norm,
+            path_rule=config.path_rule,
             backend=backend.name,
             recompute_cells=config.recompute_cells,
         ).to(device)

@@ -22,6 +22,7 @@ from autoseg.runs import (
     schema,
 )
 from autoseg.strategies.darts import Darts
+from autoseg.strategies.decode_history import DecodeHistory
 from autoseg.strategies.statistics import (
     alpha_entropy,
     beta_entropy,
@@ -43,7 +44,8 @@ _STATE = schema.fields(
         "rng": schema.mapping,
         "step": schema.whole(),
         "loss_sum": schema.number(),
-    }
+    },
+    allowed={"decodes": schema.mapping},  # checkpoints did not hold it at first
 )
 """What a checkpoint of a search holds."""
 
@@ -154,6 +156,7 @@ def search(
     arch_start = config.arch_start_epoch * steps_per_epoch
 
     losses, steps_a_read = PendingLosses(), _steps_a_read(device)
+    decodes = DecodeHistory()
 
     val_indices = labelled_indices(val_dataset, config.val_images)
     step, loss_sum = 0, 0.0
@@ -162,6 +165,8 @@ def search(
         nonlocal step, loss_sum
         _STATE(state, "")
         strategy.load_state_dict(state["strategy"])
+        if "decodes" in state:
+            decodes.load_state_dict(state["decodes"])
         restore_rng_state(state["rng"])
         step, loss_sum = state["step"], state["loss_sum"]
 
@@ -180,6 +185,7 @@ def search(
         run.save_checkpoint(
             {
                 "strategy": strategy.state_dict(),
+                "decodes": decodes.state_dict(),
                 "rng": rng_state(),
                 "step": step,
                 "loss_sum": loss_sum,
@@ -230,7 +236,8 @@ def search(
                     step=step,
                     on_image=on_image,
                 )
-            architecture = supernet.decode()
+            decoded = decodes.decode(supernet)
+            architecture = decoded.architecture
             metrics = {
                 "val_miou": score.mean_iou,
                 "alpha_entropy": alpha_entropy(supernet.alpha),
@@ -246,12 +253,15 @@ def search(
                 **metrics,
                 val_num_averaged=score.num_averaged,
                 architecture=architecture.to_dict(),
+                confidence=decoded.confidence(),
             )
             architecture.save(run.folder / "architecture.json")
             loss_sum = 0.0
             save()
             progress.update(0, **metrics)
             progress.write(f"epoch {epoch}: path {' '.join(map(str, architecture.path))}")
+            if step == num_steps:
+                progress.write(str(decoded))
         if stop.requested and step % steps_per_epoch != 0:
             save()
     return SearchResult(

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.architecture import (
+    ARCH_INIT_STD,
     Architecture,
     BetaNorm,
+    PathRule,
     SearchSpace,
     TrellisEdge,
     decode,
@@ -23,9 +25,6 @@ from autoseg.supernet.backend import BACKENDS, Backend, BackendName, resolve_bac
 from autoseg.supernet.cell import CellOutput, SearchCell
 from autoseg.supernet.indices import index_on
 from autoseg.supernet.recompute import recomputed
-
-_ARCH_INIT_STD = 1e-3
-"""Standard deviation of alpha and beta at the start (Auto-DeepLab, section 5.1)."""
 
 
 class Supernet(nn.Module):
@@ -45,6 +44,7 @@ class Supernet(nn.Module):
         *,
         num_classes: int,
         beta_norm: BetaNorm = "paper",
+        path_rule: PathRule = "paper",
         backend: BackendName = "auto",
         recompute_cells: bool = False,
     ) -> None:
@@ -54,6 +54,7 @@ class Supernet(nn.Module):
             space: What may be chosen, and F.
             num_classes: K, the number of evaluated classes.
             beta_norm: Normalisation of beta; see `autoseg.architecture.normalise_beta`.
+            path_rule: How `decode` chooses the path; see `autoseg.architecture.edge_scores`.
             backend: What evaluates the source operations; see `autoseg.supernet.backend`.
             recompute_cells: Keep only the cells' outputs (with a fused back end: only the nodes)
                 for the backward pass and evaluate the rest again there: less memory, more time.
@@ -65,15 +66,16 @@ class Supernet(nn.Module):
         self.space = space
         self.num_classes = num_classes
         self.beta_norm: BetaNorm = beta_norm
+        self.path_rule: PathRule = path_rule
         if backend not in BACKENDS:
             raise unknown_name("backend", backend, BACKENDS)
         self.backend: BackendName = backend
         self.recompute_cells = recompute_cells
         self.alpha = nn.Parameter(
-            _ARCH_INIT_STD * torch.randn(space.num_edges, len(space.operations))
+            ARCH_INIT_STD * torch.randn(space.num_edges, len(space.operations))
         )
         live = live_betas(space)
-        self.beta = nn.Parameter(_ARCH_INIT_STD * torch.randn(live.shape) * live)
+        self.beta = nn.Parameter(ARCH_INIT_STD * torch.randn(live.shape) * live)
 
         self.stem = Stem(space.stem_channels)
         self._layers = _layers(space)
@@ -132,8 +134,14 @@ class Supernet(nn.Module):
                 parameter.requires_grad_(requires_grad)
 
     def decode(self) -> Architecture:
-        """Decode the most likely architecture under the present alpha and beta."""
-        return decode(self.space, self.alpha, self.beta, beta_norm=self.beta_norm)
+        """Decode the best architecture under the present alpha and beta."""
+        return decode(
+            self.space,
+            self.alpha,
+            self.beta,
+            beta_norm=self.beta_norm,
+            path_rule=self.path_rule,
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict under the weights that alpha and beta give.

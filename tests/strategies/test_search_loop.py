@@ -255,6 +255,19 @@ def test_every_epoch_logs_what_a_person_needs(uninterrupted):
     assert last == Architecture.load(folder / "architecture.json")
 
 
+def test_how_sure_a_decode_is_is_logged_and_said_at_the_end(uninterrupted, capsys, tmp_path):
+    lines = metrics(uninterrupted[0])
+    warm_up, second, third = (line["confidence"] for line in lines)
+    assert warm_up["agreement"] is None
+    assert [epoch["agreement"]["num_decodes"] for epoch in (second, third)] == [1, 2]
+    assert "The path is one of the 2 of 5 that a uniform beta decodes." in warm_up["doubts"]
+    with new_run(tmp_path / "again") as run:
+        run_search(run)
+    said = "".join(capsys.readouterr())
+    assert said.count("nats ahead of") == 1
+    assert all(f"- {doubt}" in said for doubt in third["doubts"])
+
+
 def test_a_checkpoint_of_another_space_is_refused(tmp_path):
     with new_run(tmp_path / "run") as run:
         run_search(run, stop=Flag(1))
