@@ -18,6 +18,12 @@ from autoseg.architecture.relaxation import (
     normalise_alpha,
     normalise_beta,
 )
+from autoseg.architecture.sampling import (
+    path_of_rank,
+    sample_architecture,
+    sample_cell,
+    sample_path,
+)
 from autoseg.architecture.space import SearchSpace, shipped
 from autoseg.architecture.trellis import TrellisEdge
 from autoseg.architecture.untrained import UntrainedPath, compare_with_untrained
@@ -48,6 +54,10 @@ __all__ = [
     "live_betas",
     "normalise_alpha",
     "normalise_beta",
+    "path_of_rank",
     "path_score",
+    "sample_architecture",
+    "sample_cell",
+    "sample_path",
     "shipped",
 ]
