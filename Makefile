@@ -2,7 +2,7 @@
 # PYTHON is any Python in which `pip install -e '.[test]'` was done.
 PYTHON ?= python
 
-.PHONY: help check quick test lint types isa kernels pure smoke
+.PHONY: help check quick test nightly lint types isa kernels pure smoke
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ quick:  ## lint, and the tests that are not slow: about a minute on two cores
 
 test:  ## the whole test suite
 	$(PYTHON) -m pytest -n auto
+
+nightly:  ## what the suite proves for one network of each kind, for every other one
+	$(PYTHON) -m pytest -n auto -m nightly
 
 lint:  ## ruff: rules and format
 	$(PYTHON) -m ruff check .

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from autoseg.networks import NETWORKS, TrainingLogits, inference_parameters
+from autoseg.networks import ENCODERS, NETWORKS, TrainingLogits, inference_parameters
 from tests.batch_norm_watch import BatchNormWatch
 from tests.networks.zoo import CASES, Case
 
@@ -16,6 +16,36 @@ NUM_CLASSES = 5
 SIZES = [(33, 41), (64, 40), (7, 70), (1, 1)]
 
 every_network = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def parts_of(case: Case) -> set[str]:
+    """Name the kind of network of a case and that of its encoder, without building either."""
+    if case.name not in NETWORKS:
+        return {case.small.__qualname__}  # what `zoo` builds it by: around a network, or searched
+    builders = [build for name, build in ENCODERS.items() if name in case.name]
+    encoders = {getattr(build, "func", build).__module__ for build in builders}
+    return {NETWORKS[case.name].__module__, *encoders}
+
+
+def one_of_each_kind() -> set[str]:
+    """Choose the first case of every kind of network and of every kind of encoder in `CASES`."""
+    seen, chosen = set(), set()
+    for case in CASES:
+        if not parts_of(case) <= seen:
+            chosen.add(case.name)
+        seen |= parts_of(case)
+    return chosen
+
+
+CHOSEN = one_of_each_kind()
+one_of_each_kind_and_nightly_the_rest = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if case.name in CHOSEN else pytest.mark.nightly)
+        for case in CASES
+    ],
+    ids=lambda case: case.name,
+)
 
 
 def build_small(case: Case, *, seed: int = 0) -> nn.Module:
@@ -180,7 +210,7 @@ def test_export_gives_the_same(case: Case) -> None:
 
 
 @pytest.mark.slow
-@every_network
+@one_of_each_kind_and_nightly_the_rest
 def test_compiles_as_one_graph(case: Case) -> None:
     network = build_small(case).eval()
     images = random_images(2, 33, 41)
