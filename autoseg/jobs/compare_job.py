@@ -26,7 +26,7 @@ from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import folder_name
 from autoseg.jobs.console import announce
 from autoseg.jobs.crf import ChosenCRF, choose_crf, choose_crf_of_run
-from autoseg.jobs.networks import NetworkChoice, dataset_of, load_network
+from autoseg.jobs.networks import NetworkChoice, dataset_of, load_network, retrained_choice
 from autoseg.networks import NETWORKS
 from autoseg.reporting.publishing import published_command
 from autoseg.requests import CompareRequest
@@ -36,6 +36,8 @@ from autoseg.runs import (
     find_runs,
     load_record,
     load_weights_metadata,
+    reading_record,
+    schema,
     seed_everything,
 )
 from autoseg.training.validation import spread_indices
@@ -127,6 +129,18 @@ def _folders(request: CompareRequest) -> list[Path]:
     return folders
 
 
+_CONFIG = schema.fields(
+    {"dataset": schema.text, "num_steps": schema.whole(1)},
+    {
+        "loss": schema.list_of(schema.text),
+        "class_weights": schema.optional(schema.text),
+        "weights": schema.optional(schema.fields(allowed={"file": schema.text})),
+    },
+)
+_RESULTS = schema.fields({"best_step": schema.whole()})
+"""What a comparison reads of a run beside what builds its network."""
+
+
 def _subject_of_run(folder: Path, request: CompareRequest) -> Subject:
     record = load_record(folder)
     config, results = record["config"], record["results"]
@@ -137,14 +151,17 @@ def _subject_of_run(folder: Path, request: CompareRequest) -> Subject:
         )
     if config.get("overfit") is not None:  # records of before the option have no such field
         raise UsageError(
-            f"{folder} is {results['note']}; it is not compared. Retrain the network without "
-            "--overfit, and compare that run."
+            f"{folder} is {results.get('note', 'a sanity check')}; it is not compared. Retrain the "
+            "network without --overfit, and compare that run."
         )
+    with reading_record(folder, "a record of a finished retraining"):
+        _CONFIG(config, "config")
+        _RESULTS(results, "results")
     # Drawn scenes have no folder; the option is for the other runs then.
     data_root = None if config["dataset"] == "synthetic" else request.data_root
     dataset = dataset_of(folder, request.split, data_root=data_root)
     return _subject(
-        NetworkChoice.from_dict(config["network"]),
+        retrained_choice(folder),
         load_network(folder, which="best"),
         dataset=dataset,
         indices=tuple(spread_indices(len(dataset), request.limit or 0)),

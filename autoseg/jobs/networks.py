@@ -1,7 +1,6 @@
 """Which network a run trains, in a form that a record can hold and that builds it again."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,18 @@ from autoseg.architecture import Architecture
 from autoseg.config import DataConfig, read_values
 from autoseg.crf import CRFSettings
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, SegmentationDataset
-from autoseg.errors import FileError, UsageError, reading, unknown_name
+from autoseg.errors import FileError, UsageError, unknown_name
 from autoseg.foreign_text import is_name_in_folder, printable
 from autoseg.jobs.data import build_split
 from autoseg.networks import CRF_RNN, NETWORKS, build_network, crf_rnn
-from autoseg.runs import find_runs, load_record, load_weights, schema, weights_path
+from autoseg.runs import (
+    find_runs,
+    load_record,
+    load_weights,
+    reading_record,
+    schema,
+    weights_path,
+)
 
 SEARCHED = "searched"
 """What a network that a search has found is called in folders and tables."""
@@ -160,11 +166,13 @@ def retrained_config(folder: Path) -> dict[str, Any]:
         FileError: If the record lacks what every retrained network has.
     """
     config = load_record(folder)["config"]
-    with _reading_record(folder):
+    with reading_record(folder, "a record of a retrained network"):
         _CONFIG(config, "config")
         num_classes = len(config["class_names"])
         if not 1 <= num_classes <= _MAX_CLASSES:
-            raise ValueError(f"config.class_names has {num_classes} names")
+            raise ValueError(
+                f"config.class_names has {num_classes} names; it must have 1 to {_MAX_CLASSES}"
+            )
         if len(config.get("palette", config["class_names"])) != num_classes:
             raise ValueError("config.palette must have one colour for each class")
     return config
@@ -177,22 +185,11 @@ def retrained_choice(folder: Path) -> NetworkChoice:
         FileError: If the record describes none that this autoseg knows.
     """
     config = retrained_config(folder)
-    with _reading_record(folder):
+    with reading_record(folder, "a record of a retrained network"):
         choice = NetworkChoice.from_dict(config["network"])
         if choice.name is not None and choice.name not in NETWORKS:
             raise unknown_name("network", choice.name, NETWORKS)
     return choice
-
-
-@contextmanager
-def _reading_record(folder: Path) -> Iterator[None]:
-    """Name the record in every error over what it holds."""
-    path = folder / "run.json"
-    try:
-        with reading(path, "a record of a retrained network"):
-            yield
-    except UsageError as error:  # of a name in the file, not of a request
-        raise FileError(f"{printable(str(path))}: {error}") from error
 
 
 def run_folder(folder: Path) -> Path:

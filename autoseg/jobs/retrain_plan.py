@@ -33,7 +33,7 @@ from autoseg.jobs.resuming import (
 )
 from autoseg.networks import NETWORKS
 from autoseg.requests import RetrainRequest
-from autoseg.runs import load_record
+from autoseg.runs import load_record, reading_record, schema
 
 _WHICH_NETWORKS = ("network", "architecture", "width", "filter_multiplier", "drop_path_keep")
 """Fields of the request that the record keeps as the networks that came of them."""
@@ -146,7 +146,9 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
     """
     folder = folder_to_resume("retrain-set", request.out)
     config = load_record(folder)["config"]
-    networks = [NetworkChoice.from_dict(choice) for choice in config["networks"]]
+    with reading_record(folder):
+        schema.fields({"networks": schema.list_of(schema.mapping)})(config, "config")
+        networks = [NetworkChoice.from_dict(choice) for choice in config["networks"]]
     saved = read_values(
         RetrainRequest, {**config, "weights": None}, where=f"{folder}/run.json"
     )  # the file of the weights is compared by its checksum

@@ -18,7 +18,15 @@ from autoseg.jobs.presets import choose_image_scale, choose_preset, fit_to_image
 from autoseg.jobs.resuming import folder_to_resume, new_folder, resumed_request, settings_of
 from autoseg.reporting import draw_cell, draw_history, draw_trellis, save_figure
 from autoseg.requests import SearchRequest
-from autoseg.runs import Run, StopRequest, load_metrics, load_record, seed_everything
+from autoseg.runs import (
+    Run,
+    StopRequest,
+    load_metrics,
+    load_record,
+    reading_record,
+    schema,
+    seed_everything,
+)
 from autoseg.strategies import STRATEGIES, SearchResult, check_search, search
 from autoseg.supernet import Supernet, resolve_backend
 from autoseg.training import resolve_precision
@@ -153,6 +161,9 @@ def _resume(request: SearchRequest) -> SearchPlan:
     """Take everything from the record of the run that is to go on."""
     folder = folder_to_resume("search", request.out)
     config = load_record(folder)["config"]
+    with reading_record(folder):
+        schema.fields({"search_space": schema.mapping})(config, "config")
+        space = SearchSpace.from_dict(config["search_space"])
     saved = read_values(SearchRequest, config, where=f"{folder}/run.json")
     if request.preset == "auto":
         request = request.with_values(preset=saved.preset)
@@ -161,7 +172,7 @@ def _resume(request: SearchRequest) -> SearchPlan:
     return SearchPlan(
         request=request,
         folder=folder,
-        space=SearchSpace.from_dict(config["search_space"]),
+        space=space,
         train_dataset=build_split(data, "train"),
         val_dataset=build_split(data, "val"),
     )

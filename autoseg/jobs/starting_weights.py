@@ -20,7 +20,7 @@ from autoseg.networks import (
     read_weights,
 )
 from autoseg.networks.weightless import weightless
-from autoseg.runs import load_record
+from autoseg.runs import load_record, reading_record, schema
 
 CHECKPOINTS = "checkpoint-*.pt"
 
@@ -100,6 +100,8 @@ def _is_needed_again(path: Path | None, choices: Sequence[NetworkChoice], *, fol
             f"--resume --weights {path}: {folder} was started from random weights; leave --weights "
             "out, or start a new run without --resume."
         )
+    with reading_record(folder):
+        schema.fields({"file": schema.text, "sha256": schema.text})(record, "config.weights")
     started = f"{folder} was started from {record['file']} (SHA-256 {record['sha256'][:12]}...)"
     if path is not None and path.is_file() and _checksum(path) != record["sha256"]:
         raise UsageError(

@@ -6,7 +6,7 @@ from autoseg.runs.environment import describe_environment
 from autoseg.runs.metrics_log import load_metrics
 from autoseg.runs.progress import COMPILING, Progress
 from autoseg.runs.randomness import restore_rng_state, rng_state, seed_everything
-from autoseg.runs.record import find_runs, load_record
+from autoseg.runs.record import find_runs, load_record, reading_record
 from autoseg.runs.run import Run
 from autoseg.runs.stopping import StopRequest
 from autoseg.runs.weights import load_weights, load_weights_metadata, weights_path
@@ -25,6 +25,7 @@ __all__ = [
     "load_record",
     "load_weights",
     "load_weights_metadata",
+    "reading_record",
     "restore_rng_state",
     "rng_state",
     "save_checkpoint",

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -173,6 +174,26 @@ def _checksum(record: Mapping[str, Any]) -> str:
     """Compute SHA-256 over a record in a form that does not depend on layout or order."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def reading_record(folder: Path, what: str = "a record that this autoseg knows") -> Iterator[None]:
+    """Name run.json in every error over what its fields hold.
+
+    Args:
+        folder: The run folder.
+        what: What the record should be, with its article.
+
+    Raises:
+        FileError: Instead of whatever is raised inside; a `UsageError` too, for what it finds wrong
+            was said by the file, and not by the user.
+    """
+    path = Path(folder) / RECORD_NAME
+    try:
+        with reading(path, what):
+            yield
+    except UsageError as error:
+        raise FileError(f"{printable(str(path))}: {error}") from error
 
 
 def require_known_version(path: Path, version: int, *, newest: int) -> None:

@@ -23,7 +23,8 @@ from autoseg.jobs.compare_job import find_subjects
 from autoseg.jobs.networks import NetworkChoice, load_network
 from autoseg.jobs.overfit import overfit_note
 from autoseg.requests import CompareRequest
-from autoseg.runs import Run
+from autoseg.runs import Run, load_record
+from autoseg.runs.record import save_record
 
 SIZE = (32, 48)
 QUICK = ["--limit", "2", "--min-runs", "1", "--min-seconds", "0", "--device", "cpu"]
@@ -86,8 +87,10 @@ def test_each_run_has_the_parameters_that_were_tuned_for_it(tmp_path):
 
 def make_away(folder):
     """Write a run on images that are not on this machine."""
-    config = {"dataset": "camvid", "data_root": None, "image_size": None, "num_classes": None}
+    sizes = {"image_size": None, "num_classes": None}
+    config = {"dataset": "camvid", "data_root": None, "num_steps": 7, **sizes}
     with Run.create(folder, kind="retrain", command=["x"], config=config, seed=0) as run:
+        run.update(results={"best_step": 5})
         run.finish()
 
 
@@ -260,6 +263,29 @@ def test_broken_runs_are_left_out_if_found_and_refused_if_named(tmp_path, monkey
     ):
         with pytest.raises(ValueError, match=message):
             find_subjects(request(tmp_path, run=(tmp_path / "runs" / name,)))
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "message"),
+    [
+        ("results", "best_step", None, "results.best_step is None; it must be a whole number"),
+        ("config", "num_steps", "x", "config.num_steps is 'x'; it must be a whole number"),
+        ("config", "loss", 3, "config.loss is 3; it must be a list"),
+        ("config", "weights", "x", "config.weights is 'x'; it must be an object"),
+        ("config", "network", None, "config.network is None; it must be an object"),
+        ("config", "image_size", "x", "image_size"),
+        ("config", "dataset", 3, "config.dataset is 3; it must be a text"),
+    ],
+)
+def test_one_odd_record_does_not_hide_the_others(tmp_path, part, field, value, message):
+    make_run(tmp_path / "runs" / "whole")
+    odd = make_run(tmp_path / "runs" / "odd")
+    record = load_record(odd)
+    record[part][field] = value
+    save_record(odd, record)
+    subjects, (sentence,) = find_subjects(request(tmp_path))
+    assert [subject.trained.folder.name for subject in subjects] == ["whole"]
+    assert "odd/run.json" in sentence and message in sentence
 
 
 def test_a_sanity_check_is_no_result(tmp_path):

@@ -15,6 +15,7 @@ from autoseg.runs.record import (
     new_record,
     next_order,
     order_of,
+    reading_record,
 )
 from autoseg.runs.record import save_record as save
 
@@ -187,6 +188,13 @@ def test_published_records_are_read():
         assert record["state"] == "finished"
         assert order_of(record) > 0
         load_metrics(path.parent)
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), ValueError("a"), UsageError("a"), TypeError("a")])
+def test_whatever_a_records_fields_raise_names_the_file(tmp_path, error):
+    rule = r"run\.json(:| is not a record that this autoseg knows:) '?a'?"
+    with pytest.raises(FileError, match=rule), reading_record(tmp_path):
+        raise error
 
 
 def test_an_editor_may_leave_a_byte_order_mark(tmp_path):
