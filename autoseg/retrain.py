@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         presets=RETRAIN_PRESETS,
     )
-    from autoseg.jobs.retrain_job import run_retrain  # late: torch
+    from autoseg.jobs.next_steps import after_retraining, go_on  # late: torch
+    from autoseg.jobs.retrain_job import run_retrain
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     folder, result = run_retrain(request, command=[*PROG.split(), *arguments])
@@ -40,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for label, message in result.failed.items():
         print(f"{label}: failed: {message}")
     if not result.is_finished:
-        print(f"stopped, saved. Go on: {PROG} --resume --out {folder}")
+        print(f"stopped, saved. Go on: {go_on(PROG, request, folder)}")
         return INTERRUPTED
     print(f"saved {folder}, curves in {folder}/figures/training.png")
-    print(f"this is {result.note}" if result.note else "next: python -m autoseg.compare")
+    print(f"this is {result.note}" if result.note else f"next: {after_retraining(request, folder)}")
     return FAILED if result.failed else OK
 
 

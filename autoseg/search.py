@@ -29,18 +29,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         presets=SEARCH_PRESETS,
     )
-    from autoseg.jobs.search_job import run_search  # late: torch
+    from autoseg.jobs.next_steps import after_search, go_on  # late: torch
+    from autoseg.jobs.search_job import run_search
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     folder, result = run_search(request, command=[*PROG.split(), *arguments])
     if not result.is_finished:
-        print(f"stopped at epoch {result.epoch}, saved. Go on: {PROG} --resume --out {folder}")
+        print(f"stopped at epoch {result.epoch}, saved. Go on: {go_on(PROG, request, folder)}")
         return INTERRUPTED
     print(result.architecture)
     if result.doubt is not None:
         print(f"Beware: {result.doubt}")
     print(f"saved {folder}/architecture.json, pictures in {folder}/figures")
-    print("next: python -m autoseg.retrain")
+    print(f"next: {after_search(request, folder)}")
     return OK
 
 

@@ -1,5 +1,6 @@
 """Tune what stands behind a retrained network: `python -m autoseg.tune --help`."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -28,25 +29,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("what", "run"),
     )
-    from autoseg.jobs.tune_job import run_tune, table_of  # late: torch
+    from autoseg.jobs.next_steps import after_tuning  # late: torch
+    from autoseg.jobs.tune_job import run_tune, table_of
 
     arguments = list(sys.argv[1:] if argv is None else argv)
+    command = [*PROG.split(), *arguments]
     shown: list[dict[str, Any]] = []
 
     def show(record: dict[str, Any]) -> None:
         print(f"{table_of(record)}\n{record['verdict']}", flush=True)
         shown.append(record)
 
-    path = run_tune(request, command=[*PROG.split(), *arguments], show=show)
+    path = run_tune(request, command=command, show=show)
     (record,) = shown
     print(f"saved {path}, picture in {path.parent}/figures")
     if not record["finished"]:
         print(
             f"stopped after {record['num_trials']} of {record['num_trials_asked']} trials, saved. "
-            "Go on with the same command."
+            f"Go on with the same command: {shlex.join(command)}"
         )
         return INTERRUPTED
-    print(f"next: python -m autoseg.evaluate {path.parent} --crf")
+    print(f"next: {after_tuning(request, path.parent)}")
     return OK
 
 

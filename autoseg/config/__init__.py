@@ -5,7 +5,7 @@ once.
 """
 
 from autoseg.config.data import DataConfig
-from autoseg.config.field_types import FieldType, field_types, require_in_range
+from autoseg.config.field_types import FieldType, field_types, require_in_range, values_of
 from autoseg.config.losses import ClassWeightRule, LossConfig, LossName
 from autoseg.config.ranges import (
     Count,
@@ -19,7 +19,7 @@ from autoseg.config.ranges import (
     Weight,
 )
 from autoseg.config.recipe import Precision, RecipeConfig
-from autoseg.config.request import Difference, Request, read_values, values_of
+from autoseg.config.request import Difference, Request, read_values
 from autoseg.config.search import SEARCH_PRESETS, BackendName, BetaNorm, PathRule, SearchConfig
 from autoseg.config.training import RETRAIN_PRESETS, NetworkSizes, RetrainPreset, TrainingConfig
 

@@ -205,6 +205,11 @@ def _field_type(hint: Any) -> FieldType:
     raise TypeError(f"the type {hint} cannot be given on a command line.")
 
 
+def values_of(config: Any) -> dict[str, Any]:
+    """Return the values of a dataclass's fields by name, as they are."""
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+
+
 def require_in_range(config: Any) -> None:
     """Check the numbers of a configuration against the ranges in its fields' types.
 

@@ -1,9 +1,9 @@
 """Settings that a search and a training have in common."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from autoseg.config.field_types import require_in_range
+from autoseg.config.field_types import require_in_range, values_of
 from autoseg.config.ranges import Count, CountOrNone, Factor, Pixels, Range, Seed, Weight
 from autoseg.errors import UsageError
 
@@ -17,6 +17,9 @@ mantissa; bf16 keeps 7 bits and stores the results so as well.
 Momentum = Annotated[float, Range(low=0, high=1, without_high=True)]
 CropSize = tuple[Pixels, Pixels]
 ScaleRange = tuple[Factor, Factor]
+
+NOT_DECIDING = ("num_workers", "backend", "cuda_graph")
+"""Settings that decide how a result is computed, and not what it is."""
 
 
 # Settings have no slots, here and below: a request inherits from several of them.
@@ -49,6 +52,11 @@ class RecipeConfig:
     seed: Seed = 0
     """Seed of weights, order of images and augmentation; in a search also of alpha, beta and the
     split into trainA and trainB."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide a result, by name: a run goes on with the same ones."""
+        values = values_of(self)
+        return {name: values[name] for name in values if name not in NOT_DECIDING}
 
     def __post_init__(self) -> None:
         require_in_range(self)

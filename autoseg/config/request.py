@@ -1,10 +1,10 @@
 """What a user asks of a command, as one value."""
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Self, TypeVar
 
-from autoseg.config.field_types import field_types, require_in_range
+from autoseg.config.field_types import field_types, require_in_range, values_of
 
 Config = TypeVar("Config")
 
@@ -84,6 +84,21 @@ class Request:
         names = [field.name for field in dataclasses.fields(config_type)]  # pyright: ignore[reportArgumentType]
         return config_type(**{name: getattr(self, name) for name in names})
 
+    def words(self, names: Iterable[str]) -> list[str]:
+        """Write fields as the words of a command line that say the same."""
+        words: list[str] = []
+        for name in names:
+            value, option = getattr(self, name), name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{option}" if value else f"--no-{option}")
+            else:
+                values = value if isinstance(value, tuple) else (value,)
+                words += [
+                    f"--{option}",
+                    *("none" if each is None else str(each) for each in values),
+                ]
+        return words
+
     def differences(self, other: Self, *, ignoring: Collection[str] = ()) -> list[Difference]:
         """List the fields that the user gave and that another request has otherwise."""
         return [
@@ -93,11 +108,6 @@ class Request:
             and name not in ignoring
             and getattr(self, name) != getattr(other, name)
         ]
-
-
-def values_of(config: Any) -> dict[str, Any]:
-    """Return the values of a dataclass's fields by name, as they are."""
-    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
 
 
 def read_values(config_type: type[Config], saved: Mapping[str, Any], *, where: str) -> Config:

@@ -66,8 +66,8 @@ class CamVid(SegmentationDataset):
         """
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
-        root = _find_root(data_root)
-        self._files = _read_list(root / f"{split}.txt")
+        self._root = _find_root(data_root)
+        self._files = _read_list(self._root / f"{split}.txt")
         super().__init__(
             name="camvid",
             split=split,
@@ -101,6 +101,12 @@ class CamVid(SegmentationDataset):
         """
         for _, label_path in self._files:
             self._read_label(label_path)
+
+    def _contents(self) -> Iterator[str]:
+        yield from super()._contents()
+        root = self._root.absolute()  # where it lies does not count
+        for path in (path for pair in self._files for path in pair):
+            yield f"{path.absolute().relative_to(root).as_posix()} {path.stat().st_size}"
 
     def _read(self, index: int) -> Pixels:
         image_path, label_path = self._files[index]

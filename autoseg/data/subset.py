@@ -1,6 +1,6 @@
 """Some samples of a dataset, as a dataset of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from autoseg.data.base import Sample, SegmentationDataset
 
@@ -38,6 +38,10 @@ class Subset(SegmentationDataset):
 
     def __len__(self) -> int:
         return len(self._indices)
+
+    def _contents(self) -> Iterator[str]:
+        yield self._dataset.fingerprint()
+        yield " ".join(map(str, self._indices))
 
     def __getitem__(self, index: int) -> Sample:
         """Return a sample, under the name that it has in its dataset."""

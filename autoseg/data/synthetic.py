@@ -1,5 +1,7 @@
 """Street scenes drawn in the process: data on a machine that has none."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -81,6 +83,10 @@ class SyntheticStreets(SegmentationDataset):
         self.check_index(index)
         image, label = self._cache.get(index, self._draw)
         return Sample(image, label.to(torch.int64), f"{self.split}_{index:05d}")
+
+    def _contents(self) -> Iterator[str]:
+        yield from super()._contents()
+        yield f"seed {self._seed}"
 
     def _draw(self, index: int) -> Pixels:
         rng = np.random.default_rng((self._seed, SPLITS.index(self.split), index))

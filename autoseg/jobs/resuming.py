@@ -1,28 +1,25 @@
 """Choose a run folder, and go on with an earlier run under its own settings."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from autoseg.config import Request, values_of
 from autoseg.config.field_types import shown
+from autoseg.config.recipe import NOT_DECIDING
+from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.foreign_text import folder_name
-from autoseg.runs import find_runs, load_record
+from autoseg.runs import find_runs, load_record, reading_record, schema
 
 RUNS = Path("runs")
 """Where run folders are made and looked for, under the current folder."""
 
-MAY_DIFFER = (
-    "out",
-    "resume",
-    "device",
-    "num_workers",
-    "data_root",
-    "backend",
-    "cuda_graph",
-)
+ARCHITECTURE_NAME = "architecture.json"
+"""What a search has found, in its run folder."""
+
+MAY_DIFFER = ("out", "resume", "device", "data_root", *NOT_DECIDING)
 """Options that may differ when a run is resumed: they do not decide its result."""
 
 NOT_SAVED = ("out", "resume", "device")
@@ -98,3 +95,34 @@ def resumed_request(
             f"leave --{name.replace('_', '-')} out, or start a new run without --resume."
         )
     return request.with_defaults(saved)
+
+
+def images_of(
+    train_dataset: SegmentationDataset, val_dataset: SegmentationDataset
+) -> dict[str, str]:
+    """Return what a record keeps of the images, so that no others are taken when it goes on."""
+    return {"train": train_dataset.fingerprint(), "val": val_dataset.fingerprint()}
+
+
+def require_same_images(folder: Path, saved: dict[str, Any], images: Mapping[str, str]) -> None:
+    """Refuse to resume on other images than those that the run was started on.
+
+    Args:
+        folder: The run folder, for the message.
+        saved: The configuration in its record; earlier ones do not tell their images.
+        images: Those of now, from `images_of`.
+
+    Raises:
+        UsageError: If they differ.
+    """
+    with reading_record(folder):
+        schema.fields({}, allowed={"images": schema.mapping})(saved, "config")
+    before = saved.get("images", {})
+    for split in images:
+        theirs = before.get(split, images[split])
+        if images[split] != theirs:
+            raise UsageError(
+                f"--resume: {folder} was started on other images: {split} was {theirs}, and is "
+                f"{images[split]} now; name the folder that they lie in with --data-root, or start "
+                "a new run without --resume."
+            )

@@ -25,17 +25,21 @@ from autoseg.jobs.networks import REFERENCES, SEARCHED, NetworkChoice
 from autoseg.jobs.overfit import overfit_images, overfit_note, overfit_recipe
 from autoseg.jobs.presets import choose_image_scale, choose_preset, fit_to_images
 from autoseg.jobs.resuming import (
+    ARCHITECTURE_NAME,
     folder_to_resume,
+    images_of,
     new_folder,
     newest,
+    require_same_images,
     resumed_request,
     settings_of,
 )
 from autoseg.networks import NETWORKS
 from autoseg.requests import RetrainRequest
 from autoseg.runs import load_record, reading_record, schema
+from autoseg.runs.record import RECORD_NAME
 
-_WHICH_NETWORKS = ("network", "architecture", "width", "filter_multiplier", "drop_path_keep")
+_WHICH_NETWORKS = ("network", "architecture")
 """Fields of the request that the record keeps as the networks that came of them."""
 
 
@@ -74,7 +78,12 @@ class RetrainPlan:
         for name in _WHICH_NETWORKS:
             del settings[name]
         networks = [choice.to_dict() for choice in self.networks]
-        return {**settings, "networks": networks, "weights": starting}
+        return {
+            **settings,
+            "networks": networks,
+            "weights": starting,
+            "images": images_of(self.train_dataset, self.val_dataset),
+        }
 
     def record_of(self, choice: NetworkChoice, starting: dict[str, Any] | None) -> dict[str, Any]:
         """Return what one network's run.json keeps of it."""
@@ -89,14 +98,14 @@ class RetrainPlan:
 
 
 def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPlan:
-    """Resolve everything that decides the result: preset, recipe, networks, dataset.
+    """Resolve everything that decides the result: networks, dataset, preset, recipe.
 
     Raises:
         UsageError: If something is unknown, or cannot stand together.
     """
+    request = _with_images_of_search(_with_newest_search(request))
     preset_name = choose_preset(request.preset, dataset=request.dataset, device=device)
-    data = request.pick(DataConfig)
-    train_dataset = build_split(data, "train")
+    train_dataset = build_split(request.pick(DataConfig), "train")
     preset = _fit_preset(RETRAIN_PRESETS[preset_name], request, preset_name, train_dataset)
     request = request.with_values(preset=preset_name).with_defaults(preset)
     if request.overfit is None:
@@ -109,13 +118,41 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
         )
         request = request.with_defaults(fitted)
         announce(f"retrain: crops of {request.crop_size} pixels (--crop-size)")
-    networks = choose_networks(
-        request.network, request.architecture, sizes=request.pick(NetworkSizes)
-    )
-    if request.crf_layer:
-        networks = [choice.with_crf_layer() for choice in networks]
-    folder = request.out or new_folder("retrain", data.dataset)
+    networks = choose_networks(request)
+    folder = request.out or new_folder("retrain", request.dataset)
     return _with_datasets(request, networks, folder, train_dataset)
+
+
+def _with_newest_search(request: RetrainRequest) -> RetrainRequest:
+    """Take the newest search's architecture and the references where no network is named."""
+    if request.network or request.architecture is not None:
+        return request
+    folder = newest("search")
+    if folder is None:
+        raise UsageError(
+            "no finished search under runs/ to retrain: run `python -m autoseg.search` first, "
+            "or name what to train with --architecture FILE or --network NAME "
+            f"({', '.join(NETWORKS)})."
+        )
+    announce(f"retrain: architecture of the newest search, {folder}")
+    return request.with_values(architecture=folder / ARCHITECTURE_NAME, network=REFERENCES)
+
+
+def _with_images_of_search(request: RetrainRequest) -> RetrainRequest:
+    """Take dataset and preset from the run that an architecture lies in, unless told otherwise."""
+    folder = None if request.architecture is None else request.architecture.parent
+    if folder is None or not (folder / RECORD_NAME).exists():
+        return request
+    config = load_record(folder)["config"]
+    where = f"{folder / RECORD_NAME}"
+    data = read_values(DataConfig, config, where=where)
+    if "dataset" in request.given and request.dataset != data.dataset:
+        return request
+    preset = read_values(RetrainRequest, {"preset": config.get("preset", "auto")}, where=where)
+    asked, request = request, request.with_defaults(data, preset=preset.preset)
+    if request != asked:
+        announce(f"retrain: dataset {request.dataset} and preset as in {folder}")
+    return request
 
 
 def _fit_preset(
@@ -150,12 +187,50 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
         schema.fields({"networks": schema.list_of(schema.mapping)})(config, "config")
         networks = [NetworkChoice.from_dict(choice) for choice in config["networks"]]
     saved = read_values(
-        RetrainRequest, {**config, "weights": None}, where=f"{folder}/run.json"
-    )  # the file of the weights is compared by its checksum
+        RetrainRequest,
+        # The file of the weights is compared by its checksum.
+        {**_sizes_of(networks), **config, "weights": None},
+        where=f"{folder / RECORD_NAME}",
+    )
     if request.preset == "auto":
         request = request.with_values(preset=saved.preset)
-    request = resumed_request(request, saved, folder=folder, ignoring=("weights", *_WHICH_NETWORKS))
-    return _with_datasets(request, networks, folder, build_split(request.pick(DataConfig), "train"))
+    resumed = resumed_request(request, saved, folder=folder, ignoring=("weights", *_WHICH_NETWORKS))
+    if request.given.intersection(_WHICH_NETWORKS):
+        _require_same_networks(choose_networks(resumed), networks, folder=folder)
+    train_dataset = build_split(resumed.pick(DataConfig), "train")
+    plan = _with_datasets(resumed, networks, folder, train_dataset)
+    require_same_images(folder, config, images_of(plan.train_dataset, plan.val_dataset))
+    return plan
+
+
+def _sizes_of(networks: Sequence[NetworkChoice]) -> dict[str, Any]:
+    """Return the sizes of networks, which earlier records keep there alone."""
+    sizes: dict[str, Any] = {"width": networks[0].width}
+    for choice in networks:
+        if choice.architecture is not None:
+            sizes["filter_multiplier"] = choice.filter_multiplier
+            sizes["drop_path_keep"] = choice.drop_path_keep
+    return sizes
+
+
+def _require_same_networks(
+    asked: Sequence[NetworkChoice], saved: Sequence[NetworkChoice], *, folder: Path
+) -> None:
+    """Refuse to resume with other networks than those that the retraining was started with."""
+    remedy = "leave --network and --architecture out, or start a new run without --resume"
+    before, now = ([choice.label for choice in choices] for choices in (saved, asked))
+    if sorted(before) != sorted(now):
+        raise UsageError(
+            f"--resume: {folder} was started with the networks {', '.join(before)}, not "
+            f"{', '.join(now)}; {remedy}."
+        )
+    architectures = {choice.label: choice.architecture for choice in saved}
+    for choice in asked:
+        if choice.architecture != architectures[choice.label]:
+            raise UsageError(
+                f"--resume: {folder} was started with another architecture as {choice.label}; "
+                f"{remedy}."
+            )
 
 
 def _with_datasets(
@@ -177,28 +252,16 @@ def _with_datasets(
     )
 
 
-def choose_networks(
-    names: Sequence[str], architecture: Path | None, *, sizes: NetworkSizes
-) -> list[NetworkChoice]:
-    """List the networks to train; without a wish, the newest search's and the references.
+def choose_networks(request: RetrainRequest) -> list[NetworkChoice]:
+    """List the networks that a request names.
 
     Raises:
-        UsageError: If a name is unknown, or there is no search to take an architecture from.
+        UsageError: If a name is unknown, or two networks would share a folder.
     """
-    for name in names:
+    for name in request.network:
         if name not in NETWORKS:
             raise unknown_name("network", name, NETWORKS)
-    found = architecture
-    if architecture is None and not names:
-        newest_search = newest("search")
-        if newest_search is None:
-            raise UsageError(
-                "no finished search under runs/ to retrain: run `python -m autoseg.search` first, "
-                "or name what to train with --architecture FILE or --network NAME "
-                f"({', '.join(NETWORKS)})."
-            )
-        announce(f"retrain: architecture of the newest search, {newest_search}")
-        found, names = newest_search / "architecture.json", REFERENCES
+    sizes, found = request.pick(NetworkSizes), request.architecture
     choices = []
     if found is not None:
         label = SEARCHED if found.stem == "architecture" else folder_name(found.stem)
@@ -211,7 +274,9 @@ def choose_networks(
                 drop_path_keep=sizes.drop_path_keep,
             )
         )
-    choices += [NetworkChoice(label=name, name=name, width=sizes.width) for name in names]
+    choices += [NetworkChoice(label=name, name=name, width=sizes.width) for name in request.network]
+    if request.crf_layer:
+        choices = [choice.with_crf_layer() for choice in choices]
     _require_own_folders(choices)
     return choices
 

@@ -15,7 +15,14 @@ from autoseg.errors import UsageError, unknown_name
 from autoseg.jobs.console import announce
 from autoseg.jobs.data import build_split
 from autoseg.jobs.presets import choose_image_scale, choose_preset, fit_to_images
-from autoseg.jobs.resuming import folder_to_resume, new_folder, resumed_request, settings_of
+from autoseg.jobs.resuming import (
+    folder_to_resume,
+    images_of,
+    new_folder,
+    require_same_images,
+    resumed_request,
+    settings_of,
+)
 from autoseg.reporting import draw_cell, draw_history, draw_trellis, save_figure
 from autoseg.requests import SearchRequest
 from autoseg.runs import (
@@ -49,7 +56,11 @@ class SearchPlan:
 
     def record(self) -> dict[str, Any]:
         """Return what run.json keeps of it."""
-        return {**settings_of(self.request), "search_space": self.space.to_dict()}
+        return {
+            **settings_of(self.request),
+            "search_space": self.space.to_dict(),
+            "images": images_of(self.train_dataset, self.val_dataset),
+        }
 
 
 def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path, SearchResult]:
@@ -169,12 +180,14 @@ def _resume(request: SearchRequest) -> SearchPlan:
         request = request.with_values(preset=saved.preset)
     request = resumed_request(request, saved, folder=folder)
     data = request.pick(DataConfig)
+    train_dataset, val_dataset = build_split(data, "train"), build_split(data, "val")
+    require_same_images(folder, config, images_of(train_dataset, val_dataset))
     return SearchPlan(
         request=request,
         folder=folder,
         space=space,
-        train_dataset=build_split(data, "train"),
-        val_dataset=build_split(data, "val"),
+        train_dataset=train_dataset,
+        val_dataset=val_dataset,
     )
 
 

@@ -50,11 +50,10 @@ class NetworksRequest(Request):
 
     def command(self) -> str:
         """Write the command line that says the same, without any absolute path."""
-        words = PROG.split()
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value == field.default or (isinstance(value, Path) and value.is_absolute()):
-                continue
-            values = value if isinstance(value, tuple) else (value,)
-            words += ["--" + field.name.replace("_", "-"), *map(str, values)]
-        return shlex.join(words)
+        names = [
+            field.name
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+            and not (field.name == "out" and self.out is not None and self.out.is_absolute())
+        ]
+        return shlex.join([*PROG.split(), *self.words(names)])

@@ -149,6 +149,8 @@ def search(
         "strategy": strategy_name,
         "space": supernet.space.to_dict(),
         "num_classes": supernet.num_classes,
+        "settings": config.identity(),
+        "images": {"train": train_dataset.fingerprint(), "val": val_dataset.fingerprint()},
     }
     # trainB is the smaller half, where they differ.
     steps_per_epoch = len(train_dataset) // 2 // config.batch_size

@@ -92,7 +92,7 @@ def train(
         config: The recipe; the numbers of its loss go into the run's record under "loss".
         train_dataset: The train split.
         val_dataset: The val split; chooses the best weights.
-        identity: What a checkpoint must agree on to be resumed.
+        identity: What a checkpoint must agree on to be resumed, besides settings, loss and images.
         device: Where the network is.
         stop: Asked after every step.
         description: Shown beside the progress.
@@ -104,7 +104,12 @@ def train(
     """
     precision = resolve_precision(config.precision, device)
     chosen_loss = choose_loss(config, train_dataset)
-    identity = {**identity, "loss": asdict(chosen_loss)}
+    identity = {
+        **identity,
+        "settings": config.identity(),
+        "images": {"train": train_dataset.fingerprint(), "val": val_dataset.fingerprint()},
+        "loss": asdict(chosen_loss),
+    }
     loss_function = build_loss(chosen_loss, device=device)
     optimizer = torch.optim.SGD(
         network.parameters(),

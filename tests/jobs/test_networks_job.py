@@ -164,13 +164,13 @@ def test_the_default_is_a_table_for_a_terminal(capsys):
             ["--network", "icnet_prunned"],
             "unknown network 'icnet_prunned'; did you mean 'icnet_pruned'?",
         ),
-        (["--num-classes", "0"], "--num-classes 0; at least 1 is needed."),
+        (["--num-classes", "0"], "--num-classes must be at least 1, not 0."),
         (
             ["--size", "512", "1024", "7"],
             "--size 512 1024 7: the height 7 has no width; give both in turn, for example "
             "--size 512 1024 1024 2048.",
         ),
-        (["--size", "0", "64"], "--size 0 64: a side of 0 pixels holds no image."),
+        (["--size", "0", "64"], "--size must be from 1 to 65,536, not 0."),
         (
             ["--out", "nowhere/zoo.md"],
             "--out nowhere/zoo.md: the folder nowhere does not exist; make it first.",
