@@ -40,7 +40,7 @@ public:
 
     // The smallest of a block's row sums, about how many pixels are like one of its; 0 without
     // a normalisation, which takes none.
-    float block_sum(index_t y, index_t x) const { return block_sums_.of(y, x); }
+    float block_sum(index_t y, index_t x) const { return block_sums_.at(y, x); }
 
     void clear(index_t band) { table_.clear(band); }
     void blur(int num_threads) { table_.blur(false, num_threads); }

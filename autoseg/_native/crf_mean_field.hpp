@@ -5,7 +5,8 @@
 // has the labels one after the other, L pixels a vector: softmax then needs no sum across lanes and
 // no lane is spent on labels that do not exist. Only the lattice has labels in lanes; rows are
 // transposed on the way. A tile's rows are woven, and where half of the pixels are enough only one
-// of the two is computed (crf_weave.hpp). Only the last update writes marginals.
+// of the two is computed (crf_weave.hpp): the first update finds out where. Only the last update
+// writes marginals.
 #pragma once
 
 #include <limits>
@@ -23,13 +24,16 @@ namespace AUTOSEG_ISA {
 class MeanField {
 public:
     static constexpr index_t L = kLanes<float>;
-    static_assert(BlockSums::kColumns % L == 0);  // a tile lies in one block
+    static constexpr index_t kTiles = BlockSums::kColumns / L;  // of a block
+    static_assert(BlockSums::kColumns % L == 0);
 
     MeanField(const autoseg::CrfCall& call, Arena& memory)
         : call_(call),
           scores_(call),
           num_pixels_(call.height * call.width),
           may_subsample_(call.num_bilateral > 0 && call.tolerance == 0),
+          blocks_per_row_((call.width + BlockSums::kColumns - 1) / BlockSums::kColumns),
+          is_alike_(std::size_t((call.height + 1) / 2 * blocks_per_row_)),
           bands_(balanced_bands(call)) {
         for (index_t m = 0; m < call.num_bilateral; ++m) {
             bilateral_.push_back(
@@ -63,6 +67,9 @@ private:
     // pixels, to 4 exp(-pi^2) = 2e-4.
     static constexpr double kSmallestSubsampledStd = 1;
 
+    static constexpr float kOnes[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    static_assert(sizeof(kOnes) / sizeof(float) >= std::size_t(L));
+
     // Rows y and, if the image has it, y + 1; L pixels from x on.
     struct Tile {
         index_t y, x;
@@ -77,6 +84,7 @@ private:
         index_t number;
         int update;
         bool is_first, is_last;
+        float* block;   // values of the tiles of a block
         float* values;  // of a tile, (2, labels, L): scores and messages, then exponentials
         float* scores;  // of a tile, the same, for a compatibility
         std::vector<SpatialBand>& spatial;
@@ -89,6 +97,8 @@ private:
         thread_local Arena arena;
         return arena;
     }
+
+    index_t tile_size() const { return 2 * round_up(call_.labels, L) * L; }
 
     // What was handed over becomes what is read.
     void join_spatial() {
@@ -110,9 +120,9 @@ private:
         in_parallel(index_t(bands_.size()), call_.num_threads, [&](index_t i) {
             Arena& memory = scratch();
             memory.reset();
-            const index_t tile_size = 2 * round_up(call_.labels, L) * L;
-            Band band{i, number, is_first, is_last, memory.zeros<float>(tile_size),
-                      memory.zeros<float>(tile_size), spatial_bands_[std::size_t(i)], {}};
+            float* block = memory.zeros<float>(kTiles * tile_size());
+            Band band{i, number, is_first, is_last, block, block,
+                      memory.zeros<float>(tile_size()), spatial_bands_[std::size_t(i)], {}};
             const Rows rows = bands_[std::size_t(i)];
             if (!is_last) {
                 for (auto& filter : bilateral_) filter->clear(i);
@@ -140,53 +150,95 @@ private:
             spatial.begin(y);
             if (!band.is_first) spatial.sum_rows(y);
         }
-        constexpr index_t kAhead = 2 * L;
+        if (band.is_first) {
+            for (index_t x = 0; x < call_.width; x += BlockSums::kColumns) {
+                start_block(band, y, x, count);
+            }
+            return;
+        }
         for (index_t x = 0; x < call_.width; x += L) {
-            // At the end, what the next rows may need.
-            const bool is_end = x + kAhead >= call_.width;
-            band.ahead = tile(band, is_end ? std::min(y + 2, call_.height - count) : y,
-                              is_end ? 0 : x + kAhead, count);
+            look_ahead(band, y, x, count);
             update_tile(band, tile(band, y, x, count));
         }
     }
 
+    void look_ahead(Band& band, index_t y, index_t x, int count) const {
+        constexpr index_t kAhead = 2 * L;
+        // At the end, what the next rows may need.
+        const bool is_end = x + kAhead >= call_.width;
+        band.ahead = tile(band, is_end ? std::min(y + 2, call_.height - count) : y,
+                          is_end ? 0 : x + kAhead, count);
+    }
+
     Tile tile(const Band& band, index_t y, index_t x, int rows) const {
-        if (rows < 2 || band.is_last || !may_subsample_) return {y, x, rows, 0, rows};
-        const bool is_dense = std::all_of(bilateral_.begin(), bilateral_.end(), [&](auto& filter) {
-            return double(filter->block_sum(y, x)) > call_.subsample_above;
-        });
+        if (band.is_last || !is_alike_[block_at(y, x)]) return {y, x, rows, 0, rows};
         const int turn = band.update % 2;
-        return is_dense ? Tile{y, x, rows, turn, turn + 1} : Tile{y, x, rows, 0, rows};
+        return {y, x, rows, turn, turn + 1};
+    }
+
+    std::size_t block_at(index_t y, index_t x) const {
+        return std::size_t(y / 2 * blocks_per_row_ + x / BlockSums::kColumns);
+    }
+
+    // The first update of a block: of all pixels, because it decides whether half of them are
+    // enough in this update and the others.
+    void start_block(Band& band, index_t y, index_t x, int count) {
+        const bool is_dense =
+            may_subsample_ && !band.is_last && count == 2 &&
+            std::all_of(bilateral_.begin(), bilateral_.end(), [&](auto& filter) {
+                return double(filter->block_sum(y, x)) > call_.subsample_above;
+            });
+        const index_t end = std::min(x + BlockSums::kColumns, call_.width);
+        Vec<float> factors[kTiles][2] = {};
+        Likeness likeness;
+        for (index_t i = 0; x + i * L < end; ++i) {
+            look_ahead(band, y, x + i * L, count);
+            band.values = band.block + i * tile_size();
+            start_tile(band, {y, x + i * L, count, 0, count}, factors[i]);
+            if (!is_dense) continue;
+            const index_t pixels = std::min(L, end - (x + i * L));
+            const Vec<float> is_pixel = load_some(kOnes, pixels);
+            likeness.add(call_.labels, values_of(band, 0), factors[i][0] * is_pixel,
+                         values_of(band, 1), factors[i][1] * is_pixel);
+        }
+        is_alike_[block_at(y, x)] = is_dense && likeness.is_given(2 * (end - x));
+        for (index_t i = 0; x + i * L < end; ++i) {
+            look_ahead(band, y, x + i * L, count);
+            band.values = band.block + i * tile_size();
+            pass_on(band, tile(band, y, x + i * L, count), factors[i]);
+        }
+    }
+
+    // Marginals of all pixels without messages.
+    AUTOSEG_INLINE void start_tile(Band& band, const Tile& tile, Vec<float>* factors) const {
+        const Highest highest = read_scores(band, tile, band.values);
+        for (int row = 0; row < tile.rows; ++row) {
+            float* values = values_of(band, row);
+            factors[row] =
+                reads_caller(band)
+                    ? scores_.start<false>(tile.y + row, tile.x, values, highest.row[row])
+                    : scores_.start<true>(tile.y + row, tile.x, values, highest.row[row]);
+        }
     }
 
     AUTOSEG_INLINE void update_tile(Band& band, const Tile& tile) {
-        if (band.is_first) {
-            const Highest highest = read_scores(band, tile, band.values);
-            for (int row = 0; row < tile.rows; ++row) {
-                float* values = values_of(band, row);
-                if (reads_caller(band)) {
-                    scores_.lower(values, highest.row[row]);
-                } else {
-                    scores_.lower_and_keep(tile.y + row, tile.x, values, highest.row[row]);
-                }
-            }
-        } else {
-            add_messages(band, tile);
-        }
+        add_messages(band, tile);
         Vec<float> factors[2] = {};
         for (int row = tile.first; row < tile.last; ++row) {
             const Scores ahead = scores_.kept(row_ahead(band, row), band.ahead.x);
-            const bool asks = !band.is_first && !reads_caller(band);
             float* values = values_of(band, row);
-            // Before any message the largest score is at a distance of 0 from itself.
-            const Vec<float> highest =
-                band.is_first ? Vec<float>{} : highest_of(call_.labels, values);
-            factors[row] = exponentiate(call_.labels, values, highest, asks ? &ahead : nullptr);
+            factors[row] = exponentiate(call_.labels, values, highest_of(call_.labels, values),
+                                        reads_caller(band) ? nullptr : &ahead);
         }
+        pass_on(band, tile, factors);
+    }
+
+    // Write marginals, values * factors, where they are wanted, and hand them to the filters.
+    AUTOSEG_INLINE void pass_on(Band& band, const Tile& tile, Vec<float>* factors) {
         if (band.is_last || keeps_marginals()) write(band, factors, tile);
         if (band.is_last) return;
         const float share = tile.is_subsampled() ? 2 : 1;  // of the row that stands for both
-        for (Vec<float>& factor : factors) factor *= spread(share);
+        for (int row = 0; row < 2; ++row) factors[row] *= spread(share);
         hand_over(band, tile, factors);
     }
 
@@ -395,6 +447,8 @@ private:
     ScoreRows scores_;
     index_t num_pixels_;
     bool may_subsample_;
+    index_t blocks_per_row_;
+    std::vector<std::uint8_t> is_alike_;  // of blocks, whether half of the pixels are enough
     bool is_finite_ = true;
     std::vector<Rows> bands_;
     std::vector<std::unique_ptr<BilateralFilter>> bilateral_;

@@ -46,24 +46,24 @@ public:
         return (score - highest) * kPerNat;
     }
 
-    // Replace scores, (labels, L), by how far they are below the highest.
-    AUTOSEG_INLINE void lower(float* scores, Vec<float> highest) const {
-        for (index_t c = 0; c < call_.labels; ++c) {
-            store(scores + c * L, below(highest, load(scores + c * L)));
-        }
-    }
-
-    // The same, and keep them.
-    AUTOSEG_INLINE void lower_and_keep(index_t y, index_t x, float* scores,
-                                       Vec<float> highest) const {
+    // Replace scores as the caller has them, (labels, L), by powers of two, the highest 1; return
+    // 1 / their sum. What updates will read is kept, if it is wanted.
+    template <bool Keeps>
+    AUTOSEG_INLINE Vec<float> start(index_t y, index_t x, float* scores, Vec<float> highest) const {
         float* to = place(y, x);
         const index_t pixels = count(x);
+        Vec<float> sum{};
         for (index_t c = 0; c < call_.labels; ++c, to += pixels) {
-            __builtin_prefetch(to + 2 * call_.labels * L, 1);
             const Vec<float> value = below(highest, load(scores + c * L));
-            store(scores + c * L, value);
-            pixels == L ? store_anywhere(to, value) : store_some(to, value, pixels);
+            if constexpr (Keeps) {
+                __builtin_prefetch(to + 2 * call_.labels * L, 1);
+                pixels == L ? store_anywhere(to, value) : store_some(to, value, pixels);
+            }
+            const Vec<float> power = exp2_not_positive(value);
+            sum += power;
+            store(scores + c * L, power);
         }
+        return spread(1.f) / sum;
     }
 
 private:

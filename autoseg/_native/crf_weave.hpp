@@ -4,9 +4,10 @@
 // the pixels of one colour of a chessboard. What is kept for pixels is kept in woven rows; callers'
 // arrays and the spatial filter have rows of pixels. A last row without a partner is itself.
 //
-// Where a bilateral kernel gives each pixel of a block many neighbours, their sum is known well
-// from half of them: an update then computes one woven row, which stands for both, and the next
-// update the other. The last update computes all pixels.
+// Where a bilateral kernel gives each pixel of a block many neighbours, and the marginals of the two
+// woven rows are alike in the beginning, sums over a block are known well from one of the rows: an
+// update then computes one woven row, which stands for both, and the next update the other. The
+// last update computes all pixels.
 #pragma once
 
 #include <algorithm>
@@ -49,18 +50,78 @@ public:
         for (index_t block = 0; block < per_row_; ++block) {
             const index_t last = std::min(width, (block + 1) * kColumns);
             const float least = *std::min_element(sums + block * kColumns, sums + last);
-            float& of = sums_[std::size_t(y / 2 * per_row_ + block)];
-            of = y % 2 == 0 ? least : std::min(of, least);
+            float& smallest = sums_[std::size_t(y / 2 * per_row_ + block)];
+            smallest = y % 2 == 0 ? least : std::min(smallest, least);
         }
     }
 
-    float of(index_t y, index_t x) const {
+    float at(index_t y, index_t x) const {
         return sums_[std::size_t(y / 2 * per_row_ + x / kColumns)];
     }
 
 private:
     index_t per_row_;
     std::vector<float> sums_;
+};
+
+// How alike the marginals of the two woven rows of a block are, from windows of 2 x 4 pixels.
+//
+// What counts is how far the sums of the two colours of a chessboard are apart, beside how far the
+// most likely label of a window is ahead of the next: messages that are wrong by a small share of
+// this lead do not change what it leads to. Edges, gradients and stripes have like sums of both
+// colours; noise from pixel to pixel has not, and where no label leads, nothing is small enough.
+class Likeness {
+public:
+    static constexpr index_t kWindow = 4;
+    static constexpr float kShare = 0.2f, kSmallestLead = 0.1f;
+
+    // L pixels of both rows: values, (labels, L), times factors are marginals; factors are 0 where
+    // there is no pixel.
+    AUTOSEG_INLINE void add(index_t labels, const float* first, Vec<float> first_factor,
+                            const float* second, Vec<float> second_factor) {
+        constexpr index_t L = kLanes<float>;
+        Vec<float> highest{}, next{};
+        for (index_t c = 0; c < labels; ++c) {
+            const Vec<float> one = load(first + c * L) * first_factor;
+            const Vec<float> other = load(second + c * L) * second_factor;
+            const Vec<float> sums = window_sums(one - other, one + other);
+            const Vec<float> size = maximum<float>(sums, -sums);
+            next = maximum<float>(next, minimum<float>(highest, size));
+            highest = maximum<float>(highest, size);
+        }
+        difference_ = maximum<float>(difference_, highest);
+        lead_ += highest - next;
+    }
+
+    // num_pixels: that were added.
+    bool is_given(index_t num_pixels) const {
+        float difference = 0, lead = 0;
+        for (index_t lane = 0; lane < kLanes<float>; lane += kWindow) {
+            difference = std::max(difference, difference_[lane]);
+            lead += lead_[lane + 2];
+        }
+        const float mean_lead = lead / float(num_pixels);
+        return difference / float(kWindow) <= kShare * (mean_lead - kSmallestLead);
+    }
+
+private:
+    // Of each group of four lanes: the sum over one vector's in the first two, and over the other's
+    // in the last two.
+    static AUTOSEG_INLINE Vec<float> window_sums(Vec<float> a, Vec<float> b) {
+        static_assert(kWindow == 4 && kLanes<float> % kWindow == 0);
+        Mask<float> even, beside;
+        for (int lane = 0; lane < int(kLanes<float>); ++lane) {
+            const int in_a = lane / 4 * 4 + lane % 2 * 2;
+            even[lane] = lane % 4 < 2 ? in_a : in_a + int(kLanes<float>);
+            beside[lane] = lane ^ 1;
+        }
+        const Vec<float> pairs = permute_two<float>(a, b, even) + permute_two<float>(a, b, even + 1);
+        return pairs + permute<float>(pairs, beside);
+    }
+
+    // Of windows, in lanes 0 and 1 of each group: the largest difference. In the others: the sum of
+    // all leads.
+    Vec<float> difference_{}, lead_{};
 };
 
 }  // namespace AUTOSEG_ISA

@@ -78,6 +78,11 @@ AUTOSEG_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {
     return a > b ? a : b;
 }
 
+template <class T>
+AUTOSEG_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) {
+    return a < b ? a : b;
+}
+
 // Lane i of the result is lane lanes[i] of the value.
 template <class T>
 AUTOSEG_INLINE Vec<T> permute(Vec<T> value, Mask<T> lanes) {

@@ -71,7 +71,8 @@ class CRFSettings:
     does. On a GPU, each update then waits for the one before."""
     subsample_above: float | None = 100.0
     """Row sum of the bilateral kernels, about the number of pixels that are like a pixel, above
-    which half of them are enough for an update of the compiled kernels for CPUs; None: never."""
+    which half of them are enough for an update of the compiled kernels for CPUs, if their first
+    marginals are alike as well; None: never."""
     backend: str = "auto"
     """"fused" for kernels that are made for the device, "torch" for plain operators, "auto" for
     the fastest at hand."""
