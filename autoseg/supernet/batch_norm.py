@@ -6,7 +6,7 @@ computed, up to the estimate. Public re-implementations share one pair over the 
 edge, which mixes distributions that the mathematics keeps apart.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,11 +31,12 @@ class RunningStatistics(nn.Module):
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("var", torch.ones(num_features))
         self.updates = True
+        self.share = _MOMENTUM
 
     @property
     def momentum(self) -> float:
         """Weight of the present batch; 0 where the statistics are to stay as they are."""
-        return _MOMENTUM if self.updates else 0.0
+        return self.share if self.updates else 0.0
 
 
 def batch_norm(
@@ -115,3 +116,43 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for running in statistics:
             running.updates = True
+
+
+def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Replace running statistics by the plain average over the statistics of some batches.
+
+    A supernet whose weights are shared has the statistics of all networks at once; a single one is
+    scored with its own.
+
+    Source: Guo et al. 2019, "Single Path One-Shot Neural Architecture Search with Uniform
+    Sampling", arXiv 1904.00420, section 3.4.
+
+    Args:
+        network: Left in the mode in which it came; batch norms that it does not use in a forward
+            pass keep their statistics.
+        batches: Images, normalised, (N, 3, H, W), where the network is.
+    """
+    norms = [m for m in network.modules() if isinstance(m, RunningStatistics | nn.BatchNorm2d)]
+    before = [norm.momentum for norm in norms]
+    modes = [(module, module.training) for module in network.modules()]
+    network.train()
+    try:
+        for number, images in enumerate(batches, start=1):
+            for norm in norms:
+                _set_momentum(norm, 1 / number)
+            with torch.no_grad():
+                network(images)
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            _set_momentum(norm, momentum)
+        for module, was_training in modes:
+            module.training = was_training
+
+
+def _set_momentum(norm: nn.Module, momentum: float | None) -> None:
+    if isinstance(norm, RunningStatistics):
+        assert momentum is not None
+        norm.share = momentum
+    else:
+        assert isinstance(norm, nn.BatchNorm2d)
+        norm.momentum = momentum

@@ -82,7 +82,7 @@ class SourceOp(nn.Module):
         Returns:
             (N, K, T, C, H, W).
         """
-        weights = self._weights()
+        weights = self.weight_blocks()
         alphas = self._alphas(alpha)
         contribution = self._parameter_free(state, alphas["parameter_free"])
         activated = state.relu()
@@ -109,7 +109,7 @@ class SourceOp(nn.Module):
         parts = gathered.split([len(group) for group in columns.values()], dim=1)
         return dict(zip(columns, parts, strict=True))
 
-    def _weights(self) -> dict[str, Tensor]:
+    def weight_blocks(self) -> dict[str, Tensor]:
         """Cut the flat weight into its blocks: one call, and one in the backward pass."""
         if self.weight is None:
             return {}

@@ -188,11 +188,7 @@ class Supernet(nn.Module):
             .split([len(node.incoming) for nodes in self._layers for node in nodes])
         )
         _, stem = self.stem(images)
-        sizes = [tuple(stem.shape[2:])]
-        for _ in self.space.strides[1:]:
-            height, width = sizes[-1]
-            sizes.append(((height + 1) // 2, (width + 1) // 2))
-
+        sizes = grid_sizes(stem.shape[2:], self.space.num_levels)
         recompute = self._recomputes()
         two_before: dict[int, CellOutput] = {}
         before = {0: CellOutput.of(stem, recompute=recompute)}
@@ -241,6 +237,16 @@ class Supernet(nn.Module):
             for node in range(space.num_nodes)
             if source in space.predecessors(node)
         ]
+
+
+def grid_sizes(finest: Sequence[int], num_levels: int) -> list[tuple[int, int]]:
+    """Return height and width at each stride: halved and rounded up from the finest on."""
+    height, width = finest
+    sizes = [(height, width)]
+    for _ in range(num_levels - 1):
+        height, width = (height + 1) // 2, (width + 1) // 2
+        sizes.append((height, width))
+    return sizes
 
 
 class _Node(NamedTuple):

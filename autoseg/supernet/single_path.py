@@ -1,0 +1,201 @@
+"""One architecture of a supernet, on the supernet's own weights."""
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autoseg.architecture import Architecture
+from autoseg.ops import resize
+from autoseg.supernet.batch_norm import batch_norm
+from autoseg.supernet.cell import CellOutput, InputCell, SearchCell
+from autoseg.supernet.depthwise import depthwise_conv2d
+from autoseg.supernet.source_op import SourceOp
+from autoseg.supernet.supernet import Supernet, grid_sizes
+
+
+class SinglePath(nn.Module):
+    """The supernet with one-hot alpha and beta, of which only the architecture is evaluated.
+
+    Each layer's cell at the path's stride, of it the two edges of each node, of each edge one
+    operation, and the head of the last stride. State 0 of a cell, the cell two layers before at the
+    same stride, is there only where the path was at that stride two layers before; elsewhere its
+    edges give nothing, as they do in the supernet.
+
+    The weights are the supernet's, so that training this trains that. A flat weight gets zeros as
+    the gradient of its operations that were not evaluated, and weights that took no part at all get
+    no gradient. The heads of other strides, which in a one-hot supernet add a constant map to the
+    logits, are left out.
+
+    Sources: Guo et al. 2019, "Single Path One-Shot Neural Architecture Search with Uniform
+    Sampling", arXiv 1904.00420; Auto-DeepLab, arXiv 1901.02985, equation 5.
+    """
+
+    def __init__(self, supernet: Supernet, architecture: Architecture) -> None:
+        """Choose the architecture.
+
+        Args:
+            supernet: Holds the weights; shared, not copied.
+            architecture: One of the supernet's space.
+
+        Raises:
+            ValueError: If the architecture is not one of the space.
+        """
+        super().__init__()
+        space = supernet.space
+        of_architecture = (architecture.strides, architecture.num_layers, architecture.num_nodes)
+        of_space = (space.strides, space.num_layers, space.num_nodes)
+        if of_architecture != of_space:
+            raise ValueError(
+                "SinglePath: (strides, layers, nodes) of the architecture are "
+                f"{of_architecture}, those of the supernet's space {of_space}."
+            )
+        for node, edges in enumerate(architecture.cell):
+            for edge in edges:
+                if edge.op not in space.operations:
+                    raise ValueError(
+                        f"SinglePath: cell[{node}] has operation {edge.op!r}, but the supernet's "
+                        f"space has {', '.join(space.operations)}."
+                    )
+        self.supernet = supernet
+        self.architecture = architecture
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Predict classes.
+
+        Args:
+            images: Normalised images, (N, 3, H, W), any H and W.
+
+        Returns:
+            Logits, (N, K, H, W).
+        """
+        features = self.features(images)
+        head = self.supernet.heads[f"stride{self.architecture.path[-1]}"]
+        return resize(head(features), images.shape[2:], align_corners=False)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the last cell's output, (N, C, H_s, W_s) at the last stride s."""
+        space = self.supernet.space
+        _, stem = self.supernet.stem(images)
+        sizes = grid_sizes(stem.shape[2:], space.num_levels)
+        levels = [0, *map(space.strides.index, self.architecture.path)]
+        outputs = [stem]
+        for layer, (before, level) in enumerate(pairwise(levels)):
+            cell = self.supernet.cells[f"layer{layer}_stride{space.strides[level]}"]
+            sources = [
+                edge.source_level
+                for edge in space.trellis()
+                if (edge.layer, edge.target_level) == (layer, level)
+            ]
+            is_visited = layer >= 1 and levels[layer - 1] == level
+            outputs.append(
+                self._run_cell(
+                    cast(SearchCell, cell),
+                    sources.index(before),
+                    outputs[-1],
+                    outputs[-2] if is_visited else None,
+                    sizes[level],
+                )
+            )
+        return outputs[-1]
+
+    def _run_cell(
+        self,
+        cell: SearchCell,
+        number: int,
+        previous: Tensor,
+        previous_previous: Tensor | None,
+        size: tuple[int, int],
+    ) -> Tensor:
+        """Evaluate the kept edges for input cell `number`: (N, num_nodes * C, *size)."""
+        bring = cast(InputCell, cell.previous[number])
+        states = {1: bring(CellOutput(previous, None), size)}
+        if previous_previous is not None:
+            assert cell.previous_previous is not None
+            states[0] = cell.previous_previous(CellOutput(previous_previous, None), size)
+        senders: dict[int, _Sender] = {}
+        for node, edges in enumerate(self.architecture.cell):
+            contributions = []
+            for edge in edges:
+                if edge.source not in states:
+                    continue
+                if edge.source not in senders:
+                    senders[edge.source] = _Sender(cell, edge.source, number, states[edge.source])
+                contributions.append(senders[edge.source].send(edge.op, node))
+            # Of two different sources at most one is absent.
+            states[2 + node] = torch.stack(contributions).sum(dim=0)
+        return torch.cat([states[2 + node] for node in range(cell.num_nodes)], dim=1)
+
+
+class _Sender:
+    """One state of a cell and the weights of the edges that leave it."""
+
+    def __init__(self, cell: SearchCell, source: int, number: int, state: Tensor) -> None:
+        """Cut the weights into blocks.
+
+        Args:
+            cell: The cell.
+            source: Number of the state: 0 and 1 the input cells, 2 and on the nodes.
+            number: Of the input cell for which the state was computed.
+            state: (N, C, H, W).
+        """
+        module = cell.source0 if source == 0 else cell.sources[source - 1]
+        self.op = cast(SourceOp, module)
+        self.input_cell = 0 if source == 0 else number
+        # State 2 + b is read by the nodes after b.
+        self.first_target = max(0, source - 1)
+        self.state = state
+        self.weights = self.op.weight_blocks()
+        # Maps that do not depend on the target: their statistics must not be counted twice.
+        self._shared: dict[str, Tensor] = {"skip_connect": state}
+
+    def send(self, op: str, node: int) -> Tensor:
+        """Evaluate one operation of the edge to a node: (N, C, H, W)."""
+        target = node - self.first_target
+        if op in self.op.layout.parameter_free:
+            if op not in self._shared:
+                self._shared[op] = self._pool(op)
+            return self._shared[op]
+        family, size = op[: op.rindex("_")], int(op[-1])
+        number = self.op.layout.kernel_sizes(family).index(size)
+        if family == "sep_conv":
+            maps = self._separable(self.state, "sep1", number, size, target)
+            return self._separable(maps, "sep2", number, size, target)
+        if family == "dil_conv":
+            return self._separable(self.state, "dil", number, size, target, dilation=2)
+        weight = self.weights[f"atrous{size}"][target]
+        maps = F.conv2d(self.state.relu(), weight, padding=size - 1, dilation=2)
+        return self._norm(maps, f"atrous{size}", target)
+
+    def _pool(self, op: str) -> Tensor:
+        if op == "max_pool_3x3":
+            return self._norm(F.max_pool2d(self.state, 3, stride=1, padding=1), op)
+        pooled = F.avg_pool2d(self.state, 3, stride=1, padding=1, count_include_pad=False)
+        return self._norm(pooled, op)
+
+    def _separable(
+        self, maps: Tensor, stage: str, number: int, size: int, target: int, *, dilation: int = 1
+    ) -> Tensor:
+        maps = depthwise_conv2d(
+            maps.relu(),
+            self.weights[f"{stage}.depthwise{size}"][target].unsqueeze(1),
+            padding=dilation * (size - 1) // 2,
+            dilation=dilation,
+            groups=maps.shape[1],
+        )
+        pointwise = self.weights[f"{stage}.pointwise"][number, target]
+        maps = F.conv2d(maps, pointwise[:, :, None, None])
+        return self._norm(maps, stage, number, target)
+
+    def _norm(self, maps: Tensor, name: str, *index: int) -> Tensor:
+        block, statistics = self.op.layout.features[name], self.op.statistics
+        entry = (self.input_cell, *index)
+        return batch_norm(
+            maps,
+            block.view(statistics.mean)[entry],
+            block.view(statistics.var)[entry],
+            training=self.op.training,
+            momentum=statistics.momentum,
+        )
