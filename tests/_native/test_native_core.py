@@ -68,6 +68,7 @@ print(core.isa(), core.lanes("float32"), core.lanes("float64"), *core.present_is
 """
 
 
+@pytest.mark.slow
 @needs_core
 @pytest.mark.skipif(
     not CPUINFO.exists() or "\nflags" not in CPUINFO.read_text(), reason="needs Linux on x86"

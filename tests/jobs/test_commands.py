@@ -222,6 +222,7 @@ def test_no_cuda_where_it_was_asked_for(tmp_path, monkeypatch, command):
         command.main(["--device", "cuda"])
 
 
+@pytest.mark.slow
 def test_search_and_retrain_with_batches_of_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one = ["--batch-size", "1", "--train-length", "4"]
@@ -318,6 +319,7 @@ class StopAfter:
         return StopAfter.asked < 0
 
 
+@pytest.mark.slow
 def test_a_stopped_retraining_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     networks = ["--network", "icnet_pruned", "icnet_resnet50", *RETRAIN]

@@ -63,6 +63,7 @@ def make_run(
     return folder
 
 
+@pytest.mark.slow
 def test_each_run_has_the_parameters_that_were_tuned_for_it(tmp_path):
     tuned = make_run(tmp_path / "runs" / "set" / "tuned")
     make_run(tmp_path / "runs" / "set" / "stock", seed=1)
@@ -176,6 +177,7 @@ def test_strangers_names_end_no_comparison(tmp_path, capsys, monkeypatch):
     assert str(out / "report.html").replace("\udce9", r"\udce9") in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_runs_that_cannot_be_compared_are_kept_apart(tmp_path, capsys):
     make_run(tmp_path / "runs" / "a", num_classes=4)
     make_run(tmp_path / "runs" / "b", num_classes=5)

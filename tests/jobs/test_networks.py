@@ -136,6 +136,7 @@ def test_whole_weights_of_another_network_are_told_in_one_line(tmp_path):
             load_network(folder)
 
 
+@pytest.mark.slow
 def test_an_architecture_file_of_any_name_is_trained_inside_out(tmp_path, monkeypatch):
     inside = tmp_path / "inside"
     inside.mkdir()
@@ -192,6 +193,7 @@ def test_a_run_with_a_crf_is_built_again_and_sees_the_image_file(tmp_path):
     torch.testing.assert_close(result.exp(), expected, rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_commands_train_and_score_network_and_crf_together(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     sizes = ["--image-size", "48", "56", "--train-length", "4", "--crop-size", "48", "48"]

@@ -104,6 +104,7 @@ def test_an_architecture_has_a_row_for_each_width():
     assert [row.scores[0].miou for row in rows] == [79.74, 80.04, 80.33]
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_command_would_write():
     request = NetworksRequest(format="markdown", out=Path("docs/networks.md"))
     fresh, stored = zoo_markdown(collect_zoo(request, with_macs=False)), PAGE.read_text()
