@@ -166,6 +166,7 @@ def test_a_tiny_network_learns_one_image_by_heart(tmp_path, monkeypatch, capsys)
     assert last["val_miou"] == pytest.approx(torch.stack(ious).mean().item(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stopped_check_goes_on_with_the_same_images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = ["--network", "segnet_basic", "--overfit", "2", *SIZE, "--num-steps", "6"]

@@ -71,6 +71,7 @@ def test_the_scores_are_printed_before_they_are_written(tmp_path, monkeypatch, c
     assert "going on after 4 trials" in captured.err and captured.out.startswith(out)
 
 
+@pytest.mark.slow
 def test_going_on_equals_never_stopping(tmp_path, capsys):
     whole, stopped = make_run(tmp_path / "whole"), make_run(tmp_path / "stopped")
     more = ["--num-images", "2", "--num-trials", "14"]
@@ -101,6 +102,7 @@ class StopAfter:
         return StopAfter.asked < 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_the_best_so_far(tmp_path, monkeypatch, capsys):
     folder = make_run(tmp_path / "run")
     with monkeypatch.context() as patched:
@@ -115,6 +117,7 @@ def test_ctrl_c_saves_the_best_so_far(tmp_path, monkeypatch, capsys):
     assert read(folder)["finished"]
 
 
+@pytest.mark.slow
 def test_where_nothing_beats_the_network_alone_it_says_so(tmp_path, monkeypatch, capsys):
     folder = make_run(tmp_path / "run")
     dataset = build_dataset("synthetic", split="val", image_size=SIZE, num_classes=4)
