@@ -1,0 +1,164 @@
+"""Train the weights of a supernet by one architecture at a time.
+
+Trained under a softmax, weights adapt to mixtures that no single network is: scores of single paths
+by inherited weights then say little. Here every step trains networks of the space themselves.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.architecture import (
+    NO_OPERATION,
+    Architecture,
+    CellEdge,
+    SearchSpace,
+    sample_architecture,
+)
+from autoseg.config import SearchConfig
+from autoseg.supernet import SinglePath, Supernet
+from autoseg.training import (
+    ResolvedPrecision,
+    autocast,
+    cosine,
+    resolve_precision,
+    segmentation_loss,
+    tensor_float,
+)
+
+PathSampler = Callable[[SearchSpace, torch.Generator], tuple[Architecture, ...]]
+"""Draws the architectures whose gradients make one step."""
+
+
+def uniform_paths(space: SearchSpace, generator: torch.Generator) -> tuple[Architecture, ...]:
+    """Draw one architecture, each with the same probability.
+
+    Source: Guo et al. 2019, "Single Path One-Shot Neural Architecture Search with Uniform
+    Sampling", arXiv 1904.00420, section 3.1.
+    """
+    return (sample_architecture(space, generator),)
+
+
+def fair_paths(space: SearchSpace, generator: torch.Generator) -> tuple[Architecture, ...]:
+    """Draw as many architectures as there are operations, among which no operation is favoured.
+
+    They share path and sources, drawn uniformly; on each of their edges each operation other than
+    "none" occurs in exactly one of them, in a random order that is drawn for every edge.
+
+    Source: Chu et al. 2019, "FairNAS", arXiv 1907.01845, section 3.2 and algorithm 1.
+    """
+    drawn = sample_architecture(space, generator)
+    operations = [op for op in space.operations if op != NO_OPERATION]
+
+    def order() -> list[str]:
+        return [operations[i] for i in torch.randperm(len(operations), generator=generator)]
+
+    orders = [(order(), order()) for _ in drawn.cell]
+    return tuple(
+        replace(
+            drawn,
+            cell=tuple(
+                (CellEdge(first.source, ops[0][number]), CellEdge(second.source, ops[1][number]))
+                for (first, second), ops in zip(drawn.cell, orders, strict=True)
+            ),
+        )
+        for number in range(len(operations))
+    )
+
+
+PATH_SAMPLERS: dict[str, PathSampler] = {"uniform": uniform_paths, "fair": fair_paths}
+"""Ways to draw the architectures of a step, by name."""
+
+
+class SinglePathTraining:
+    """Moves the weights against the summed gradients of sampled architectures; alpha and beta rest.
+
+    Weights that took no part in a step stay as they are, momentum and decay included. In a flat
+    weight, whose other operations were evaluated, an operation that was not still follows momentum
+    and decay, as it does where gradients are set to zero.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        config: SearchConfig,
+        *,
+        sampler: PathSampler,
+        ignore_index: int,
+        device: torch.device,
+    ) -> None:
+        """Build the optimizer.
+
+        Args:
+            supernet: On `device`.
+            config: Learning rate and the like; its seed decides the architectures.
+            sampler: One of `PATH_SAMPLERS`.
+            ignore_index: Label of pixels that do not count.
+            device: Where the supernet is.
+        """
+        self.supernet = supernet
+        self.config = config
+        self.sampler = sampler
+        self.ignore_index = ignore_index
+        self.device = device
+        self.precision: ResolvedPrecision = resolve_precision(config.precision, device)
+        self.num_evaluations = 0
+        """Forward and backward passes so far."""
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._weights = supernet.weight_parameters()
+        self._optimizer = torch.optim.SGD(
+            self._weights,
+            lr=config.weight_lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            foreach=True,
+        )
+
+    def step(self, images: Tensor, target: Tensor, *, progress: float) -> Tensor:
+        """Draw architectures and move the weights.
+
+        Args:
+            images: Normalised, (N, 3, H, W).
+            target: int64, (N, H, W).
+            progress: Share of the training that is done, in [0, 1]; sets the learning rate.
+
+        Returns:
+            The architectures' mean loss before the step: a scalar without gradient.
+        """
+        images, target = images.to(self.device), target.to(self.device)
+        rate = cosine(progress, initial=self.config.weight_lr, final=self.config.weight_lr_final)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for architecture in self.sampler(self.supernet.space, self._generator):
+            with tensor_float(self.precision):
+                with autocast(self.precision, self.device):
+                    logits = SinglePath(self.supernet, architecture)(images)
+                loss = segmentation_loss(logits, target, ignore_index=self.ignore_index)
+                loss.backward()
+            losses.append(loss.detach())
+        self.num_evaluations += len(losses)
+        if self.config.gradient_clip > 0:
+            nn.utils.clip_grad_norm_(self._weights, self.config.gradient_clip)
+        self._optimizer.step()
+        return torch.stack(losses).mean()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs to go on."""
+        return {
+            "supernet": self.supernet.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+            "num_evaluations": self.num_evaluations,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a state that `state_dict` returned."""
+        self.supernet.load_state_dict(state["supernet"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"].cpu())
+        self.num_evaluations = state["num_evaluations"]
