@@ -145,6 +145,7 @@ def test_where_nothing_beats_the_network_alone_it_says_so(tmp_path, monkeypatch,
     assert "tuned on val, which its score there is optimistic about" in err
 
 
+@pytest.mark.slow
 def test_evaluate_and_predict_take_the_record_unless_told_otherwise(tmp_path, capsys):
     folder = make_run(tmp_path / "run")
     assert evaluate.main([str(folder), "--crf"]) == 0
