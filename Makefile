@@ -9,7 +9,7 @@ help:  ## list the targets
 
 check: lint types test isa kernels pure smoke  ## all that has to pass before a change lands
 
-quick:  ## lint, and the tests that are not slow: about a minute on two cores
+quick:  ## lint, and the tests that are not slow
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m pytest -n auto -q -m "not slow"
 
