@@ -2,13 +2,13 @@
 
 Rules, for every format alike:
 
-- A photograph is turned as its EXIF orientation says.
+- A photograph is turned as its EXIF orientation says, where that is one of EXIF's eight.
 - Grey becomes three equal channels; palette, CMYK and YCbCr become RGB.
 - Transparency is composed over white, as browsers show it.
-- 16 bits a channel are scaled by their full range, 65535 to 255; 12 bits kept in 16 are dark here,
-  as in a viewer.
-- Floating point in [0, 1] is scaled to 255; other floating point and 32-bit integers have no range
-  that one could know, and are refused.
+- 16 bits a channel are scaled by their full range, 65535 to 255, and a TIFF of 12 bits by its own;
+  12 bits kept in 16 are dark here, as in a viewer. White is 0 where a TIFF says so.
+- Floating point in [0, 1] is scaled to 255; other floating point, signed and 32-bit integers have
+  no range that one could know, and are refused.
 - A file of several pages or frames is refused, since nobody could say which is meant; a telephone's
   JPEG with a second picture in it (MPO) is its first.
 """
@@ -19,11 +19,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from autoseg.data.orientation import orientation, shown_size, upright
 from autoseg.errors import FileError, UsageError, reading
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -36,7 +38,8 @@ _MAX_PIXELS = "AUTOSEG_MAX_PIXELS"
 # Not among them: EPS and others that Pillow hands to a program.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000", "TGA")
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
-_ORIENTATION, _FIRST_TURNED = 0x0112, 5  # EXIF's tag; from 5 on rows and columns are swapped
+_READABLE = "PNG, JPEG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000 and TGA are read"
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # a TIFF's tags
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -53,7 +56,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         OSError: If it is not there or may not be read.
     """
     with open_image(path) as image, reading(path, "an image"):
-        return _to_rgb(_upright(image), path, image.format)
+        image.load()
+        return cast(NDArray[np.uint8], upright(_to_rgb(image, path), orientation(image)))
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -64,15 +68,11 @@ def image_size(path: Path) -> tuple[int, int]:
         OSError: If it is not there or may not be read.
     """
     with open_image(path) as image, reading(path, "an image"):
-        width, height = image.size
-        # A PNG's may stand behind the pixels, where Pillow would decode them all to look for it.
-        has_exif = image.format != "PNG" or "exif" in image.info
-        is_turned = has_exif and image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
-        return (width, height) if is_turned else (height, width)
+        return shown_size(image, path)
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
     """Open an image and check its header, before any memory is taken for its pixels.
 
     Raises:
@@ -88,7 +88,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             try:
                 image = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
             except UnidentifiedImageError:
-                raise FileError(f"{path} is not an image that can be read.") from None
+                raise FileError(f"{path} is not an image that can be read: {_READABLE}.") from None
         with image:
             _require_one_picture(path, image)
             yield image
@@ -130,7 +130,8 @@ def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         paths: Files and folders. Hidden files in a folder are passed over.
 
     Returns:
-        The images, and the other files of the folders, which are left out.
+        The images, each once, also those that turn out to be broken; and the other files of the
+        folders, which are left out.
 
     Raises:
         UsageError: If a path does not exist, or a folder holds no image.
@@ -139,17 +140,19 @@ def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     left_out: list[Path] = []
     for path in paths:
         if path.is_dir():
-            files = [p for p in sorted(path.iterdir()) if p.is_file() and p.name[0] != "."]
-            inside = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
+            entries = [each for each in sorted(path.iterdir()) if each.name[0] != "."]
+            files = [each for each in entries if not each.is_dir()]
+            inside = [each for each in files if each.suffix.lower() in IMAGE_SUFFIXES]
             if not inside:
-                raise UsageError(f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+                below = "; folders in it are not searched" if len(files) < len(entries) else ""
+                raise UsageError(f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}){below}.")
             found += inside
-            left_out += [p for p in files if p not in set(inside)]
+            left_out += [each for each in files if each not in set(inside)]
         elif path.exists():
             found.append(path)
         else:
             raise UsageError(f"{path} does not exist.")
-    return found, left_out
+    return list({each.absolute(): each for each in found}.values()), left_out
 
 
 @contextmanager
@@ -178,26 +181,17 @@ def _require_one_picture(path: Path, image: Image.Image) -> None:
         )
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    turned = ImageOps.exif_transpose(image)
-    assert turned is not None  # None is for in_place=True
-    return turned
-
-
-def _to_rgb(image: Image.Image, path: Path, file_format: str | None) -> NDArray[np.uint8]:
-    if image.mode in _DEEP or (image.mode == "I" and file_format in ("PNG", "PPM")):
-        return _grey(np.asarray(image).astype(np.float64) * (255 / 65535))
+def _to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    """Give a loaded image's pixels, as stored, the colours that a viewer shows."""
+    if image.mode in _DEEP or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return _deep_grey(image)
     if image.mode == "F":
-        values = np.asarray(image)
-        lowest, highest = float(values.min()), float(values.max())
-        if not (lowest >= 0 and highest <= 1):  # NaN included
-            raise FileError(
-                f"{path} holds floating point values from {lowest:g} to {highest:g}, whose black "
-                "and white are unknown; scale them to [0, 1], or save 8 or 16 bits."
-            )
-        return _grey(values.astype(np.float64) * 255)
+        return _fractions(image, path)
     if image.mode == "I":
-        raise FileError(f"{path} holds 32-bit integers, whose white is unknown; save 8 or 16 bits.")
+        raise FileError(
+            f"{path} holds signed or 32-bit integers, whose black and white are unknown; save 8 or "
+            "16 bits without a sign."
+        )
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -205,6 +199,29 @@ def _to_rgb(image: Image.Image, path: Path, file_format: str | None) -> NDArray[
     return np.array(image.convert("RGB"))
 
 
-def _grey(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    rounded = np.rint(values).astype(np.uint8)
-    return np.repeat(rounded[:, :, None], 3, axis=2)
+def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
+    tags = getattr(image, "tag_v2", {})
+    white = 2 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1
+    table = np.rint(np.arange(2**16) * (255 / white)).clip(0, 255).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        table = 255 - table
+    if isinstance(transparent := image.info.get("transparency"), int):
+        table[transparent] = 255
+    return _as_rgb(table[np.asarray(image)])
+
+
+def _fractions(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    values = np.asarray(image)
+    lowest, highest = float(values.min()), float(values.max())
+    if not (lowest >= 0 and highest <= 1):  # NaN included
+        raise FileError(
+            f"{path} holds floating point values from {lowest:g} to {highest:g}, whose black and "
+            "white are unknown; scale them to [0, 1], or save 8 or 16 bits."
+        )
+    grey = np.rint(values.astype(np.float64) * 255).astype(np.uint8)
+    is_negative = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return _as_rgb(255 - grey if is_negative else grey)
+
+
+def _as_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(grey[:, :, None], 3, axis=2)

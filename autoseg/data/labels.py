@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile
 
 from autoseg.data.images import open_image
+from autoseg.data.orientation import orientation, upright
 from autoseg.errors import FileError, reading
 
 _MODES = ("P", "L", "1", "I;16", "I;16B", "I;16L", "I;16N", "I")
+_LOSSY = ("JPEG", "MPO")
+_STEPS = {"L;2": 85, "L;4": 17}  # Pillow spreads grey of 2 and 4 bits over 0 to 255
 _PALETTE_BITS = 8
 
 
@@ -29,11 +33,11 @@ class LabelFile:
 def read_labels(path: Path) -> LabelFile:
     """Read a label image: one channel, palette or grey, whose values are class numbers.
 
-    Values are those stored, also of a palette; a file with an EXIF orientation is turned, as its
-    photograph is.
+    Values are those stored, also of a palette and of grey with less than 8 bits; a file with an
+    EXIF orientation is turned, as its photograph is.
 
     Raises:
-        FileError: If the file is no image, damaged, too large, or has several channels.
+        FileError: If the file is no image, damaged, too large, a JPEG, or has several channels.
         OSError: If it is not there or may not be read.
     """
     with open_image(path) as image, reading(path, "a label image"):
@@ -42,16 +46,31 @@ def read_labels(path: Path) -> LabelFile:
                 f"{path} has mode {image.mode}, that is colours or transparency; labels are "
                 "class numbers in one channel: save them as a palette or grey PNG."
             )
+        if image.format in _LOSSY:
+            raise FileError(
+                f"{path} is a JPEG, which changes class numbers at every border; save labels as "
+                "PNG, from the original rather than from this file."
+            )
         mode = image.mode
         palette = image.getpalette("RGB") if mode == "P" else None
-        turned = ImageOps.exif_transpose(image)
-        assert turned is not None  # None is for in_place=True
-        labels = np.asarray(turned).astype(np.int64)
+        step = _step(image)
+        image.load()
+        stored = np.asarray(image).astype(np.int64) // step
+        labels = cast(NDArray[np.int64], upright(stored, orientation(image)))
     if palette is None:
         return LabelFile(labels=labels, palette=None, mode=mode)
     colours = np.zeros((256, 3), dtype=np.uint8)
     colours[: len(palette) // 3] = np.array(palette, dtype=np.uint8).reshape(-1, 3)
     return LabelFile(labels=labels, palette=colours, mode=mode)
+
+
+def _step(image: ImageFile.ImageFile) -> int:
+    """Return by what Pillow will multiply the numbers that an opened file stores."""
+    if not image.tile:
+        return 1
+    coding = image.tile[0][3]  # a text, or a tuple that begins with it
+    coding = coding if isinstance(coding, str) or not coding else coding[0]
+    return _STEPS.get(str(coding), 1)
 
 
 def label_image(

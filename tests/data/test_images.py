@@ -73,7 +73,7 @@ def test_floating_point_in_0_to_1_is_scaled(tmp_path):
             r"holds floating point values from 0 to 255, whose black",
         ),
         (np.full((2, 2), np.nan, np.float32), r"holds floating point values from nan to nan"),
-        (GREY.astype(np.int32), r"holds 32-bit integers, whose white is unknown"),
+        (GREY.astype(np.int32), r"holds signed or 32-bit integers, whose black and white are unk"),
     ],
 )
 def test_numbers_without_a_known_range_are_refused(tmp_path, pixels, message):
@@ -118,24 +118,118 @@ def test_cmyk_becomes_the_colour_that_it_prints(tmp_path):
     np.testing.assert_allclose(read_image(tmp_path / "a.tif"), COLOURS, atol=1)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_image_is_turned_as_viewers_show_it(tmp_path, orientation):
-    # EXIF 2.3, tag 0x0112: where the stored row 0 and column 0 are, as shown.
-    stored_as = {
-        1: lambda shown: shown,
-        2: lambda shown: shown[:, ::-1],
-        3: lambda shown: shown[::-1, ::-1],
-        4: lambda shown: shown[::-1],
-        5: lambda shown: shown.transpose(1, 0, 2),
-        6: lambda shown: np.rot90(shown),
-        7: lambda shown: np.rot90(shown, 2).transpose(1, 0, 2),
-        8: lambda shown: np.rot90(shown, -1),
-    }[orientation]
+# EXIF 2.32, tag 0x0112: where the stored row 0 and column 0 are, as shown.
+STORED_AS = {
+    1: lambda shown: shown,
+    2: lambda shown: shown[:, ::-1],
+    3: lambda shown: shown[::-1, ::-1],
+    4: lambda shown: shown[::-1],
+    5: lambda shown: shown.transpose(1, 0, 2),
+    6: lambda shown: np.rot90(shown),
+    7: lambda shown: np.rot90(shown, 2).transpose(1, 0, 2),
+    8: lambda shown: np.rot90(shown, -1),
+}
+WAYS_TO_SAVE = {
+    "a.png": {},
+    "a.tif": {},
+    "packed.tif": {"compression": "tiff_lzw"},
+    "a.webp": {"lossless": True},
+    "a.jpg": {"quality": 100, "subsampling": 0},
+}
+
+
+@pytest.mark.parametrize("name", WAYS_TO_SAVE)
+@pytest.mark.parametrize("orientation", STORED_AS)
+def test_an_image_is_turned_as_viewers_show_it(tmp_path, orientation, name):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / "a.png", np.ascontiguousarray(stored_as(COLOURS)), exif=exif)
+    stored = np.ascontiguousarray(STORED_AS[orientation](COLOURS))
+    path = save(tmp_path / name, stored, exif=exif, **WAYS_TO_SAVE[name])
+    np.testing.assert_allclose(read_image(path), COLOURS, atol=9 if ".jpg" in name else 0)
+    assert image_size(path) == (4, 18)
+
+
+@pytest.mark.parametrize("number", [0, 9, 40_000])
+def test_an_orientation_that_exif_does_not_know_turns_nothing(tmp_path, number):
+    exif = Image.Exif()
+    exif[0x0112] = number
+    for name in ("a.png", "a.tif"):
+        path = save(tmp_path / name, COLOURS, exif=exif)
+        np.testing.assert_array_equal(read_image(path), COLOURS)
+        assert image_size(path) == (4, 18)
+
+
+def test_an_orientation_behind_a_pngs_pixels_counts_too(tmp_path):
+    # Where exiftool writes it.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.png", np.ascontiguousarray(np.rot90(COLOURS)), exif=exif)
+    content = path.read_bytes()
+    start = content.index(b"eXIf") - 4
+    length = 12 + struct.unpack(">I", content[start : start + 4])[0]
+    chunk = content[start : start + length]
+    rest = content.replace(chunk, b"")
+    end = rest.index(b"IEND") - 4
+    path.write_bytes(rest[:end] + chunk + rest[end:])
     np.testing.assert_array_equal(read_image(path), COLOURS)
     assert image_size(path) == (4, 18)
+
+
+def tiff(rows, *, size, bits, photometric, sample_format=1):
+    """Write a grey TIFF by hand: a strip of bytes, and what its numbers mean."""
+    data = b"".join(rows)
+    tags = {
+        256: size[1],
+        257: size[0],
+        258: bits,
+        259: 1,
+        262: photometric,
+        273: 8,
+        277: 1,
+        278: size[0],
+        279: len(data),
+        339: sample_format,
+    }
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "sample_format"), [("u1", 1, 1), ("<u2", 257, 1), ("<f4", 1 / 255, 3)]
+)
+@pytest.mark.parametrize("white_is_zero", [True, False])
+def test_white_is_zero_where_a_tiff_says_so(tmp_path, dtype, scale, sample_format, white_is_zero):
+    stored = (GREY * np.dtype(dtype).type(scale)).astype(dtype)
+    (tmp_path / "a.tif").write_bytes(
+        tiff(
+            [row.tobytes() for row in stored],
+            size=(4, 18),
+            bits=8 * stored.itemsize,
+            photometric=0 if white_is_zero else 1,
+            sample_format=sample_format,
+        )
+    )
+    expected = 255 - GREY if white_is_zero else GREY
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[:, :, 1], expected)
+
+
+def test_a_tiff_of_12_bits_is_scaled_by_its_own_range(tmp_path):
+    # Two numbers in three bytes: 0, 0x111, ..., 0xfff are 0, 17, ..., 255 of 255.
+    numbers = [number * 0x111 for number in range(16)]
+    row = int("".join(f"{number:03x}" for number in numbers), 16).to_bytes(24, "big")
+    (tmp_path / "a.tif").write_bytes(tiff([row], size=(1, 16), bits=12, photometric=1))
+    assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == [17 * n for n in range(16)]
+
+
+def test_the_transparent_grey_of_16_bits_is_composed_over_white(tmp_path):
+    body = struct.pack(">H", 257 * 15)
+    chunk = struct.pack(">I", 2) + b"tRNS" + body + struct.pack(">I", zlib.crc32(b"tRNS" + body))
+    rows = [row.astype(">u2").tobytes() for row in GREY.astype(np.uint16) * 257]
+    content = png(rows, bit_depth=16, colour_type=0, size=(4, 18), extra=chunk)
+    (tmp_path / "a.png").write_bytes(content)
+    expected = np.where(GREY == 15, 255, GREY)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png")[:, :, 2], expected)
 
 
 def test_several_pages_are_refused(tmp_path):
@@ -212,7 +306,29 @@ def test_hidden_and_other_files_of_a_folder_are_left_out(tmp_path):
     assert [path.name for path in found] == ["a.JPG", "b.png"]
     assert [path.name for path in left_out] == ["notes.txt"]
     assert find_images([tmp_path / "notes.txt"]) == ([tmp_path / "notes.txt"], [])
-    with pytest.raises(UsageError, match="holds no image"):
+    with pytest.raises(UsageError, match=r"below\.png holds no image \(.*\)\.$"):
+        find_images([tmp_path / "below.png"])
+    (tmp_path / "below.png" / "further").mkdir()
+    with pytest.raises(UsageError, match=r"holds no image \(.*\); folders in it are not searched"):
         find_images([tmp_path / "below.png"])
     with pytest.raises(UsageError, match=r"gone does not exist"):
         find_images([Path("gone")])
+
+
+def test_broken_links_and_pipes_among_images_are_not_passed_over(tmp_path):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "round.png").symlink_to(tmp_path / "round.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    found, _ = find_images([tmp_path])
+    assert [path.name for path in found] == ["gone.png", "pipe.png", "round.png"]
+    for path in found:
+        with pytest.raises((FileError, OSError), match=path.name):
+            read_image(path)
+
+
+def test_a_file_named_twice_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    found, _ = find_images([Path("b.png"), tmp_path, Path("a.png")])
+    assert sorted(path.name for path in found) == ["a.png", "b.png"]

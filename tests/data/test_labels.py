@@ -6,6 +6,7 @@ from PIL import Image
 
 from autoseg.data.labels import default_palette, label_image, read_labels
 from autoseg.errors import FileError
+from tests.data.test_images import png
 from tests.fuzzing import damaged_bytes, require_clean_refusals
 
 LABELS = np.array([[0, 1, 2], [2, 1, 0]])
@@ -29,6 +30,25 @@ def test_numbers_come_back_as_they_were_stored(tmp_path, mode, scale, name):
     np.testing.assert_array_equal(file.labels, labels)
     assert file.mode == mode
     assert (file.palette is None) == (palette is None)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_of_few_bits_is_read_as_the_numbers_stored(tmp_path, bits):
+    # Pillow gives 0, 85, ... or 0, 17, ...: brightness, where labels are numbers.
+    labels = np.arange(2**bits)[None]
+    row = int("".join(f"{number:0{bits}b}" for number in labels[0]), 2)
+    rows = [row.to_bytes(bits * 2**bits // 8, "big")]
+    content = png(rows, bit_depth=bits, colour_type=0, size=labels.shape)
+    (tmp_path / "a.png").write_bytes(content)
+    file = read_labels(tmp_path / "a.png")
+    np.testing.assert_array_equal(file.labels, labels)
+    assert file.mode == "L"
+
+
+def test_a_jpeg_is_no_label(tmp_path):
+    Image.fromarray(LABELS.astype(np.uint8)).save(tmp_path / "a.jpg")
+    with pytest.raises(FileError, match=r"a\.jpg is a JPEG, which changes class numbers at every"):
+        read_labels(tmp_path / "a.jpg")
 
 
 def test_numbers_that_do_not_fit_a_mode_get_a_wider_one():
