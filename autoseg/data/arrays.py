@@ -1,5 +1,7 @@
 """The one reader of NumPy arrays: sizes are known before memory is taken, nothing is unpickled."""
 
+import io
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +12,13 @@ from numpy.typing import NDArray
 
 from autoseg.data.images import require_regular_file
 from autoseg.errors import FileError, reading
+from autoseg.foreign_text import printable
 
 ARRAY_SUFFIXES = (".npy", ".npz")
+
+_ARCHIVE = b"PK"  # how a zip begins; only its end counts for zipfile, which any file may have
+_MAX_HEADER = 10_000  # bytes; NumPy's own limit
+_MAX_DIMENSIONS = 64  # NumPy's
 
 CheckShape = Callable[[tuple[int, ...]], None]
 
@@ -34,15 +41,26 @@ def read_array(path: Path, *, check_shape: CheckShape) -> NDArray[np.number]:
     """
     require_regular_file(path)
     with reading(path, "a NumPy array"), path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
+        is_archive = file.read(len(_ARCHIVE)) == _ARCHIVE
+        file.seek(0)
+        if not is_archive:
             return _read_member(path, file, check_shape)
         with zipfile.ZipFile(file) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            if len(names) != 1:
-                shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-                raise FileError(f"{path} holds {len(names)} arrays ({shown}); save one.")
-            with archive.open(archive.namelist()[0]) as member:
+            members = archive.infolist()
+            if len(members) != 1:
+                names = [
+                    printable(member.filename.removesuffix(".npy"))[:40] for member in members[:5]
+                ]
+                more = ", ..." if len(members) > 5 else ""
+                raise FileError(
+                    f"{path} holds {len(members)} arrays ({', '.join(names)}{more}); save one."
+                )
+            if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise FileError(
+                    f"{path} is compressed in a way that NumPy does not write; save it again with "
+                    "numpy.savez_compressed."
+                )
+            with archive.open(members[0]) as member:
                 return _read_member(path, cast(BinaryIO, member), check_shape)
 
 
@@ -54,11 +72,18 @@ def _read_member(path: Path, file: BinaryIO, check_shape: CheckShape) -> NDArray
     }.get(version)
     if read_header is None:
         raise FileError(f"{path} has version {version} of NumPy's format; save it again.")
-    shape, is_fortran, dtype = read_header(file)
+    # NumPy would read as much as the length in front of the header says, a gigabyte if it does.
+    length_format = "<H" if version == (1, 0) else "<I"
+    length_bytes = file.read(struct.calcsize(length_format))
+    (length,) = struct.unpack(length_format, length_bytes)
+    if length > _MAX_HEADER:
+        raise FileError(f"{path} has a header of {length:,} bytes, which no array of numbers has.")
+    header = io.BytesIO(length_bytes + file.read(length))
+    shape, is_fortran, dtype = read_header(header)
     if dtype.kind not in "fiub":
         raise FileError(f"{path} is {dtype}; it must hold numbers.")
-    if any(size < 0 for size in shape):
-        raise FileError(f"{path} has shape {shape}, with a size below 0.")
+    if len(shape) > _MAX_DIMENSIONS or not all(type(size) is int and size >= 0 for size in shape):
+        raise FileError(f"{path} has the impossible shape {str(shape)[:60]}.")
     check_shape(shape)
     num_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
     content = file.read(num_bytes)

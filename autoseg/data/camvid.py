@@ -118,11 +118,11 @@ class CamVid(SegmentationDataset):
     def _read_label(self, path: Path) -> Tensor:
         with _listed(path):
             label = read_labels(path).labels
-        largest = int(label.max())
-        if largest > self.ignore_index:
-            row, column = np.argwhere(label == largest)[0]
+        beyond = (label < 0) | (label > self.ignore_index)
+        if beyond.any():
+            row, column = np.argwhere(beyond)[0]
             raise FileError(
-                f"{path}: label {largest} at row {row}, column {column}; labels are 0 to "
+                f"{path}: label {label[row, column]} at row {row}, column {column}; labels are 0 to "
                 f"{self.num_classes - 1}, or {self.ignore_index} for unlabelled. "
                 "Is this the 11-class SegNet version of CamVid?"
             )

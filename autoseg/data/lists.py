@@ -15,6 +15,7 @@ _MARKS = {
 }
 _QUOTED = re.compile(r'"([^"]*)"|(\S+)')
 _MAX_BYTES = 2**28
+_MAX_LINE = 2**13  # two of the longest paths that Linux takes
 _EXPECTED = "expected an image and its label, separated by a space or tab"
 
 
@@ -45,6 +46,8 @@ def read_list(path: Path) -> list[tuple[Path, Path]]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
+        if len(line) > _MAX_LINE:
+            raise FileError(f"{where} has {len(line):,} characters; {_EXPECTED}.")
         if "\0" in line:
             raise FileError(f"{where}: {line[:80]!r} holds a NUL character; {_EXPECTED}.")
         image, label = _divide(line.strip(), path.parent, where)
@@ -91,12 +94,14 @@ def _divide(line: str, root: Path, where: str) -> tuple[str, str]:
 
 
 def _exists(root: Path, name: str) -> bool:
-    return (root / name).exists() or (root / name.replace("\\", "/")).exists()
+    # os.path.exists: False for a name that the file system refuses, as one that is too long.
+    names = (name, name.replace("\\", "/"))
+    return any(os.path.exists(root / name) for name in names)  # noqa: PTH110
 
 
 def _inside(name: str, root: Path, where: str) -> Path:
     """Find where a name points to, which must be in the list's folder."""
-    if "\\" in name and not (root / name).exists():
+    if "\\" in name and not os.path.exists(root / name):  # noqa: PTH110
         if PureWindowsPath(name).drive or name.startswith("\\"):
             raise FileError(f"{where}: {name!r} is an absolute path{_remedy(name, root)}.")
         name = name.replace("\\", "/")
@@ -115,7 +120,7 @@ def _remedy(name: str, root: Path) -> str:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     for start in range(1, len(parts)):
         rest = "/".join(parts[start:])
-        if (root / rest).exists():
+        if os.path.exists(root / rest):  # noqa: PTH110
             prefix = name.replace("\\", "/").removesuffix(rest)
             return (
                 f"; paths are relative to {root}, where {rest!r} exists: take {prefix!r} out of "

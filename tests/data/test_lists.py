@@ -81,6 +81,8 @@ def test_an_absolute_path_in_the_lists_own_folder_is_taken(root):
             b"/data/set/train images/p 0.png\n",
             "where 'train images/p 0.png' exists: take '/data/set/' out of every line",
         ),
+        (b"x" * 300 + b" y z\n", "line 1: '" + "x" * 200),
+        (b"x y " * 5000 + b"\n", "line 1 has 20,000 characters; expected an image and its label"),
         (b"a.png\x00 b.png\n", "line 1: 'a.png\\x00 b.png' holds a NUL character"),
     ],
 )
