@@ -20,9 +20,11 @@ def refuse_clashes(
         out: Folder of the results, as the user named it.
 
     Raises:
-        UsageError: If a result would be written over an input, or two to one name; both are named.
+        UsageError: If a result would be written over an input, or over any file that stands beside
+            an input, or two to one name; both are named.
     """
     kept = {_identity(path): path for path in inputs}
+    folders = {Path(identity).parent for identity in kept}
     sources: dict[str, Path] = {}
     for path, source in outputs:
         identity = _identity(path)
@@ -30,6 +32,11 @@ def refuse_clashes(
             raise UsageError(
                 f"the result {_shown(path)} would replace the input {_shown(kept[identity])}; name "
                 f"another folder than --out {_shown(out)}."
+            )
+        if Path(identity).parent in folders and path.exists():
+            raise UsageError(
+                f"{_shown(path)} exists in a folder that holds an input, and would be replaced; "
+                f"name another folder than --out {_shown(out)}."
             )
         if sources.setdefault(identity, source) != source:
             raise UsageError(

@@ -122,8 +122,8 @@ class CamVid(SegmentationDataset):
         if beyond.any():
             row, column = np.argwhere(beyond)[0]
             raise FileError(
-                f"{path}: label {label[row, column]} at row {row}, column {column}; labels are 0 to "
-                f"{self.num_classes - 1}, or {self.ignore_index} for unlabelled. "
+                f"{path}: label {label[row, column]} at row {row}, column {column}; labels are 0 "
+                f"to {self.num_classes - 1}, or {self.ignore_index} for unlabelled. "
                 "Is this the 11-class SegNet version of CamVid?"
             )
         return torch.from_numpy(label.astype(np.uint8))

@@ -36,3 +36,12 @@ def test_two_results_of_one_name_are_refused(tmp_path):
     outputs = [(tmp_path / "b_overlay.png", Path(name)) for name in ("b.jpg", "b_overlay.jpg")]
     with pytest.raises(UsageError, match=r"b\.jpg and b_overlay\.jpg would both write .*rename"):
         refuse_clashes(outputs, inputs=[], out=tmp_path)
+
+
+def test_a_file_beside_an_input_is_kept(tmp_path):
+    (tmp_path / "a.png").touch()
+    outputs = [(tmp_path / "a.png", tmp_path / "a.jpg")]
+    with pytest.raises(UsageError, match=r"a\.png exists in a folder that holds an input, and w"):
+        refuse_clashes(outputs, inputs=[tmp_path / "a.jpg"], out=tmp_path)
+    (tmp_path / "a.png").unlink()
+    refuse_clashes(outputs, inputs=[tmp_path / "a.jpg"], out=tmp_path)
