@@ -66,9 +66,9 @@ def batch_norm(
         The shape of `stacked`.
     """
     flat = stacked.flatten(1, -3)
-    is_single = flat.shape[0] == 1
+    has_ones = 1 in flat.shape
     normalised = F.batch_norm(
-        _WithBatchStride.apply(flat) if is_single else flat,
+        _WithUsualStrides.apply(flat) if has_ones else flat,
         mean,
         var,
         weight=scale,
@@ -76,33 +76,38 @@ def batch_norm(
         momentum=momentum,
         eps=EPS,
     )
-    if is_single:
-        normalised = _WithBatchStride.apply(normalised)
+    if has_ones:
+        normalised = _WithUsualStrides.apply(normalised)
     return normalised.view(stacked.shape)
 
 
-class _WithBatchStride(torch.autograd.Function):
-    """Give the only image of a batch, and its gradient, the stride that it would have among others.
+class _WithUsualStrides(torch.autograd.Function):
+    """Give dimensions of size 1 the strides that they would have if they were longer.
 
-    Views leave a single image whatever stride falls to it, say 4 in (4, 1, 36, 4) for maps of
-    (1, 4, 7, 9). By one of torch's rules such maps are channels last, by another they are
-    contiguous, and its batch norm on the CPU (2.13) then walks through input and gradient in
-    different orders: the gradient that it returns is wrong by more than its own size, in silence.
+    Views leave such a dimension whatever stride falls to it, say 4 for the only image in
+    (4, 1, 36, 4) of maps (1, 4, 7, 9). By one of torch's rules the maps are then channels last, by
+    another they are contiguous, and its batch norm on the CPU (2.13) walks through input and
+    gradient in different orders: the gradient that it returns is wrong by more than its own size,
+    in silence.
     """
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:
-        return _with_batch_stride(maps)
+        return _with_usual_strides(maps)
 
     @staticmethod
     def backward(ctx: Any, grad_maps: Tensor) -> Tensor:  # type: ignore[override]
-        return _with_batch_stride(grad_maps)
+        return _with_usual_strides(grad_maps)
 
 
-def _with_batch_stride(maps: Tensor) -> Tensor:
-    sizes, strides = maps.shape[1:], maps.stride()[1:]
-    extent = max(size * stride for size, stride in zip(sizes, strides, strict=True))
-    return maps.as_strided(maps.shape, (extent, *strides))
+def _with_usual_strides(maps: Tensor) -> Tensor:
+    _, channels, height, width = maps.shape
+    pixels = height * width
+    if maps.is_contiguous():
+        return maps.as_strided(maps.shape, (channels * pixels, pixels, width, 1))
+    if maps.is_contiguous(memory_format=torch.channels_last):
+        return maps.as_strided(maps.shape, (channels * pixels, 1, width * channels, channels))
+    return maps
 
 
 @contextmanager

@@ -15,6 +15,8 @@ ORDERS = {
     "plain": (0, 1, 2, 3),
     "channels last": (0, 2, 3, 1),
     "batch last": (2, 3, 1, 0),
+    "rows last": (0, 3, 1, 2),
+    "columns last": (0, 2, 1, 3),
 }
 
 
@@ -34,17 +36,20 @@ def gradient_by_the_formula(maps, grad):
     return maps.grad
 
 
-@pytest.mark.parametrize("num_images", [1, 2])
+@pytest.mark.parametrize(
+    "shape", [(1, 4, 7, 9), (2, 4, 7, 9), (2, 3, 1, 5), (2, 3, 4, 1), (3, 1, 4, 5)]
+)
 @pytest.mark.parametrize("grad_order", ORDERS)
 @pytest.mark.parametrize("order", ORDERS)
-def test_gradients_do_not_depend_on_strides(order, grad_order, num_images):
+def test_gradients_do_not_depend_on_strides(order, grad_order, shape):
     torch.manual_seed(0)
-    maps, grad = torch.randn(2, num_images, 4, 7, 9, dtype=torch.float64)
+    maps, grad = torch.randn(2, *shape, dtype=torch.float64)
     given = ordered(maps, order).requires_grad_()
-    mean, var = torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
+    mean = torch.zeros(shape[1], dtype=torch.float64)
+    var = torch.ones(shape[1], dtype=torch.float64)
     normalised = batch_norm(given, mean, var, training=True, momentum=0.1)
     normalised.backward(ordered(grad, grad_order))
-    # float64; sums over 63 or 126 pixels in another order.
+    # float64; sums over up to 126 pixels in another order.
     torch.testing.assert_close(
         given.grad, gradient_by_the_formula(maps, grad), rtol=1e-9, atol=1e-9
     )
