@@ -16,6 +16,8 @@ NAMES = ("unet",)
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
 # torch's compiler uses what torch itself has deprecated.
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+# So it does after a test that counted MACs: thop imports distutils.
+@pytest.mark.filterwarnings("ignore:Distutils was imported before Setuptools:UserWarning")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_default_back_end_gives_the_same(name: str) -> None:
     (case,) = (case for case in CASES if case.name == name)
