@@ -24,7 +24,7 @@ lint:  ## ruff: rules and format
 	$(PYTHON) -m ruff format --check .
 
 types:  ## pyright
-	$(PYTHON) -m pyright
+	$(PYTHON) -m pyright --pythonpath "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 
 isa:  ## supernet and CRF on the instruction sets that this processor has but does not choose
 	PYTHON=$(PYTHON) .ci/isa
