@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("run",),
     )
+    from autoseg.commands.compare import run_compare
     from autoseg.comparison import group_table_markdown, write_comparison  # late: torch
-    from autoseg.jobs.compare_job import run_compare
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     comparison = run_compare(request, command=[*PROG.split(), *arguments])

@@ -8,7 +8,7 @@ from autoseg.cli import OK, read_request, run_command
 from autoseg.requests import EvaluateRequest
 
 if TYPE_CHECKING:
-    from autoseg.jobs.evaluate_job import Scores
+    from autoseg.commands.evaluate import Scores
 
 PROG = "python -m autoseg.evaluate"
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("run",),
     )
-    from autoseg.jobs.evaluate_job import run_evaluate, save_scores  # late: torch
+    from autoseg.commands.evaluate import run_evaluate, save_scores  # late: torch
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     scores = run_evaluate(request)

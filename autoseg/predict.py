@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("run", "images"),
     )
-    from autoseg.jobs.predict_job import run_predict  # late: torch
+    from autoseg.commands.predict import run_predict  # late: torch
 
     for path in run_predict(request):
         print(printable(str(path)))

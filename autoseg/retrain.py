@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         presets=RETRAIN_PRESETS,
     )
-    from autoseg.jobs.next_steps import after_retraining, go_on  # late: torch
-    from autoseg.jobs.retrain_job import run_retrain
+    from autoseg.commands.next_steps import after_retraining, go_on  # late: torch
+    from autoseg.commands.retrain import run_retrain
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     folder, result = run_retrain(request, command=[*PROG.split(), *arguments])

@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         presets=SEARCH_PRESETS,
     )
-    from autoseg.jobs.next_steps import after_search, go_on  # late: torch
-    from autoseg.jobs.search_job import run_search
+    from autoseg.commands.next_steps import after_search, go_on  # late: torch
+    from autoseg.commands.search import run_search
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     folder, result = run_search(request, command=[*PROG.split(), *arguments])

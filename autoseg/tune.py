@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("what", "run"),
     )
-    from autoseg.jobs.next_steps import after_tuning  # late: torch
-    from autoseg.jobs.tune_job import run_tune, table_of
+    from autoseg.commands.next_steps import after_tuning  # late: torch
+    from autoseg.commands.tune import run_tune, table_of
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = [*PROG.split(), *arguments]

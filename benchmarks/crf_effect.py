@@ -13,12 +13,12 @@ from typing import Literal
 import torch
 
 from autoseg.cli import OK, read_request, resolve_device, run_command
+from autoseg.commands.crf_choice import choose_crf_of_run
+from autoseg.commands.networks import dataset_of, load_network, run_folder
 from autoseg.config.crf import CRFChoice
 from autoseg.data import normalise
 from autoseg.errors import UsageError
 from autoseg.evaluation.predict import predict_logits
-from autoseg.jobs.crf import choose_crf_of_run
-from autoseg.jobs.networks import dataset_of, load_network, run_folder
 from autoseg.reporting.crf_effect import Refined, draw_effect
 from autoseg.reporting.figure import save_figure
 from autoseg.runs import load_record

@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "supernet": {"architecture", "ops", "_native"},
     "networks": {"architecture", "ops", "crf"},  # a network may end in a CRF, trained with it
     "evaluation": {"data", "metrics", "crf"},
+    "tuning": {"crf", "runs"},
     "training": {"data", "runs", "evaluation"},
     "strategies": {"supernet", "training", "architecture", "ops", "data", "runs", "evaluation"},
     "reporting": {"architecture", "metrics", "cost"},
@@ -42,8 +43,8 @@ ALLOWED["comparison"] = {
     *("data", "networks", "evaluation", "crf", "metrics", "cost"),  # measuring
     *("reporting", "runs"),  # documents, records, the progress
 }
-# What the commands do, one job a command; like them it may use everything, and only they use it.
-ALLOWED["jobs"] = set(ALLOWED)
+# What the commands do; it may use everything, and only the commands themselves use it.
+ALLOWED["commands"] = set(ALLOWED)
 GROUND = {"atomic", "deferred", "errors", "foreign_text", "json_file"}
 GROUND_FOLDERS = {"config"}
 GROUND_FILES = {f"autoseg/{name}.py" for name in GROUND}
@@ -130,16 +131,16 @@ def test_the_table_has_no_circle():
         ("autoseg/retrain.py", "from autoseg import search"),
         ("autoseg/retrain.py", "from . import search"),
         ("autoseg/evaluate.py", "import benchmarks.compare"),
-        ("autoseg/training/a.py", "from autoseg.jobs.search_job import run_search"),
-        ("autoseg/jobs/search_job.py", "from autoseg.search import main"),
-        ("autoseg/comparison/a.py", "from autoseg.jobs.networks import NetworkChoice"),
+        ("autoseg/training/a.py", "from autoseg.commands.search import run_search"),
+        ("autoseg/commands/search.py", "from autoseg.search import main"),
+        ("autoseg/comparison/a.py", "from autoseg.commands.networks import NetworkChoice"),
         ("autoseg/errors.py", "from autoseg.architecture import SearchSpace"),
         ("autoseg/errors.py", "from autoseg.config import Range"),
         ("autoseg/config/a.py", "from autoseg.data import build_dataset"),
-        ("autoseg/requests/a.py", "from autoseg.jobs.search_job import run_search"),
-        ("autoseg/crf/a.py", "from autoseg.jobs.crf_job import run_crf"),
+        ("autoseg/requests/a.py", "from autoseg.commands.search import run_search"),
+        ("autoseg/crf/a.py", "from autoseg.commands.refine import run_crf"),
         ("autoseg/crf/a.py", "from autoseg.crf.__main__ import main"),
-        ("autoseg/jobs/crf_job.py", "import autoseg.crf.__main__"),
+        ("autoseg/commands/refine.py", "import autoseg.crf.__main__"),
         ("autoseg/crf/__main__.py", "from autoseg.search import main"),
         ("benchmarks/compare.py", "from autoseg.evaluate import main"),
     ],
@@ -158,9 +159,9 @@ def test_a_broken_rule_is_found(path, line):
         ("autoseg/architecture/a.py", "from autoseg.config import BetaNorm"),
         ("autoseg/networks/a.py", "from autoseg.ops import resize"),
         ("autoseg/search.py", "from autoseg.strategies import STRATEGIES\nimport autoseg.cli"),
-        ("autoseg/search.py", "from autoseg.jobs.search_job import run_search"),
-        ("autoseg/jobs/search_job.py", "from autoseg.cli import choose_device"),
-        ("autoseg/crf/__main__.py", "from autoseg.jobs.crf_job import run_crf"),
+        ("autoseg/search.py", "from autoseg.commands.search import run_search"),
+        ("autoseg/commands/search.py", "from autoseg.cli import choose_device"),
+        ("autoseg/crf/__main__.py", "from autoseg.commands.refine import run_crf"),
         ("benchmarks/compare.py", "from autoseg.reporting import tables\nimport benchmarks.b"),
     ],
 )

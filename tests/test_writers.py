@@ -27,9 +27,9 @@ REASONS = {
     "autoseg/atomic.py: touch": "an empty probe, removed at once",
     "autoseg/runs/lock.py: write_text": "tells a person who holds the lock; nothing reads it back",
     "autoseg/runs/json_lines.py: open": "appended to; a cut last line is healed when it is opened",
-    "autoseg/jobs/logits_cache.py: save": "files of one process, gone with it",
-    "autoseg/jobs/predict_job.py: write_text": "results outside of runs",
-    "autoseg/jobs/predict_job.py: save": "results outside of runs",
+    "autoseg/tuning/logits_cache.py: save": "files of one process, gone with it",
+    "autoseg/commands/predict.py: write_text": "results outside of runs",
+    "autoseg/commands/predict.py: save": "results outside of runs",
     "benchmarks/search_cost/memory.py: write_text": "a switch of the kernel under /proc",
 }
 

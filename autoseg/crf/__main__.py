@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("image", "segmentation"),
     )
-    from autoseg.jobs.crf_job import run_crf  # late: torch
+    from autoseg.commands.refine import run_crf  # late: torch
 
     for line in run_crf(request):
         print(line)

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} --format markdown --out docs/networks.md"
         ),
     )
-    from autoseg.jobs.networks_job import run_networks  # late: torch
+    from autoseg.commands.zoo import run_networks  # late: torch
 
     table = run_networks(request)
     if table is not None:

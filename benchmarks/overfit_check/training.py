@@ -10,18 +10,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from autoseg.commands.data import build_split
+from autoseg.commands.networks import NetworkChoice, load_network
+from autoseg.commands.retrain import run_retrain
 from autoseg.config import DataConfig
 from autoseg.data import SegmentationDataset, normalise
 from autoseg.errors import UsageError
 from autoseg.evaluation import predict_logits
-from autoseg.jobs.data import build_split
-from autoseg.jobs.networks import NetworkChoice, load_network
-from autoseg.jobs.overfit import overfit_images
-from autoseg.jobs.retrain_job import run_retrain
 from autoseg.metrics import ConfusionMatrix
 from autoseg.networks import inference_parameters
 from autoseg.requests import RetrainRequest
 from autoseg.runs import atomic_write, describe_environment, load_record
+from autoseg.training.overfit import overfit_images
 
 from .setting import ARCHITECTURE, OverfitRow, image_scale, learning_rate, num_steps
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import UsageError
-from tests.jobs.random_run import make_run
+from tests.commands.random_run import make_run
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from autoseg.errors import UsageError
 from autoseg.networks import NETWORKS, build_network
 from autoseg.networks.fcn import FCN
 from autoseg.runs import load_metrics
-from tests.jobs.test_commands import StopAfter
+from tests.commands.test_commands import StopAfter
 
 QUICK = [
     *("--num-steps", "3", "--num-images", "2", "--image-size", "16", "24"),
@@ -105,7 +105,7 @@ def test_a_second_call_trains_nothing_again(overfit, module, monkeypatch):
 def test_a_stopped_check_goes_on_where_it_was(overfit, monkeypatch, capsys):
     names = ["--networks", "segnet_basic", "icnet_pruned", *QUICK]
     with monkeypatch.context() as patched:
-        patched.setattr("autoseg.jobs.retrain_job.StopRequest", StopAfter)
+        patched.setattr("autoseg.commands.retrain.StopRequest", StopAfter)
         StopAfter.asked = 7  # one question before each network, one before each step
         assert overfit.main(names) == 130
     assert "Go on: give the same command again" in capsys.readouterr().out

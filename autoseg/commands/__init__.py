@@ -1,0 +1,1 @@
+"""What each command does between the request that was read and the last line that it prints."""

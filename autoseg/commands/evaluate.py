@@ -1,0 +1,107 @@
+"""Score a retrained network on a split."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from autoseg.cli import resolve_device
+from autoseg.cli.console import announce
+from autoseg.commands.crf_choice import choose_crf_of_run
+from autoseg.commands.networks import dataset_of, load_network, retrained_config, run_folder
+from autoseg.data import SegmentationDataset
+from autoseg.errors import UsageError
+from autoseg.evaluation import evaluate
+from autoseg.metrics import ConfusionMatrix
+from autoseg.requests import EvaluateRequest
+from autoseg.runs import Progress, Run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """What an evaluation found, ready to print and to store."""
+
+    folder: Path
+    """The run that was scored."""
+    table: pd.DataFrame
+    """IoU by class, with and without CRF."""
+    summary: dict[str, Any]
+    """Averages and protocol."""
+
+
+def run_evaluate(request: EvaluateRequest) -> Scores:
+    """Score a run's network and store nothing: scores are shown before what can fail."""
+    device = resolve_device(request.device)
+    folder = run_folder(request.run)
+    if not os.access(folder, os.W_OK):
+        announce(f"{folder} cannot be written: the scores will be printed, and not saved.")
+    config = retrained_config(folder)
+    network = load_network(folder, which=request.weights).to(device)
+    dataset = dataset_of(folder, request.split, data_root=request.data_root)
+    chosen = None
+    if request.crf:
+        chosen = choose_crf_of_run(request, folder, weights=request.weights)
+    if chosen is not None:
+        for note in chosen.notes:
+            announce(note)
+        if chosen.tuned_on == request.split:
+            announce(f"CRF: tuned on {request.split}, which its score there is optimistic about.")
+    crf = chosen.parameters.build().to(device) if chosen is not None else None
+    scales = tuple(scale * config["image_scale"] for scale in request.scales)
+    with Progress(len(dataset), description=f"evaluate {request.split}", unit="image") as progress:
+        result = evaluate(
+            network,
+            dataset,
+            device=device,
+            crf=crf,
+            scales=scales,
+            flip=request.flip,
+            on_image=lambda *_: progress.update(),
+        )
+    summary = {
+        "dataset": dataset.name,
+        "split": request.split,
+        "weights": request.weights,
+        "scales": list(scales),
+        "flip": request.flip,
+        "num_images": result.num_images,
+        **_averages(result.plain),
+    }
+    columns = {"IoU": result.plain.iou().tolist()}
+    if result.with_crf is not None and chosen is not None:
+        summary["crf"] = {**chosen.record(), **_averages(result.with_crf)}
+        summary["crf"]["text"] = chosen.text
+        summary["crf"]["mean_iou_change"] = summary["crf"]["mean_iou"] - summary["mean_iou"]
+        columns["IoU with CRF"] = result.with_crf.iou().tolist()
+    return Scores(folder=folder, table=_table(dataset, columns), summary=summary)
+
+
+def save_scores(scores: Scores, *, command: Sequence[str]) -> None:
+    """Store what `run_evaluate` found in the run's record, under the split's name.
+
+    Raises:
+        RuntimeError: If the folder is in use or cannot be written; says that the scores are lost
+            but for what was shown.
+    """
+    name = f"evaluation_{scores.summary['split']}"
+    try:
+        with Run.annotate(scores.folder) as run:
+            run.update(results={name: {**scores.summary, "command": list(command)}})
+    except (UsageError, OSError) as error:
+        raise RuntimeError(f"the scores above were not saved: {error}") from error
+
+
+def _averages(confusion: ConfusionMatrix) -> dict[str, Any]:
+    return {
+        "mean_iou": confusion.mean_iou(),
+        "num_averaged": confusion.num_averaged,
+        "mean_accuracy": confusion.mean_accuracy(),
+        "pixel_accuracy": confusion.pixel_accuracy(),
+    }
+
+
+def _table(dataset: SegmentationDataset, columns: Mapping[str, list[float]]) -> pd.DataFrame:
+    return pd.DataFrame(columns, index=pd.Index(dataset.class_names, name="class"))

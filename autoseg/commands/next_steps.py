@@ -1,0 +1,54 @@
+"""The command lines that a command ends with: each does what its line says, as it is typed."""
+
+import shlex
+from pathlib import Path
+
+from autoseg.commands.networks import REFERENCES
+from autoseg.commands.resuming import ARCHITECTURE_NAME, MAY_DIFFER, RUNS, newest
+from autoseg.config import Request
+from autoseg.requests import TuneRequest
+
+
+def go_on(prog: str, request: Request, folder: Path) -> str:
+    """Write the command that goes on with a stopped run, on the same device and images.
+
+    Args:
+        prog: The command, for example "python -m autoseg.search".
+        request: What was asked for.
+        folder: The run folder.
+    """
+    # A run's record has its settings; what may differ, and the file of the weights, is said again.
+    again = {*MAY_DIFFER, "weights"} - {"out", "resume"}
+    said = request.words(sorted(request.given & again))
+    return _line(prog, "--resume", "--out", str(folder), *said)
+
+
+def after_search(request: Request, folder: Path) -> str:
+    """Write the command that retrains what a search has found, beside the references."""
+    words = ["python -m autoseg.retrain"]
+    found = newest("search")
+    if found is None or found.resolve() != folder.resolve():
+        words += ["--architecture", str(folder / ARCHITECTURE_NAME), "--network", *REFERENCES]
+    return _line(*words, *_device(request))
+
+
+def after_retraining(request: Request, folder: Path) -> str:
+    """Write the command that compares what was retrained with all that lies beside it."""
+    is_found = folder.resolve().is_relative_to(RUNS.resolve())
+    return _line(
+        "python -m autoseg.compare", *([] if is_found else [str(folder)]), *_device(request)
+    )
+
+
+def after_tuning(request: TuneRequest, folder: Path) -> str:
+    """Write the command that scores a network with the parameters that were tuned for it."""
+    said = [name for name in ("weights", "data_root", "device") if name in request.given]
+    return _line("python -m autoseg.evaluate", str(folder), "--crf", *request.words(said))
+
+
+def _device(request: Request) -> list[str]:
+    return request.words(["device"]) if "device" in request.given else []
+
+
+def _line(prog: str, *words: str) -> str:
+    return shlex.join([*prog.split(), *words])

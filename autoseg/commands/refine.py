@@ -1,0 +1,224 @@
+"""The dense CRF alone, on images and segmentations in files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from autoseg.cli import resolve_device
+from autoseg.cli.console import announce
+from autoseg.cli.outputs import refuse_clashes, summary_of_failures
+from autoseg.commands.crf_choice import TUNING_NAME, choose_crf
+from autoseg.crf import DenseCRF
+from autoseg.data.arrays import ARRAY_SUFFIXES
+from autoseg.data.images import find_images, read_image
+from autoseg.data.labels import default_palette, label_image, read_labels
+from autoseg.data.segmentation_files import (
+    check_size,
+    pair_files,
+    read_scores,
+    scores_of_labels,
+)
+from autoseg.errors import FileError, UsageError
+from autoseg.evaluation import colour_mask
+from autoseg.reporting.crf_picture import draw_refinement
+from autoseg.reporting.figure import png_bytes
+from autoseg.requests import CRFRequest
+from autoseg.runs import Progress, atomic_write
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segmentation:
+    """A segmentation from a file, ready for the CRF."""
+
+    logits: NDArray[np.float32]
+    """(K, H, W)."""
+    values: NDArray[np.int64]
+    """Number that files show for each class, (K,)."""
+    before: NDArray[np.int64]
+    """Numbers before the CRF, (H, W)."""
+    is_void: NDArray[np.bool_]
+    """Pixels that had no class before, (H, W)."""
+    palette: NDArray[np.uint8] | None
+    """Colours of the numbers in files; None writes grey."""
+    mode: str
+    """How files store the numbers; see `LabelFile`."""
+
+
+def run_crf(request: CRFRequest) -> Iterator[str]:
+    """Refine each image's segmentation and write the results.
+
+    Yields:
+        A line for each image: the file written and the share of pixels that changed. An image or
+        segmentation that cannot be used is passed over.
+
+    Raises:
+        UsageError: If a file is missing, or a result would replace an input or another result.
+        FileError: At the end, if images were passed over; it names each with the reason.
+    """
+    device = resolve_device(request.device)
+    chosen = choose_crf(request, _tuning_record(request.tuned))
+    for line in (*chosen.notes, f"CRF: {chosen.text}"):
+        announce(line)
+    images, left_out = find_images([request.image])
+    if left_out:
+        announce(f"left out, no images by their names: {', '.join(p.name for p in left_out)}")
+    segmentations = pair_files(request.image, request.segmentation, images=images)
+    refuse_clashes(
+        [(result, path) for path in images for result in _results(path, request)],
+        inputs=[*images, *segmentations, *left_out],
+        out=request.out,
+    )
+    crf = chosen.parameters.build().to(device)
+    request.out.mkdir(parents=True, exist_ok=True)
+    failures: list[tuple[Path, str]] = []
+    with Progress(len(images), description="crf", unit="image") as progress:
+        for image_path, path in zip(images, segmentations, strict=True):
+            try:
+                pixels = read_image(image_path)
+                segmentation = read_segmentation(path, request, size=pixels.shape[:2])
+            except (FileError, OSError) as error:
+                failures.append((image_path, str(error)))
+            else:
+                marginals = _refine(crf, segmentation.logits, pixels, device)
+                yield _write(image_path, pixels, segmentation, marginals, request, chosen.text)
+            progress.update()
+    if failures:
+        raise FileError(summary_of_failures(failures, num_files=len(images)))
+
+
+def _results(image_path: Path, request: CRFRequest) -> list[Path]:
+    """Name the files that an image's result goes to: labels, picture, marginals."""
+    endings = [".png"]
+    if request.picture:
+        endings.append("_picture.png")
+    if request.save_marginals:
+        endings.append(".npy")
+    return [request.out / f"{image_path.stem}{ending}" for ending in endings]
+
+
+def _write(
+    image_path: Path,
+    pixels: NDArray[np.uint8],
+    segmentation: Segmentation,
+    marginals: NDArray[np.float32],
+    request: CRFRequest,
+    crf_text: str,
+) -> str:
+    """Write an image's results; return the line that tells of them."""
+    after = segmentation.values[marginals.argmax(axis=0)]
+    labels_path, *_ = _results(image_path, request)
+    labels = label_image(after, palette=segmentation.palette, mode=segmentation.mode)
+    atomic_write(labels_path, lambda file: labels.save(file, format="PNG"))
+    if request.save_marginals:
+        array = labels_path.with_suffix(".npy")
+        atomic_write(array, lambda file: np.save(file, marginals))
+    is_changed = (after != segmentation.before) & ~segmentation.is_void
+    line = f"{is_changed.mean():.2%} of pixels changed"
+    if segmentation.is_void.any():
+        line += f", {segmentation.is_void.mean():.2%} had no class and got one"
+    if request.picture:
+        figure = draw_refinement(
+            pixels,
+            _coloured(segmentation.before, segmentation),
+            _coloured(after, segmentation),
+            is_changed=after != segmentation.before,
+            title=f"{image_path.name}: {line}\n{crf_text}",
+        )
+        picture = labels_path.with_name(f"{image_path.stem}_picture.png")
+        atomic_write(picture, png_bytes(figure))
+    return f"{labels_path}: {line}"
+
+
+def _tuning_record(tuned: Path | None) -> Path | None:
+    """Return the path of the tuning record that was asked for.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if tuned is None:
+        return None
+    path = tuned / TUNING_NAME if tuned.is_dir() else tuned
+    if not path.exists():
+        raise UsageError(
+            f"--tuned {tuned}: {path} does not exist; `python -m autoseg.tune crf RUN` writes it."
+        )
+    return path
+
+
+def read_segmentation(path: Path, request: CRFRequest, *, size: tuple[int, int]) -> Segmentation:
+    """Read a label image or an array of scores.
+
+    Args:
+        path: The file.
+        request: How to read it.
+        size: Height and width of the image.
+
+    Raises:
+        UsageError: If an option does not belong to the file.
+        FileError: If the file is neither, or has another size.
+        OSError: If it is not there or may not be read.
+    """
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        if request.zero_unsure or request.num_classes is not None or request.void is not None:
+            raise UsageError(
+                f"{path} is an array, which says itself how many classes there are; --num-classes, "
+                "--void and --zero-unsure are for label images."
+            )
+        logits = read_scores(path, are_logits=request.logits, size=size)
+        return Segmentation(
+            logits=logits,
+            values=np.arange(len(logits)),
+            before=logits.argmax(axis=0),
+            is_void=np.zeros(size, dtype=bool),
+            palette=default_palette(),
+            mode="P",
+        )
+    if request.logits:
+        raise UsageError(f"{path} is a label image; --logits is for arrays (.npy, .npz).")
+    file = read_labels(path)
+    check_size(path, file.labels.shape, size)
+    scores = scores_of_labels(
+        file.labels,
+        num_classes=request.num_classes,
+        confidence=request.confidence,
+        zero_unsure=request.zero_unsure,
+        void=request.void,
+        where=str(path),
+    )
+    if scores.values[0] < 0 or scores.values[-1] >= 2**16:
+        raise FileError(
+            f"{path} holds labels {scores.values[0]} to {scores.values[-1]}; a PNG shows 0 to "
+            "65535."
+        )
+    return Segmentation(
+        logits=scores.logits,
+        values=scores.values,
+        before=file.labels,
+        is_void=scores.is_void,
+        palette=file.palette,
+        mode=file.mode,
+    )
+
+
+def _refine(
+    crf: DenseCRF, logits: NDArray[np.float32], pixels: NDArray[np.uint8], device: torch.device
+) -> NDArray[np.float32]:
+    """Return the marginals (K, H, W)."""
+    image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+    with torch.inference_mode():
+        marginals = crf(torch.from_numpy(logits)[None].to(device), image[None].to(device))
+    return marginals[0].cpu().numpy()
+
+
+def _coloured(numbers: NDArray[np.int64], segmentation: Segmentation) -> NDArray[np.uint8]:
+    """Paint numbers in the file's colours, or in those of a grey file's classes, void in white."""
+    if segmentation.palette is not None:
+        return colour_mask(numbers, segmentation.palette)
+    classes = np.searchsorted(segmentation.values, numbers).clip(0, len(segmentation.values) - 1)
+    colours = colour_mask(classes, default_palette())
+    colours[segmentation.values[classes] != numbers] = 255
+    return colours

@@ -1,0 +1,169 @@
+"""Retrained networks, each in a run folder of its own."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from autoseg.cli import resolve_device
+from autoseg.cli.console import announce
+from autoseg.commands.networks import NetworkChoice
+from autoseg.commands.retrain_figures import draw_retraining
+from autoseg.commands.retrain_plan import RetrainPlan, plan_resumed, plan_retraining
+from autoseg.commands.starting_weights import StartingWeights, starting_weights
+from autoseg.requests import RetrainRequest
+from autoseg.runs import Run, StopRequest, seed_everything
+from autoseg.training import (
+    DivergedError,
+    TrainingResult,
+    require_rule_fits,
+    retraining_batches,
+    train,
+)
+from autoseg.training.overfit import without_dropout_
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetrainResult:
+    """How the retraining of several networks ended."""
+
+    finished: dict[str, TrainingResult]
+    """Results by label."""
+    failed: dict[str, str]
+    """Error messages by label."""
+    is_finished: bool
+    """False if it was asked to stop; `--resume` goes on."""
+    note: str | None
+    """What a reader of the scores must know: that they are a sanity check, and no result."""
+
+
+def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Path, RetrainResult]:
+    """Train networks one after the other with one recipe.
+
+    A network whose loss diverges is reported at the end and does not stop the others.
+
+    Args:
+        request: What the user asks for.
+        command: The command line, for the record.
+
+    Returns:
+        The folder of all, and how it ended.
+    """
+    device = resolve_device(request.device)
+    plan = plan_resumed(request) if request.resume else plan_retraining(request, device)
+    if plan.note is not None:
+        announce(f"retrain: {plan.note}")
+    announce(
+        f"retrain: {', '.join(choice.label for choice in plan.networks)}; "
+        f"preset {plan.request.preset}, dataset {plan.request.dataset} "
+        f"({len(plan.train_dataset)} training images, {plan.train_dataset.num_classes} classes), "
+        f"{device}, in {plan.folder}"
+    )
+    # Refuse what cannot work before a folder is made.
+    retraining_batches(plan.train_dataset, plan.training)
+    require_rule_fits(plan.training.class_weights, plan.train_dataset)
+    for dataset in (plan.train_dataset, plan.val_dataset):
+        dataset.check_labels()
+    starting = starting_weights(
+        plan.request.weights,
+        plan.networks,
+        num_classes=plan.train_dataset.num_classes,
+        resumed=plan.folder if request.resume else None,
+    )
+    opened = (
+        Run.resume(plan.folder)
+        if request.resume
+        else Run.create(
+            plan.folder,
+            kind="retrain-set",
+            command=command,
+            config=plan.record(None if starting is None else starting.record),
+            seed=plan.training.seed,
+        )
+    )
+    finished: dict[str, TrainingResult] = {}
+    failed: dict[str, str] = {}
+    with opened as whole, StopRequest() as stop:
+        for number, choice in enumerate(plan.networks, start=1):
+            if stop.requested:
+                break
+            try:
+                result = _train_one(
+                    choice,
+                    plan,
+                    command=command,
+                    starting=starting,
+                    device=device,
+                    stop=stop,
+                    description=f"[{number}/{len(plan.networks)}] {choice.label}",
+                )
+            except DivergedError as error:
+                failed[choice.label] = str(error)
+                announce(f"{choice.label}: {error}")
+                continue
+            if result.is_finished:
+                finished[choice.label] = result
+        is_finished = len(finished) + len(failed) == len(plan.networks)
+        folders = {choice.label: plan.folder / choice.label for choice in plan.networks}
+        draw_retraining(whole, folders, note=plan.note)
+        whole.update(results={"failed": failed, "finished": sorted(finished)})
+        whole.finish("interrupted" if not is_finished else "failed" if failed else "finished")
+    return plan.folder, RetrainResult(
+        finished=finished, failed=failed, is_finished=is_finished, note=plan.note
+    )
+
+
+def _train_one(
+    choice: NetworkChoice,
+    plan: RetrainPlan,
+    *,
+    command: Sequence[str],
+    starting: StartingWeights | None,
+    device: torch.device,
+    stop: StopRequest,
+    description: str,
+) -> TrainingResult:
+    """Train one network in its own run folder, from its checkpoint where there is one."""
+    folder, training = plan.folder / choice.label, plan.training
+    opened = (
+        Run.resume(folder)
+        if (folder / "run.json").exists()
+        else Run.create(
+            folder,
+            kind="retrain",
+            command=command,
+            config=plan.record_of(choice, None if starting is None else starting.record),
+            seed=training.seed,
+        )
+    )
+    with opened as run:
+        if choice.architecture is not None:
+            choice.architecture.save(folder / "architecture.json")
+        seed_everything(training.seed)
+        network = choice.build(plan.train_dataset.num_classes)
+        if starting is not None:
+            starting.fitted.fill_(network)
+        if training.overfit is not None:
+            without_dropout_(network)
+        network.to(device)
+        result = train(
+            network,
+            run=run,
+            config=training,
+            train_dataset=plan.train_dataset,
+            val_dataset=plan.val_dataset,
+            identity={
+                "kind": "retrain",
+                "network": choice.to_dict(),
+                "num_classes": plan.train_dataset.num_classes,
+            },
+            device=device,
+            stop=stop,
+            description=description,
+        )
+        draw_retraining(run, {choice.label: folder}, note=plan.note)
+        note = {} if plan.note is None else {"note": plan.note}
+        run.update(results={**asdict(result), **note})
+        run.finish("finished" if result.is_finished else "interrupted")
+    return result

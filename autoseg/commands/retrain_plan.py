@@ -1,0 +1,295 @@
+"""From what a user says to what a retraining will do, with nothing left open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoseg.architecture import Architecture
+from autoseg.cli.console import announce
+from autoseg.commands.data import build_split
+from autoseg.commands.networks import REFERENCES, SEARCHED, NetworkChoice
+from autoseg.commands.presets import choose_image_scale, choose_preset, fit_to_images
+from autoseg.commands.resuming import (
+    ARCHITECTURE_NAME,
+    folder_to_resume,
+    images_of,
+    new_folder,
+    newest,
+    require_same_images,
+    resumed_request,
+    settings_of,
+)
+from autoseg.config import (
+    RETRAIN_PRESETS,
+    DataConfig,
+    NetworkSizes,
+    RetrainPreset,
+    TrainingConfig,
+    read_values,
+)
+from autoseg.data import SegmentationDataset
+from autoseg.errors import UsageError, unknown_name
+from autoseg.foreign_text import folder_name
+from autoseg.networks import NETWORKS
+from autoseg.requests import RetrainRequest
+from autoseg.runs import load_record, reading_record, schema
+from autoseg.runs.record import RECORD_NAME
+from autoseg.training.overfit import overfit_images, overfit_note, overfit_recipe
+
+_WHICH_NETWORKS = ("network", "architecture")
+"""Fields of the request that the record keeps as the networks that came of them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetrainPlan:
+    """Networks, recipe and images of a retraining."""
+
+    request: RetrainRequest
+    """Every setting that decides the result."""
+    networks: tuple[NetworkChoice, ...]
+    """What is trained, in this order."""
+    folder: Path
+    """Where the run folders lie, one a network."""
+    train_dataset: SegmentationDataset
+    """The images that are trained on."""
+    val_dataset: SegmentationDataset
+    """The images that are validated on; in a sanity check the same ones."""
+
+    @property
+    def training(self) -> TrainingConfig:
+        """The recipe."""
+        return self.request.pick(TrainingConfig)
+
+    @property
+    def note(self) -> str | None:
+        """What a reader of the scores must know: that they are a sanity check, and no result."""
+        return None if self.request.overfit is None else overfit_note(self.request.overfit)
+
+    def record(self, starting: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what run.json keeps of it.
+
+        Args:
+            starting: What to keep of the weights that the training starts from.
+        """
+        settings = settings_of(self.request)
+        for name in _WHICH_NETWORKS:
+            del settings[name]
+        networks = [choice.to_dict() for choice in self.networks]
+        return {
+            **settings,
+            "networks": networks,
+            "weights": starting,
+            "images": images_of(self.train_dataset, self.val_dataset),
+        }
+
+    def record_of(self, choice: NetworkChoice, starting: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what one network's run.json keeps of it."""
+        settings = self.record(starting)
+        del settings["networks"]
+        return {
+            **settings,
+            "network": choice.to_dict(),
+            "class_names": self.train_dataset.class_names,
+            "palette": self.train_dataset.palette.tolist(),
+        }
+
+
+def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPlan:
+    """Resolve everything that decides the result: networks, dataset, preset, recipe.
+
+    Raises:
+        UsageError: If something is unknown, or cannot stand together.
+    """
+    request = _with_images_of_search(_with_newest_search(request))
+    preset_name = choose_preset(request.preset, dataset=request.dataset, device=device)
+    train_dataset = build_split(request.pick(DataConfig), "train")
+    preset = _fit_preset(RETRAIN_PRESETS[preset_name], request, preset_name, train_dataset)
+    request = request.with_values(preset=preset_name).with_defaults(preset)
+    if request.overfit is None:
+        fitted = fit_to_images(
+            request.pick(TrainingConfig),
+            num_images=len(train_dataset),
+            largest_size=train_dataset.largest_size,
+            given=request.given,
+            command="retrain",
+        )
+        request = request.with_defaults(fitted)
+        announce(f"retrain: crops of {request.crop_size} pixels (--crop-size)")
+    networks = choose_networks(request)
+    folder = request.out or new_folder("retrain", request.dataset)
+    return _with_datasets(request, networks, folder, train_dataset)
+
+
+def _with_newest_search(request: RetrainRequest) -> RetrainRequest:
+    """Take the newest search's architecture and the references where no network is named."""
+    if request.network or request.architecture is not None:
+        return request
+    folder = newest("search")
+    if folder is None:
+        raise UsageError(
+            "no finished search under runs/ to retrain: run `python -m autoseg.search` first, "
+            "or name what to train with --architecture FILE or --network NAME "
+            f"({', '.join(NETWORKS)})."
+        )
+    announce(f"retrain: architecture of the newest search, {folder}")
+    return request.with_values(architecture=folder / ARCHITECTURE_NAME, network=REFERENCES)
+
+
+def _with_images_of_search(request: RetrainRequest) -> RetrainRequest:
+    """Take dataset and preset from the run that an architecture lies in, unless told otherwise."""
+    folder = None if request.architecture is None else request.architecture.parent
+    if folder is None or not (folder / RECORD_NAME).exists():
+        return request
+    config = load_record(folder)["config"]
+    where = f"{folder / RECORD_NAME}"
+    data = read_values(DataConfig, config, where=where)
+    if "dataset" in request.given and request.dataset != data.dataset:
+        return request
+    preset = read_values(RetrainRequest, {"preset": config.get("preset", "auto")}, where=where)
+    asked, request = request, request.with_defaults(data, preset=preset.preset)
+    if request != asked:
+        announce(f"retrain: dataset {request.dataset} and preset as in {folder}")
+    return request
+
+
+def _fit_preset(
+    preset: RetrainPreset, request: RetrainRequest, name: str, dataset: SegmentationDataset
+) -> RetrainPreset:
+    """Adapt a preset to the images, and to the sanity check where one is asked for."""
+    scale = choose_image_scale(name, dataset.largest_size)
+    if "image_scale" in request.given:
+        scale = request.image_scale
+    announce(f"retrain: images at {scale:.0%} of their sides (--image-scale)")
+    height, width = (round(side * scale) for side in dataset.largest_size)
+    # A crop larger than the images would be padded at every step.
+    crop = min(preset.crop_size[0], height), min(preset.crop_size[1], width)
+    preset = replace(preset, image_scale=scale, crop_size=crop)
+    if request.overfit is None:
+        return preset
+    check = overfit_recipe(
+        preset, given=request.given, num_images=request.overfit, image_size=(height, width)
+    )
+    return replace(check, drop_path_keep=1.0)
+
+
+def plan_resumed(request: RetrainRequest) -> RetrainPlan:
+    """Take everything from the record of the retraining that is to go on.
+
+    Raises:
+        UsageError: If there is none, or the user says otherwise than it was started.
+    """
+    folder = folder_to_resume("retrain-set", request.out)
+    config = load_record(folder)["config"]
+    with reading_record(folder):
+        schema.fields({"networks": schema.list_of(schema.mapping)})(config, "config")
+        networks = [NetworkChoice.from_dict(choice) for choice in config["networks"]]
+    saved = read_values(
+        RetrainRequest,
+        # The file of the weights is compared by its checksum.
+        {**_sizes_of(networks), **config, "weights": None},
+        where=f"{folder / RECORD_NAME}",
+    )
+    if request.preset == "auto":
+        request = request.with_values(preset=saved.preset)
+    resumed = resumed_request(request, saved, folder=folder, ignoring=("weights", *_WHICH_NETWORKS))
+    if request.given.intersection(_WHICH_NETWORKS):
+        _require_same_networks(choose_networks(resumed), networks, folder=folder)
+    train_dataset = build_split(resumed.pick(DataConfig), "train")
+    plan = _with_datasets(resumed, networks, folder, train_dataset)
+    require_same_images(folder, config, images_of(plan.train_dataset, plan.val_dataset))
+    return plan
+
+
+def _sizes_of(networks: Sequence[NetworkChoice]) -> dict[str, Any]:
+    """Return the sizes of networks, which earlier records keep there alone."""
+    sizes: dict[str, Any] = {"width": networks[0].width}
+    for choice in networks:
+        if choice.architecture is not None:
+            sizes["filter_multiplier"] = choice.filter_multiplier
+            sizes["drop_path_keep"] = choice.drop_path_keep
+    return sizes
+
+
+def _require_same_networks(
+    asked: Sequence[NetworkChoice], saved: Sequence[NetworkChoice], *, folder: Path
+) -> None:
+    """Refuse to resume with other networks than those that the retraining was started with."""
+    remedy = "leave --network and --architecture out, or start a new run without --resume"
+    before, now = ([choice.label for choice in choices] for choices in (saved, asked))
+    if sorted(before) != sorted(now):
+        raise UsageError(
+            f"--resume: {folder} was started with the networks {', '.join(before)}, not "
+            f"{', '.join(now)}; {remedy}."
+        )
+    architectures = {choice.label: choice.architecture for choice in saved}
+    for choice in asked:
+        if choice.architecture != architectures[choice.label]:
+            raise UsageError(
+                f"--resume: {folder} was started with another architecture as {choice.label}; "
+                f"{remedy}."
+            )
+
+
+def _with_datasets(
+    request: RetrainRequest,
+    networks: Sequence[NetworkChoice],
+    folder: Path,
+    train_dataset: SegmentationDataset,
+) -> RetrainPlan:
+    if request.overfit is None:
+        val_dataset = build_split(request.pick(DataConfig), "val")
+    else:
+        train_dataset = val_dataset = overfit_images(train_dataset, request.overfit)
+    return RetrainPlan(
+        request=request,
+        networks=tuple(networks),
+        folder=folder,
+        train_dataset=train_dataset,
+        val_dataset=val_dataset,
+    )
+
+
+def choose_networks(request: RetrainRequest) -> list[NetworkChoice]:
+    """List the networks that a request names.
+
+    Raises:
+        UsageError: If a name is unknown, or two networks would share a folder.
+    """
+    for name in request.network:
+        if name not in NETWORKS:
+            raise unknown_name("network", name, NETWORKS)
+    sizes, found = request.pick(NetworkSizes), request.architecture
+    choices = []
+    if found is not None:
+        label = SEARCHED if found.stem == "architecture" else folder_name(found.stem)
+        choices.append(
+            NetworkChoice(
+                label=label,
+                architecture=Architecture.load(found),
+                width=sizes.width,
+                filter_multiplier=sizes.filter_multiplier,
+                drop_path_keep=sizes.drop_path_keep,
+            )
+        )
+    choices += [NetworkChoice(label=name, name=name, width=sizes.width) for name in request.network]
+    if request.crf_layer:
+        choices = [choice.with_crf_layer() for choice in choices]
+    _require_own_folders(choices)
+    return choices
+
+
+def _require_own_folders(choices: Sequence[NetworkChoice]) -> None:
+    """Refuse two networks whose run folder would be the same, also where case does not count."""
+    by_folder: dict[str, str] = {}
+    for choice in choices:
+        folder = choice.label.casefold()
+        if folder in by_folder:
+            other = by_folder[folder]
+            raise UsageError(
+                f"{other} and {choice.label} would be trained in one folder; name each network "
+                "once, or give the architecture's file another name."
+            )
+        by_folder[folder] = choice.label

@@ -1,0 +1,204 @@
+"""From a user's wishes to a finished search."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoseg.architecture import Architecture, SearchSpace
+from autoseg.cli import resolve_device
+from autoseg.cli.console import announce
+from autoseg.commands.data import build_split
+from autoseg.commands.presets import choose_image_scale, choose_preset, fit_to_images
+from autoseg.commands.resuming import (
+    folder_to_resume,
+    images_of,
+    new_folder,
+    require_same_images,
+    resumed_request,
+    settings_of,
+)
+from autoseg.config import SEARCH_PRESETS, DataConfig, SearchConfig, read_values
+from autoseg.data import SegmentationDataset
+from autoseg.errors import UsageError, unknown_name
+from autoseg.reporting import draw_cell, draw_history, draw_trellis, save_figure
+from autoseg.requests import SearchRequest
+from autoseg.runs import (
+    Run,
+    StopRequest,
+    load_metrics,
+    load_record,
+    reading_record,
+    schema,
+    seed_everything,
+)
+from autoseg.strategies import STRATEGIES, SearchResult, check_search, search
+from autoseg.supernet import Supernet, resolve_backend
+from autoseg.training import resolve_precision
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchPlan:
+    """What a search will do, with nothing left open."""
+
+    request: SearchRequest
+    """Every setting that decides the result."""
+    folder: Path
+    """Its run folder."""
+    space: SearchSpace
+    """The space, at the preset's size."""
+    train_dataset: SegmentationDataset
+    """The train split."""
+    val_dataset: SegmentationDataset
+    """The val split."""
+
+    def record(self) -> dict[str, Any]:
+        """Return what run.json keeps of it."""
+        return {
+            **settings_of(self.request),
+            "search_space": self.space.to_dict(),
+            "images": images_of(self.train_dataset, self.val_dataset),
+        }
+
+
+def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path, SearchResult]:
+    """Run a search, or go on with one, and draw what it found.
+
+    Args:
+        request: What the user asks for.
+        command: The command line, for the record.
+
+    Returns:
+        The run folder, and how the search ended.
+    """
+    device = resolve_device(request.device)
+    if "cuda_graph" in request.given and request.cuda_graph and device.type != "cuda":
+        raise UsageError(
+            f"--cuda-graph: the search runs on {device}, which has no CUDA graphs; leave the "
+            "option out, or use --device cuda."
+        )
+    plan = _resume(request) if request.resume else _plan(request, device)
+    config, space, folder = plan.request.pick(SearchConfig), plan.space, plan.folder
+    supernet_size = f"L={space.num_layers} B={space.num_nodes} F={space.filter_multiplier}"
+    announce(f"search: space {space.name} ({supernet_size}), preset {plan.request.preset}")
+    announce(
+        f"search: dataset {plan.request.dataset} ({len(plan.train_dataset)} training images, "
+        f"{plan.train_dataset.num_classes} classes), {device}, run folder {folder}"
+    )
+    # Refuse what cannot work before a folder is made.
+    resolve_precision(config.precision, device)
+    backend = resolve_backend(config.backend, device.type)
+    announce(f"search: back end {backend.name} ({backend.reason})")
+    check_search(space, config, plan.train_dataset)
+    for dataset in (plan.train_dataset, plan.val_dataset):
+        dataset.check_labels()
+    opened = (
+        Run.resume(folder)
+        if request.resume
+        else Run.create(
+            folder, kind="search", command=command, config=plan.record(), seed=config.seed
+        )
+    )
+    with opened as run, StopRequest() as stop:
+        seed_everything(config.seed)
+        supernet = Supernet(
+            space,
+            num_classes=plan.train_dataset.num_classes,
+            beta_norm=config.beta_norm,
+            path_rule=config.path_rule,
+            backend=backend.name,
+            recompute_cells=config.recompute_cells,
+        ).to(device)
+        result = search(
+            supernet,
+            strategy_name=plan.request.strategy,
+            run=run,
+            config=config,
+            train_dataset=plan.train_dataset,
+            val_dataset=plan.val_dataset,
+            device=device,
+            stop=stop,
+        )
+        result.architecture.save(folder / "architecture.json")
+        draw_search(run, supernet, result.architecture)
+        run.update(
+            results={
+                "epoch": result.epoch,
+                "path": list(result.architecture.path),
+                "doubt": result.doubt,
+            },
+            backend=backend.name,
+        )
+        run.finish("finished" if result.is_finished else "interrupted")
+    return folder, result
+
+
+def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
+    """Resolve everything that decides the result: preset, space, settings, dataset."""
+    if request.strategy not in STRATEGIES:
+        raise unknown_name("strategy", request.strategy, STRATEGIES)
+    preset = choose_preset(request.preset, dataset=request.dataset, device=device)
+    # A user's space may have no presets; it is then used as written.
+    has_preset = preset in SearchSpace.preset_names(request.space)
+    space = SearchSpace.load(request.space, preset=preset if has_preset else None)
+    data = request.pick(DataConfig)
+    train_dataset = build_split(data, "train")
+    request = request.with_values(preset=preset).with_defaults(
+        SEARCH_PRESETS[preset],
+        image_scale=choose_image_scale(preset, train_dataset.largest_size),
+        **({"arch_start_epoch": request.num_epochs // 2} if "num_epochs" in request.given else {}),
+    )
+    announce(f"search: images at {request.image_scale:.0%} of their sides (--image-scale)")
+    fitted = fit_to_images(
+        request.pick(SearchConfig),
+        num_images=len(train_dataset) // 2,  # trainB is never the larger half
+        largest_size=train_dataset.largest_size,
+        given=request.given,
+        command="search",
+    )
+    request = request.with_defaults(fitted)
+    return SearchPlan(
+        request=request,
+        folder=request.out or new_folder("search", space.name),
+        space=space,
+        train_dataset=train_dataset,
+        val_dataset=build_split(data, "val"),
+    )
+
+
+def _resume(request: SearchRequest) -> SearchPlan:
+    """Take everything from the record of the run that is to go on."""
+    folder = folder_to_resume("search", request.out)
+    config = load_record(folder)["config"]
+    with reading_record(folder):
+        schema.fields({"search_space": schema.mapping})(config, "config")
+        space = SearchSpace.from_dict(config["search_space"])
+    saved = read_values(SearchRequest, config, where=f"{folder}/run.json")
+    if request.preset == "auto":
+        request = request.with_values(preset=saved.preset)
+    request = resumed_request(request, saved, folder=folder)
+    data = request.pick(DataConfig)
+    train_dataset, val_dataset = build_split(data, "train"), build_split(data, "val")
+    require_same_images(folder, config, images_of(train_dataset, val_dataset))
+    return SearchPlan(
+        request=request,
+        folder=folder,
+        space=space,
+        train_dataset=train_dataset,
+        val_dataset=val_dataset,
+    )
+
+
+def draw_search(run: Run, supernet: Supernet, architecture: Architecture) -> None:
+    """Draw the trellis, the cell and the search's history into the run's figures."""
+    trellis = draw_trellis(
+        supernet.space,
+        supernet.beta.detach().cpu(),
+        path=architecture.path,
+        beta_norm=supernet.beta_norm,
+    )
+    save_figure(trellis, run.figures_dir / "trellis")
+    save_figure(draw_cell(architecture), run.figures_dir / "cell")
+    save_figure(draw_history(load_metrics(run.folder)), run.figures_dir / "history")

@@ -1,0 +1,367 @@
+"""The commands from end to end at their smallest size, and the messages a user meets."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autoseg import evaluate, predict, retrain, search
+from autoseg.architecture import Architecture
+from autoseg.commands import search as search_command
+from autoseg.commands.networks import load_network
+from autoseg.errors import FileError, UsageError
+from autoseg.runs import load_metrics, load_record
+from autoseg.strategies import SearchResult
+
+DATA = ["--image-size", "64", "72", "--train-length", "8"]
+SEARCH = [
+    *("--num-epochs", "2", "--batch-size", "2", "--val-images", "2"),
+    *("--crop-size", "64", "64", *DATA),
+]
+RETRAIN = [
+    *("--num-steps", "2", "--batch-size", "2", "--validate-every", "1", "--val-images", "2"),
+    *("--crop-size", "64", "64", *DATA),
+]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder in which search and retrain have run once."""
+    folder = tmp_path_factory.mktemp("workplace")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert search.main(SEARCH) == 0
+        assert retrain.main(RETRAIN) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def inside(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+    return workplace
+
+
+def only(paths):
+    (path,) = paths
+    return path
+
+
+def test_search_leaves_everything_in_its_run_folder(inside):
+    folder = only(inside.glob("runs/search-*"))
+    architecture = Architecture.load(folder / "architecture.json")
+    assert architecture.num_layers == 6  # the tiny preset
+    assert len(load_metrics(folder)) == 2
+    for name in ("trellis", "cell", "history"):
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
+        assert "</svg>" in (folder / "figures" / f"{name}.svg").read_text()
+    record = load_record(folder)
+    assert record["state"] == "finished"
+    assert record["config"]["preset"] == "tiny"
+    assert record["config"]["arch_start_epoch"] == 1  # half of the epochs that were asked for
+    assert record["config"]["search_space"]["num_layers"] == 6
+    # One epoch of architecture steps, four of them, decides nothing.
+    assert record["results"]["doubt"].startswith("alpha (1.0000) and beta (1.0000) have hardly ")
+
+
+def test_search_ends_with_its_doubts(monkeypatch, capsys):
+    result = SearchResult(
+        architecture=Architecture.load("autodeeplab_paper"),
+        epoch=1,
+        step=1,
+        is_finished=True,
+        doubt="alpha (1.0000) has hardly moved.",
+    )
+    monkeypatch.setattr(search_command, "run_search", lambda *_, **__: (Path("runs/x"), result))
+    assert search.main([]) == 0
+    *_, doubt, saved, following = capsys.readouterr().out.splitlines()
+    assert doubt == "Beware: alpha (1.0000) has hardly moved."
+    assert saved.startswith("saved runs/x/") and following.startswith("next: ")
+
+
+def test_retrain_takes_the_newest_search_and_the_references(inside):
+    folder = only(inside.glob("runs/retrain-*"))
+    labels = ["deeplabv3plus_resnet101", "duc_hdc_resnet101", "icnet_resnet50", "searched"]
+    assert sorted(path.parent.name for path in folder.glob("*/run.json")) == labels
+    found = Architecture.load(only(inside.glob("runs/search-*")) / "architecture.json")
+    assert Architecture.load(folder / "searched" / "architecture.json") == found
+    for label in labels:
+        record = load_record(folder / label)
+        assert record["state"] == "finished"
+        assert record["results"]["step"] == 2
+        network = load_network(folder / label)
+        assert network(torch.randn(1, 3, 40, 33)).shape == (1, 12, 40, 33)
+
+
+def test_retrain_draws_every_network_alone_and_all_together(inside):
+    folder = only(inside.glob("runs/retrain-*"))
+    labels = ["searched", "deeplabv3plus_resnet101", "duc_hdc_resnet101", "icnet_resnet50"]
+    for place, shown in ((folder, labels), *((folder / label, [label]) for label in labels)):
+        assert (place / "figures" / "training.png").stat().st_size > 5000
+        # matplotlib writes each text beside its outlines.
+        svg = (place / "figures" / "training.svg").read_text()
+        found = re.findall(r"<!-- (\S+): best (\S+) % at step (\d+) -->", svg)
+        results = [load_record(folder / label)["results"] for label in shown]
+        assert found == [
+            (label, f"{100 * result['best_val_miou']:.2f}", str(result["best_step"]))
+            for label, result in zip(shown, results, strict=True)
+        ]
+
+
+def test_evaluate_prints_and_stores_scores_with_and_without_crf(inside, capsys):
+    folder = only(inside.glob("runs/retrain-*")) / "icnet_resnet50"
+    assert evaluate.main([str(folder), "--crf", "--num-iterations", "1"]) == 0
+    out = capsys.readouterr().out
+    stored = load_record(folder)["results"]["evaluation_val"]
+    assert f"mIoU {stored['mean_iou']:.4f} over {stored['num_averaged']} classes" in out
+    change = stored["crf"]["mean_iou"] - stored["mean_iou"]
+    assert f"with CRF: mIoU {stored['crf']['mean_iou']:.4f} ({change:+.4f})" in out
+    assert stored["crf"]["num_iterations"] == 1
+    assert "IoU with CRF" in out
+
+
+def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    folder = only(inside.glob("runs/retrain-*")) / "searched"
+    out = tmp_path / "out"
+    assert (
+        predict.main([str(folder), str(tmp_path / "photo.png"), "--out", str(out), "--overlay"])
+        == 0
+    )
+    assert str(out / "photo.png") in capsys.readouterr().out
+    mask = Image.open(out / "photo.png")
+    palette = np.array(load_record(folder)["config"]["palette"], dtype=np.uint8)
+    classes = np.asarray(mask)
+    assert classes.shape == (30, 41)
+    assert classes.max() < 12
+    assert np.array_equal(np.asarray(mask.convert("RGB")), palette[classes])
+    blend = np.asarray(Image.open(out / "photo_overlay.png")).astype(float)
+    # 0.6 of the mask and 0.4 of the image, rounded.
+    assert np.abs(blend - (0.6 * palette[classes] + 0.4 * pixels)).max() <= 0.51
+    assert len((out / "classes.txt").read_text().splitlines()) == 12
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (
+            search,
+            ["--space", "autodeplab"],
+            r"unknown search space 'autodeplab'; did you mean 'auto",
+        ),
+        (search, ["--strategy", "dart"], r"unknown strategy 'dart'; did you mean 'darts'\?"),
+        (search, ["--dataset", "camvit"], r"unknown dataset 'camvit'; did you mean 'camvid'\?"),
+        (search, ["--weight-Ir", "1"], r"did you mean '--weight-lr'\?"),
+        (search, ["--space", "mine.toml"], r"mine\.toml does not exist"),
+        (search, ["--crop-size", "999", "999"], r"larger than the data"),
+        (
+            retrain,
+            ["--network", "icnet_resnet50", "--crop-size", "999", "999"],
+            r"larger than the d",
+        ),
+        (search, ["--device", "cpu", "--precision", "tf32"], r"--precision tf32: cpu has no TF32"),
+        (
+            search,
+            ["--device", "cpu", "--cuda-graph"],
+            r"--cuda-graph: the search runs on cpu, which has no CUDA graphs; leave",
+        ),
+        (
+            search,
+            ["--image-size", "32", "48", "--train-length", "4"],
+            r"crop_size \(32, 48\) leaves maps of one pixel at stride 32.*; use a crop of at least "
+            r"64 on each side, and, as images of synthetic train are 32 x 48, --image-scale 2\.",
+        ),
+        (search, ["--resume"], r"no unfinished search under runs/"),
+        (
+            retrain,
+            ["--network", "unet", "segnet_basic", "unet"],
+            r"^unet and unet would be trained in one folder; name each network once",
+        ),
+        (retrain, ["--resume"], r"no unfinished retrain"),
+        (retrain, [], r"no finished search under runs/.*python -m autoseg\.search"),
+        (retrain, ["--network", "icnet50"], r"unknown network 'icnet50'; did you mean 'icnet_"),
+        (retrain, ["--architecture", "none.json"], r"architecture file none\.json does not exist"),
+        (evaluate, ["nowhere"], r"nowhere holds no run"),
+        (predict, ["nowhere", "missing.png"], r"missing\.png does not exist"),
+    ],
+)
+def test_bad_requests_are_told_what_to_do(tmp_path, monkeypatch, command, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        command.main(arguments)
+    assert not list(tmp_path.glob("runs/*/run.json"))
+
+
+def test_an_architecture_may_not_share_its_folder_with_a_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Architecture.load("autodeeplab_paper").save(Path("UNet.json"))
+    message = r"^UNet and unet would be trained in one folder; name each network once"
+    with pytest.raises(UsageError, match=message):
+        retrain.main(["--network", "unet", "--architecture", "UNet.json"])
+    assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA")
+@pytest.mark.parametrize("command", [search, retrain])
+def test_no_cuda_where_it_was_asked_for(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"--device cuda: .*use --device cpu"):
+        command.main(["--device", "cuda"])
+
+
+@pytest.mark.slow
+def test_search_and_retrain_with_batches_of_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = ["--batch-size", "1", "--train-length", "4"]
+    assert search.main([*SEARCH, *one]) == 0
+    assert retrain.main([*RETRAIN, *one, "--network", "deeplabv3plus_resnet101"]) == 0
+    assert load_record(only(tmp_path.glob("runs/search-*")))["results"]["epoch"] == 2
+    record = load_record(only(tmp_path.glob("runs/retrain-*/deeplabv3plus_resnet101")))
+    assert record["results"]["step"] == 2
+
+
+def test_a_search_may_be_resumed_on_another_back_end(inside, tmp_path, capsys):
+    folder = only(inside.glob("runs/search-*"))
+    assert load_record(folder)["config"]["backend"] == "auto"
+    copied = shutil.copytree(folder, tmp_path / "run")
+    again = ["--resume", "--out", str(copied)]
+    assert search.main([*again, "--no-cuda-graph", "--backend", "torch"]) == 0
+    assert "search: back end torch (asked for)" in capsys.readouterr().err
+
+
+def test_resuming_with_other_settings_is_refused(inside):
+    folder = only(inside.glob("runs/search-*"))
+    with pytest.raises(UsageError, match=r"started with batch_size = 2, not 4; leave --batch-size"):
+        search.main(["--resume", "--out", str(folder), "--batch-size", "4"])
+
+
+def test_a_finished_search_is_not_overwritten(inside):
+    folder = only(inside.glob("runs/search-*"))
+    with pytest.raises(UsageError, match="--out"):
+        search.main([*SEARCH, "--out", str(folder)])
+
+
+def test_a_folder_of_several_networks_asks_for_one(inside):
+    folder = only(inside.glob("runs/retrain-*"))
+    with pytest.raises(UsageError, match="holds several retrained networks; name one of"):
+        evaluate.main([str(folder)])
+
+
+def test_images_that_would_overwrite_each_other_are_refused(inside, tmp_path):
+    for suffix in ("png", "jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"a.{suffix}")
+    folder = only(inside.glob("runs/retrain-*")) / "searched"
+    with pytest.raises(UsageError, match=r"would both write predictions/a\.png; rename one"):
+        predict.main([str(folder), str(tmp_path)])
+
+
+def test_a_file_that_is_no_image_is_named(inside, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"not an image")
+    folder = only(inside.glob("runs/retrain-*")) / "searched"
+    with pytest.raises(FileError, match=r"broken\.png is not an image that can be read: PNG, JPEG"):
+        predict.main([str(folder), str(tmp_path / "broken.png")])
+
+
+def test_ctrl_c_saves_and_resume_finishes_with_the_same_result(inside, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "autoseg.search", *SEARCH, "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    assert process.stderr is not None
+    for line in process.stderr:  # the first progress line: a step was done
+        if "steps" in line or time.monotonic() > deadline:
+            break
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    if process.returncode == 130:  # it may have finished first on a fast machine
+        assert f"--resume --out {out}" in stdout
+        assert json.loads((out / "run.json").read_text())["state"] == "interrupted"
+        assert search.main(["--resume", "--out", str(out)]) == 0
+    assert process.returncode in (0, 130)
+    whole = only(inside.glob("runs/search-*"))
+    assert Architecture.load(out / "architecture.json") == Architecture.load(
+        whole / "architecture.json"
+    )
+    lines = [
+        [{k: v for k, v in line.items() if k != "time"} for line in load_metrics(folder)]
+        for folder in (out, whole)
+    ]
+    assert lines[0] == lines[1]
+
+
+class StopAfter:
+    """Stands in for a StopRequest: a signal that comes after `asked` steps."""
+
+    asked = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    @property
+    def requested(self):
+        StopAfter.asked -= 1
+        return StopAfter.asked < 0
+
+
+@pytest.mark.slow
+def test_a_stopped_retraining_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    networks = ["--network", "icnet_pruned", "icnet_resnet50", *RETRAIN]
+    assert retrain.main([*networks, "--out", "whole"]) == 0
+    with monkeypatch.context() as patched:
+        # Between two networks and after each step it is asked: this stops inside the second one.
+        patched.setattr("autoseg.commands.retrain.StopRequest", StopAfter)
+        StopAfter.asked = 6
+        assert retrain.main([*networks, "--out", "runs/stopped"]) == 130
+    assert "--resume --out runs/stopped" in capsys.readouterr().out
+    assert load_record(Path("runs/stopped/icnet_pruned"))["state"] == "finished"
+    assert load_record(Path("runs/stopped"))["state"] == "interrupted"
+    assert retrain.main(["--resume"]) == 0
+    for name in ("icnet_pruned", "icnet_resnet50"):
+        expected = load_network(Path("whole") / name, which="last").state_dict()
+        for key, tensor in (
+            load_network(Path("runs/stopped") / name, which="last").state_dict().items()
+        ):
+            assert torch.equal(tensor, expected[key]), key
+    assert load_record(Path("runs/stopped"))["results"]["finished"] == [
+        "icnet_pruned",
+        "icnet_resnet50",
+    ]
+
+
+@pytest.mark.parametrize("command", [search, retrain])
+def test_labels_of_another_dataset_leave_no_dead_run(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "voc"
+    data.mkdir()
+    label = np.zeros((64, 64), np.uint8)
+    label[7, 9] = 255
+    for index in range(4):
+        Image.new("RGB", (64, 64)).save(data / f"{index}.png")
+        Image.fromarray(label if index == 3 else label * 0).save(data / f"{index}_label.png")
+    names = "".join(f"{index}.png {index}_label.png\n" for index in range(4))
+    for split in ("train", "val"):
+        (data / f"{split}.txt").write_text(names)
+    arguments = ["--dataset", "camvid", "--data-root", str(data), "--preset", "tiny"]
+    arguments += ["--batch-size", "2", "--crop-size", "64", "64", "--image-scale", "1"]
+    if command is retrain:
+        arguments += ["--network", "unet"]
+    with pytest.raises(FileError, match=r"3_label\.png: label 255 at row 7, column 9"):
+        command.main(arguments)
+    assert not (tmp_path / "runs").exists()

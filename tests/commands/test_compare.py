@@ -1,0 +1,365 @@
+"""The whole command on tiny runs with random weights, and its refusals."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg import compare, tune
+from autoseg import comparison as comparison_module
+from autoseg.architecture import Architecture
+from autoseg.cli import run_command
+from autoseg.commands import compare as compare_command
+from autoseg.commands.compare import find_subjects
+from autoseg.commands.networks import NetworkChoice, load_network
+from autoseg.data import build_dataset
+from autoseg.errors import UsageError
+from autoseg.evaluation import evaluate
+from autoseg.requests import CompareRequest
+from autoseg.runs import Run, load_record
+from autoseg.runs.record import save_record
+from autoseg.training.overfit import overfit_note
+
+SIZE = (32, 48)
+QUICK = ["--limit", "2", "--min-runs", "1", "--min-seconds", "0", "--device", "cpu"]
+
+
+def make_run(
+    folder,
+    *,
+    num_classes=4,
+    state="finished",
+    seed=0,
+    overfit=None,
+    label="icnet_resnet50",
+    class_name="class",
+):
+    """Write a run as the retraining leaves it, with random weights."""
+    torch.manual_seed(seed)
+    choice = NetworkChoice(label=label, name="icnet_resnet50", width=0.125)
+    config = {
+        "dataset": "synthetic",
+        "data_root": None,
+        "image_size": SIZE,
+        "num_classes": num_classes,
+        "image_scale": 1.0,
+        "num_steps": 7,
+        "overfit": overfit,
+        "network": choice.to_dict(),
+        "class_names": [f"{class_name} {number}" for number in range(num_classes)],
+    }
+    with Run.create(folder, kind="retrain", command=["x"], config=config, seed=seed) as run:
+        run.save_weights("best", choice.build(num_classes).state_dict(), metadata={})
+        run.update(results={"best_step": 5})
+        if overfit is not None:
+            run.update(results={"note": overfit_note(overfit)})
+        run.finish(state)
+    return folder
+
+
+@pytest.mark.slow
+def test_each_run_has_the_parameters_that_were_tuned_for_it(tmp_path):
+    tuned = make_run(tmp_path / "runs" / "set" / "tuned")
+    make_run(tmp_path / "runs" / "set" / "stock", seed=1)
+    arguments = ["crf", str(tuned), "--split", "val", "--num-images", "2", "--num-trials", "3"]
+    assert tune.main(arguments) == 0
+    out = tmp_path / "out"
+    assert compare.main(["--runs", str(tmp_path / "runs"), "--out", str(out), *QUICK]) == 0
+    record = json.loads((out / "compare.json").read_text())
+    networks = [network for group in record["groups"] for network in group["networks"]]
+    parameters = json.loads((tuned / "crf.json").read_text())["parameters"]
+    for network in networks:
+        plain, refined = network["rows"]
+        assert refined["miou_change"] == refined["miou"] - plain["miou"]
+        if refined["run"] == str(tuned):
+            assert f"num_iterations {parameters['num_iterations']}" in refined["crf"]
+            assert refined["crf"].endswith("(tuned on val)")
+            assert any("its score here is optimistic" in note for note in network["notes"])
+        else:
+            assert refined["crf"].endswith("(DeepLab's, not tuned)")
+    assert "tuned on val" in record["protocol"]["CRF"]
+
+
+def make_away(folder):
+    """Write a run on images that are not on this machine."""
+    sizes = {"image_size": None, "num_classes": None}
+    config = {"dataset": "camvid", "data_root": None, "num_steps": 7, **sizes}
+    with Run.create(folder, kind="retrain", command=["x"], config=config, seed=0) as run:
+        run.update(results={"best_step": 5})
+        run.finish()
+
+
+def test_one_row_a_setting_in_every_format(tmp_path, capsys):
+    folder = make_run(tmp_path / "runs" / "set" / "icnet")
+    out = tmp_path / "out"
+    arguments = ["--runs", str(tmp_path / "runs"), "--out", str(out), "--num-iterations", "1"]
+    assert compare.main([*arguments, *QUICK]) == 0
+
+    with (out / "compare.csv").open(newline="") as file:
+        plain, refined = csv.DictReader(file)
+    assert (plain["has_crf"], refined["has_crf"]) == ("False", "True")
+    expected = evaluate(
+        load_network(folder),
+        build_dataset("synthetic", split="val", image_size=SIZE, num_classes=4),
+        device="cpu",
+        indices=(0, 32),  # two of 64 images, evenly spread
+    )
+    assert float(plain["miou"]) == expected.plain.mean_iou()
+    assert (plain["run"], plain["seed"], plain["num_steps"]) == (str(folder), "0", "7")
+    assert (plain["best_step"], plain["num_images"], plain["split"]) == ("5", "2", "val")
+    assert "num_iterations 1" in refined["crf"] and plain["crf"] == ""
+
+    record = json.loads((out / "compare.json").read_text())
+    (group,) = record["groups"]
+    stored = group["networks"][0]["rows"][0]
+    assert stored["miou"] == expected.plain.mean_iou()
+    assert "--num-iterations 1" in record["protocol"]["Command"]
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        *("compare.csv", "compare.md", "compare.tex", "compare.json", "report.html"),
+        *("compare.png", "compare.svg"),
+    }
+    # The console ends with the table that the file holds, and says where everything is.
+    printed = capsys.readouterr()
+    table = [line for line in printed.out.splitlines() if line.startswith("|")]
+    assert len(table) == 4
+    assert all(line in (out / "compare.md").read_text() for line in table)
+    assert printed.out.splitlines()[-1] == f"open {(out / 'report.html').as_uri()}"
+    assert "compare: 3/3 steps" in printed.err
+
+
+def test_a_folder_for_results_that_cannot_be_is_told_before_the_measurements(tmp_path, monkeypatch):
+    make_run(tmp_path / "runs" / "a")
+    (tmp_path / "out").touch()
+    monkeypatch.setattr(compare_command, "measure", None)  # nothing may be measured
+    with pytest.raises(OSError, match=r"nothing can be written to .*out: .*name another folder"):
+        compare.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), *QUICK])
+
+
+def test_the_tables_are_printed_before_files_are_written(tmp_path, monkeypatch, capsys):
+    make_run(tmp_path / "runs" / "a")
+
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(comparison_module, "write_comparison", full)
+    arguments = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--no-crf"]
+    with pytest.raises(OSError, match="disk full"):
+        compare.main([*arguments, *QUICK])
+    assert "icnet" in capsys.readouterr().out
+
+
+def test_strangers_names_end_no_comparison(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the command sets its own
+    name = "[4pt] $a$ <b>_x_\x1b[31m"
+    folder = make_run(tmp_path / "runs" / name, label="[4pt] $5 and $x <b>", class_name=name)
+    out = tmp_path / "caf\udce9"
+    arguments = ["--runs", str(tmp_path / "runs"), "--out", str(out), "--no-crf", *QUICK]
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda _: compare.main(arguments))
+    assert ended.value.code == 0
+    with (out / "compare.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["label"] == "[4pt] $5 and $x <b> x0.125"
+    record = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    # JSON holds the texts as they are, but for what UTF-8 cannot hold.
+    assert record["groups"][0]["networks"][0]["rows"][0]["run"] == str(folder)
+    assert r"caf\udce9" in record["protocol"]["Command"]
+    for path in out.iterdir():
+        if path.suffix in (".md", ".tex", ".html", ".svg"):
+            assert "\x1b" not in path.read_text(encoding="utf-8")
+    assert str(out / "report.html").replace("\udce9", r"\udce9") in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_runs_that_cannot_be_compared_are_kept_apart(tmp_path, capsys):
+    make_run(tmp_path / "runs" / "a", num_classes=4)
+    make_run(tmp_path / "runs" / "b", num_classes=5)
+    out = tmp_path / "out"
+    out.mkdir()
+    earlier = {"format": "autoseg-comparison", "groups": [{}, {}, {}]}
+    (out / "compare.json").write_text(json.dumps(earlier))
+    for name in ("compare-3.png", "compare-4.png", "compare-notes.txt"):
+        (out / name).touch()
+    compare.main(["--runs", str(tmp_path / "runs"), "--out", str(out), "--no-crf", *QUICK])
+    for name, num_classes in (("compare.csv", "4"), ("compare-2.csv", "5")):
+        with (out / name).open(newline="") as file:
+            assert [row["num_classes"] for row in csv.DictReader(file)] == [num_classes]
+    warning = "Not everything here can be compared: there are 2 tables"
+    assert warning in capsys.readouterr().out
+    assert warning in (out / "compare.md").read_text()
+    assert warning in (out / "report.html").read_text()
+    # A third group's figure was left by the earlier comparison; the others are somebody's own.
+    assert not (out / "compare-3.png").exists()
+    assert (out / "compare-4.png").exists() and (out / "compare-notes.txt").exists()
+
+
+def test_an_architecture_among_the_results_is_not_replaced(tmp_path):
+    file = tmp_path / "compare.json"
+    Architecture.load("autodeeplab_paper").save(file)
+    before = file.read_bytes()
+    arguments = ["--networks", str(file), "--runs", str(tmp_path), "--out", str(tmp_path)]
+    with pytest.raises(UsageError, match=r"compare\.json would replace the input .*compare\.json"):
+        compare.main([*arguments, "--no-crf", *QUICK])
+    assert file.read_bytes() == before
+
+
+def test_networks_without_a_run_show_costs(tmp_path):
+    out = tmp_path / "out"
+    names = ["--networks", "icnet_resnet50", "--width", "0.125"]
+    compare.main([*names, "--runs", str(tmp_path), "--out", str(out), "--no-crf", *QUICK])
+    with (out / "compare.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["miou"], row["run"], row["label"]) == ("", "", "icnet_resnet50 x0.125")
+    assert (row["num_classes"], row["image_height"], row["image_width"]) == ("12", "96", "128")
+    assert int(row["macs"]) > 0
+    assert not (out / "compare.png").exists()  # nothing scored, nothing to draw
+
+
+def request(tmp_path, **fields):
+    return CompareRequest(runs=tmp_path / "runs", **fields)
+
+
+def test_networks_without_a_run_join_the_runs(tmp_path):
+    make_run(tmp_path / "runs" / "a", num_classes=5)
+    subjects, _ = find_subjects(request(tmp_path, networks=("icnet_resnet50", "autodeeplab_paper")))
+    assert [subject.dataset.num_classes for subject in subjects] == [5, 5, 5]
+    assert [subject.image_size for subject in subjects] == [SIZE] * 3
+    assert [len(subject.indices) for subject in subjects] == [64, 0, 0]
+    assert subjects[2].label == "autodeeplab_paper F20"
+
+
+def test_a_folder_stands_for_the_runs_in_it_and_none_counts_twice(tmp_path):
+    for name in ("a", "b"):
+        make_run(tmp_path / "runs" / name)
+    given = (tmp_path / "runs" / "b", tmp_path / "runs")
+    subjects, _ = find_subjects(request(tmp_path, run=given))
+    assert [subject.trained.folder.name for subject in subjects] == ["b", "a"]
+
+
+def test_broken_runs_are_left_out_if_found_and_refused_if_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("AUTOSEG_DATA", raising=False)
+    make_run(tmp_path / "runs" / "whole")
+    make_run(tmp_path / "runs" / "early", state="interrupted")
+    make_away(tmp_path / "runs" / "away")
+    weights = make_run(tmp_path / "runs" / "cut") / "weights-best.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+    subjects, left_out = find_subjects(request(tmp_path))
+    assert [subject.trained.folder.name for subject in subjects] == ["whole"]
+    by_name = {Path(sentence.split(":")[0]).name: sentence for sentence in left_out}
+    assert "not finished (interrupted)" in by_name["early"]
+    assert "camvid: no data folder was given" in by_name["away"]
+    assert "weights-best.safetensors is not whole" in by_name["cut"]
+
+    for name, message in (
+        ("early", r"not finished \(interrupted\), so its score would say little; finish it with"),
+        ("away", r"camvid: no data folder was given; name the folder with --data-root"),
+        ("cut", r"weights-best\.safetensors is not whole"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            find_subjects(request(tmp_path, run=(tmp_path / "runs" / name,)))
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "message"),
+    [
+        ("results", "best_step", None, "results.best_step is None; it must be a whole number"),
+        ("config", "num_steps", "x", "config.num_steps is 'x'; it must be a whole number"),
+        ("config", "loss", 3, "config.loss is 3; it must be a list"),
+        ("config", "weights", "x", "config.weights is 'x'; it must be an object"),
+        ("config", "network", None, "config.network is None; it must be an object"),
+        ("config", "image_size", "x", "image_size"),
+        ("config", "dataset", 3, "config.dataset is 3; it must be a text"),
+    ],
+)
+def test_one_odd_record_does_not_hide_the_others(tmp_path, part, field, value, message):
+    make_run(tmp_path / "runs" / "whole")
+    odd = make_run(tmp_path / "runs" / "odd")
+    record = load_record(odd)
+    record[part][field] = value
+    save_record(odd, record)
+    subjects, (sentence,) = find_subjects(request(tmp_path))
+    assert [subject.trained.folder.name for subject in subjects] == ["whole"]
+    assert "odd/run.json" in sentence and message in sentence
+
+
+def test_a_sanity_check_is_no_result(tmp_path):
+    make_run(tmp_path / "runs" / "whole")
+    check = make_run(tmp_path / "runs" / "check", overfit=2)
+    subjects, left_out = find_subjects(request(tmp_path))
+    assert [subject.trained.folder.name for subject in subjects] == ["whole"]
+    (sentence,) = left_out
+    assert "check is a sanity check (--overfit 2), no result: scored on the 2 images" in sentence
+    assert sentence.endswith("Retrain the network without --overfit, and compare that run.")
+    with pytest.raises(UsageError, match=r"--overfit 2.*that it was trained on; it is not compa"):
+        find_subjects(request(tmp_path, run=(check,)))
+
+
+def test_no_run_says_what_to_run_first(tmp_path):
+    with pytest.raises(
+        UsageError, match=r"no finished retrain run under .*runs/ to compare: run "
+    ) as e:
+        find_subjects(request(tmp_path))
+    assert "`python -m autoseg.search` and `python -m autoseg.retrain` first" in str(e.value)
+    assert "compare costs alone with --networks NAME" in str(e.value)
+
+
+def test_no_finished_run_says_why_the_others_do_not_count(tmp_path):
+    make_run(tmp_path / "runs" / "early", state="interrupted")
+    with pytest.raises(UsageError, match=r"early: .* is not finished \(interrupted\)"):
+        find_subjects(request(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"networks": ("icnet_resnet5",)}, r"unknown network 'icnet_resnet5'; did you mean"),
+        ({"networks": ("none.json",)}, r"architecture file none.json does not exist"),
+        ({"run": (Path("nowhere"),)}, r"nowhere holds no run"),
+        ({"networks": ("icnet_pruned",), "dataset": "x"}, r"unknown dataset 'x'"),
+    ],
+)
+def test_bad_names_are_refused(tmp_path, fields, message):
+    with pytest.raises(UsageError, match=message):
+        find_subjects(request(tmp_path, **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"limit": 0}, r"limit = 0: it must be at least 1, or none"),
+        ({"min_runs": 0}, r"min_runs = 0: it must be at least 1"),
+        ({"width": 0.5}, r"--width is for networks without a run; name some with --networks"),
+        ({"dataset": "camvid"}, r"--dataset is for networks without a run"),
+    ],
+)
+def test_bad_settings_are_refused(fields, message):
+    with pytest.raises(UsageError, match=message):
+        CompareRequest(**fields)
+
+
+def test_a_run_of_another_kind_is_refused(tmp_path):
+    with Run.create(tmp_path / "s", kind="search", command=[], config={}, seed=0) as run:
+        run.finish()
+    with pytest.raises(UsageError, match=r"s is a search run and holds no retrained network; run"):
+        find_subjects(request(tmp_path, run=(tmp_path / "s",)))
+
+
+def test_the_door_in_benchmarks_is_the_command():
+    door = Path(__file__).parents[2] / "benchmarks" / "compare.py"
+    helped = subprocess.run(
+        [sys.executable, str(door), "--help"],
+        env={**os.environ, "PYTHONPATH": str(door.parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert helped.stdout.startswith("usage: python -m autoseg.compare ")
+    assert helped.stderr == ""

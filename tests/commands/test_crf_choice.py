@@ -1,0 +1,148 @@
+"""Whose parameters a CRF takes, and what the user is told of them."""
+
+import json
+from dataclasses import asdict, fields, replace
+from functools import partial
+
+import pytest
+
+from autoseg.commands.crf_choice import (
+    TUNING_FORMAT,
+    TUNING_FORMAT_VERSION,
+    choose_crf,
+    choose_crf_of_run,
+    load_tuning,
+)
+from autoseg.config.crf import CRFChoice
+from autoseg.crf import STOCK, CRFSettings
+from autoseg.errors import UsageError
+from tests.commands.random_run import make_run
+from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
+
+TUNED = CRFSettings(bilateral_weight=1.25, spatial_xy_std=2.5, num_iterations=3)
+
+
+def write_record(path, **changes):
+    record = {
+        "format": TUNING_FORMAT,
+        "format_version": TUNING_FORMAT_VERSION,
+        "parameters": asdict(TUNED),
+        "use_crf": True,
+        "mean_iou_change": 0.01,
+        "split": "train",
+        "num_images": 7,
+        "num_trials": 30,
+        "num_trials_asked": 30,
+        "finished": True,
+        "weights_sha256": "abc",
+    }
+    path.write_text(json.dumps(record | changes))
+    return path
+
+
+def test_deeplabs_parameters_where_there_is_no_record(tmp_path):
+    chosen = choose_crf(CRFChoice(), tmp_path / "crf.json")
+    assert chosen.parameters == STOCK["DeepLab"]
+    # The released DeepLabv2 ResNet-101: bi_w 4, bi_xy_std 67, bi_rgb_std 3, pos_w 3, pos_xy_std 1.
+    assert str(chosen.parameters) == (
+        "bilateral_weight 4, bilateral_xy_std 67, bilateral_rgb_std 3, spatial_weight 3, "
+        "spatial_xy_std 1, num_iterations 10, mode fast"
+    )
+    assert (chosen.source, chosen.notes) == ("stock", ())
+    assert set(chosen.record()) == {f.name for f in fields(CRFSettings)} | {"source", "tuned_on"}
+    assert chosen.record()["subsample_above"] == 100.0
+
+
+def test_the_records_parameters_where_none_is_given(tmp_path):
+    chosen = choose_crf(CRFChoice(), write_record(tmp_path / "crf.json"), weights_sha256="abc")
+    assert chosen.parameters == TUNED
+    assert chosen.text.endswith("(tuned on train)")
+    assert chosen.notes == (
+        f"CRF: parameters tuned on 7 images of train, from {tmp_path}/crf.json.",
+    )
+    assert chosen.record()["source"] == "tuned"
+
+
+def test_a_networks_own_crf_layer_is_told(tmp_path):
+    plain, with_layer = make_run(tmp_path / "plain"), make_run(tmp_path / "layer", crf_layer=True)
+    assert choose_crf_of_run(CRFChoice(), plain, weights="best").notes == ()
+    (note,) = choose_crf_of_run(CRFChoice(), with_layer, weights="best").notes
+    assert "is now refined a second time" in note
+
+
+def test_the_command_line_wins_over_the_record_as_a_whole(tmp_path):
+    choice = CRFChoice(spatial_weight=0.5)
+    chosen = choose_crf(choice, write_record(tmp_path / "crf.json"))
+    # Not mixed: the tuned numbers belong together.
+    assert chosen.parameters == CRFSettings(spatial_weight=0.5)
+    assert chosen.source == "given"
+    assert "is not used" in chosen.notes[0]
+
+
+def test_a_mode_alone_keeps_the_tuned_numbers(tmp_path):
+    chosen = choose_crf(CRFChoice(crf_mode="exact"), write_record(tmp_path / "crf.json"))
+    assert chosen.parameters == replace(TUNED, mode="exact")
+    assert chosen.notes[-1] == "CRF: tuned in mode fast, used in mode exact."
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"use_crf": False, "mean_iou_change": -0.02}, r"none of 30 trials beat .* by -0\.0200"),
+        ({"finished": False, "num_trials_asked": 50}, r"stopped after 30 of 50 trials"),
+        ({"weights_sha256": "of others"}, r"tuned for other weights"),
+    ],
+)
+def test_what_speaks_against_the_record_is_said(tmp_path, changes, message):
+    record = write_record(tmp_path / "crf.json", **changes)
+    notes = choose_crf(CRFChoice(), record, weights_sha256="abc").notes
+    assert len(notes) == 2
+    with pytest.raises(UsageError, match=message):
+        raise UsageError(notes[1])
+
+
+BAD = [
+    ("{", r"crf\.json is not a tuning record of the CRF .*: Expecting .*autoseg\.tune crf RUN"),
+    ("[]", r"crf\.json is not a tuning record .*: it is \[\]; it must be an object"),
+    ({"format": "x"}, r"format is 'x'; it must be 'autoseg-crf-tuning'"),
+    ({"format_version": 9}, r"format_version is 9; it must be 1"),
+    ({"num_trials": None}, r"num_trials is None; it must be a whole number"),
+    ({"split": "../x"}, r"split is '\.\./x'; it must be 'train' or 'val'"),
+    ({"parameters": None}, r"parameters is None; it must be an object"),
+    ({"parameters": {"spatial_weight": "x"}}, r"crf\.json is .* spatial_weight"),
+    ({"parameters": {"bilateral_rgb_std": 0}}, r"crf\.json is .* bilateral_rgb_std"),
+    ({"parameters": {"unknown": 1}}, r"crf\.json is .* unknown DenseCRF setting 'unknown'"),
+    ({"parameters": {"mode": []}}, r"crf\.json is .*mode"),
+    ({"parameters": {"num_iterations": 2**70}}, r"crf\.json is not .* more than 64 bits"),
+    ({"mean_iou_change": 1e400}, r"crf\.json is not .*: it holds Infinity"),
+    ("[" * 100_000, r"crf\.json is not .*: it is nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BAD, ids=[message for _, message in BAD])
+def test_a_bad_record_is_refused(tmp_path, content, message):
+    path = tmp_path / "crf.json"
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        write_record(path, **content)
+    with pytest.raises(UsageError, match=message) as caught:
+        load_tuning(path)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 500
+
+
+def test_damage_of_any_kind_is_refused_with_the_files_name(tmp_path):
+    path = write_record(tmp_path / "crf.json")
+    record = json.loads(path.read_text())
+    whole = path.read_bytes()
+    choose = partial(choose_crf, CRFChoice())
+    require_clean_refusals(choose, path, damaged_bytes(whole, count=1000))
+    changed = damaged_json(record, count=1000)
+    require_clean_refusals(choose, path, (json.dumps(each).encode() for each in changed))
+
+
+def test_bad_numbers_are_refused_before_anything_is_computed():
+    with pytest.raises(UsageError, match="bilateral_rgb_std"):
+        choose_crf(CRFChoice(bilateral_rgb_std=0.0), None)
+    with pytest.raises(UsageError, match="mode"):
+        choose_crf(CRFChoice(crf_mode="fats"), None)

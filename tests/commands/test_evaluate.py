@@ -1,0 +1,59 @@
+"""Scores are shown before anything that can fail."""
+
+import re
+
+import pytest
+
+from autoseg import evaluate
+from autoseg.cli import run_command
+from autoseg.runs import Run, load_record
+from autoseg.runs import run as run_module
+from tests.commands.random_run import make_run
+from tests.test_atomic import as_nobody
+
+
+def run(monkeypatch, capsys, folder):
+    """Run the command as a process would; return exit code, standard output and error."""
+    monkeypatch.setattr("sys.argv", ["evaluate", str(folder), "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        run_command(evaluate.main)
+    return ended.value.code, *capsys.readouterr()
+
+
+def test_a_run_in_use_is_scored_and_the_scores_are_printed(tmp_path, monkeypatch, capsys):
+    folder = make_run(tmp_path / "run")
+    with Run.annotate(folder):
+        code, out, err = run(monkeypatch, capsys, folder)
+    assert (code, re.findall(r"mIoU 0\.\d{4} over \d classes", out) != []) == (1, True)
+    assert "tree" in out
+    assert "error: the scores above were not saved: run folder" in err and "is in use by" in err
+    assert load_record(folder)["results"] == {"best_step": 5}
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_and_after(tmp_path, monkeypatch, capsys):
+    folder = make_run(tmp_path / "run")
+    for path in (tmp_path, *tmp_path.parents, *folder.rglob("*")):
+        if "pytest-of-" in str(path):  # a worker of pytest-xdist has a folder of its own
+            path.chmod(0o755)
+    # Another user may not be allowed to read modules that are imported late.
+    assert run(monkeypatch, capsys, folder)[0] == 0
+    (folder / ".lock").unlink()
+    folder.chmod(0o555)
+    monkeypatch.setattr("os.access", lambda path, mode: path != folder)
+    with as_nobody():
+        code, out, err = run(monkeypatch, capsys, folder)
+    assert code == 1 and "mIoU 0." in out
+    assert "cannot be written: the scores will be printed, and not saved" in err
+    assert re.search(r"the scores above were not saved: could not write .*Permission denied", err)
+
+
+def test_a_full_disk_comes_after_the_scores(tmp_path, monkeypatch, capsys):
+    folder = make_run(tmp_path / "run")
+
+    def full(folder, record):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(run_module, "save_record", full)
+    code, out, err = run(monkeypatch, capsys, folder)
+    assert code == 1 and "mIoU 0." in out
+    assert "the scores above were not saved: disk full" in err
