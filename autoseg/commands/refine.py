@@ -1,6 +1,6 @@
 """The dense CRF alone, on images and segmentations in files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,13 @@ from autoseg.data.arrays import ARRAY_SUFFIXES
 from autoseg.data.images import find_images, read_image
 from autoseg.data.labels import default_palette, label_image, read_labels
 from autoseg.data.segmentation_files import (
+    MIN_CLASSES,
     check_size,
     pair_files,
     read_scores,
     scores_of_labels,
 )
+from autoseg.data.void_labels import labels_that_occur, usual_void
 from autoseg.errors import FileError, UsageError
 from autoseg.evaluation import colour_mask
 from autoseg.reporting.crf_picture import draw_refinement
@@ -53,10 +55,11 @@ def run_crf(request: CRFRequest) -> Iterator[str]:
 
     Yields:
         A line for each image: the file written and the share of pixels that changed. An image or
-        segmentation that cannot be used is passed over.
+        segmentation that cannot be used, or that an option does not fit, is passed over.
 
     Raises:
-        UsageError: If a file is missing, or a result would replace an input or another result.
+        UsageError: If a file is missing, an option fits no file at all, or a result would replace
+            an input or another result.
         FileError: At the end, if images were passed over; it names each with the reason.
     """
     device = resolve_device(request.device)
@@ -72,6 +75,8 @@ def run_crf(request: CRFRequest) -> Iterator[str]:
         inputs=[*images, *segmentations, *left_out],
         out=request.out,
     )
+    void = _decide_void(request, segmentations)
+    _require_fitting_options(request, segmentations, void)
     crf = chosen.parameters.build().to(device)
     request.out.mkdir(parents=True, exist_ok=True)
     failures: list[tuple[Path, str]] = []
@@ -79,15 +84,85 @@ def run_crf(request: CRFRequest) -> Iterator[str]:
         for image_path, path in zip(images, segmentations, strict=True):
             try:
                 pixels = read_image(image_path)
-                segmentation = read_segmentation(path, request, size=pixels.shape[:2])
+                segmentation = read_segmentation(path, request, void, size=pixels.shape[:2])
+                marginals = _refine(crf, segmentation.logits, pixels, device)
             except (FileError, OSError) as error:
                 failures.append((image_path, str(error)))
+            except UsageError as error:  # the CRF's: an image that its memory does not hold
+                if len(images) == 1:
+                    raise
+                failures.append((image_path, f"{image_path}: {error}"))
             else:
-                marginals = _refine(crf, segmentation.logits, pixels, device)
                 yield _write(image_path, pixels, segmentation, marginals, request, chosen.text)
             progress.update()
     if failures:
         raise FileError(summary_of_failures(failures, num_files=len(images)))
+
+
+def _is_array(segmentation: Path) -> bool:
+    return segmentation.suffix.lower() in ARRAY_SUFFIXES
+
+
+def _decide_void(request: CRFRequest, segmentations: Sequence[Path]) -> tuple[int, ...]:
+    """Decide once for all label images which labels are void, and say it."""
+    if request.void != "auto":
+        return request.void or ()
+    void = usual_void(
+        labels_that_occur([path for path in segmentations if not _is_array(path)]),
+        num_classes=request.num_classes,
+        zero_unsure=request.zero_unsure,
+    )
+    if void.reason:
+        announce(void.reason)
+    return void.values
+
+
+def _require_fitting_options(
+    request: CRFRequest, segmentations: Sequence[Path], void: Sequence[int]
+) -> None:
+    """Refuse an option that fits none of the files; one that fits some is for each file to refuse.
+
+    Raises:
+        UsageError: If there is such an option.
+    """
+    labels = [path for path in segmentations if not _is_array(path)]
+    if not labels:
+        if _has_label_options(request):
+            raise UsageError(_refusal_of_label_options(segmentations))
+        return
+    if request.logits and len(labels) == len(segmentations):
+        raise UsageError(_refusal_of_logits(segmentations))
+    if request.confidence > 1 / MIN_CLASSES:
+        return
+    without_class = {*void, *((0,) if request.zero_unsure else ())}
+    counts = (
+        [max(len(numbers - without_class), MIN_CLASSES) for numbers in labels_that_occur(labels)]
+        if request.num_classes is None
+        else [request.num_classes]
+    )
+    if counts and request.confidence <= 1 / max(counts):
+        raise UsageError(
+            f"--confidence {request.confidence} is not above 1 / {max(counts)}, and no label image "
+            f"has more than {max(counts)} classes: every other class would be as likely as the "
+            "label."
+        )
+
+
+def _has_label_options(request: CRFRequest) -> bool:
+    return request.zero_unsure or request.num_classes is not None or request.void != "auto"
+
+
+def _refusal_of_label_options(paths: Sequence[Path]) -> str:
+    subject = f"{paths[0]} is an array, which says" if len(paths) == 1 else "arrays say"
+    return (
+        f"{subject} how many classes there are; --num-classes, --void and --zero-unsure are for "
+        f"label images{'' if len(paths) == 1 else ', and all segmentations are arrays'}."
+    )
+
+
+def _refusal_of_logits(paths: Sequence[Path]) -> str:
+    subject = f"{paths[0]} is a label image" if len(paths) == 1 else "all are label images"
+    return f"{subject}; --logits is for arrays (.npy, .npz)."
 
 
 def _results(image_path: Path, request: CRFRequest) -> list[Path]:
@@ -149,25 +224,24 @@ def _tuning_record(tuned: Path | None) -> Path | None:
     return path
 
 
-def read_segmentation(path: Path, request: CRFRequest, *, size: tuple[int, int]) -> Segmentation:
+def read_segmentation(
+    path: Path, request: CRFRequest, void: Sequence[int], *, size: tuple[int, int]
+) -> Segmentation:
     """Read a label image or an array of scores.
 
     Args:
         path: The file.
         request: How to read it.
+        void: Labels of pixels without a class.
         size: Height and width of the image.
 
     Raises:
-        UsageError: If an option does not belong to the file.
-        FileError: If the file is neither, or has another size.
+        FileError: If the file is neither, has another size, or an option does not belong to it.
         OSError: If it is not there or may not be read.
     """
-    if path.suffix.lower() in ARRAY_SUFFIXES:
-        if request.zero_unsure or request.num_classes is not None or request.void is not None:
-            raise UsageError(
-                f"{path} is an array, which says itself how many classes there are; --num-classes, "
-                "--void and --zero-unsure are for label images."
-            )
+    if _is_array(path):
+        if _has_label_options(request):
+            raise FileError(_refusal_of_label_options([path]))
         logits = read_scores(path, are_logits=request.logits, size=size)
         return Segmentation(
             logits=logits,
@@ -178,7 +252,7 @@ def read_segmentation(path: Path, request: CRFRequest, *, size: tuple[int, int])
             mode="P",
         )
     if request.logits:
-        raise UsageError(f"{path} is a label image; --logits is for arrays (.npy, .npz).")
+        raise FileError(_refusal_of_logits([path]))
     file = read_labels(path)
     check_size(path, file.labels.shape, size)
     scores = scores_of_labels(
@@ -186,7 +260,7 @@ def read_segmentation(path: Path, request: CRFRequest, *, size: tuple[int, int])
         num_classes=request.num_classes,
         confidence=request.confidence,
         zero_unsure=request.zero_unsure,
-        void=request.void,
+        void=void,
         where=str(path),
     )
     if scores.values[0] < 0 or scores.values[-1] >= 2**16:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import operator
 import types
 import typing
 from pathlib import Path
@@ -22,6 +23,8 @@ class FieldType:
     """Type of the value, or of each item of a tuple."""
     choices: tuple[Scalar, ...] = ()
     """The values of a Literal; empty if any value goes."""
+    words: tuple[str, ...] = ()
+    """What may stand in place of the whole value, such as "auto"."""
     is_tuple: bool = False
     """True if the value is a tuple of scalars."""
     length: int | None = None
@@ -54,7 +57,12 @@ class FieldType:
             text += f" {self.range}"
         if self.is_tuple:
             text = f"{self.length or 'one or more'} values, each {text}"
-        return text + self._or_none
+        return text + self.or_else
+
+    @property
+    def or_else(self) -> str:
+        """What may stand instead of such a value, in words: ", or auto, or none"."""
+        return "".join(f", or {word}" for word in (*self.words, *["none"] * self.is_optional))
 
     def from_text(self, text: str | list[str], where: str) -> Any:
         """Convert what stands on the command line.
@@ -71,6 +79,8 @@ class FieldType:
         """
         if self.is_optional and text in ("none", ["none"]):
             return None
+        if text in self.words or text in [[word] for word in self.words]:
+            return text if isinstance(text, str) else text[0]
         if isinstance(text, str):
             return self._scalar_from_text(text, where)
         self._require_length(len(text), where)
@@ -91,6 +101,8 @@ class FieldType:
         """
         if self.is_optional and value == "none":
             return None
+        if value in self.words:
+            return value
         if not self.is_tuple:
             return self._scalar_from_toml(value, where)
         if not isinstance(value, list):
@@ -111,7 +123,8 @@ class FieldType:
         try:
             value = self.scalar(text)
         except ValueError:
-            raise UsageError(f"{where} must be {_WORDS[self.scalar]}, not {text!r}.") from None
+            wanted = f"{_WORDS[self.scalar]}{self.or_else}"
+            raise UsageError(f"{where} must be {wanted}, not {text!r}.") from None
         return self._checked(value, where)
 
     def _scalar_from_toml(self, value: object, where: str) -> Scalar:
@@ -125,7 +138,7 @@ class FieldType:
         accepted = {float: (int, float), Path: (str,)}.get(self.scalar, (self.scalar,))
         # bool is an int to Python, not to a reader: num_layers = true is a mistake.
         if type(value) not in accepted:
-            raise UsageError(f"{where} must be {_WORDS[self.scalar]}, not {value!r}.")
+            raise UsageError(f"{where} must be {_WORDS[self.scalar]}{self.or_else}, not {value!r}.")
         try:
             return self._checked(self.scalar(value), where)
         except OverflowError:  # a whole number that no float holds
@@ -135,12 +148,8 @@ class FieldType:
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{where} must be a finite number, not {value}.")
         if self.range is not None and value not in self.range:
-            raise UsageError(f"{where} must be {self.range}{self._or_none}, not {_short(value)}.")
+            raise UsageError(f"{where} must be {self.range}{self.or_else}, not {_short(value)}.")
         return value
-
-    @property
-    def _or_none(self) -> str:
-        return ", or none" if self.is_optional else ""
 
     def _require_length(self, num_items: int, where: str) -> None:
         if self.length is not None and num_items != self.length:
@@ -186,9 +195,15 @@ def _field_type(hint: Any) -> FieldType:
         return dataclasses.replace(_field_type(arguments[0]), range=ranges[0] if ranges else None)
     if origin in (Union, types.UnionType) and types.NoneType in arguments:
         rest = [argument for argument in arguments if argument is not types.NoneType]
-        inner = _field_type(rest[0]) if len(rest) == 1 else None
-        if inner is not None and not inner.is_flag:
+        inner = _field_type(functools.reduce(operator.or_, rest))
+        if not inner.is_flag:
             return dataclasses.replace(inner, is_optional=True)
+    elif origin in (Union, types.UnionType) and len(arguments) == 2:
+        words = [each for each in arguments if typing.get_origin(each) is Literal]
+        others = [each for each in arguments if each not in words]
+        inner = _field_type(others[0]) if len(words) == len(others) == 1 else None
+        if inner is not None and inner.scalar in (int, float):
+            return dataclasses.replace(inner, words=typing.get_args(words[0]))
     elif origin is tuple and arguments:
         is_variadic = arguments[-1] is Ellipsis
         items = set(arguments[:-1] if is_variadic else arguments)
@@ -221,13 +236,12 @@ def require_in_range(config: Any) -> None:
     """
     for name, field_type in field_types(type(config)).items():
         value = getattr(config, name)
-        if field_type.range is None or value is None:
+        if field_type.range is None or value is None or value in field_type.words:
             continue
         for number in value if field_type.is_tuple else (value,):
             if _as_stored(number, field_type.scalar) not in field_type.range:
-                or_none = ", or none" if field_type.is_optional else ""
                 raise UsageError(
-                    f"{name} = {_short(value)}: it must be {field_type.range}{or_none}."
+                    f"{name} = {_short(value)}: it must be {field_type.range}{field_type.or_else}."
                 )
 
 

@@ -12,12 +12,14 @@ from autoseg.errors import FileError, UsageError
 
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 
+MIN_CLASSES = 2
+"""Of a label image: a CRF needs a second class, which no pixel of a single label will take."""
+
 MAX_CLASSES = 256
 """Numbers that an 8-bit label image can show."""
 
 _SUM_TOLERANCE = 0.01  # of probabilities, which may come in half precision
 _MIN_PROBABILITY = 1e-5  # as in pydensecrf; a probability of 0 would have no logarithm
-_USUAL_VOID = 255  # of PASCAL VOC, Cityscapes and most that came after
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +40,7 @@ def scores_of_labels(
     num_classes: int | None,
     confidence: float,
     zero_unsure: bool,
-    void: Sequence[int] | None,
+    void: Sequence[int],
     where: str,
 ) -> LabelScores:
     """Turn labels into log probabilities, as pydensecrf's `unary_from_labels` does.
@@ -51,13 +53,13 @@ def scores_of_labels(
         confidence: Probability of the label's class, in (0, 1); the others share the rest. A void
             pixel gives each class 1 / K.
         zero_unsure: Whether 0 is void.
-        void: Numbers of pixels without a class. None: 255, where it is none of `num_classes`, or
-            where at least two other numbers occur; in a mask of two numbers it is a class.
+        void: Numbers of pixels without a class, as `autoseg.data.void_labels` finds them.
         where: The file, for messages.
 
     Raises:
         UsageError: If a setting is out of range.
-        FileError: If a number is out of range, or too many numbers occur.
+        FileError: If a number is out of range, too many numbers occur, or `confidence` is not above
+            1 / K.
     """
     if not 0 < confidence < 1:
         raise UsageError(
@@ -66,9 +68,7 @@ def scores_of_labels(
     if num_classes is not None and not 2 <= num_classes <= MAX_CLASSES:
         raise UsageError(f"--num-classes is {num_classes}; it must be 2 to {MAX_CLASSES}.")
     present = np.unique(labels)
-    without_class = set(_usual_void(present, num_classes, zero_unsure) if void is None else void)
-    if zero_unsure:
-        without_class.add(0)
+    without_class = {*void, *((0,) if zero_unsure else ())}
     present = present[~np.isin(present, list(without_class))]
     first = 1 if zero_unsure else 0
     if num_classes is None:
@@ -84,9 +84,9 @@ def scores_of_labels(
             )
     num_classes = len(values)
     if confidence <= 1 / num_classes:
-        raise UsageError(
-            f"--confidence {confidence} is not above 1 / {num_classes}, so that every other class "
-            "would be as likely as the label."
+        raise FileError(
+            f"{where} has {num_classes} classes; --confidence {confidence} is not above 1 / "
+            f"{num_classes}, so that every other class would be as likely as the label."
         )
     is_void = np.isin(labels, list(without_class))
     others = np.float32(np.log((1 - confidence) / (num_classes - 1)))
@@ -96,17 +96,6 @@ def scores_of_labels(
     logits[classes, rows, columns] = np.log(confidence)
     logits[:, is_void] = -np.log(num_classes)
     return LabelScores(logits=logits, values=values, is_void=is_void)
-
-
-def _usual_void(
-    present: NDArray[np.int64], num_classes: int | None, zero_unsure: bool
-) -> tuple[int, ...]:
-    if num_classes is not None:
-        is_void = num_classes <= _USUAL_VOID
-    else:
-        others = set(present.tolist()) - {_USUAL_VOID} - ({0} if zero_unsure else set())
-        is_void = len(others) >= 2
-    return (_USUAL_VOID,) if is_void else ()
 
 
 def _classes_that_occur(present: NDArray[np.int64], where: str) -> NDArray[np.int64]:

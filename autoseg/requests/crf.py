@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from autoseg.config import Range, Request
 from autoseg.config.crf import CRFChoice
@@ -28,9 +28,10 @@ class CRFRequest(Request, CRFChoice):
     """Of a label image: probability that a label is right (pydensecrf: gt_prob)."""
     zero_unsure: bool = False
     """Of a label image: 0 marks pixels of unknown class, and the classes count from 1."""
-    void: tuple[Annotated[int, Range(low=0, high=65_535)], ...] | None = None
-    """Of a label image: labels of pixels without a class, to which the CRF gives one; none: 255,
-    where at least two other labels occur, or where --num-classes leaves it out."""
+    void: Literal["auto"] | tuple[Annotated[int, Range(low=0, high=65_535)], ...] | None = "auto"
+    """Of label images: labels of pixels without a class, to which the CRF gives one; none: there
+    are no such pixels; auto: 255, where at least two other labels occur in the files together, or
+    where --num-classes leaves it out."""
     tuned: Path | None = None
     """Retrained network's run folder, or crf.json in it, whose tuned parameters are taken."""
     save_marginals: bool = False

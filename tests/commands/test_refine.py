@@ -3,6 +3,7 @@
 import importlib
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,6 +206,108 @@ def test_one_broken_file_does_not_end_a_folder(files, capsys):
     assert captured.out.startswith("out/c.png: ")
     assert "left out, no images by their names: notes.txt" in captured.err
     assert sorted(path.name for path in files.glob("out/*")) == ["c.png", "c_picture.png"]
+
+
+def write_folders(labels_by_name):
+    """Write a folder of photographs, and one of their labels or scores."""
+    for folder in ("photos", "segmentations"):
+        (Path.cwd() / folder).mkdir()
+    for name, labels in labels_by_name.items():
+        Image.fromarray(pixels_of("photo.png")).save(f"photos/{name}.png")
+        if labels.ndim == 2:
+            Image.fromarray(labels.astype(np.uint8)).save(f"segmentations/{name}.png")
+        else:
+            np.save(f"segmentations/{name}.npy", labels)
+
+
+def halves(left, right):
+    labels = np.full(SIZE, left)
+    labels[:, 9:] = right
+    return labels
+
+
+FOLDERS = ["photos", "segmentations", "--no-picture", *MILD]
+
+
+@pytest.mark.parametrize(
+    ("void", "numbers"),
+    [
+        ([], {"a": {0}, "b": {0, 7}}),  # 255, 0 and 7 occur: in b alone 255 would not decide
+        (["--void", "auto"], {"a": {0}, "b": {0, 7}}),
+        (["--void", "none"], {"a": {0, 255}, "b": {0, 7}}),
+        (["--void", "7"], {"a": {0, 255}, "b": {0}}),
+    ],
+)
+def test_void_is_decided_once_for_a_folder(files, capsys, void, numbers):
+    write_folders({"a": halves(0, 255), "b": halves(0, 7)})
+    assert command.main([*FOLDERS, *void]) == 0
+    assert {name: {*np.unique(pixels_of(f"crf/{name}.png"))} for name in "ab"} == numbers
+    is_auto = void in ([], ["--void", "auto"])
+    assert capsys.readouterr().err.count("label 255 is void, that is no class") == is_auto
+
+
+def test_an_option_that_does_not_fit_one_file_is_that_files_fault(files):
+    scores = np.load("probabilities.npy")
+    write_folders({"a": halves(0, 1), "b": scores, "c": halves(0, 1)})
+    cases = [
+        (["--void", "none"], "b", r"1 of 3 .*\n  segmentations/b\.npy is an array, which says"),
+        (["--logits"], "ac", r"2 of 3 .*\n  segmentations/a\.png is a label image; --logits is"),
+    ]
+    for options, refused, message in cases:
+        with pytest.raises(FileError, match=message):
+            command.main([*FOLDERS, *options, "--out", options[0][2:]])
+        done = {path.stem for path in (files / options[0][2:]).iterdir()}
+        assert done == {*"abc"} - {*refused}
+
+
+def test_a_confidence_too_low_for_one_file_is_that_files_fault(files):
+    three = halves(0, 1)
+    three[0] = 2
+    write_folders({"a": halves(0, 1), "b": three})
+    message = (
+        r"1 of 2 .*\n  segmentations/a\.png has 2 classes; --confidence 0\.4 is not above 1 / 2"
+    )
+    with pytest.raises(FileError, match=message):
+        command.main([*FOLDERS, "--confidence", "0.4"])
+    assert [path.name for path in files.glob("crf/*")] == ["b.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        ("ab", ["--confidence", "0.3"], r"--confidence 0\.3 is not above 1 / 2, and no label im"),
+        ("ab", ["--num-classes", "3", "--confidence", "0.3"], r"0\.3 is not above 1 / 3, and no"),
+        ("ab", ["--logits"], "all are label images; --logits is for arrays"),
+        ("b", ["--logits"], r"segmentations/b\.png is a label image; --logits is for arrays"),
+        ("xy", ["--void", "255"], "arrays say how many classes there are; .* all segmentations"),
+        ("x", ["--zero-unsure"], r"x\.npy is an array, which says how many classes there are"),
+    ],
+)
+def test_an_option_that_fits_no_file_is_refused_first(files, names, options, message):
+    scores = np.load("probabilities.npy")
+    write_folders({name: halves(0, 1) if name in "ab" else scores for name in names})
+    with pytest.raises(UsageError, match=message):
+        command.main([*FOLDERS, *options])
+    assert not (files / "crf").exists()
+
+
+def test_an_image_that_the_crf_refuses_is_one_fault(files, monkeypatch):
+    write_folders({"a": halves(0, 1), "b": halves(0, 1)})
+    refine = importlib.import_module("autoseg.commands.refine")
+    calls = []
+
+    def refuse_the_first(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise UsageError("DenseCRF: it needs 90 GiB.")
+        return refine_really(*arguments)
+
+    refine_really = refine._refine
+    monkeypatch.setattr(refine, "_refine", refuse_the_first)
+    message = r"1 of 2 .*\n  photos/a\.png: DenseCRF: it needs 90 GiB\."
+    with pytest.raises(FileError, match=message):
+        command.main(FOLDERS)
+    assert [path.name for path in files.glob("crf/*")] == ["b.png"]
 
 
 def test_two_results_of_one_name_are_refused(files):

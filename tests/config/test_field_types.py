@@ -1,10 +1,11 @@
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import pytest
 
 from autoseg.config.field_types import FieldType, field_types
+from autoseg.config.ranges import Range
 
 
 @dataclass
@@ -36,6 +37,9 @@ def test_types_are_read():
         dict,
         list[int],
         int | str,
+        Literal["a"] | str,
+        Literal["a"] | bool,
+        Literal["a"] | int | float,
         tuple,
         tuple[int, str],
         bool | None,
@@ -48,6 +52,21 @@ def test_types_that_no_command_line_expresses(hint):
     config = make_dataclass("Config", [("some", hint)])
     with pytest.raises(TypeError, match=r"^Config\.some: the type .* cannot be given"):
         field_types(config)
+
+
+def test_a_word_stands_in_place_of_the_whole_value():
+    numbers = tuple[Annotated[int, Range(low=0, high=9)], ...]
+    config = make_dataclass("Config", [("some", Literal["auto"] | numbers | None)])
+    found = field_types(config)["some"]
+    assert found.from_text(["auto"], "--some") == found.from_toml("auto", "some") == "auto"
+    assert found.from_text(["none"], "--some") is found.from_toml("none", "some") is None
+    assert found.from_text(["7", "3"], "--some") == found.from_toml([7, 3], "some") == (7, 3)
+    assert found.description.endswith("a whole number from 0 to 9, or auto, or none")
+    for texts in (["10"], ["no"], ["auto", "3"]):
+        with pytest.raises(ValueError, match=r"--some must be .*, or auto, or none, not '?"):
+            found.from_text(texts, "--some")
+    with pytest.raises(ValueError, match=r"some must be a list \(.*, or auto, or none\), not 3"):
+        found.from_toml(3, "some")
 
 
 def test_a_choice_keeps_its_type():

@@ -13,14 +13,20 @@ from autoseg.data.segmentation_files import (
     read_scores,
     scores_of_labels,
 )
+from autoseg.data.void_labels import usual_void
 from autoseg.errors import FileError, UsageError
 
 LABELS = np.array([[0, 2, 1], [1, 1, 0]])
 
 
 def scores_of(labels, **changes):
-    settings = {"num_classes": 4, "confidence": 0.7, "zero_unsure": False, "void": None}
-    return scores_of_labels(np.array(labels), where="a.png", **(settings | changes))
+    settings = {"num_classes": 4, "confidence": 0.7, "zero_unsure": False} | changes
+    void = usual_void(
+        [frozenset(np.unique(labels).tolist())],
+        num_classes=settings["num_classes"],
+        zero_unsure=settings["zero_unsure"],
+    )
+    return scores_of_labels(np.array(labels), where="a.png", **({"void": void.values} | settings))
 
 
 def logits_of(labels, **changes):
@@ -80,7 +86,7 @@ def test_classes_and_void_are_found_by_the_documented_rule(labels, changes, valu
         ([[-1, 0]], {}, "a.png holds label -1; with 4 classes labels are 0 to 3"),
         ([[0, 5]], {"zero_unsure": True}, "label 5; with 4 classes labels are 1 to 4"),
         ([[0, 1]], {"confidence": 1.0}, "--confidence is 1.0; it must lie between 0 and 1"),
-        ([[0, 1]], {"confidence": 0.2}, "--confidence 0.2 is not above 1 / 4"),
+        ([[0, 1]], {"confidence": 0.2}, "a.png has 4 classes; --confidence 0.2 is not above"),
         ([[0, 1]], {"num_classes": 1}, "--num-classes is 1; it must be 2 to 256"),
         ([[*range(300)]], {"num_classes": None}, "holds 299 different numbers, more than 256 cl"),
         ([[0, 2**31 - 1]], {}, "holds label 2147483647"),
