@@ -19,8 +19,8 @@ Variant = Literal[
 ]
 """An implementation of the search step. torch and fused are back ends of `Supernet`; "-recompute"
 evaluates cells again in the backward pass; "-graph" replays the whole step as one CUDA graph;
-"reference" is the edge-by-edge oracle of the tests; "peer" is another project's supernet, from its
-own checkout."""
+"reference" is `autoseg.supernet.reference`, edge by edge; "peer" is another project's supernet,
+from its own checkout."""
 
 OWN_VARIANTS: tuple[Variant, ...] = (
     "torch",

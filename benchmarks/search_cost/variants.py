@@ -1,8 +1,6 @@
 """The implementations of one search step that are compared."""
 
-import importlib.util
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -11,14 +9,13 @@ from torch import Tensor, nn
 from autoseg.strategies import Darts, SearchConfig
 from autoseg.supernet import Supernet
 from autoseg.supernet.backend import BackendName
+from autoseg.supernet.reference import reference_logits
 from autoseg.training import autocast, segmentation_loss, tensor_float
 
 from .peer import build_peer
 from .setting import GRAPH_VARIANTS, Setting, Variant
 
 IGNORE_INDEX = 255  # no pixel of the random labels has it
-
-_REFERENCE = Path(__file__).parents[2] / "tests" / "supernet" / "reference.py"
 
 
 class SearchStep(Protocol):
@@ -50,7 +47,7 @@ def build_step(setting: Setting, variant: Variant) -> SearchStep | GraphedStep:
     """Build a variant in training mode, with its optimizers and data.
 
     Raises:
-        RuntimeError: If the variant cannot run here: no compiler, no checkout of the tests.
+        UsageError: If the variant needs kernels, or another project's checkout, that are not here.
     """
     torch.manual_seed(0)
     if variant == "peer":
@@ -158,15 +155,9 @@ def _build_peer_step(setting: Setting) -> SearchStep:
 
 
 def _build_reference_step(setting: Setting) -> SearchStep:
-    if not _REFERENCE.exists():
-        raise RuntimeError(f"{_REFERENCE} does not exist: the reference is part of the tests.")
-    spec = importlib.util.spec_from_file_location("reference", _REFERENCE)
-    assert spec is not None and spec.loader is not None
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
     supernet = build_supernet(setting, backend="torch")
     return _PlainStep(
-        lambda images: reference.reference_logits(supernet, images, training=True),
+        lambda images: reference_logits(supernet, images, training=True),
         supernet.weight_parameters(),
         supernet.arch_parameters(),
         setting,

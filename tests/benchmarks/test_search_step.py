@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from autoseg.architecture import SearchSpace
 from autoseg.errors import UsageError
-from tests.supernet import reference
+from autoseg.supernet import reference
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 DENSE = ("none", "skip_connect", "atrous_conv_3x3", "max_pool_3x3", "atrous_conv_5x5")

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from autoseg._native import core
 from autoseg.architecture import SearchSpace, live_betas
 from autoseg.supernet import Supernet
+from autoseg.supernet.reference import reference_logits
 from tests.strategies.watching import HostReads
-from tests.supernet.reference import reference_logits
 
 BOTH_FAMILIES = (
     "none",
