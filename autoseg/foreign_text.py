@@ -8,6 +8,7 @@ import math
 import re
 import reprlib
 import unicodedata
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -67,6 +68,17 @@ def shown(value: object) -> str:
         value: Anything that was read from a file.
     """
     return printable(_Short().repr(value))
+
+
+_MAX_LISTED = 6
+_MAX_IN_LIST = 100
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write the first names of a list into a message, each cut, and count the rest."""
+    shown_names = [printable(name[:_MAX_IN_LIST]) for name in names[:_MAX_LISTED]]
+    rest = len(names) - _MAX_LISTED
+    return ", ".join(shown_names) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def folder_name(text: str) -> str:

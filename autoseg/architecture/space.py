@@ -217,7 +217,7 @@ def shipped(kind: str, suffix: str) -> dict[str, Path]:
 def _read_toml(name: str | Path) -> tuple[dict[str, Any], str]:
     spaces = shipped("", ".toml")
     path = Path(name)
-    if path.suffix != ".toml":
+    if path.suffix.lower() != ".toml":
         if str(name) not in spaces:
             if path.exists() or path.parent != Path():
                 raise UsageError(f"search space file {path}: its name must end in .toml.")

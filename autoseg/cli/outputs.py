@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autoseg.errors import UsageError
-from autoseg.foreign_text import printable
+from autoseg.foreign_text import listed, printable
 
 
 def refuse_clashes(
@@ -53,16 +53,30 @@ def _shown(path: Path) -> str:
     return printable(str(path))
 
 
+def left_out_line(paths: Sequence[Path]) -> str:
+    """Say which files of the folders named count as no images: the first by name, and how many."""
+    what = "file" if len(paths) == 1 else "files"
+    names = listed([path.name for path in paths])
+    return f"left out, no images by their names: {len(paths):,} {what} ({names})"
+
+
+def fault_of(path: Path, error: Exception) -> str:
+    """Say why a file could not be used, with its name.
+
+    A reader's error names it; a refusal that knows no files, as the CRF's of an image that memory
+    does not hold, gets the name here.
+    """
+    return f"{path}: {error}" if isinstance(error, UsageError) else str(error)
+
+
 def summary_of_failures(failures: Sequence[tuple[Path, str]], *, num_files: int) -> str:
     """Say which files could not be used, and that the others were done.
 
     Args:
         failures: Each file and the reason, which names it.
-        num_files: How many there were in all.
+        num_files: How many there were in all, more than one.
     """
     reasons = "".join(f"\n  {reason}" for _, reason in failures)
-    if num_files == 1:
-        return failures[0][1]
     if len(failures) == num_files:
         return f"none of the {num_files} images could be done.{reasons}"
     return f"{len(failures)} of {num_files} images could not be done; the others were.{reasons}"

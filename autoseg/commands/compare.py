@@ -54,7 +54,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
     device = resolve_device(request.device)
     subjects, left_out = find_subjects(request)
     outputs = possible_outputs(request.out, num_groups=len(subjects))
-    files = [Path(name) for name in request.networks if name.endswith(".json")]
+    files = [Path(name) for name in request.networks if name.lower().endswith(".json")]
     refuse_clashes([(path, path) for path in outputs], inputs=files, out=request.out)
     require_writable(request.out)
     for sentence in left_out:
@@ -262,7 +262,7 @@ def _choose(name: str, request: CompareRequest) -> NetworkChoice:
     if name in NETWORKS:
         return NetworkChoice(label=name, name=name, width=width)
     architectures = shipped("architectures", ".json")
-    if name not in architectures and not name.endswith(".json"):
+    if name not in architectures and not name.lower().endswith(".json"):
         raise unknown_name("network", name, [*NETWORKS, *architectures])
     return NetworkChoice(
         label=folder_name(Path(name).stem),

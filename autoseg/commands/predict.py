@@ -8,12 +8,12 @@ from PIL import Image
 
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.cli.outputs import refuse_clashes, summary_of_failures
+from autoseg.cli.outputs import fault_of, left_out_line, refuse_clashes, summary_of_failures
 from autoseg.commands.crf_choice import choose_crf_of_run
 from autoseg.commands.networks import labels_of, load_network, run_folder
 from autoseg.data import normalise
 from autoseg.data.images import find_images, read_image
-from autoseg.errors import FileError
+from autoseg.errors import FileError, UsageError
 from autoseg.evaluation import colour_mask, overlay, predict_logits
 from autoseg.foreign_text import printable
 from autoseg.requests import PredictRequest
@@ -27,7 +27,7 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
     names them.
 
     Yields:
-        The files, as they are written. An image that cannot be read is passed over.
+        The files, as they are written. An image that cannot be used is passed over.
 
     Raises:
         UsageError: If there is no image, or a result would replace an image or another result.
@@ -36,7 +36,7 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
     device = resolve_device(request.device)
     paths, left_out = find_images(request.images)
     if left_out:
-        announce(f"left out, no images by their names: {', '.join(p.name for p in left_out)}")
+        announce(left_out_line(left_out))
     names_file = request.out / "classes.txt"
     results = {path: _results(path, request) for path in paths}
     planned = [(result, path) for path, results in results.items() for result in results]
@@ -65,15 +65,19 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
         for path in paths:
             try:
                 pixels = read_image(path)
-            except (FileError, OSError) as error:
-                failures.append((path, str(error)))
+                images = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].to(device)
+                with torch.inference_mode():
+                    scores = predict_logits(
+                        network, normalise(images), scales=(config["image_scale"],)
+                    )
+                    if crf is not None:
+                        scores = crf(scores, images)
+            except (FileError, OSError, UsageError) as error:
+                if len(paths) == 1:
+                    raise
+                failures.append((path, fault_of(path, error)))
                 progress.update()
                 continue
-            images = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].to(device)
-            with torch.inference_mode():
-                scores = predict_logits(network, normalise(images), scales=(config["image_scale"],))
-                if crf is not None:
-                    scores = crf(scores, images)
             pred = scores.argmax(dim=1)[0].to("cpu", torch.uint8).numpy()
             mask = Image.fromarray(pred)
             mask.putpalette(palette.tobytes())

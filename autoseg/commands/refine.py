@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.cli.outputs import refuse_clashes, summary_of_failures
+from autoseg.cli.outputs import fault_of, left_out_line, refuse_clashes, summary_of_failures
 from autoseg.commands.crf_choice import TUNING_NAME, choose_crf
 from autoseg.crf import DenseCRF
 from autoseg.data.arrays import ARRAY_SUFFIXES
@@ -68,7 +68,7 @@ def run_crf(request: CRFRequest) -> Iterator[str]:
         announce(line)
     images, left_out = find_images([request.image])
     if left_out:
-        announce(f"left out, no images by their names: {', '.join(p.name for p in left_out)}")
+        announce(left_out_line(left_out))
     segmentations = pair_files(request.image, request.segmentation, images=images)
     refuse_clashes(
         [(result, path) for path in images for result in _results(path, request)],
@@ -86,12 +86,10 @@ def run_crf(request: CRFRequest) -> Iterator[str]:
                 pixels = read_image(image_path)
                 segmentation = read_segmentation(path, request, void, size=pixels.shape[:2])
                 marginals = _refine(crf, segmentation.logits, pixels, device)
-            except (FileError, OSError) as error:
-                failures.append((image_path, str(error)))
-            except UsageError as error:  # the CRF's: an image that its memory does not hold
+            except (FileError, OSError, UsageError) as error:
                 if len(images) == 1:
                     raise
-                failures.append((image_path, f"{image_path}: {error}"))
+                failures.append((image_path, fault_of(image_path, error)))
             else:
                 yield _write(image_path, pixels, segmentation, marginals, request, chosen.text)
             progress.update()

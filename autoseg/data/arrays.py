@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from autoseg.data.images import require_regular_file
 from autoseg.errors import FileError, reading
-from autoseg.foreign_text import printable
+from autoseg.foreign_text import listed
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 
@@ -48,13 +48,8 @@ def read_array(path: Path, *, check_shape: CheckShape) -> NDArray[np.number]:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             if len(members) != 1:
-                names = [
-                    printable(member.filename.removesuffix(".npy"))[:40] for member in members[:5]
-                ]
-                more = ", ..." if len(members) > 5 else ""
-                raise FileError(
-                    f"{path} holds {len(members)} arrays ({', '.join(names)}{more}); save one."
-                )
+                names = [member.filename.removesuffix(".npy") for member in members]
+                raise FileError(f"{path} holds {len(members)} arrays ({listed(names)}); save one.")
             if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise FileError(
                     f"{path} is compressed in a way that NumPy does not write; save it again with "

@@ -1,5 +1,6 @@
 """Segmentations in files, for the CRF: labels as PNG, probabilities or logits as NumPy arrays."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from autoseg.data.arrays import ARRAY_SUFFIXES, read_array
 from autoseg.errors import FileError, UsageError
+from autoseg.foreign_text import listed
 
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 
@@ -150,11 +152,19 @@ def read_scores(
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], size: tuple[int, int] | None) -> None:
-    if len(shape) != 3 or 0 in shape:
+    if len(shape) == 2 or (size is not None and shape in ((1, *size), (*size, 1))):
         raise FileError(
-            f"{path} has shape {shape}; it must be (K, H, W) with K >= 2 classes. "
-            "array[0] takes the first of a batch, np.moveaxis(array, -1, 0) puts the classes first."
+            f"{path} has shape {shape}, one number a pixel, as labels or the scores of one class "
+            "have; wanted are scores (K, H, W) of K >= 2 classes. Save labels as an image: "
+            "Image.fromarray(array.squeeze().astype(np.uint8)).save('labels.png')."
         )
+    if len(shape) == 4:
+        raise FileError(
+            f"{path} has shape {shape}, as a batch has; wanted are the scores (K, H, W) of one "
+            "image: array[0] takes the first."
+        )
+    if len(shape) != 3 or 0 in shape:
+        raise FileError(f"{path} has shape {shape}; wanted are scores (K, H, W) of K >= 2 classes.")
     is_classes_last = shape[2] < min(shape[:2]) if size is None else shape[:2] == size != shape[1:]
     if is_classes_last:
         raise FileError(
@@ -204,11 +214,11 @@ def pair_files(image: Path, segmentation: Path, *, images: Sequence[Path]) -> li
     Args:
         image: What the user named: a file or a folder.
         segmentation: A file for a file; for a folder one that holds, for each image, a file of
-            the same name but for its ending.
+            the same name but for its ending, in small or capital letters.
         images: The image files.
 
     Raises:
-        UsageError: If a file is missing or ambiguous.
+        UsageError: If files are missing or ambiguous; counts all and names the first.
     """
     if not segmentation.exists():
         raise UsageError(f"{segmentation} does not exist.")
@@ -219,18 +229,25 @@ def pair_files(image: Path, segmentation: Path, *, images: Sequence[Path]) -> li
         )
     if not image.is_dir():
         return [segmentation]
-    paired = []
-    for path in images:
-        candidates = [
-            candidate
-            for suffix in (*ARRAY_SUFFIXES, *LABEL_SUFFIXES)
-            if (candidate := segmentation / f"{path.stem}{suffix}").exists()
-        ]
-        if len(candidates) != 1:
-            found = ", ".join(str(candidate) for candidate in candidates) or "none"
-            raise UsageError(
-                f"{path} needs one segmentation in {segmentation}, {path.stem} with one of "
-                f"{', '.join((*ARRAY_SUFFIXES, *LABEL_SUFFIXES))}; found: {found}."
-            )
-        paired += candidates
-    return paired
+    by_name: dict[str, list[Path]] = {}
+    for path in sorted(segmentation.iterdir()):
+        if path.suffix.lower() in (*ARRAY_SUFFIXES, *LABEL_SUFFIXES):
+            by_name.setdefault(_name(path), []).append(path)
+    candidates = [by_name.get(_name(path), []) for path in images]
+    wrong = [
+        f"{path.name} ({listed([each.name for each in found]) or 'none'})"
+        for path, found in zip(images, candidates, strict=True)
+        if len(found) != 1
+    ]
+    if wrong:
+        raise UsageError(
+            f"{len(wrong):,} of {len(images):,} images in {image} have not one segmentation in "
+            f"{segmentation}, that is a file of their name with one of "
+            f"{', '.join((*ARRAY_SUFFIXES, *LABEL_SUFFIXES))}. Found for {listed(wrong)}."
+        )
+    return [path for found in candidates for path in found]
+
+
+def _name(path: Path) -> str:
+    """Return a file's name without its ending, the same for both ways to write an accent."""
+    return unicodedata.normalize("NFC", path.stem)

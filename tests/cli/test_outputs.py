@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.cli.outputs import refuse_clashes
+from autoseg.cli.outputs import left_out_line, refuse_clashes
 from autoseg.errors import UsageError
 
 
@@ -45,3 +45,11 @@ def test_a_file_beside_an_input_is_kept(tmp_path):
         refuse_clashes(outputs, inputs=[tmp_path / "a.jpg"], out=tmp_path)
     (tmp_path / "a.png").unlink()
     refuse_clashes(outputs, inputs=[tmp_path / "a.jpg"], out=tmp_path)
+
+
+def test_files_left_out_are_counted_and_the_first_named():
+    paths = [Path(f"photos/{number}.txt") for number in range(2000)]
+    assert left_out_line(paths) == (
+        "left out, no images by their names: 2,000 files (0.txt, 1.txt, 2.txt, 3.txt, 4.txt, 5.txt "
+        "and 1,994 more)"
+    )

@@ -204,7 +204,7 @@ def test_one_broken_file_does_not_end_a_folder(files, capsys):
     assert "labels/b.npy has shape (3,)" in str(caught.value)
     captured = capsys.readouterr()
     assert captured.out.startswith("out/c.png: ")
-    assert "left out, no images by their names: notes.txt" in captured.err
+    assert "left out, no images by their names: 1 file (notes.txt)" in captured.err
     assert sorted(path.name for path in files.glob("out/*")) == ["c.png", "c_picture.png"]
 
 

@@ -144,7 +144,10 @@ def test_probabilities_become_logarithms_clipped_as_in_pydensecrf(tmp_path, suff
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.ones((4, 5)), r"shape \(4, 5\); it must be \(K, H, W\)"),
+        (np.ones((4, 5)), r"shape \(4, 5\), one number a pixel, as labels .*wanted are scores \(K"),
+        (np.ones((1, 2, 4, 5)), r"shape \(1, 2, 4, 5\), as a batch has; .* array\[0\] takes"),
+        (np.ones(5), r"shape \(5,\); wanted are scores \(K, H, W\) of K >= 2 classes\.$"),
+        (np.ones(()), r"shape \(\); wanted are scores"),
         (np.ones((1, 4, 5)), r"K >= 2"),
         (np.ones((300, 2, 2)), r"300 classes; .* at most 256"),
         (np.ones((40, 50, 3)), r"looks like \(H, W, K\).*np\.moveaxis\(array, -1, 0\) puts"),
@@ -158,6 +161,20 @@ def test_arrays_that_are_no_probabilities_are_refused(tmp_path, array, message):
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(FileError, match=message):
         read_scores(tmp_path / "a.npy", are_logits=False)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5), (4, 5, 1)])
+def test_an_array_of_labels_is_told_what_is_wanted(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.ones(shape, dtype=np.uint8))
+    with pytest.raises(
+        FileError, match=r"one number a pixel, .*Save labels as an image: "
+    ) as caught:
+        read_scores(tmp_path / "a.npy", are_logits=True, size=(4, 5))
+    assert "batch" not in str(caught.value)
+    # The advice makes what the command reads.
+    array, labels = np.load(tmp_path / "a.npy"), tmp_path / "labels.png"
+    Image.fromarray(array.squeeze().astype(np.uint8)).save(labels)
+    np.testing.assert_array_equal(read_labels(labels).labels, np.ones((4, 5)))
 
 
 def test_an_archive_of_two_arrays_is_ambiguous(tmp_path):
@@ -183,9 +200,28 @@ def test_folders_are_paired_by_name(tmp_path):
         path.write_bytes(b"")
     assert pair_files(photos, labels, images=images) == [labels / "a.npy", labels / "b.png"]
     (labels / "a.png").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"a\.jpg needs one segmentation.*a\.npy, .*a\.png"):
+    message = r"1 of 2 images .* Found for a\.jpg \(a\.npy, a\.png\)\.$"
+    with pytest.raises(UsageError, match=message):
         pair_files(photos, labels, images=images)
     with pytest.raises(UsageError, match=r"must both be files, or both be folders"):
         pair_files(photos, labels / "a.png", images=images)
     with pytest.raises(UsageError, match=r"c\.png does not exist"):
         pair_files(images[0], labels / "c.png", images=images[:1])
+
+
+def test_all_missing_partners_are_counted_and_the_first_named(tmp_path):
+    names = [f"{number:03}.jpg" for number in range(300)]
+    (tmp_path / "007.png").touch()
+    message = (
+        r"299 of 300 images .* Found for 000\.jpg \(none\), .*, 005\.jpg \(none\) and 293 more\.$"
+    )
+    with pytest.raises(UsageError, match=message):
+        pair_files(tmp_path, tmp_path, images=[tmp_path / name for name in names])
+
+
+@pytest.mark.parametrize("ending", ["PNG", "Tif", "NPY", "nPz"])
+def test_capital_endings_and_both_accents_are_paired(tmp_path, ending):
+    composed, decomposed = "Stra\u00dfe-\u00e9", "Stra\u00dfe-e\u0301"
+    partner = tmp_path / f"{decomposed}.{ending}"
+    partner.touch()
+    assert pair_files(tmp_path, tmp_path, images=[tmp_path / f"{composed}.JPG"]) == [partner]

@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 
 from autoseg.errors import FileError, UsageError, reading
-from autoseg.foreign_text import printable
-from autoseg.networks.weights.listing import listed
+from autoseg.foreign_text import listed, printable
 
 AVERAGED = ("state_dict_ema", "ema_state_dict", "model_ema", "ema")
 """Keys under which training scripts keep a moving average of the weights, which scores better."""
@@ -138,7 +137,7 @@ def _require_file(path: Path) -> None:
 
 
 def _names_in(folder: Path, ending: str) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.suffix == ending)
+    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() == ending)
 
 
 def _head(path: Path) -> tuple[bytes, int]:
@@ -175,7 +174,7 @@ def _is_safetensors(path: Path, head: bytes, size: int) -> bool:
         (header_size,) = struct.unpack("<Q", head[:8])
         if header_size <= size - 8:
             return True
-    return path.suffix == ".safetensors" and not head.startswith(b"PK")
+    return path.suffix.lower() == ".safetensors" and not head.startswith(b"PK")
 
 
 def _require_archive_of_torch(path: Path, size: int) -> None:

@@ -32,12 +32,11 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.errors import FileError
-from autoseg.foreign_text import printable
+from autoseg.foreign_text import listed, printable
 from autoseg.networks.outputs import WRAPPED
 from autoseg.networks.weightless import weightless
 from autoseg.networks.weights.comparison import Comparison, compare
 from autoseg.networks.weights.files import WeightFile, read_weights
-from autoseg.networks.weights.listing import listed
 from autoseg.networks.weights.misfit import misfit_error
 from autoseg.networks.weights.names import is_counter, readings
 from autoseg.networks.weights.targets import targets

@@ -8,12 +8,11 @@ from functools import cache
 from torch import Tensor
 
 from autoseg.errors import UsageError
-from autoseg.foreign_text import printable
+from autoseg.foreign_text import listed, printable
 from autoseg.networks.encoders import ENCODERS
 from autoseg.networks.weightless import weightless
 from autoseg.networks.weights.comparison import COUNT, Comparison
 from autoseg.networks.weights.files import WeightFile
-from autoseg.networks.weights.listing import listed
 from autoseg.networks.weights.names import readings
 from autoseg.networks.weights.targets import Target
 
