@@ -120,7 +120,7 @@ def test_the_content_decides_and_not_the_ending(tmp_path: Path) -> None:
             '{"error": "Not Found: café'.encode() + b"\xc3",
             'is text, not weights; it begins with \'{"error": "Not Found: café\'.',
         ),
-        (gzip.compress(b"x"), "is compressed by gzip; unpack it and name what was in it."),
+        (gzip.compress(b"x", mtime=0), "is compressed by gzip; unpack it and name what was in it."),
         (
             b"\x89HDF\r\n\x1a\n rest",
             "is an HDF5 file, as Keras saves; save the tensors as .safetensors.",
@@ -131,6 +131,7 @@ def test_the_content_decides_and_not_the_ending(tmp_path: Path) -> None:
             "every file of torch.save has; copy or download it again.",
         ),
     ],
+    ids=["empty", "page", "page-indented", "lfs", "text", "gzip", "hdf5", "cut"],
 )
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
 def test_what_people_have_instead(tmp_path: Path, name: str, content: bytes, message: str) -> None:
