@@ -1,6 +1,8 @@
 """Refuse results that would replace an input, or each other, before anything is written."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.errors import UsageError
@@ -10,9 +12,11 @@ from autoseg.foreign_text import listed, printable
 def refuse_clashes(
     outputs: Iterable[tuple[Path, Path]], *, inputs: Iterable[Path], out: Path
 ) -> None:
-    """Compare the names of all results with all inputs, and with each other.
+    """Compare all results with all inputs, and with each other.
 
-    Names that differ in upper and lower case alone count as one, as they are one on many disks.
+    What exists is compared as the file or folder that it is, whatever its name: links, and disks to
+    which two spellings are one name. Names in one folder count as one too where they differ only in
+    upper and lower case or in how accents are composed, as the results may go to such a disk later.
 
     Args:
         outputs: Each result's path, and the input that it comes from.
@@ -23,30 +27,67 @@ def refuse_clashes(
         UsageError: If a result would be written over an input, or over any file that stands beside
             an input, or two to one name; both are named.
     """
-    kept = {_identity(path): path for path in inputs}
-    folders = {Path(identity).parent for identity in kept}
-    sources: dict[str, Path] = {}
+    inputs = list(inputs)
+    kept = {identity: path for path in inputs for identity in _identities(path)}
+    folders = {_place(path.parent) for path in inputs}
+    written: dict[_Identity, tuple[Path, Path]] = {}
     for path, source in outputs:
-        identity = _identity(path)
-        if identity in kept:
-            raise UsageError(
-                f"the result {_shown(path)} would replace the input {_shown(kept[identity])}; name "
-                f"another folder than --out {_shown(out)}."
-            )
-        if Path(identity).parent in folders and path.exists():
+        for identity in _identities(path):
+            if identity in kept:
+                raise UsageError(
+                    f"the result {_shown(path)} would replace the input {_shown(kept[identity])}"
+                    f"{_as_one_file(identity)}; name another folder than --out {_shown(out)}."
+                )
+            other, other_source = written.setdefault(identity, (path, source))
+            if other_source != source:
+                names = _shown(path) if other == path else f"{_shown(other)} and {_shown(path)}"
+                raise UsageError(
+                    f"{_shown(other_source)} and {_shown(source)} would both write {names}"
+                    f"{_as_one_file(identity)}; rename one, or give them different --out."
+                )
+        if path.exists() and _place(path.parent) in folders:
             raise UsageError(
                 f"{_shown(path)} exists in a folder that holds an input, and would be replaced; "
                 f"name another folder than --out {_shown(out)}."
             )
-        if sources.setdefault(identity, source) != source:
-            raise UsageError(
-                f"{_shown(sources[identity])} and {_shown(source)} would both write "
-                f"{_shown(path)}; rename one, or give them different --out."
-            )
 
 
-def _identity(path: Path) -> str:
-    return str(path.parent.resolve() / path.name).casefold()
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What makes two paths one: being one file, or one name in one folder."""
+
+    device: int
+    number: int
+    """Of the file, or of the deepest folder above it that exists."""
+    names: tuple[str, ...] = ()
+    """From that folder to the file, folded; none for a file that exists."""
+
+
+def _identities(path: Path) -> list[_Identity]:
+    """List what a path is: a name in its folder and, where it exists, a file or folder."""
+    above = _place(path.parent)
+    identities = [replace(above, names=(*above.names, _folded(path.name)))]
+    if path.exists():
+        identities.append(_place(path))
+    return identities
+
+
+def _place(path: Path) -> _Identity:
+    """Identify a path by what exists of it, and by the names of the rest."""
+    path = path.absolute()
+    existing = next(each for each in (path, *path.parents) if each.exists())
+    found = existing.stat()
+    names = tuple(map(_folded, path.relative_to(existing).parts))
+    return _Identity(found.st_dev, found.st_ino, names)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _as_one_file(identity: _Identity) -> str:
+    """Say why two names that do not look alike are one."""
+    return "" if identity.names else " (links to one file, or one name to this disk)"
 
 
 def _shown(path: Path) -> str:

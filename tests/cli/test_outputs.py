@@ -32,6 +32,56 @@ def test_an_input_behind_a_link_is_seen(tmp_path):
         refuse_clashes([(tmp_path / "out" / "a.png", photo)], inputs=[photo], out=tmp_path / "out")
 
 
+@pytest.mark.parametrize("is_input", [True, False])
+@pytest.mark.parametrize(
+    "names", [("caf\u00e9.png", "cafe\u0301.png"), ("STRASSE.png", "stra\u00dfe.png")]
+)
+def test_two_ways_to_write_a_name_are_one(tmp_path, names, is_input):
+    """Composed or not, in capitals or not: one name to the disks of other systems."""
+    first, second = (tmp_path / name for name in names)
+    outputs = (
+        [(second, Path("b.jpg"))] if is_input else [(first, Path("a.jpg")), (second, Path("b"))]
+    )
+    message = "would replace the input" if is_input else "would both write"
+    with pytest.raises(UsageError, match=message) as caught:
+        refuse_clashes(outputs, inputs=[first] * is_input, out=tmp_path)
+    assert "links" not in str(caught.value)
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_links_to_one_file_are_one(tmp_path, link):
+    photo, out = tmp_path / "photo.png", tmp_path / "out"
+    photo.touch()
+    out.mkdir()
+    link(out / "a.png", photo)
+    message = r"out/a\.png would replace the input .*photo\.png \(links to one file, or one"
+    with pytest.raises(UsageError, match=message):
+        refuse_clashes([(out / "a.png", Path("a.jpg"))], inputs=[photo], out=out)
+    link(out / "b.png", photo)
+    outputs = [(out / f"{name}.png", Path(f"{name}.jpg")) for name in "ab"]
+    message = r"a\.jpg and b\.jpg would both write .*/a\.png and .*/b\.png \(links to one file"
+    with pytest.raises(UsageError, match=message):
+        refuse_clashes(outputs, inputs=[], out=out)
+
+
+def test_folders_are_told_apart_as_the_disk_does(tmp_path):
+    (tmp_path / "photos").mkdir()
+    photo = tmp_path / "photos" / "a.png"
+    photo.touch()
+    other = tmp_path / "Photos"
+    try:
+        other.mkdir()
+    except FileExistsError:  # one folder here
+        with pytest.raises(UsageError, match="would replace the input"):
+            refuse_clashes([(other / "a.png", photo)], inputs=[photo], out=other)
+    else:
+        refuse_clashes([(other / "a.png", photo)], inputs=[photo], out=other)
+    # A folder that is still to be made may be either.
+    new = [tmp_path / "new" / "x" / "a.png", tmp_path / "NEW" / "x" / "a.png"]
+    with pytest.raises(UsageError, match="would both write"):
+        refuse_clashes([(path, path) for path in new], inputs=[], out=tmp_path)
+
+
 def test_two_results_of_one_name_are_refused(tmp_path):
     outputs = [(tmp_path / "b_overlay.png", Path(name)) for name in ("b.jpg", "b_overlay.jpg")]
     with pytest.raises(UsageError, match=r"b\.jpg and b_overlay\.jpg would both write .*rename"):
