@@ -9,10 +9,16 @@ from autoseg.data.images import require_regular_file
 from autoseg.errors import FileError, reading
 
 _MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_MARK = "\ufeff"  # any of them, decoded
+_LINE_ENDS = re.compile("\r\n|\n|\r")
+# What Unicode calls line ends too, and str.split() takes for spaces; in a list they are neither.
+_SEPARATORS = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _QUOTED = re.compile(r'"([^"]*)"|(\S+)')
 _MAX_BYTES = 2**28
 _MAX_LINE = 2**13  # two of the longest paths that Linux takes
@@ -25,7 +31,8 @@ def read_list(path: Path) -> list[tuple[Path, Path]]:
     On a line stand an image and its label, relative to the list's folder. They are separated by a
     tab, or by spaces; names with spaces stand in double quotes, or are found where only one way to
     divide the line names two files that exist. Backslashes count as slashes where no file has one
-    in its name. Empty lines are passed over; UTF-8 with or without a mark, UTF-16 with one.
+    in its name. Empty lines are passed over; UTF-8 with or without a mark, UTF-16 and UTF-32 with
+    one. A mark may begin any line, where lists were joined.
 
     Args:
         path: The list.
@@ -42,7 +49,8 @@ def read_list(path: Path) -> list[tuple[Path, Path]]:
     if path.stat().st_size > _MAX_BYTES:
         raise FileError(f"{path} has {path.stat().st_size:,} bytes; that is no list of files.")
     pairs = []
-    for number, line in enumerate(_decode(path).splitlines(), start=1):
+    for number, line in enumerate(_LINE_ENDS.split(_decode(path)), start=1):
+        line = line.removeprefix(_MARK)
         if not line.strip():
             continue
         where = f"{path}, line {number}"
@@ -50,6 +58,16 @@ def read_list(path: Path) -> list[tuple[Path, Path]]:
             raise FileError(f"{where} has {len(line):,} characters; {_EXPECTED}.")
         if "\0" in line:
             raise FileError(f"{where}: {line[:80]!r} holds a NUL character; {_EXPECTED}.")
+        if _MARK in line:
+            raise FileError(
+                f"{where} holds the mark that a text begins with (U+FEFF); were two lists joined "
+                "where the first had no end of line? Put one there."
+            )
+        if found := _SEPARATORS.search(line):
+            raise FileError(
+                f"{where} holds U+{ord(found[0]):04X}, which some programs take for a line end; "
+                "end lines with a line feed, and have none in a name."
+            )
         image, label = _divide(line.strip(), path.parent, where)
         pairs.append((_inside(image, path.parent, where), _inside(label, path.parent, where)))
     return pairs
@@ -58,6 +76,11 @@ def read_list(path: Path) -> list[tuple[Path, Path]]:
 def _decode(path: Path) -> str:
     with reading(path, "a list"):
         content = path.read_bytes()
+    if not content.startswith(tuple(_MARKS)) and _has_zeros_between(content):
+        raise FileError(
+            f"{path}, line 1: every second byte is 0, as in UTF-16, but the mark that tells in "
+            "which order bytes stand is missing; save the list as UTF-8."
+        )
     encoding = next((e for mark, e in _MARKS.items() if content.startswith(mark)), "utf-8")
     try:
         return content.decode(encoding)
@@ -67,6 +90,12 @@ def _decode(path: Path) -> str:
             f"{path}, line {line}: byte 0x{content[error.start]:02x} is no {encoding.upper()} "
             "(another encoding, as Latin-1, or no text); save the list as UTF-8."
         ) from None
+
+
+def _has_zeros_between(content: bytes) -> bool:
+    """Tell whether a text that should be UTF-8 is UTF-16: of Latin letters one byte is 0."""
+    head = content[:256]
+    return any(head[start::2].count(0) > len(head) // 4 for start in (0, 1))
 
 
 def _divide(line: str, root: Path, where: str) -> tuple[str, str]:

@@ -31,6 +31,10 @@ def lines(template):
         lines("{0}\t{1}").encode(),
         lines("{0}\t{1}").encode("utf-8-sig"),
         lines("{0}\t{1}").encode("utf-16"),
+        lines("{0}\t{1}").encode("utf-32"),
+        lines("{0}\t{1}").replace("\n", "\n\ufeff").encode("utf-8-sig"),
+        lines("{0}\t{1}").replace("\n", "\n\ufeff").encode("utf-16"),
+        lines("{0}\t{1}").replace("\n", "\r").encode(),
         lines("{0}\t{1}").replace("\n", "\r\n").encode() + b"\r\n",
         lines("{0}\t{1}").replace("/", "\\").encode(),
         lines('"{0}" "{1}"').encode(),
@@ -43,6 +47,10 @@ def lines(template):
         "tabs",
         "bom",
         "utf16",
+        "utf32",
+        "joined",
+        "joined-utf16",
+        "old-mac",
         "crlf",
         "backslash",
         "quoted",
@@ -83,6 +91,26 @@ def test_an_absolute_path_in_the_lists_own_folder_is_taken(root):
         ),
         (b"x" * 300 + b" y z\n", "line 1: '" + "x" * 200),
         (b"x y " * 5000 + b"\n", "line 1 has 20,000 characters; expected an image and its label"),
+        *[
+            (
+                f"a.png b.png\nc{separator}.png d.png\n".encode(),
+                f"line 2 holds U+{code}, which some",
+            )
+            for separator, code in {
+                "\v": "000B",
+                "\f": "000C",
+                "\x1c": "001C",
+                "\x85": "0085",
+                "\u2028": "2028",
+                "\u2029": "2029",
+            }.items()
+        ],
+        (
+            "a.png b.png\ufeffc.png d.png\n".encode(),
+            "line 1 holds the mark that a text begins with",
+        ),
+        ("a.png b.png\n".encode("utf-16-le"), "line 1: every second byte is 0, as in UTF-16, but"),
+        ("a.png b.png\n".encode("utf-16-be"), "line 1: every second byte is 0, as in UTF-16, but"),
         (b"a.png\x00 b.png\n", "line 1: 'a.png\\x00 b.png' holds a NUL character"),
     ],
 )
