@@ -1,6 +1,7 @@
 """The program of all commands, and how little a command needs to explain itself."""
 
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -75,6 +76,18 @@ def test_an_installation_has_the_program():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     module, _, function = project["scripts"]["autoseg"].partition(":")
     assert getattr(importlib.import_module(module), function) is program.main
+
+
+def test_nobody_is_sent_to_the_software_that_pypi_calls_autoseg():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "autoseg-nas"
+    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "autoseg").rglob("*.py")]
+    sent = re.compile(r"pip install[^`)&\n]*\bautoseg\b(?!-nas)")
+    assert sent.search("pip install --upgrade autoseg") and not sent.search(
+        "pip install autoseg-nas"
+    )
+    for path in texts:
+        assert not sent.search(path.read_text(encoding="utf-8")), path
 
 
 @pytest.mark.parametrize("package", ["autoseg", "autoseg.crf", "autoseg.networks"])

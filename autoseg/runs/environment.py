@@ -4,12 +4,13 @@ import os
 import platform
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from autoseg import __version__
 
 
 def describe_environment() -> dict[str, Any]:
@@ -46,18 +47,16 @@ def versions() -> dict[str, str | None]:
     """Read the versions that decide a number.
 
     Returns:
-        Versions of python, torch, cuda (None in a CPU build of torch), numpy and autoseg.
+        Versions of python, torch, cuda (None in a CPU build of torch), numpy and autoseg. The last
+        is the imported code's own: an installation's record may be of another checkout, and the
+        distribution that PyPI calls autoseg is other software.
     """
-    try:
-        autoseg = metadata.version("autoseg")
-    except metadata.PackageNotFoundError:  # run from a source folder that was never installed
-        autoseg = None
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "cuda": torch.version.cuda,
         "numpy": np.__version__,
-        "autoseg": autoseg,
+        "autoseg": __version__,
     }
 
 

@@ -210,7 +210,7 @@ def require_known_version(path: Path, version: int, *, newest: int) -> None:
     if version > newest:
         raise UsageError(
             f"{path} has format version {version}, this autoseg reads up to {newest}: "
-            "update autoseg (pip install --upgrade autoseg)."
+            "update autoseg (pip install --upgrade autoseg-nas)."
         )
 
 

@@ -2,11 +2,13 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 
+import autoseg
 from autoseg.runs import environment
 
 
@@ -58,3 +60,13 @@ def test_versions():
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["torch"] == torch.__version__
     assert found["cuda"] == torch.version.cuda
+
+
+def test_the_version_is_the_imported_codes(tmp_path, monkeypatch):
+    # As after `pip install autoseg`, which is other software; and as in a checkout without any.
+    other = tmp_path / "autoseg-9.9.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: autoseg\nVersion: 9.9\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert metadata.version("autoseg") == "9.9"
+    assert environment.versions()["autoseg"] == autoseg.__version__ != "9.9"
