@@ -25,9 +25,9 @@ from autoseg.comparison import (
     possible_outputs,
 )
 from autoseg.data import SegmentationDataset, build_dataset
-from autoseg.errors import UsageError, unknown_name
+from autoseg.errors import UsageError
 from autoseg.foreign_text import folder_name
-from autoseg.networks import NETWORKS
+from autoseg.networks import networks_called, require_family
 from autoseg.reporting.publishing import published_command
 from autoseg.requests import CompareRequest
 from autoseg.runs import (
@@ -233,8 +233,7 @@ def _subjects_without_run(request: CompareRequest, runs: Sequence[Subject]) -> l
         dataset = _dataset(request)
         image_scale = 1.0
     subjects = []
-    for name in request.networks:
-        choice = _choose(name, request)
+    for choice in _choices_without_run(request):
         seed_everything(0)  # weights are random, and decide neither counts nor times
         network = choice.build(dataset.num_classes).eval()
         subjects.append(
@@ -256,20 +255,28 @@ def _dataset(request: CompareRequest) -> SegmentationDataset:
     return build_dataset(name, split=request.split, data_root=data_root)
 
 
-def _choose(name: str, request: CompareRequest) -> NetworkChoice:
-    """Find a network by its name, or an architecture by its name or file."""
+def _choices_without_run(request: CompareRequest) -> list[NetworkChoice]:
+    """Find networks by name, families over encoders, and architectures by name or file."""
     width = 1.0 if request.width is None else request.width
-    if name in NETWORKS:
-        return NetworkChoice(label=name, name=name, width=width)
     architectures = shipped("architectures", ".json")
-    if name not in architectures and not name.lower().endswith(".json"):
-        raise unknown_name("network", name, [*NETWORKS, *architectures])
-    return NetworkChoice(
-        label=folder_name(Path(name).stem),
-        architecture=Architecture.load(name),
-        width=width,
-        filter_multiplier=request.filter_multiplier or 20,
-    )
+    choices: list[NetworkChoice] = []
+    fixed: list[str] = []
+    for name in request.networks:
+        if name in architectures or name.lower().endswith(".json"):
+            choices.append(
+                NetworkChoice(
+                    label=folder_name(Path(name).stem),
+                    architecture=Architecture.load(name),
+                    width=width,
+                    filter_multiplier=request.filter_multiplier or 20,
+                )
+            )
+            continue
+        fixed.append(name)
+        networks = networks_called(name, request.encoder, option="--networks", others=architectures)
+        choices += [NetworkChoice.named(network, width=width) for network in networks]
+    require_family(fixed, request.encoder, option="--networks")
+    return choices
 
 
 def _protocol(

@@ -15,7 +15,13 @@ from autoseg.crf import CRFSettings
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, SegmentationDataset
 from autoseg.errors import FileError, UsageError, unknown_name
 from autoseg.foreign_text import is_name_in_folder, printable
-from autoseg.networks import CRF_RNN, NETWORKS, build_network, crf_rnn
+from autoseg.networks import (
+    CRF_RNN,
+    NamedNetwork,
+    build_network,
+    crf_rnn,
+    require_network,
+)
 from autoseg.runs import (
     find_runs,
     load_record,
@@ -39,7 +45,9 @@ class NetworkChoice:
     label: str
     """How folders and tables call it; the run folder has this name."""
     name: str | None = None
-    """A fixed network's name."""
+    """A fixed network's name, or a family's."""
+    encoder: str | None = None
+    """The family's encoder; None for a fixed network or an architecture."""
     architecture: Architecture | None = None
     """A searched or published architecture."""
     width: float = 1.0
@@ -59,6 +67,11 @@ class NetworkChoice:
                 f"network label {self.label!r} cannot be the name of a run folder: it must be one "
                 "printable name without / \\ and :."
             )
+
+    @classmethod
+    def named(cls, network: NamedNetwork, *, width: float) -> "NetworkChoice":
+        """Choose a network by its name, or by those of its family and its encoder."""
+        return cls(label=network.label, name=network.name, encoder=network.encoder, width=width)
 
     def with_crf_layer(self) -> "NetworkChoice":
         """Return the same network followed by CRF-RNN, with a label that says so."""
@@ -80,7 +93,9 @@ class NetworkChoice:
     def _build_network(self, num_classes: int) -> nn.Module:
         if self.architecture is None:
             assert self.name is not None
-            return build_network(self.name, num_classes=num_classes, width=self.width)
+            return build_network(
+                self.name, num_classes=num_classes, width=self.width, encoder=self.encoder
+            )
         return build_network(
             self.architecture,
             num_classes=num_classes,
@@ -95,7 +110,8 @@ class NetworkChoice:
         if self.crf_layer is not None:
             values["crf_layer"] = asdict(self.crf_layer)
         if self.architecture is None:
-            return {**values, "name": self.name}
+            encoder = {} if self.encoder is None else {"encoder": self.encoder}
+            return {**values, "name": self.name, **encoder}
         return {
             **values,
             "architecture": self.architecture.to_dict(),
@@ -108,7 +124,8 @@ class NetworkChoice:
         """Build a choice from `to_dict()`'s result, which may have been through a file.
 
         Raises:
-            ValueError: If a field is missing, unknown or not as it must be.
+            ValueError: If a field is missing, unknown or not as it must be, or if there is no such
+                network.
         """
         _CHOICE(values, "network")
         for name in values:
@@ -118,7 +135,11 @@ class NetworkChoice:
             raise ValueError("network must have either a name or an architecture")
         values = dict(values)
         if "architecture" in values:
+            if "encoder" in values:
+                raise ValueError("network has an architecture and an encoder; it can have one")
             values["architecture"] = Architecture.from_dict(values["architecture"])
+        else:
+            require_network(values["name"], encoder=values.get("encoder"))
         if "crf_layer" in values:
             # Older records name the parameters that could differ then.
             layer = {**asdict(CRF_RNN), **values["crf_layer"]}
@@ -129,6 +150,7 @@ class NetworkChoice:
 _CHOICE_FIELDS: dict[str, schema.Check] = {
     "label": schema.text,
     "name": schema.text,
+    "encoder": schema.text,
     "architecture": schema.mapping,
     # Far beyond what fits into memory; a record may come from anywhere.
     "width": schema.number(1e-3, 100),
@@ -186,10 +208,7 @@ def retrained_choice(folder: Path) -> NetworkChoice:
     """
     config = retrained_config(folder)
     with reading_record(folder, "a record of a retrained network"):
-        choice = NetworkChoice.from_dict(config["network"])
-        if choice.name is not None and choice.name not in NETWORKS:
-            raise unknown_name("network", choice.name, NETWORKS)
-    return choice
+        return NetworkChoice.from_dict(config["network"])
 
 
 def run_folder(folder: Path) -> Path:

@@ -31,15 +31,15 @@ from autoseg.config import (
     read_values,
 )
 from autoseg.data import SegmentationDataset
-from autoseg.errors import UsageError, unknown_name
+from autoseg.errors import UsageError
 from autoseg.foreign_text import folder_name
-from autoseg.networks import NETWORKS
+from autoseg.networks import NETWORKS, named_networks
 from autoseg.requests import RetrainRequest
 from autoseg.runs import load_record, reading_record, schema
 from autoseg.runs.record import RECORD_NAME
 from autoseg.training.overfit import overfit_images, overfit_note, overfit_recipe
 
-_WHICH_NETWORKS = ("network", "architecture")
+_WHICH_NETWORKS = ("network", "encoder", "architecture")
 """Fields of the request that the record keeps as the networks that came of them."""
 
 
@@ -103,6 +103,7 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
     Raises:
         UsageError: If something is unknown, or cannot stand together.
     """
+    named_networks(request.network, request.encoder)  # refuses unknown names before all else
     request = _with_images_of_search(_with_newest_search(request))
     preset_name = choose_preset(request.preset, dataset=request.dataset, device=device)
     train_dataset = build_split(request.pick(DataConfig), "train")
@@ -258,9 +259,7 @@ def choose_networks(request: RetrainRequest) -> list[NetworkChoice]:
     Raises:
         UsageError: If a name is unknown, or two networks would share a folder.
     """
-    for name in request.network:
-        if name not in NETWORKS:
-            raise unknown_name("network", name, NETWORKS)
+    named = named_networks(request.network, request.encoder)
     sizes, found = request.pick(NetworkSizes), request.architecture
     choices = []
     if found is not None:
@@ -274,7 +273,7 @@ def choose_networks(request: RetrainRequest) -> list[NetworkChoice]:
                 drop_path_keep=sizes.drop_path_keep,
             )
         )
-    choices += [NetworkChoice(label=name, name=name, width=sizes.width) for name in request.network]
+    choices += [NetworkChoice.named(network, width=sizes.width) for network in named]
     if request.crf_layer:
         choices = [choice.with_crf_layer() for choice in choices]
     _require_own_folders(choices)

@@ -14,9 +14,11 @@ from autoseg.networks import (
     NETWORKS,
     FittedWeights,
     MisfitError,
+    NamedNetwork,
     WeightFile,
     fit_file,
     fits,
+    pairs_over,
     read_weights,
 )
 from autoseg.networks.weightless import weightless
@@ -138,24 +140,30 @@ def _alternatives(choice: NetworkChoice, error: MisfitError) -> Iterator[tuple[N
                     f"--filter-multiplier {multiplier} --width {width:g}.",
                 )
     if choice.name is not None and error.encoder:
-        for name in _networks_over(error.encoder, like=choice.name):
+        label = NamedNetwork(choice.name, choice.encoder).label
+        for network in _networks_over(error.encoder, like=label):
+            words = network.name
+            if network.encoder is not None:
+                words += f" --encoder {network.encoder}"
             yield (
-                replace(choice, label=name, name=name, width=error.width),
-                f"it is a file of {error.encoder}, and {choice.name} is built on another encoder; "
-                f"{name} takes it: use --network {name} --width {error.width:g}.",
+                replace(choice, **network._asdict(), label=network.label, width=error.width),
+                f"it is a file of {error.encoder}, and {label} is built on another encoder; "
+                f"{network.label} takes it: use --network {words} --width {error.width:g}.",
             )
 
 
-def _networks_over(encoder: str, *, like: str) -> list[str]:
+def _networks_over(encoder: str, *, like: str) -> list[NamedNetwork]:
     """List networks that may be built on an encoder, those first whose names begin like another."""
 
-    def distance(name: str) -> tuple[int, int]:
-        pairs = zip(name, like, strict=False)
-        return -sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)), len(name)
+    def distance(network: NamedNetwork) -> tuple[int, int]:
+        pairs = zip(network.label, like, strict=False)
+        num_alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return -num_alike, len(network.label)
 
     # Networks over VGG with batch norm do not say so in their names.
     word = encoder.removesuffix("_bn")
-    return sorted((name for name in NETWORKS if name != like and word in name), key=distance)
+    networks = [NamedNetwork(name) for name in NETWORKS if word in name] + pairs_over(encoder)
+    return sorted((network for network in networks if network.label != like), key=distance)
 
 
 def _fit(choice: NetworkChoice, file: WeightFile, *, num_classes: int) -> FittedWeights:

@@ -8,11 +8,20 @@ from torch import nn
 from autoseg.architecture import Architecture
 from autoseg.cli.console import announce
 from autoseg.cost import count_macs, count_parameters
-from autoseg.errors import UsageError, unknown_name
-from autoseg.networks import ENCODERS, NETWORKS, build_network, inference_parameters
+from autoseg.errors import UsageError
+from autoseg.networks import (
+    ENCODERS,
+    NETWORKS,
+    NamedNetwork,
+    build_network,
+    inference_parameters,
+    networks_called,
+    require_family,
+)
 from autoseg.networks.catalogue import (
     ARCHITECTURE_CATALOGUE,
     ENCODER_CATALOGUE,
+    FAMILY_CATALOGUE,
     NETWORK_CATALOGUE,
     CatalogueEntry,
 )
@@ -36,10 +45,7 @@ def run_networks(request: NetworksRequest) -> str | None:
     Raises:
         UsageError: If a name is unknown, or the file's folder does not exist.
     """
-    known = [*NETWORKS, *ARCHITECTURE_CATALOGUE, *ENCODERS]
-    for name in request.network:
-        if name not in known:
-            raise unknown_name("network", name, known)
+    _networks(request)  # refuses unknown names before the file
     if request.out is not None and not request.out.parent.is_dir():
         raise UsageError(
             f"--out {request.out}: the folder {request.out.parent} does not exist; make it first."
@@ -62,7 +68,7 @@ def collect_zoo(request: NetworksRequest, *, with_macs: bool = True) -> Zoo:
     sizes = request.sizes if with_macs else ()
     encoder_sizes = ENCODER_SIZES if with_macs else ()
     footnotes = _number_scores()
-    networks = [name for name in NETWORKS if _is_asked(name, request)]
+    networks = _networks(request)
     architectures = [name for name in ARCHITECTURE_CATALOGUE if _is_asked(name, request)]
     encoders = [name for name in ENCODERS if _is_asked(name, request)]
     num_rows = len(networks) + len(encoders)
@@ -70,7 +76,7 @@ def collect_zoo(request: NetworksRequest, *, with_macs: bool = True) -> Zoo:
     network_rows, encoder_rows = [], []
     with Progress(num_rows, description="counting", unit="network") as progress:
         for label, network, entry in _build(networks, architectures, request.num_classes):
-            network_rows.append(_describe(label, network, entry, sizes, footnotes[label]))
+            network_rows.append(_describe(label, network, entry, sizes, footnotes.get(label, ())))
             progress.update()
         for name in encoders:
             encoder_rows.append(_describe_encoder(name, encoder_sizes))
@@ -84,6 +90,27 @@ def collect_zoo(request: NetworksRequest, *, with_macs: bool = True) -> Zoo:
         encoder_sizes=encoder_sizes,
         command=request.command(),
     )
+
+
+def _networks(request: NetworksRequest) -> list[NamedNetwork]:
+    """List the segmentation networks that a request names; where it names nothing, the published.
+
+    Raises:
+        UsageError: If a name is unknown, or an encoder is for none of them.
+    """
+    others = (*ARCHITECTURE_CATALOGUE, *ENCODERS)
+    names = [name for name in request.network if name not in others]
+    named = {
+        network
+        for name in names
+        for network in networks_called(name, request.encoder, option="--network", others=others)
+    }
+    require_family(names, request.encoder, option="--network")
+    published = [NamedNetwork(name) for name in NETWORKS]
+    if not request.network:
+        return published
+    pairs = sorted(named.difference(published))
+    return [network for network in published if network in named] + pairs
 
 
 def _is_asked(name: str, request: NetworksRequest) -> bool:
@@ -118,13 +145,14 @@ def _number_scores() -> dict[str, tuple[ScoreRow, ...]]:
 
 
 def _build(
-    networks: Sequence[str], architectures: Sequence[str], num_classes: int
+    networks: Sequence[NamedNetwork], architectures: Sequence[str], num_classes: int
 ) -> Iterator[tuple[str, nn.Module, CatalogueEntry]]:
     """Build segmentation networks one after another, on meta tensors."""
-    for name in networks:
+    for name, encoder in networks:
         with weightless():
-            network = build_network(name, num_classes=num_classes)
-        yield name, network, NETWORK_CATALOGUE[name]
+            network = build_network(name, encoder=encoder, num_classes=num_classes)
+        entry = NETWORK_CATALOGUE[name] if encoder is None else FAMILY_CATALOGUE[name]
+        yield NamedNetwork(name, encoder).label, network, entry
     for name in architectures:
         architecture = Architecture.load(name)
         for filter_multiplier, entry in ARCHITECTURE_CATALOGUE[name].items():

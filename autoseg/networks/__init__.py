@@ -8,8 +8,15 @@ if TYPE_CHECKING:
     from autoseg.networks.crf_layer import CRF_RNN, NetworkWithCRF, crf_rnn
     from autoseg.networks.encoders import ENCODERS, AdaptedEncoder, Encoder
     from autoseg.networks.families import FAMILIES
+    from autoseg.networks.naming import (
+        NamedNetwork,
+        named_networks,
+        networks_called,
+        pairs_over,
+        require_family,
+    )
     from autoseg.networks.outputs import TrainingLogits, inference_parameters
-    from autoseg.networks.registry import NETWORKS, build_network
+    from autoseg.networks.registry import NETWORKS, build_network, require_network
     from autoseg.networks.weights import (
         FittedWeights,
         LoadedWeights,
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
     )
 else:
     __getattr__, __dir__ = deferred_names(
-        __name__, "crf_layer", "encoders", "families", "outputs", "registry", "weights"
+        __name__, "crf_layer", "encoders", "families", "naming", "outputs", "registry", "weights"
     )
 
 __all__ = [
@@ -36,6 +43,7 @@ __all__ = [
     "FittedWeights",
     "LoadedWeights",
     "MisfitError",
+    "NamedNetwork",
     "NetworkWithCRF",
     "TrainingLogits",
     "WeightFile",
@@ -46,5 +54,10 @@ __all__ = [
     "fits",
     "inference_parameters",
     "load_weights_",
+    "named_networks",
+    "networks_called",
+    "pairs_over",
     "read_weights",
+    "require_family",
+    "require_network",
 ]

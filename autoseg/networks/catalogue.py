@@ -343,6 +343,14 @@ ARCHITECTURE_CATALOGUE: dict[str, dict[int, CatalogueEntry]] = {
 }
 """Published architectures by name, then by filter multiplier."""
 
+FAMILY_CATALOGUE: dict[str, CatalogueEntry] = {
+    "fcn": CatalogueEntry(paper=papers.FCN),
+    "pspnet": CatalogueEntry(paper=papers.PSPNET),
+    "deeplabv3": CatalogueEntry(paper=papers.DEEPLAB_V3),
+    "deeplabv3plus": CatalogueEntry(paper=papers.DEEPLAB_V3PLUS),
+}
+"""By the name in `FAMILIES`. Over an encoder that nobody published there are no scores."""
+
 ENCODER_CATALOGUE: dict[str, CatalogueEntry] = {
     name: CatalogueEntry(paper=paper)
     for paper, names in (

@@ -138,30 +138,41 @@ def build_network(
         "drop_path_keep": drop_path_keep,
     }
     name = name_or_architecture
+    require_network(name, encoder=encoder)
+    if encoder is None:
+        _refuse(for_architectures, f"the fixed network {name!r}", "an architecture")
+        return NETWORKS[name](num_classes, width=width)
+    _refuse(for_architectures, f"the family {name!r}", "an architecture")
+    return _build_family(name, encoder, num_classes, width=width)
+
+
+def require_network(name: str, *, encoder: str | Encoder | None = None) -> None:
+    """Refuse a name, or a name and an encoder, of which `build_network` would build nothing.
+
+    Raises:
+        UsageError: If a name is unknown, a family has no encoder, or a fixed network has one.
+    """
     if name in FAMILIES:
-        _refuse(for_architectures, f"the family {name!r}", "an architecture")
-        return _build_family(name, encoder, num_classes, width=width)
+        if encoder is None:
+            raise UsageError(
+                f"build_network: {name!r} is a family of networks; name its encoder as well, for "
+                f"example encoder='resnet50'. Known: {', '.join(sorted(ENCODERS))}."
+            )
+        if isinstance(encoder, str) and encoder not in ENCODERS:
+            raise unknown_name("encoder", encoder, ENCODERS)
+        return
     if name not in NETWORKS:
         raise unknown_name("network", name, [*NETWORKS, *FAMILIES])
-    _refuse(for_architectures, f"the fixed network {name!r}", "an architecture")
     _refuse({"encoder": encoder}, f"the fixed network {name!r}", "a family")
-    return NETWORKS[name](num_classes, width=width)
 
 
 def _build_family(
-    name: str, encoder: str | Encoder | None, num_classes: int, *, width: float
+    name: str, encoder: str | Encoder, num_classes: int, *, width: float
 ) -> nn.Module:
     """Build a family's network, the published one where there is one."""
     family = FAMILIES[name]
-    if encoder is None:
-        raise UsageError(
-            f"build_network: {name!r} is a family of networks; name its encoder as well, for "
-            f"example encoder='resnet50'. Known: {', '.join(sorted(ENCODERS))}."
-        )
     if isinstance(encoder, Encoder):
         return family.build(encoder, num_classes, width=width)
-    if encoder not in ENCODERS:
-        raise unknown_name("encoder", encoder, ENCODERS)
     if published := NETWORKS.get(f"{name}_{encoder}"):
         return published(num_classes, width=width)
     built = ENCODERS[encoder](num_classes=None, output_stride=family.output_stride, width=width)

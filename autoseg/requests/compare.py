@@ -17,8 +17,11 @@ class CompareRequest(Request, CRFChoice):
     """Run folders of retrained networks, or folders that hold some; none: all finished ones under
     --runs."""
     networks: tuple[str, ...] = ()
-    """Networks without a run, compared by cost alone: fixed ones by name; architectures by name or
-    as a file. They may be compared before anything is trained."""
+    """Networks without a run, compared by cost alone: fixed ones by name; families together with
+    --encoder; architectures by name or as a file. They may be compared before anything is
+    trained."""
+    encoder: tuple[str, ...] = ()
+    """Encoders that each family in --networks is built over, by name."""
     out: Path = Path("results/compare")
     """Folder for tables, figures and the report."""
     runs: Path = Path("runs")
@@ -48,8 +51,8 @@ class CompareRequest(Request, CRFChoice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("width", "filter_multiplier", "dataset"):
-            if getattr(self, name) is not None and not self.networks:
+        for name in ("width", "filter_multiplier", "dataset", "encoder"):
+            if getattr(self, name) not in (None, ()) and not self.networks:
                 raise UsageError(
                     f"--{name.replace('_', '-')} is for networks without a run; name some with "
                     "--networks, or leave it out."

@@ -17,6 +17,9 @@ class NetworksRequest(Request):
 
     network: tuple[str, ...] = ()
     """Networks, architectures and encoders to list; none: all."""
+    encoder: tuple[str, ...] = ()
+    """Encoders that each family in --network (fcn, pspnet, deeplabv3, deeplabv3plus) is listed
+    over; published pairs are listed without it."""
     num_classes: Count = 19
     """Classes of the segmentation networks; Cityscapes has 19."""
     size: tuple[Pixels, ...] = (512, 1024, 1024, 2048)

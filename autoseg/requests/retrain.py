@@ -12,8 +12,12 @@ class RetrainRequest(Request, TrainingConfig, NetworkSizes, DataConfig):
     """Networks to train with one recipe, and the folder of their run folders."""
 
     network: tuple[str, ...] = ()
-    """Fixed networks to train, by name; none together with no --architecture: the newest search's
-    architecture, and the references deeplabv3plus_resnet101, duc_hdc_resnet101, icnet_resnet50."""
+    """Networks to train: fixed ones by name, families together with --encoder; none together with
+    no --architecture: the newest search's architecture, and the references
+    deeplabv3plus_resnet101, duc_hdc_resnet101, icnet_resnet50."""
+    encoder: tuple[str, ...] = ()
+    """Encoders that each family in --network (fcn, pspnet, deeplabv3, deeplabv3plus) is trained
+    over, by name; `python -m autoseg.networks` lists them."""
     architecture: Path | None = None
     """Architecture to train: a search's architecture.json, or the name of a shipped one."""
     preset: Preset = "auto"

@@ -61,6 +61,8 @@ def test_a_label_that_leads_out_of_the_folder_is_refused(label):
         ({"drop_path_keep": 7}, r"network\.drop_path_keep is 7; it must be a number from 0 to 1"),
         ({"widht": 1}, r"unknown field of a network 'widht'; did you mean 'width'"),
         ({"architecture": {}}, r"network must have either a name or an architecture"),
+        ({"encoder": "resnet50"}, r"encoder .resnet50. was given for the fixed network"),
+        ({"encoder": 3}, r"network\.encoder is 3; it must be a text"),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused(changes, message):

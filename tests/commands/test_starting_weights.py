@@ -129,7 +129,7 @@ def test_a_file_of_another_width_is_told_the_remedy(tmp_path, monkeypatch):
 def test_a_file_that_does_not_fit_is_refused_before_a_folder_is_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_classifier("other.safetensors", name="resnet18")
-    message = "weights: other.safetensors does not fit MobileNetV2 (encoder); "
+    message = f"--weights other.safetensors: it is a file of resnet18, and {NAME} is built on "
     refused([*RETRAIN, "--weights", "other.safetensors"], message, tmp_path)
     refused([*RETRAIN, "--weights", "none.pth"], "weights: none.pth does not exist.", tmp_path)
 
@@ -171,10 +171,11 @@ def test_a_file_of_another_depth_is_told_the_network(tmp_path):
         "another encoder; deeplabv3plus_resnet101 takes it: use --network deeplabv3plus_resnet101 "
         "--width 0.25."
     )
-    # No network here is built on this one.
+    # Nobody published a network over this one, and its family takes it.
     write_classifier(path, name="resnet18")
     assert refusal(path, choice_of("deeplabv3plus_resnet50")).endswith(
-        "It is a file of resnet18: build a network over that, or name another file."
+        "; deeplabv3plus_resnet18 takes it: use --network deeplabv3plus --encoder resnet18 "
+        "--width 0.125."
     )
 
 
