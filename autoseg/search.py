@@ -35,11 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     folder, result = run_search(request, command=[*PROG.split(), *arguments])
     if not result.is_finished:
-        print(f"stopped at epoch {result.epoch}, saved. Go on: {go_on(PROG, request, folder)}")
+        print(
+            f"stopped at {result.round_name} {result.rounds}, saved. "
+            f"Go on: {go_on(PROG, request, folder)}"
+        )
         return INTERRUPTED
     print(result.architecture)
-    if result.doubt is not None:
-        print(f"Beware: {result.doubt}")
+    print(result.report.text)
     print(f"saved {folder}/architecture.json, pictures in {folder}/figures")
     print(f"next: {after_search(request, folder)}")
     return OK

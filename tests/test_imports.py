@@ -36,7 +36,10 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"data", "metrics", "crf"},
     "tuning": {"crf", "runs"},
     "training": {"data", "runs", "evaluation"},
-    "strategies": {"supernet", "training", "architecture", "ops", "data", "runs", "evaluation"},
+    "strategies": {
+        *("supernet", "networks", "training"),  # what it moves, what it retrains, and how
+        *("architecture", "ops", "data", "runs", "evaluation"),
+    },
     "reporting": {"architecture", "metrics", "cost"},
 }
 ALLOWED["comparison"] = {

@@ -9,6 +9,7 @@ from autoseg.architecture.confidence import (
     decode_with_confidence,
 )
 from autoseg.architecture.decoding import decode, decode_cell, decode_path
+from autoseg.architecture.entropy import alpha_entropy, beta_entropy, near_uniform
 from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
 from autoseg.architecture.path_rule import PathRule, edge_scores
 from autoseg.architecture.relaxation import (
@@ -43,7 +44,9 @@ __all__ = [
     "SearchSpace",
     "TrellisEdge",
     "UntrainedPath",
+    "alpha_entropy",
     "best_paths",
+    "beta_entropy",
     "compare_with_untrained",
     "count_best_paths",
     "decode",
@@ -52,6 +55,7 @@ __all__ = [
     "decode_with_confidence",
     "edge_scores",
     "live_betas",
+    "near_uniform",
     "normalise_alpha",
     "normalise_beta",
     "path_of_rank",

@@ -13,6 +13,7 @@ from torch import Tensor
 from autoseg.architecture.architecture import Architecture, CellEdge
 from autoseg.architecture.best_paths import RankedPath, best_paths, path_score
 from autoseg.architecture.decoding import decode
+from autoseg.architecture.entropy import alpha_entropy, beta_entropy, near_uniform
 from autoseg.architecture.operations import NO_OPERATION
 from autoseg.architecture.path_rule import PathRule, edge_scores
 from autoseg.architecture.relaxation import ARCH_INIT_STD, BetaNorm
@@ -74,6 +75,10 @@ class Decoded:
 
     architecture: Architecture
     """What alpha and beta decode to."""
+    alpha_entropy: float
+    """How undecided the operations are, in [0, 1]; see `alpha_entropy`."""
+    beta_entropy: float
+    """How undecided the strides are, in [0, 1]; see `beta_entropy`."""
     beta_norm: BetaNorm
     """Normalisation of beta that it was decoded with."""
     path_rule: PathRule
@@ -98,7 +103,8 @@ class Decoded:
     def doubts(self) -> tuple[str, ...]:
         """Sentences that say what an untrained supernet, or noise, would give as well, and what
         has not settled; none if there is nothing to doubt."""
-        return tuple(_path_doubts(self)) + tuple(_cell_doubts(self))
+        still = near_uniform(self.alpha_entropy, self.beta_entropy)
+        return (*([] if still is None else [still]), *_path_doubts(self), *_cell_doubts(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""
@@ -197,6 +203,8 @@ def decode_with_confidence(
             margin, noise = max(0.0, float(lead.detach())), init_std * float(gradient.norm())
     return Decoded(
         architecture=architecture,
+        alpha_entropy=alpha_entropy(alpha),
+        beta_entropy=beta_entropy(space, beta, beta_norm=beta_norm),
         beta_norm=beta_norm,
         path_rule=path_rule,
         runner_up=others[0] if others else None,

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 
 from autoseg.cli.console import announce
-from autoseg.config import RecipeConfig
+from autoseg.config import PRESET_ARCH_STEPS, RecipeConfig, SearchConfig
 from autoseg.requests import Preset
 
 RecipeT = TypeVar("RecipeT", bound=RecipeConfig)
@@ -36,6 +36,32 @@ def choose_image_scale(preset: str, largest_size: tuple[int, int]) -> float:
         1, or in the tiny preset what brings the longer side to at most `TINY_IMAGE_SIDE`.
     """
     return min(1.0, TINY_IMAGE_SIDE / max(largest_size)) if preset == "tiny" else 1.0
+
+
+def choose_arch_steps(preset: str, config: SearchConfig, num_images: int) -> int:
+    """Choose the steps that move alpha and beta where the user gave neither steps nor epochs.
+
+    Few images make short epochs, in which a search decides nothing: the preset's steps count then.
+
+    Args:
+        preset: A resolved preset.
+        config: Its settings, fitted to the images.
+        num_images: Images of the train split.
+
+    Returns:
+        `config.arch_steps`: 0 where the epochs hold as many steps as those that the preset was made
+        for; otherwise that many.
+    """
+    steps_per_epoch = num_images // 2 // config.batch_size
+    num_steps = (config.num_epochs - config.arch_start_epoch) * steps_per_epoch
+    wanted = PRESET_ARCH_STEPS[preset]
+    if num_steps >= wanted:
+        return 0
+    announce(
+        f"search: {wanted:,} steps move alpha and beta (--arch-steps), as the preset {preset} has "
+        f"them on its own images; {config.num_epochs} epochs of these would have {num_steps:,}"
+    )
+    return wanted
 
 
 def fit_to_images(

@@ -7,12 +7,18 @@ from typing import Any
 
 import torch
 
-from autoseg.architecture import Architecture, SearchSpace
+from autoseg.architecture import SearchSpace
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.data import build_split
-from autoseg.commands.presets import choose_image_scale, choose_preset, fit_to_images
+from autoseg.commands.presets import (
+    choose_arch_steps,
+    choose_image_scale,
+    choose_preset,
+    fit_to_images,
+)
 from autoseg.commands.resuming import (
+    ARCHITECTURE_NAME,
     folder_to_resume,
     images_of,
     new_folder,
@@ -20,10 +26,17 @@ from autoseg.commands.resuming import (
     resumed_request,
     settings_of,
 )
-from autoseg.config import SEARCH_PRESETS, DataConfig, SearchConfig, read_values
+from autoseg.config import SEARCH_PRESETS, DataConfig, SearchConfig, read_values, values_of
 from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError, unknown_name
-from autoseg.reporting import draw_cell, draw_history, draw_trellis, save_figure
+from autoseg.reporting import (
+    draw_cell,
+    draw_history,
+    draw_path,
+    draw_scores,
+    draw_trellis,
+    save_figure,
+)
 from autoseg.requests import SearchRequest
 from autoseg.runs import (
     Run,
@@ -34,8 +47,15 @@ from autoseg.runs import (
     schema,
     seed_everything,
 )
-from autoseg.strategies import STRATEGIES, SearchResult, check_search, search
-from autoseg.supernet import Supernet, resolve_backend
+from autoseg.strategies import (
+    STRATEGIES,
+    DartsSearch,
+    SearchResult,
+    SearchTask,
+    Strategy,
+    search,
+)
+from autoseg.supernet import resolve_backend
 from autoseg.training import resolve_precision
 
 
@@ -91,7 +111,16 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     resolve_precision(config.precision, device)
     backend = resolve_backend(config.backend, device.type)
     announce(f"search: back end {backend.name} ({backend.reason})")
-    check_search(space, config, plan.train_dataset)
+    strategy_type = STRATEGIES[plan.request.strategy]
+    task = SearchTask(
+        space=space,
+        config=config,
+        train_dataset=plan.train_dataset,
+        val_dataset=plan.val_dataset,
+        device=device,
+        backend=backend.name,
+    )
+    strategy_type.check(task)
     for dataset in (plan.train_dataset, plan.val_dataset):
         dataset.check_labels()
     opened = (
@@ -103,31 +132,16 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     )
     with opened as run, StopRequest() as stop:
         seed_everything(config.seed)
-        supernet = Supernet(
-            space,
-            num_classes=plan.train_dataset.num_classes,
-            beta_norm=config.beta_norm,
-            path_rule=config.path_rule,
-            backend=backend.name,
-            recompute_cells=config.recompute_cells,
-        ).to(device)
-        result = search(
-            supernet,
-            strategy_name=plan.request.strategy,
-            run=run,
-            config=config,
-            train_dataset=plan.train_dataset,
-            val_dataset=plan.val_dataset,
-            device=device,
-            stop=stop,
-        )
-        result.architecture.save(folder / "architecture.json")
-        draw_search(run, supernet, result.architecture)
+        strategy = strategy_type(task)
+        result = search(strategy, task, strategy_name=plan.request.strategy, run=run, stop=stop)
+        result.architecture.save(folder / ARCHITECTURE_NAME)
+        draw_search(run, strategy)
         run.update(
             results={
-                "epoch": result.epoch,
+                result.round_name: result.rounds,
                 "path": list(result.architecture.path),
-                "doubt": result.doubt,
+                "doubts": list(result.report.doubts),
+                "cost": result.cost,
             },
             backend=backend.name,
         )
@@ -139,6 +153,7 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
     """Resolve everything that decides the result: preset, space, settings, dataset."""
     if request.strategy not in STRATEGIES:
         raise unknown_name("strategy", request.strategy, STRATEGIES)
+    _require_read(request)
     preset = choose_preset(request.preset, dataset=request.dataset, device=device)
     # A user's space may have no presets; it is then used as written.
     has_preset = preset in SearchSpace.preset_names(request.space)
@@ -159,6 +174,9 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
         command="search",
     )
     request = request.with_defaults(fitted)
+    if request.strategy == "darts" and not request.given & {"budget", "arch_steps", "num_epochs"}:
+        arch_steps = choose_arch_steps(preset, request.pick(SearchConfig), len(train_dataset))
+        request = request.with_values(arch_steps=arch_steps)
     return SearchPlan(
         request=request,
         folder=request.out or new_folder("search", space.name),
@@ -166,6 +184,25 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
         train_dataset=train_dataset,
         val_dataset=build_split(data, "val"),
     )
+
+
+def _require_read(request: SearchRequest) -> None:
+    """Refuse settings that the strategy does not read, and two budgets.
+
+    Raises:
+        UsageError: With the strategies that read the setting.
+    """
+    for name in values_of(SearchConfig()):
+        if name in request.given and name not in STRATEGIES[request.strategy].reads:
+            others = [other for other in STRATEGIES if name in STRATEGIES[other].reads]
+            raise UsageError(
+                f"--{name.replace('_', '-')}: the strategy {request.strategy} does not read it; "
+                f"leave it out, or use --strategy {' or '.join(others)}."
+            )
+    ends = sorted(request.given & {"budget", "arch_steps", "num_samples"})
+    if len(ends) > 1:
+        options = " and ".join(f"--{name.replace('_', '-')}" for name in ends)
+        raise UsageError(f"{options}: each says when the search ends; give one of them.")
 
 
 def _resume(request: SearchRequest) -> SearchPlan:
@@ -191,14 +228,21 @@ def _resume(request: SearchRequest) -> SearchPlan:
     )
 
 
-def draw_search(run: Run, supernet: Supernet, architecture: Architecture) -> None:
-    """Draw the trellis, the cell and the search's history into the run's figures."""
-    trellis = draw_trellis(
-        supernet.space,
-        supernet.beta.detach().cpu(),
-        path=architecture.path,
-        beta_norm=supernet.beta_norm,
-    )
-    save_figure(trellis, run.figures_dir / "trellis")
-    save_figure(draw_cell(architecture), run.figures_dir / "cell")
-    save_figure(draw_history(load_metrics(run.folder)), run.figures_dir / "history")
+def draw_search(run: Run, strategy: Strategy) -> None:
+    """Draw the cell, and what the strategy tells of its way there, into the run's figures."""
+    found, lines = strategy.decode(), load_metrics(run.folder)
+    figures = {"cell": draw_cell(found)}
+    if isinstance(strategy, DartsSearch):
+        supernet = strategy.supernet
+        figures["trellis"] = draw_trellis(
+            supernet.space,
+            supernet.beta.detach().cpu(),
+            path=found.path,
+            beta_norm=supernet.beta_norm,
+        )
+        figures["history"] = draw_history(lines)
+    else:
+        figures["path"] = draw_path(found)
+        figures["scores"] = draw_scores(lines)
+    for name, figure in figures.items():
+        save_figure(figure, run.figures_dir / name)

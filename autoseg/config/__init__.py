@@ -20,10 +20,18 @@ from autoseg.config.ranges import (
 )
 from autoseg.config.recipe import Precision, RecipeConfig
 from autoseg.config.request import Difference, Request, read_values
-from autoseg.config.search import SEARCH_PRESETS, BackendName, BetaNorm, PathRule, SearchConfig
+from autoseg.config.search import (
+    PRESET_ARCH_STEPS,
+    SEARCH_PRESETS,
+    BackendName,
+    BetaNorm,
+    PathRule,
+    SearchConfig,
+)
 from autoseg.config.training import RETRAIN_PRESETS, NetworkSizes, RetrainPreset, TrainingConfig
 
 __all__ = [
+    "PRESET_ARCH_STEPS",
     "RETRAIN_PRESETS",
     "SEARCH_PRESETS",
     "BackendName",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from autoseg.config.durations import seconds_of
 from autoseg.config.ranges import Count, CountOrNone, Rate, Weight
 from autoseg.config.recipe import CropSize, RecipeConfig, ScaleRange
 from autoseg.errors import UsageError
@@ -20,13 +21,27 @@ for the device ("fused"), or the fastest that is at hand."""
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(RecipeConfig):
-    """Settings of a first-order differentiable search; the defaults are the paper's.
+    """Settings of a search; the defaults are the paper's for first-order DARTS.
+
+    A strategy reads some of them and refuses the others.
 
     Source: Auto-DeepLab, arXiv 1901.02985, section 5.1.
     """
 
+    budget: str | None = None
+    """How long the search may take, such as 90s, 10m or 1.5h: schedules follow the clock, so that
+    the result depends on the machine. none: as many steps as the other settings say."""
+    arch_steps: CountOrNone = 0
+    """Steps that choose the architecture: those that move alpha and beta (the warm-up comes on top,
+    in the proportion of the epochs), or the training steps of all samples together. 0: what
+    --num-epochs, or --num-samples and --sample-steps, come to."""
+    num_samples: Count = 20
+    """Architectures that a strategy draws and scores (random)."""
+    sample_steps: Count = 1500
+    """Training steps of each architecture that is drawn, before it is scored (random)."""
     num_epochs: Count = 40
-    """Epochs over trainA, the half of the training images that trains the weights."""
+    """Epochs over trainA, the half of the training images that trains the weights; with --budget or
+    --arch-steps the search has so many equal parts instead, each with a validation at its end."""
     arch_start_epoch: CountOrNone = 20
     """Epoch from which alpha and beta are trained as well, on the other half, trainB; with
     --num-epochs alone it is half of that, as in the paper."""
@@ -65,6 +80,11 @@ class SearchConfig(RecipeConfig):
 
     def __post_init__(self) -> None:
         RecipeConfig.__post_init__(self)
+        if self.seconds is not None and self.arch_steps:
+            raise UsageError(
+                f"budget = {self.budget} and arch_steps = {self.arch_steps}: a search ends by the "
+                "clock or by its steps; leave --budget or --arch-steps out."
+            )
         if self.arch_start_epoch >= self.num_epochs:
             raise UsageError(
                 f"arch_start_epoch = {self.arch_start_epoch}, but there are only {self.num_epochs} "
@@ -72,10 +92,17 @@ class SearchConfig(RecipeConfig):
                 f"{self.num_epochs // 2}."
             )
 
+    @property
+    def seconds(self) -> float | None:
+        """The budget in seconds; None if the search counts steps."""
+        return None if self.budget is None else seconds_of(self.budget, name="budget")
+
 
 SEARCH_PRESETS: dict[str, SearchConfig] = {
     "paper": SearchConfig(),
     "tiny": SearchConfig(
+        num_samples=8,
+        sample_steps=100,
         num_epochs=8,
         arch_start_epoch=4,
         batch_size=8,
@@ -86,3 +113,7 @@ SEARCH_PRESETS: dict[str, SearchConfig] = {
     ),
 }
 """Settings by name: "paper" as published, "tiny" for minutes on two CPU cores."""
+
+PRESET_ARCH_STEPS = {"paper": 14_860, "tiny": 128}
+"""Steps that move alpha and beta in each preset on the images it was made for: 20 epochs of half of
+Cityscapes' 2,975 training images at batch 2, and 4 of half of the embedded dataset's 512 at 8."""

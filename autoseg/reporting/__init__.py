@@ -5,6 +5,7 @@ from autoseg.reporting.figure import save_figure
 from autoseg.reporting.gridding import draw_gridding
 from autoseg.reporting.history import draw_history
 from autoseg.reporting.pareto import draw_pareto, pareto_front
+from autoseg.reporting.sample_scores import draw_scores
 from autoseg.reporting.samples import draw_samples
 from autoseg.reporting.training_curves import draw_training
 from autoseg.reporting.trellis import draw_path, draw_trellis
@@ -16,6 +17,7 @@ __all__ = [
     "draw_pareto",
     "draw_path",
     "draw_samples",
+    "draw_scores",
     "draw_training",
     "draw_trellis",
     "pareto_front",

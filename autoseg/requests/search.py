@@ -17,7 +17,8 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     space: str = "autodeeplab"
     """Search space: the name of a shipped one, or the path of a TOML file."""
     strategy: str = "darts"
-    """How alpha and beta are moved: darts (first order)."""
+    """How the space is explored: darts (first order), or random (architectures drawn at random, of
+    which each is trained for a short time)."""
     preset: Preset = "auto"
     """Sizes and settings to start from: paper (as published), tiny (minutes on two CPU cores), auto
     (paper for a real dataset on a GPU, otherwise tiny)."""

@@ -12,7 +12,7 @@ from autoseg.runs.schema import fields, mapping, number, optional, time, whole
 
 METRICS_NAME = "metrics.jsonl"
 
-_MEASURED = ("loss", "learning_rate", "val_miou", "val_pixel_accuracy", "skip_share")
+_MEASURED = (*("loss", "learning_rate", "val_miou", "val_pixel_accuracy", "skip_share", "score"),)
 _ENTROPIES = ("alpha_entropy", "beta_entropy")
 
 _LINE = fields(
@@ -20,6 +20,7 @@ _LINE = fields(
         "time": time,
         "step": whole(),
         "epoch": whole(),
+        "sample": whole(),
         "architecture": mapping,
         # Null is a value that is not defined.
         **dict.fromkeys((*_MEASURED, *_ENTROPIES), optional(number())),

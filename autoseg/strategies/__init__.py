@@ -1,10 +1,20 @@
-"""How alpha and beta are moved: search strategies and their loop."""
+"""How a space is explored: search strategies and their loop."""
 
 from autoseg.config import SEARCH_PRESETS, SearchConfig
-from autoseg.strategies.darts import Batch, Darts, StepLosses
-from autoseg.strategies.search_loop import STRATEGIES, SearchResult, check_search, search
+from autoseg.strategies.darts import Darts, StepLosses
+from autoseg.strategies.darts_search import DartsSearch
+from autoseg.strategies.registry import STRATEGIES
+from autoseg.strategies.search_loop import SearchResult, search
 from autoseg.strategies.single_path import PATH_SAMPLERS, SinglePathTraining
-from autoseg.strategies.statistics import alpha_entropy, beta_entropy, near_uniform, skip_share
+from autoseg.strategies.statistics import skip_share
+from autoseg.strategies.strategy import (
+    Batch,
+    Report,
+    Round,
+    SearchTask,
+    StepLoss,
+    Strategy,
+)
 
 __all__ = [
     "PATH_SAMPLERS",
@@ -12,14 +22,16 @@ __all__ = [
     "STRATEGIES",
     "Batch",
     "Darts",
+    "DartsSearch",
+    "Report",
+    "Round",
     "SearchConfig",
     "SearchResult",
+    "SearchTask",
     "SinglePathTraining",
+    "StepLoss",
     "StepLosses",
-    "alpha_entropy",
-    "beta_entropy",
-    "check_search",
-    "near_uniform",
+    "Strategy",
     "search",
     "skip_share",
 ]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from autoseg.config import SearchConfig
 from autoseg.strategies.graph import GraphedStep, to_device
+from autoseg.strategies.strategy import Batch
 from autoseg.supernet import Supernet
 from autoseg.training import (
     ResolvedPrecision,
@@ -17,9 +18,6 @@ from autoseg.training import (
     segmentation_loss,
     tensor_float,
 )
-
-Batch = tuple[Tensor, Tensor]
-"""Images, normalised, (N, 3, H, W), and target, int64, (N, H, W)."""
 
 
 class StepLosses(NamedTuple):

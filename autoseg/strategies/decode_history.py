@@ -21,7 +21,8 @@ class DecodeHistory:
     def decode(self, supernet: Supernet) -> Decoded:
         """Decode the present alpha and beta, compare with earlier epochs, and remember them.
 
-        An epoch that left alpha and beta as they were, in the warm-up, counts for nothing.
+        An epoch that left alpha and beta as they were, in the warm-up, counts for nothing; to
+        decode the same ones again changes nothing either.
         """
         alpha, beta = (p.detach().cpu().clone() for p in (supernet.alpha, supernet.beta))
         if self._earlier and torch.equal(alpha, self._earlier[-1][0]):
@@ -32,9 +33,10 @@ class DecodeHistory:
             beta,
             beta_norm=supernet.beta_norm,
             path_rule=supernet.path_rule,
-            history=self._earlier,
+            history=self._earlier[-NUM_EPOCHS:],
         )
-        self._earlier = [*self._earlier, (alpha, beta)][-NUM_EPOCHS:]
+        # One more than is compared: the last one may be decoded again.
+        self._earlier = [*self._earlier, (alpha, beta)][-NUM_EPOCHS - 1 :]
         return decoded
 
     def state_dict(self) -> dict[str, Any]:

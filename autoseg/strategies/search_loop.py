@@ -1,17 +1,11 @@
-"""The search loop."""
+"""The search loop: order of steps, rounds, checkpoints and messages, whatever the strategy."""
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from autoseg.architecture import Architecture, SearchSpace
-from autoseg.config import SearchConfig
-from autoseg.data import SegmentationDataset, split_half
-from autoseg.errors import UsageError
+from autoseg.architecture import Architecture
 from autoseg.runs import (
     COMPILING,
     Progress,
@@ -21,22 +15,9 @@ from autoseg.runs import (
     rng_state,
     schema,
 )
-from autoseg.strategies.darts import Darts
-from autoseg.strategies.decode_history import DecodeHistory
-from autoseg.strategies.statistics import (
-    alpha_entropy,
-    beta_entropy,
-    near_uniform,
-    skip_share,
-)
-from autoseg.supernet import Supernet
-from autoseg.training import PendingLosses, augmented_batches, labelled_indices, validate
-
-STRATEGIES = {"darts": Darts}
-"""Search strategies by name."""
-
-_WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
-"""Names of the two losses, with the option of each one's learning rate."""
+from autoseg.strategies.budget import Budget
+from autoseg.strategies.strategy import Report, SearchTask, Strategy
+from autoseg.training import PendingLosses
 
 _STATE = schema.fields(
     required={
@@ -44,8 +25,9 @@ _STATE = schema.fields(
         "rng": schema.mapping,
         "step": schema.whole(),
         "loss_sum": schema.number(),
-    },
-    allowed={"decodes": schema.mapping},  # checkpoints did not hold it at first
+        "loss_count": schema.whole(),
+        "spent_s": schema.number(0),
+    }
 )
 """What a checkpoint of a search holds."""
 
@@ -55,55 +37,19 @@ class SearchResult:
     """How a search ended."""
 
     architecture: Architecture
-    """What alpha and beta decode to now."""
-    epoch: int
-    """Epochs done."""
+    """What it has found."""
+    report: Report
+    """How far that can be trusted."""
+    round_name: str
+    """What a round is called: "epoch", "sample"."""
+    rounds: int
+    """Rounds done."""
     step: int
     """Steps done."""
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
-    doubt: str | None
-    """What a person must know who takes the architecture for a result; None if nothing."""
-
-
-def half_batches(
-    dataset: SegmentationDataset,
-    config: SearchConfig,
-    *,
-    half: Literal["a", "b"],
-    start_step: int = 0,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give the batches of trainA or trainB, two random halves of the training images.
-
-    Raises:
-        UsageError: At the call, if batch or crop do not fit the images.
-    """
-    halves = dict(zip("ab", split_half(len(dataset), seed=config.seed), strict=True))
-    return augmented_batches(dataset, config, indices=halves[half], start_step=start_step)
-
-
-def check_search(space: SearchSpace, config: SearchConfig, dataset: SegmentationDataset) -> None:
-    """Refuse settings that cannot work, before anything is written.
-
-    Raises:
-        UsageError: If batch or crop do not fit the images, or the crop is too small for the space.
-    """
-    coarsest = space.strides[max(edge.target_level for edge in space.trellis())]
-    if min(config.crop_size) <= coarsest:
-        # Batch norm over one value an image: gradients grow a hundredfold at every layer.
-        remedy = f"use a crop of at least {2 * coarsest} on each side"
-        scale = 2 * coarsest / min(dataset.largest_size)
-        if config.image_scale * config.scale_range[1] < scale:
-            height, width = dataset.largest_size
-            remedy += (
-                f", and, as images of {dataset.name} {dataset.split} are {height} x {width}, "
-                f"--image-scale {math.ceil(100 * scale) / 100:g}"
-            )
-        raise UsageError(
-            f"crop_size {config.crop_size} leaves maps of one pixel at stride {coarsest}, over "
-            f"which batch norm cannot train; {remedy}."
-        )
-    half_batches(dataset, config, half="b")  # never the larger half
+    cost: dict[str, float] = field(compare=False)
+    """Steps, passes of a network over a batch ("evaluations"), and seconds."""
 
 
 def _steps_a_read(device: torch.device) -> int:
@@ -112,74 +58,62 @@ def _steps_a_read(device: torch.device) -> int:
 
 
 def search(
-    supernet: Supernet,
+    strategy: Strategy,
+    task: SearchTask,
     *,
     strategy_name: str,
     run: Run,
-    config: SearchConfig,
-    train_dataset: SegmentationDataset,
-    val_dataset: SegmentationDataset,
-    device: torch.device,
     stop: StopRequest,
 ) -> SearchResult:
-    """Search, and log at every epoch what a person needs to judge it.
+    """Search, and log after every round what a person needs to judge it.
 
     Resumes from the run's checkpoint where there is one; on the CPU the result is then bit for bit
-    that of a search that was never stopped.
+    that of a search that was never stopped, unless its budget is a time.
 
     Args:
-        supernet: On `device`.
-        strategy_name: A key of `STRATEGIES`.
+        strategy: Built for the task; nothing is trained yet.
+        task: What is searched, with the settings.
+        strategy_name: Its key in `STRATEGIES`, which a checkpoint is bound to.
         run: Where checkpoints, architecture.json and metrics.jsonl go.
-        config: The settings.
-        train_dataset: The train split; a random half trains the weights, the other alpha and beta.
-        val_dataset: The val split, for the supernet's mIoU.
-        device: Where the supernet is.
         stop: Asked after every step.
 
     Raises:
-        DivergedError: If a loss is not finite, or the supernet's output holds NaN at a validation.
+        DivergedError: If a loss is not finite, or a network's output holds NaN when it is scored.
             It names the step, which on a GPU may lie some steps back; nothing was saved since.
     """
-    strategy = STRATEGIES[strategy_name](
-        supernet, config, ignore_index=train_dataset.ignore_index, device=device
-    )
     identity = {
         "kind": "search",
         "strategy": strategy_name,
-        "space": supernet.space.to_dict(),
-        "num_classes": supernet.num_classes,
-        "settings": config.identity(),
-        "images": {"train": train_dataset.fingerprint(), "val": val_dataset.fingerprint()},
+        "space": task.space.to_dict(),
+        "num_classes": task.train_dataset.num_classes,
+        "settings": _deciding(task, strategy),
+        "images": {
+            "train": task.train_dataset.fingerprint(),
+            "val": task.val_dataset.fingerprint(),
+        },
     }
-    # trainB is the smaller half, where they differ.
-    steps_per_epoch = len(train_dataset) // 2 // config.batch_size
-    num_steps = config.num_epochs * steps_per_epoch
-    arch_start = config.arch_start_epoch * steps_per_epoch
-
-    losses, steps_a_read = PendingLosses(), _steps_a_read(device)
-    decodes = DecodeHistory()
-
-    val_indices = labelled_indices(val_dataset, config.val_images)
-    step, loss_sum = 0, 0.0
+    losses, steps_a_read = PendingLosses(), _steps_a_read(task.device)
+    step, loss_sum, loss_count, spent_s = 0, 0.0, 0, 0.0
+    main_loss = ""
 
     def restore(state: dict[str, Any]) -> None:
-        nonlocal step, loss_sum
+        nonlocal step, loss_sum, loss_count, spent_s
         _STATE(state, "")
         strategy.load_state_dict(state["strategy"])
-        if "decodes" in state:
-            decodes.load_state_dict(state["decodes"])
         restore_rng_state(state["rng"])
-        step, loss_sum = state["step"], state["loss_sum"]
+        step, spent_s = state["step"], state["spent_s"]
+        loss_sum, loss_count = state["loss_sum"], state["loss_count"]
 
-    run.load_checkpoint(identity=identity, map_location=device, restore=restore)
+    run.load_checkpoint(identity=identity, map_location=task.device, restore=restore)
+    budget = Budget(num_steps=strategy.num_steps, seconds=task.config.seconds, spent_s=spent_s)
 
     def read_losses() -> list[float]:
-        """Check the losses since the last call, and add up and return the weights'."""
-        nonlocal loss_sum
-        values = losses.read().get(_WEIGHTS, [])
+        """Check the losses since the last call, and add up and return those that are shown."""
+        nonlocal loss_sum, loss_count
+        values = losses.read().get(main_loss, [])
         for value in values:
             loss_sum += value
+        loss_count += len(values)
         return values
 
     def save() -> None:
@@ -187,92 +121,67 @@ def search(
         run.save_checkpoint(
             {
                 "strategy": strategy.state_dict(),
-                "decodes": decodes.state_dict(),
                 "rng": rng_state(),
                 "step": step,
                 "loss_sum": loss_sum,
+                "loss_count": loss_count,
+                "spent_s": budget.spent_s,
             },
             identity=identity,
             step=step,
         )
 
-    batches_a = half_batches(train_dataset, config, half="a", start_step=step)
-    batches_b = half_batches(train_dataset, config, half="b", start_step=max(0, step - arch_start))
-    supernet.train()
-    architecture = supernet.decode()
+    num_done, total, unit = budget.units(step)
+    is_over, is_saved = budget.share(step) == 1, True
     with Progress(
-        num_steps,
+        total,
         description="search",
-        initial=step,
-        starting="" if device.type == "cpu" else COMPILING,
+        unit=unit,
+        initial=num_done,
+        starting="" if task.device.type == "cpu" else COMPILING,
     ) as progress:
-        while step < num_steps and not stop.requested:
-            share = step / num_steps
-            result = strategy.step(
-                next(batches_a), next(batches_b) if step >= arch_start else None, progress=share
-            )
-            for what, rate, loss in (
-                (_WEIGHTS, strategy.weight_lr(share), result.weights),
-                (_ARCHITECTURE, config.arch_lr, result.architecture),
-            ):
-                if loss is not None:
-                    losses.add(loss, step=step, learning_rate=rate, what=what)
-            step += 1
-            is_epoch_end = step % steps_per_epoch == 0
-            name = f"{1 + (step - 1) // steps_per_epoch}"
-            if is_epoch_end or step % steps_a_read == 0:
-                progress.update(loss=read_losses()[-1], epoch=name)
-            else:
-                progress.update(epoch=name)
-            if not is_epoch_end:
-                continue
-
-            epoch = step // steps_per_epoch
-            with progress.phase("validating") as on_image:
-                score = validate(
-                    supernet,
-                    val_dataset,
-                    device=device,
-                    indices=val_indices,
-                    image_scale=config.image_scale,
-                    step=step,
-                    on_image=on_image,
-                )
-            decoded = decodes.decode(supernet)
-            architecture = decoded.architecture
-            metrics = {
-                "val_miou": score.mean_iou,
-                "alpha_entropy": alpha_entropy(supernet.alpha),
-                "beta_entropy": beta_entropy(
-                    supernet.space, supernet.beta, beta_norm=config.beta_norm
-                ),
-                "skip_share": skip_share(architecture),
-            }
-            run.log(
-                epoch=epoch,
-                step=step,
-                loss=loss_sum / steps_per_epoch,
-                **metrics,
-                val_num_averaged=score.num_averaged,
-                architecture=architecture.to_dict(),
-                confidence=decoded.confidence(),
-            )
-            architecture.save(run.folder / "architecture.json")
-            loss_sum = 0.0
-            save()
-            progress.update(0, **metrics)
-            progress.write(f"epoch {epoch}: path {' '.join(map(str, architecture.path))}")
-            if step == num_steps:
-                progress.write(str(decoded))
-        if stop.requested and step % steps_per_epoch != 0:
+        while not is_over and not stop.requested:
+            share = budget.share(step)
+            rounds = strategy.rounds_done(share)
+            for number, loss in enumerate(strategy.step(step, share)):
+                losses.add(loss.value, step=step, learning_rate=loss.learning_rate, what=loss.what)
+                main_loss = main_loss if number else loss.what
+            step, is_saved = step + 1, False
+            share = budget.share(step)
+            is_round_end = strategy.rounds_done(share) > rounds
+            shown: dict[str, float | int | str] = {strategy.round_name: f"{rounds + 1}"}
+            if (is_round_end or step % steps_a_read == 0) and (values := read_losses()):
+                shown = {"loss": values[-1], **shown}
+            progress.update(budget.units(step)[0] - progress.num_done, **shown)
+            is_over = share == 1
+            if is_round_end:
+                end = strategy.end_round(step, share, phase=progress.phase)
+                loss_mean = {"loss": loss_sum / loss_count} if loss_count else {}
+                run.log(step=step, **loss_mean, **end.line)
+                strategy.decode().save(run.folder / "architecture.json")
+                loss_sum, loss_count = 0.0, 0
+                save()
+                progress.update(0, **end.shown)
+                progress.write(end.message)
+                is_saved, is_over = True, end.is_last or budget.share(step) == 1
+        if not is_saved:
             save()
     return SearchResult(
-        architecture=supernet.decode(),
-        epoch=step // steps_per_epoch,
+        architecture=strategy.decode(),
+        report=strategy.report(),
+        round_name=strategy.round_name,
+        rounds=strategy.rounds_done(budget.share(step)),
         step=step,
-        is_finished=step == num_steps,
-        doubt=near_uniform(
-            alpha_entropy(supernet.alpha),
-            beta_entropy(supernet.space, supernet.beta, beta_norm=config.beta_norm),
-        ),
+        is_finished=is_over,
+        cost={
+            "steps": step,
+            "evaluations": strategy.num_evaluations,
+            "seconds": round(budget.spent_s, 1),
+        },
     )
+
+
+def _deciding(task: SearchTask, strategy: Strategy) -> dict[str, Any]:
+    """Return the settings that decide this search, by name."""
+    settings = task.config.identity()
+    return {name: settings[name] for name in settings if name in strategy.reads}

@@ -14,6 +14,7 @@ from autoseg.architecture import (
     decode,
     decode_with_confidence,
     edge_scores,
+    near_uniform,
     path_score,
 )
 from tests.architecture.enumeration import all_paths, beta_indices
@@ -149,8 +150,8 @@ def test_agreement_counts_decodes_layers_and_nodes():
 
 
 def test_a_decided_search_raises_no_doubts():
-    for path_rule, strength in (("paper", 2.0), ("unbiased", 0.1)):
-        alpha = decoded_cell_alpha(SPACE, 0.1)
+    for path_rule, strength in (("paper", 2.0), ("unbiased", 1.0)):
+        alpha = decoded_cell_alpha(SPACE, 2.0)
         beta = planted(SPACE, (0, 1, 2, 2, 1, 1, 2, 2, 2, 2, 2, 2), strength)
         history = [(alpha, beta)] * 3
         result = decode_with_confidence(SPACE, alpha, beta, path_rule=path_rule, history=history)
@@ -172,6 +173,7 @@ def test_an_untrained_supernet_is_doubted_for_every_reason():
     num_path = round(5 * agreement.path)
     assert num_path <= 2
     assert result.doubts == (
+        near_uniform(result.alpha_entropy, result.beta_entropy),
         "The path is one of the 2 of 75,025 that a uniform beta decodes.",
         f"Its lead over the next path is {result.path_margin:.2g} nats; the random start of beta "
         f"alone spreads it by {result.path_noise:.2g}.",

@@ -21,7 +21,7 @@ from autoseg.commands import search as search_command
 from autoseg.commands.networks import load_network
 from autoseg.errors import FileError, UsageError
 from autoseg.runs import load_metrics, load_record
-from autoseg.strategies import SearchResult
+from autoseg.strategies import Report, SearchResult
 
 DATA = ["--image-size", "64", "72", "--train-length", "8"]
 SEARCH = [
@@ -73,21 +73,26 @@ def test_search_leaves_everything_in_its_run_folder(inside):
     assert record["config"]["arch_start_epoch"] == 1  # half of the epochs that were asked for
     assert record["config"]["search_space"]["num_layers"] == 6
     # One epoch of architecture steps, four of them, decides nothing.
-    assert record["results"]["doubt"].startswith("alpha (1.0000) and beta (1.0000) have hardly ")
+    assert record["results"]["doubts"][0].startswith("alpha (1.0000) and beta (1.0000) have hard")
+    cost = record["results"]["cost"]
+    assert (cost["steps"], cost["evaluations"]) == (4, 6)  # two of the steps have two halves
+    assert cost["seconds"] > 0
 
 
 def test_search_ends_with_its_doubts(monkeypatch, capsys):
     result = SearchResult(
         architecture=Architecture.load("autodeeplab_paper"),
-        epoch=1,
+        report=Report(text="- alpha (1.0000) has hardly moved.", doubts=("alpha",)),
+        round_name="epoch",
+        rounds=1,
         step=1,
         is_finished=True,
-        doubt="alpha (1.0000) has hardly moved.",
+        cost={},
     )
     monkeypatch.setattr(search_command, "run_search", lambda *_, **__: (Path("runs/x"), result))
     assert search.main([]) == 0
     *_, doubt, saved, following = capsys.readouterr().out.splitlines()
-    assert doubt == "Beware: alpha (1.0000) has hardly moved."
+    assert doubt == "- alpha (1.0000) has hardly moved."
     assert saved.startswith("saved runs/x/") and following.startswith("next: ")
 
 
@@ -162,6 +167,22 @@ def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, 
             ["--space", "autodeplab"],
             r"unknown search space 'autodeplab'; did you mean 'auto",
         ),
+        (
+            search,
+            ["--num-samples", "3"],
+            r"--num-samples: the strategy darts does not read it; .* or use --strategy random\.",
+        ),
+        (
+            search,
+            ["--strategy", "random", "--arch-lr", "0.1"],
+            r"--arch-lr: the strategy random does not read it; .* or use --strategy darts\.",
+        ),
+        (
+            search,
+            ["--budget", "10m", "--arch-steps", "9"],
+            r"--arch-steps and --budget: each says when the search ends; give one of them",
+        ),
+        (search, ["--budget", "10"], r"budget = '10': it must be a time above 0, a number with s,"),
         (search, ["--strategy", "dart"], r"unknown strategy 'dart'; did you mean 'darts'\?"),
         (search, ["--dataset", "camvit"], r"unknown dataset 'camvit'; did you mean 'camvid'\?"),
         (search, ["--weight-Ir", "1"], r"did you mean '--weight-lr'\?"),

@@ -3,8 +3,13 @@ import dataclasses
 import pytest
 import torch
 
-from autoseg.commands.presets import choose_image_scale, choose_preset, fit_to_images
-from autoseg.config import RETRAIN_PRESETS, RetrainPreset
+from autoseg.commands.presets import (
+    choose_arch_steps,
+    choose_image_scale,
+    choose_preset,
+    fit_to_images,
+)
+from autoseg.config import RETRAIN_PRESETS, SEARCH_PRESETS, RetrainPreset
 
 
 @pytest.mark.parametrize(
@@ -62,3 +67,18 @@ def test_few_and_small_images_get_smaller_batches_and_crops(capsys):
 def test_what_was_given_stays_and_is_refused_later(capsys):
     assert fitted(3, (10, 10), given={"batch_size", "crop_size"}) == (8, (96, 96))
     assert capsys.readouterr().err == ""
+
+
+def test_few_images_get_the_steps_of_the_preset_and_many_their_epochs(capsys):
+    # Section 5.1 of the paper: half of Cityscapes' 2,975 training images at batch 2, 20 of 40
+    # epochs with alpha and beta: 20 * 743 steps.
+    paper, tiny = SEARCH_PRESETS["paper"], SEARCH_PRESETS["tiny"]
+    assert choose_arch_steps("paper", paper, 2975) == 0
+    assert choose_arch_steps("tiny", tiny, 512) == 0
+    assert capsys.readouterr().err == ""
+    assert choose_arch_steps("paper", paper, 367) == 20 * 743
+    assert capsys.readouterr().err == (
+        "search: 14,860 steps move alpha and beta (--arch-steps), as the preset paper has them on "
+        "its own images; 40 epochs of these would have 1,820\n"
+    )
+    assert choose_arch_steps("tiny", tiny, 16) == 128

@@ -11,7 +11,16 @@ from autoseg.architecture import Architecture, SearchSpace
 from autoseg.data import build_dataset, split_half
 from autoseg.errors import UsageError
 from autoseg.runs import Run, save_checkpoint, seed_everything
-from autoseg.strategies import Darts, SearchConfig, darts, search, search_loop
+from autoseg.strategies import (
+    Darts,
+    DartsSearch,
+    SearchConfig,
+    SearchTask,
+    darts,
+    darts_search,
+    search,
+    search_loop,
+)
 from autoseg.supernet import Supernet
 from autoseg.training import DivergedError, ValidationScore
 from tests.training.test_loop import Flag, metrics
@@ -35,7 +44,7 @@ SPACE = dataclasses.replace(
 )
 
 
-def run_search(run, *, stop=None, space=SPACE, config=CONFIG, supernet=None, val_void=False):
+def run_search(run, *, stop=None, space=SPACE, config=CONFIG, spoil=None, val_void=False):
     seed_everything(config.seed)
     train_dataset, val_dataset = (
         build_dataset("synthetic", split=split, image_size=(48, 48), length=8)
@@ -43,18 +52,18 @@ def run_search(run, *, stop=None, space=SPACE, config=CONFIG, supernet=None, val
     )
     if val_void:
         val_dataset = Unlabelled(val_dataset, range(8))
-    supernet = supernet or Supernet(space, num_classes=train_dataset.num_classes)
-    result = search(
-        supernet,
-        strategy_name="darts",
-        run=run,
+    task = SearchTask(
+        space=space,
         config=config,
         train_dataset=train_dataset,
         val_dataset=val_dataset,
         device=torch.device("cpu"),
-        stop=stop or Flag(),
     )
-    return supernet, result
+    strategy = DartsSearch(task)
+    if spoil is not None:
+        spoil(strategy.supernet)
+    result = search(strategy, task, strategy_name="darts", run=run, stop=stop or Flag())
+    return strategy.supernet, result
 
 
 def new_run(folder):
@@ -132,17 +141,19 @@ def test_a_validation_that_gives_nan_is_a_divergence_and_nothing_is_saved(tmp_pa
     folder = tmp_path / "run"
     save = Run.save_checkpoint
 
-    def save_then_spoil(self, *args, **options):
-        save(self, *args, **options)
-        spoilt.running_mean.fill_(float("nan"))  # which the losses of a training do not read
+    def spoil_after_saving(supernet):
+        norm = next(m for m in supernet.modules() if isinstance(m, torch.nn.BatchNorm2d))
+
+        def save_then_spoil(self, *args, **options):
+            save(self, *args, **options)
+            norm.running_mean.fill_(float("nan"))  # which the losses of a training do not read
+
+        monkeypatch.setattr(Run, "save_checkpoint", save_then_spoil)
 
     with new_run(folder) as run:
-        supernet = Supernet(SPACE, num_classes=12)
-        spoilt = next(m for m in supernet.modules() if isinstance(m, torch.nn.BatchNorm2d))
-        monkeypatch.setattr(Run, "save_checkpoint", save_then_spoil)
         rule = r"the network's output holds NaN at the validation after step 4\. Checkpoints from "
         with pytest.raises(DivergedError, match=rule):
-            run_search(run, supernet=supernet)
+            run_search(run, spoil=spoil_after_saving)
     assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-00000002.pt"]
     assert [line["step"] for line in metrics(folder)] == [2]
 
@@ -205,15 +216,15 @@ def test_alpha_and_beta_rest_during_the_warm_up(tmp_path):
 
 def test_weights_and_architecture_see_disjoint_halves(tmp_path, monkeypatch):
     dataset_type = type(build_dataset("synthetic", split="train"))
-    dataset_item, half_batches = dataset_type.__getitem__, search_loop.half_batches
+    dataset_item, batches_of = dataset_type.__getitem__, SearchTask.batches
     reads, read_for, batches = [], {"a": set(), "b": set()}, {"a": [], "b": []}
 
     def record(self, index):
         reads.append(index)
         return dataset_item(self, index)
 
-    def record_half(*args, half, **options):
-        for batch in half_batches(*args, half=half, **options):
+    def record_half(self, half, **options):
+        for batch in batches_of(self, half, **options):
             read_for[half].update(reads)
             reads.clear()
             batches[half].append(batch[0])
@@ -229,10 +240,10 @@ def test_weights_and_architecture_see_disjoint_halves(tmp_path, monkeypatch):
         monkeypatch.setattr(Darts, name, spy)
 
     monkeypatch.setattr(dataset_type, "__getitem__", record)
-    monkeypatch.setattr(search_loop, "half_batches", record_half)
+    monkeypatch.setattr(SearchTask, "batches", record_half)
     score = ValidationScore(mean_iou=0.5, pixel_accuracy=0.5, num_averaged=1)
-    monkeypatch.setattr(search_loop, "validate", lambda *_a, **_o: score)
-    monkeypatch.setattr(search_loop, "labelled_indices", lambda *_: [0])  # reads nothing
+    monkeypatch.setattr(darts_search, "validate", lambda *_a, **_o: score)
+    monkeypatch.setattr(darts_search, "labelled_indices", lambda *_: [0])  # reads nothing
     record_step("weight_step", "a")
     record_step("architecture_step", "b")
     config = dataclasses.replace(CONFIG, num_epochs=2, arch_start_epoch=0)
@@ -255,17 +266,16 @@ def test_every_epoch_logs_what_a_person_needs(uninterrupted):
     assert last == Architecture.load(folder / "architecture.json")
 
 
-def test_how_sure_a_decode_is_is_logged_and_said_at_the_end(uninterrupted, capsys, tmp_path):
-    lines = metrics(uninterrupted[0])
+def test_how_sure_a_decode_is_is_logged_and_said_at_the_end(uninterrupted):
+    folder, _, result = uninterrupted
+    lines = metrics(folder)
     warm_up, second, third = (line["confidence"] for line in lines)
     assert warm_up["agreement"] is None
     assert [epoch["agreement"]["num_decodes"] for epoch in (second, third)] == [1, 2]
     assert "The path is one of the 2 of 5 that a uniform beta decodes." in warm_up["doubts"]
-    with new_run(tmp_path / "again") as run:
-        run_search(run)
-    said = "".join(capsys.readouterr())
-    assert said.count("nats ahead of") == 1
-    assert all(f"- {doubt}" in said for doubt in third["doubts"])
+    assert result.report.text.count("nats ahead of") == 1
+    assert list(result.report.doubts) == third["doubts"]
+    assert all(f"- {doubt}" in result.report.text for doubt in third["doubts"])
 
 
 def test_a_checkpoint_of_another_space_is_refused(tmp_path):

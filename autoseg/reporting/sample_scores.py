@@ -1,0 +1,66 @@
+"""The scores of architectures that a search has drawn, from the lines of its metrics.jsonl."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from autoseg.foreign_text import figure_text
+from autoseg.reporting.figure import BLUE, GREY, VERMILLION, hide_spines, new_figure
+
+
+def draw_scores(records: Sequence[Mapping[str, Any]], *, title: str | None = None) -> Figure:
+    """Draw the score of each sample by its number, and the best score so far.
+
+    Args:
+        records: Lines of metrics.jsonl with the fields `sample` (its number) and `score` (mIoU, a
+            fraction, or None where it is not defined); records without `sample` are passed over.
+        title: Text above the drawing; None leaves it out.
+
+    Returns:
+        The figure; without a score it says so.
+    """
+    scores = {
+        record["sample"]: 100.0 * record["score"]
+        for record in records
+        if record.get("sample") is not None and record.get("score") is not None
+    }
+    figure = new_figure(6.0, 3.6)
+    axes = figure.subplots()
+    axes.set_xlabel("architecture, in the order drawn", fontsize=9)
+    axes.set_ylabel("mIoU on trainB after a short training, %", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(color="#EEEEEE")
+    axes.set_axisbelow(True)
+    hide_spines(axes, "right", "top")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if scores:
+        numbers, values = list(scores), list(scores.values())
+        axes.scatter(numbers, values, color=GREY, s=18, label="one architecture", gid="score")
+        best, so_far = -math.inf, []
+        for value in values:
+            best = max(best, value)
+            so_far.append(best)
+        axes.step(
+            numbers,
+            so_far,
+            where="post",
+            color=BLUE,
+            linewidth=1.6,
+            label="best so far",
+            gid="best",
+        )
+        place = values.index(best)
+        axes.scatter(
+            numbers[place], best, color=VERMILLION, s=40, zorder=3, label="kept", gid="kept"
+        )
+        axes.legend(frameon=False, fontsize=8)
+    else:
+        axes.text(0.5, 0.5, "not logged", transform=axes.transAxes, ha="center", color="grey")
+        axes.set_xticks([])
+        axes.set_yticks([])
+    if title is not None:
+        figure.suptitle(figure_text(title), fontsize=11)
+    return figure

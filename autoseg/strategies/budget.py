@@ -1,0 +1,44 @@
+"""How much of a search is done: by steps, or by the clock."""
+
+from fractions import Fraction
+from time import monotonic
+
+
+class Budget:
+    """What a search may spend.
+
+    By steps, a search is the same on every machine and however often it was stopped. By time, it
+    makes as many steps as the machine manages: schedules follow the clock, and a search that goes
+    on after a stop has what is left.
+    """
+
+    def __init__(self, *, num_steps: int, seconds: float | None, spent_s: float = 0.0) -> None:
+        """Start the clock.
+
+        Args:
+            num_steps: Steps of the search, where `seconds` is None.
+            seconds: Time of the search; None counts steps.
+            spent_s: Time that was spent before, by the search that this one goes on with.
+        """
+        self.num_steps = num_steps
+        self.seconds = seconds
+        self._spent_s = spent_s
+        self._start_s = monotonic()
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds that the search has taken, those before a stop included."""
+        return self._spent_s + monotonic() - self._start_s
+
+    def share(self, step: int) -> Fraction:
+        """Return the share that is spent after `step` steps, in [0, 1]; exact where it counts."""
+        if self.seconds is None:
+            return Fraction(min(step, self.num_steps), self.num_steps)
+        return min(Fraction(1), Fraction(self.spent_s) / Fraction(self.seconds))
+
+    def units(self, step: int) -> tuple[int, int, str]:
+        """Return what a progress counts: how many are done and in all, and what they are."""
+        if self.seconds is None:
+            return step, self.num_steps, "step"
+        total = max(1, int(self.seconds))
+        return min(total, int(self.spent_s)), total, "second"

@@ -1,0 +1,192 @@
+"""First-order DARTS as a strategy: epochs over a supernet, and what they log."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, ClassVar
+
+from autoseg.architecture import Architecture
+from autoseg.config import SearchConfig, values_of
+from autoseg.strategies.crops import require_crop_for_space
+from autoseg.strategies.darts import Darts
+from autoseg.strategies.decode_history import DecodeHistory
+from autoseg.strategies.statistics import skip_share
+from autoseg.strategies.strategy import (
+    Batch,
+    Phase,
+    Report,
+    Round,
+    SearchTask,
+    StepLoss,
+    Strategy,
+)
+from autoseg.supernet import Supernet
+from autoseg.training import labelled_indices, validate
+
+_WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
+
+_OF_SAMPLES = {"num_samples", "sample_steps"}
+"""Settings of strategies that draw architectures."""
+
+
+class DartsSearch(Strategy):
+    """Trains a supernet's weights on trainA and, after a warm-up, alpha and beta on trainB.
+
+    A round is an epoch: the supernet is scored on the val split, and the cell and the path that
+    alpha and beta lead to are decoded. How weights, alpha and beta move in a step is `Darts`.
+
+    Attributes:
+        supernet: Holds the weights, alpha and beta.
+        darts: Makes the steps.
+    """
+
+    round_name: ClassVar[str] = "epoch"
+    logs: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("epoch", "val_miou", "val_num_averaged", "alpha_entropy", "beta_entropy"),
+            *("skip_share", "architecture", "confidence"),
+        }
+    )
+    reads: ClassVar[frozenset[str]] = frozenset(values_of(SearchConfig())) - _OF_SAMPLES
+
+    supernet: Supernet
+    darts: Darts
+
+    def __init__(self, task: SearchTask) -> None:
+        """Build the supernet with random weights, and the two optimizers."""
+        config = task.config
+        self.task = task
+        self.supernet = Supernet(
+            task.space,
+            num_classes=task.train_dataset.num_classes,
+            beta_norm=config.beta_norm,
+            path_rule=config.path_rule,
+            backend=task.backend,
+            recompute_cells=config.recompute_cells,
+        ).to(task.device)
+        self.supernet.train()
+        self.darts = Darts(
+            self.supernet,
+            config,
+            ignore_index=task.train_dataset.ignore_index,
+            device=task.device,
+        )
+        num_arch_steps, num_warm_up_steps = _phases(task)
+        self._num_steps = num_warm_up_steps + num_arch_steps
+        # By the clock, the warm-up is the same part of the time.
+        self._warm_up = (
+            Fraction(num_warm_up_steps, self._num_steps)
+            if config.budget is None
+            else Fraction(config.arch_start_epoch, config.num_epochs)
+        )
+        self._val_indices = labelled_indices(task.val_dataset, config.val_images)
+        self._decodes = DecodeHistory()
+        self._num_weight_steps = self._num_arch_steps = 0
+        self._batches: tuple[Iterator[Batch], Iterator[Batch]] | None = None
+
+    @classmethod
+    def check(cls, task: SearchTask) -> None:
+        """Refuse a crop that is too small for the space, and a batch that does not fit trainB."""
+        require_crop_for_space(task)
+        task.batches("b")  # never the larger half
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the warm-up and those that move alpha and beta as well."""
+        return self._num_steps
+
+    @property
+    def num_evaluations(self) -> int:
+        """Passes of the supernet, one for each half-step."""
+        return self._num_weight_steps + self._num_arch_steps
+
+    def step(self, step: int, share: Fraction) -> list[StepLoss]:
+        """Move the weights and, after the warm-up, alpha and beta."""
+        if self._batches is None:
+            batches = self.task.batches
+            self._batches = (
+                batches("a", start_step=self._num_weight_steps),
+                batches("b", start_step=self._num_arch_steps),
+            )
+        batches_a, batches_b = self._batches
+        is_warm_up, progress = share < self._warm_up, float(share)
+        moved = self.darts.step(
+            next(batches_a), None if is_warm_up else next(batches_b), progress=progress
+        )
+        self._num_weight_steps += 1
+        losses = [StepLoss(_WEIGHTS, moved.weights, self.darts.weight_lr(progress))]
+        if moved.architecture is not None:
+            self._num_arch_steps += 1
+            losses.append(StepLoss(_ARCHITECTURE, moved.architecture, self.task.config.arch_lr))
+        return losses
+
+    def rounds_done(self, share: Fraction) -> int:
+        """Count the epochs, equal parts of the search."""
+        return int(share * self.task.config.num_epochs)
+
+    def end_round(self, step: int, share: Fraction, *, phase: Phase) -> Round:
+        """Score the supernet on the val split, and decode."""
+        with phase("validating") as on_image:
+            score = validate(
+                self.supernet,
+                self.task.val_dataset,
+                device=self.task.device,
+                indices=self._val_indices,
+                image_scale=self.task.config.image_scale,
+                step=step,
+                on_image=on_image,
+            )
+        decoded = self._decodes.decode(self.supernet)
+        architecture, epoch = decoded.architecture, self.rounds_done(share)
+        shown = {
+            "val_miou": score.mean_iou,
+            "alpha_entropy": decoded.alpha_entropy,
+            "beta_entropy": decoded.beta_entropy,
+            "skip_share": skip_share(architecture),
+        }
+        return Round(
+            line={
+                "epoch": epoch,
+                **shown,
+                "val_num_averaged": score.num_averaged,
+                "architecture": architecture.to_dict(),
+                "confidence": decoded.confidence(),
+            },
+            shown=shown,
+            message=f"epoch {epoch}: path {' '.join(map(str, architecture.path))}",
+        )
+
+    def decode(self) -> Architecture:
+        """Return what alpha and beta lead to."""
+        return self.supernet.decode()
+
+    def report(self) -> Report:
+        """Tell margins, agreement with the last epochs, and what raises doubts."""
+        decoded = self._decodes.decode(self.supernet)
+        return Report(text=str(decoded), doubts=decoded.doubts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return supernet, optimizers, counts and the last decodes."""
+        return {
+            **self.darts.state_dict(),
+            "decodes": self._decodes.state_dict(),
+            "num_weight_steps": self._num_weight_steps,
+            "num_arch_steps": self._num_arch_steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a state that `state_dict` returned."""
+        self.darts.load_state_dict(state)
+        self._decodes.load_state_dict(state["decodes"])
+        self._num_weight_steps = state["num_weight_steps"]
+        self._num_arch_steps = state["num_arch_steps"]
+        self._batches = None
+
+
+def _phases(task: SearchTask) -> tuple[int, int]:
+    """Return the steps that move alpha and beta, and those of the warm-up before them."""
+    config = task.config
+    num_arch_epochs = config.num_epochs - config.arch_start_epoch
+    if config.arch_steps == 0:
+        return num_arch_epochs * task.steps_per_pass, config.arch_start_epoch * task.steps_per_pass
+    warm_up = Fraction(config.arch_steps * config.arch_start_epoch, num_arch_epochs)
+    return config.arch_steps, round(warm_up)

@@ -1,0 +1,109 @@
+"""A drawn architecture, trained for a few steps to be scored."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.architecture import Architecture
+from autoseg.networks import build_network
+from autoseg.strategies.strategy import Batch, SearchTask
+from autoseg.training import (
+    ResolvedPrecision,
+    autocast,
+    cosine,
+    resolve_precision,
+    segmentation_loss,
+    tensor_float,
+)
+
+_STEM_CHANNELS = 128
+"""Channels behind the stem of an architecture's network at width 1."""
+
+
+class ShortTraining:
+    """Trains one architecture's network from scratch, in the sizes of the search space.
+
+    Every architecture starts from the same seed, so that its score is a function of the settings
+    and of itself alone.
+
+    Attributes:
+        architecture: What is trained.
+        network: On the task's device, in training mode.
+        num_done: Steps done.
+    """
+
+    def __init__(self, task: SearchTask, architecture: Architecture) -> None:
+        """Build the network and its optimizer; torch's global generator stays as it is."""
+        config, space = task.config, task.space
+        self.architecture = architecture
+        self.num_done = 0
+        self._task = task
+        self._precision: ResolvedPrecision = resolve_precision(config.precision, task.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.network: nn.Module = build_network(
+                architecture,
+                num_classes=task.train_dataset.num_classes,
+                width=space.stem_channels[-1] / _STEM_CHANNELS,
+                filter_multiplier=space.filter_multiplier,
+            ).to(task.device)
+        self.network.train()
+        self._optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            lr=config.weight_lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            foreach=True,
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the next step: a cosine over the training."""
+        config = self._task.config
+        progress = self.num_done / config.sample_steps
+        return cosine(progress, initial=config.weight_lr, final=config.weight_lr_final)
+
+    @property
+    def is_done(self) -> bool:
+        """True after the last step."""
+        return self.num_done == self._task.config.sample_steps
+
+    def step(self, batch: Batch) -> Tensor:
+        """Move the weights.
+
+        Args:
+            batch: Of trainA, on any device.
+
+        Returns:
+            The loss before the step: a scalar, on the device, without gradient.
+        """
+        task = self._task
+        images, target = (tensor.to(task.device) for tensor in batch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        self._optimizer.zero_grad(set_to_none=True)
+        with tensor_float(self._precision):
+            with autocast(self._precision, task.device):
+                logits = self.network(images)
+            loss = segmentation_loss(logits, target, ignore_index=task.train_dataset.ignore_index)
+            loss.backward()
+        if task.config.gradient_clip > 0:
+            nn.utils.clip_grad_norm_(self.network.parameters(), task.config.gradient_clip)
+        self._optimizer.step()
+        self.num_done += 1
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs to go on: network, optimizer and step."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "num_done": self.num_done,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a state that `state_dict` returned."""
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.num_done = state["num_done"]

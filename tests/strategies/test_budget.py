@@ -1,0 +1,26 @@
+"""Shares of a budget against fractions worked by hand."""
+
+from fractions import Fraction
+
+from autoseg.strategies import budget
+from autoseg.strategies.budget import Budget
+
+
+def test_steps_are_exact_shares():
+    spent = Budget(num_steps=7, seconds=None)
+    assert [spent.share(step) for step in (0, 3, 7, 9)] == [0, Fraction(3, 7), 1, 1]
+    assert float(spent.share(5)) == 5 / 7  # the same rounding as that of a division
+    assert spent.units(3) == (3, 7, "step")
+
+
+def test_a_clock_counts_what_was_spent_before_a_stop(monkeypatch):
+    now_s = 100.0
+    monkeypatch.setattr(budget, "monotonic", lambda: now_s)
+    spent = Budget(num_steps=7, seconds=60.0, spent_s=15.0)
+    assert spent.share(0) == spent.share(1000) == Fraction(1, 4)
+    now_s = 130.5
+    assert spent.spent_s == 45.5
+    assert spent.units(3) == (45, 60, "second")
+    now_s = 1e6
+    assert spent.share(0) == 1
+    assert spent.units(3) == (60, 60, "second")
