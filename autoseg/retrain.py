@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder, result = run_retrain(request, command=[*PROG.split(), *arguments])
     score = "val mIoU" if result.note is None else "training mIoU"
     for label, trained in result.finished.items():
-        print(f"{label}: {score} {trained.best_val_miou:.4f} at step {trained.best_step}")
+        print(f"{label}: {trained.best_as(score)}")
     for label, message in result.failed.items():
         print(f"{label}: failed: {message}")
     if not result.is_finished:

@@ -1,5 +1,6 @@
 """What one line says of a loop's progress, in as many columns as there are."""
 
+import math
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -136,7 +137,10 @@ def _left(state: ProgressState) -> str:
 
 
 def _values(state: ProgressState) -> list[str]:
-    return [
-        printable(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}")
-        for name, value in state.shown.items()
-    ]
+    return [printable(f"{name}={_value(value)}") for name, value in state.shown.items()]
+
+
+def _value(value: float | int | str) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "undefined" if math.isnan(value) else f"{value:.4g}"

@@ -68,6 +68,15 @@ class TrainingResult:
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
 
+    def best_as(self, score: str) -> str:
+        """Say in words how good the best weights are, and of which step; `score` is its name."""
+        if math.isnan(self.best_val_miou):
+            return (
+                f"{score} undefined, as no pixel of the images that were to be scored is labelled; "
+                f"the best weights are the last ones, of step {self.best_step}"
+            )
+        return f"{score} {self.best_val_miou:.4f} at step {self.best_step}"
+
 
 def train(
     network: nn.Module,

@@ -1,5 +1,6 @@
 import fcntl
 import io
+import math
 import os
 import pty
 import re
@@ -93,6 +94,8 @@ def test_plain_lines(clock):
         for step in range(100):
             clock.now_s += 0.5
             progress.update(loss=1.0 / (step + 1), epoch=step // 50)
+            if step == 99:
+                progress.update(0, val_miou=math.nan)
     # The first step, then every 10 s = 20 steps, and the last step. 2 steps/s throughout.
     assert stream.getvalue().splitlines() == [
         "search: 1/100 steps, 2.00 steps/s, 00:00 elapsed, 00:49 left, loss=1, epoch=0",
@@ -100,7 +103,8 @@ def test_plain_lines(clock):
         "search: 41/100 steps, 2.00 steps/s, 00:20 elapsed, 00:29 left, loss=0.02439, epoch=0",
         "search: 61/100 steps, 2.00 steps/s, 00:30 elapsed, 00:19 left, loss=0.01639, epoch=1",
         "search: 81/100 steps, 2.00 steps/s, 00:40 elapsed, 00:09 left, loss=0.01235, epoch=1",
-        "search: 100/100 steps, 2.00 steps/s, 00:50 elapsed, 00:00 left, loss=0.01, epoch=1",
+        "search: 100/100 steps, 2.00 steps/s, 00:50 elapsed, 00:00 left, loss=0.01, epoch=1, "
+        "val_miou=undefined",
     ]
 
 

@@ -153,6 +153,8 @@ def test_best_weights_are_those_of_the_best_validation(tmp_path, uninterrupted):
     scores = {line["step"]: line["val_miou"] for line in metrics(folder)}
     assert result.best_val_miou == max(scores.values())
     assert scores[result.best_step] == result.best_val_miou
+    said = f"val mIoU {result.best_val_miou:.4f} at step {result.best_step}"
+    assert result.best_as("val mIoU") == said
     last, best = load_weights(folder, "last"), load_weights(folder, "best")
     is_last_best = all(torch.equal(last[name], best[name]) for name in last)
     assert is_last_best == (result.best_step == 6)
@@ -200,6 +202,10 @@ def test_without_labels_the_last_weights_are_the_best(tmp_path, uninterrupted):
     with pytest.warns(UserWarning, match=rule), Run.resume(folder) as run:
         _, result = run_training(run, labelled=())
     assert (result.step, result.best_step) == (6, 6) and math.isnan(result.best_val_miou)
+    assert result.best_as("val mIoU") == (
+        "val mIoU undefined, as no pixel of the images that were to be scored is labelled; the best "
+        "weights are the last ones, of step 6"
+    )
     assert [line["val_miou"] for line in metrics(folder)] == [None] * 3
     whole, _ = uninterrupted
     expected = load_weights(whole, "last")
