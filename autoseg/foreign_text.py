@@ -8,8 +8,10 @@ import math
 import re
 import reprlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 _MAX_FOLDER_NAME = 100
@@ -111,6 +113,26 @@ def is_name_in_folder(text: str) -> bool:
         and text.isprintable()  # neither NUL nor line breaks nor lone surrogates
         and not set(text) & set("/\\:")
     )
+
+
+@contextmanager
+def utf8_path(path: Path) -> Iterator[str]:
+    """Name a file to a library that takes names in UTF-8 alone, as those written in Rust.
+
+    Args:
+        path: A file that exists; Unix takes any bytes for a name, and Python shows those that are
+            no UTF-8 as lone surrogates.
+
+    Yields:
+        Its name, or one by the number of the open file where that is not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+    else:
+        yield str(path)
 
 
 def figure_text(text: str) -> str:

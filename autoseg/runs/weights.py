@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoseg.atomic import atomic_write
 from autoseg.errors import FileError, UsageError, reading, unknown_name
-from autoseg.foreign_text import printable
+from autoseg.foreign_text import printable, utf8_path
 
 Which = Literal["best", "last"]
 
@@ -80,8 +80,8 @@ def load_weights(folder: Path, which: Which = "best") -> dict[str, Tensor]:
     """
     path = weights_path(folder, which)
     metadata = load_weights_metadata(folder, which)
-    with reading(path, "whole", remedy=_remedy(path)):
-        tensors = safetensors.torch.load_file(path)
+    with reading(path, "whole", remedy=_remedy(path)), utf8_path(path) as named:
+        tensors = safetensors.torch.load_file(named)
         checksum = _checksum(tensors)
     name = printable(str(path))
     if _CHECKSUM not in metadata:
@@ -117,7 +117,8 @@ def load_weights_metadata(folder: Path, which: Which = "best") -> dict[str, str]
         raise UsageError(f"{path} does not exist; {present}. Retrain it, or name another run.")
     with (
         reading(path, "whole", remedy=_remedy(path)),
-        safetensors.safe_open(path, framework="pt") as file,
+        utf8_path(path) as named,
+        safetensors.safe_open(named, framework="pt") as file,
     ):
         return file.metadata() or {}
 

@@ -1,4 +1,5 @@
 import errno
+import os
 
 import pytest
 import safetensors.torch
@@ -28,6 +29,17 @@ def test_round_trip_is_exact(tmp_path):
         assert found[name].dtype == tensor.dtype, name
         assert torch.equal(found[name], tensor), name
     assert load_weights_metadata(tmp_path, "best")["network"] == "toy"
+
+
+def test_a_folder_whose_name_is_no_utf_8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"run-\xff")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    save_weights(folder, "best", state(), metadata={"network": "toy"})
+    assert load_weights(folder).keys() == state().keys()
+    assert load_weights_metadata(folder)["network"] == "toy"
 
 
 def test_missing_weights_say_what_there_is(tmp_path):

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from autoseg.errors import FileError, UsageError, reading
-from autoseg.foreign_text import listed, printable
+from autoseg.foreign_text import listed, printable, utf8_path
 
 AVERAGED = ("state_dict_ema", "ema_state_dict", "model_ema", "ema")
 """Keys under which training scripts keep a moving average of the weights, which scores better."""
@@ -112,7 +112,8 @@ def read_weights(path: Path | str) -> WeightFile:
         if problem := _problem(head, size):
             raise FileError(f"{_shown(path)} {problem}.")
         if _is_safetensors(path, head, size):
-            return WeightFile(path, safetensors.torch.load_file(path), ())
+            with utf8_path(path) as named:
+                return WeightFile(path, safetensors.torch.load_file(named), ())
         if head.startswith(b"PK"):
             _require_archive_of_torch(path, size)
         content = _unpickle(path)

@@ -97,6 +97,16 @@ def test_the_content_decides_and_not_the_ending(tmp_path: Path) -> None:
     assert equal(read_weights(path).tensors, STATE)
 
 
+def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"weights-\xff.safetensors")
+    safetensors.torch.save_file(STATE, tmp_path / "weights")
+    try:
+        (tmp_path / "weights").rename(path)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    assert equal(read_weights(path).tensors, STATE)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
