@@ -203,8 +203,8 @@ def test_without_labels_the_last_weights_are_the_best(tmp_path, uninterrupted):
         _, result = run_training(run, labelled=())
     assert (result.step, result.best_step) == (6, 6) and math.isnan(result.best_val_miou)
     assert result.best_as("val mIoU") == (
-        "val mIoU undefined, as no pixel of the images that were to be scored is labelled; the best "
-        "weights are the last ones, of step 6"
+        "val mIoU undefined, as no pixel of the images that were to be scored is labelled; "
+        "the best weights are the last ones, of step 6"
     )
     assert [line["val_miou"] for line in metrics(folder)] == [None] * 3
     whole, _ = uninterrupted
