@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "config": set(),
     "_native": set(),
     "architecture": set(),
-    "ops": set(),
+    "ops": {"architecture"},  # the table of operations
     "crf": {"_native"},
     "data": set(),
     "runs": set(),

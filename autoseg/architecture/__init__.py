@@ -10,7 +10,14 @@ from autoseg.architecture.confidence import (
 )
 from autoseg.architecture.decoding import decode, decode_cell, decode_path
 from autoseg.architecture.entropy import alpha_entropy, beta_entropy, near_uniform
-from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
+from autoseg.architecture.operations import (
+    FAMILIES,
+    NO_OPERATION,
+    OPERATIONS,
+    Family,
+    Operation,
+    operations_of,
+)
 from autoseg.architecture.path_rule import PathRule, edge_scores
 from autoseg.architecture.relaxation import (
     ARCH_INIT_STD,
@@ -31,6 +38,7 @@ from autoseg.architecture.untrained import UntrainedPath, compare_with_untrained
 
 __all__ = [
     "ARCH_INIT_STD",
+    "FAMILIES",
     "NO_OPERATION",
     "OPERATIONS",
     "Agreement",
@@ -39,6 +47,8 @@ __all__ = [
     "CellEdge",
     "Decoded",
     "EdgeMargin",
+    "Family",
+    "Operation",
     "PathRule",
     "RankedPath",
     "SearchSpace",
@@ -58,6 +68,7 @@ __all__ = [
     "near_uniform",
     "normalise_alpha",
     "normalise_beta",
+    "operations_of",
     "path_of_rank",
     "path_score",
     "sample_architecture",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from autoseg.architecture import CellEdge
 from autoseg.networks.drop_path import DropPath
-from autoseg.ops import CANDIDATES, conv_bn, resize
+from autoseg.ops import build_operation, conv_bn, resize
 
 
 class CellInput(nn.Sequential):
@@ -32,7 +32,7 @@ class DerivedEdge(nn.Module):
         super().__init__()
         self.source = edge.source
         # Blocks inside the cell are at its own stride already.
-        self.op = CANDIDATES[edge.op](channels, stride if edge.source < 2 else 1)
+        self.op = build_operation(edge.op, channels, stride if edge.source < 2 else 1)
         is_identity = isinstance(self.op, nn.Identity)
         self.drop = nn.Identity() if is_identity else DropPath()
 

@@ -2,7 +2,7 @@
 
 from autoseg.ops.aspp import ASPP, ImagePooling
 from autoseg.ops.blocks import conv_bn, conv_bn_relu, conv_relu, separable_conv_bn_relu
-from autoseg.ops.candidates import CANDIDATES
+from autoseg.ops.candidates import build_operation
 from autoseg.ops.padding import pad_image
 from autoseg.ops.resize import resize
 from autoseg.ops.response_norm import ResponseNorm
@@ -16,12 +16,12 @@ from autoseg.ops.upsampling import (
 
 __all__ = [
     "ASPP",
-    "CANDIDATES",
     "ImagePooling",
     "ResponseNorm",
     "Stem",
     "bilinear_kernel",
     "bilinear_upsampler",
+    "build_operation",
     "conv_bn",
     "conv_bn_relu",
     "conv_relu",

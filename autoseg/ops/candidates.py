@@ -8,10 +8,11 @@ Source: DARTS, arXiv 1806.09055, section 3.1; Auto-DeepLab, arXiv 1901.02985, se
 stride 2 the authors' TensorFlow cell.
 """
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
+from autoseg.architecture import NO_OPERATION, OPERATIONS, Operation
+from autoseg.architecture.operations import MAX_POOL
+from autoseg.errors import unknown_name
 from autoseg.ops.blocks import conv_bn
 from autoseg.ops.resize import resize
 
@@ -44,10 +45,10 @@ class Atrous(nn.Module):
     view in pixels of the input stays.
     """
 
-    def __init__(self, channels: int, kernel_size: int, *, stride: int) -> None:
+    def __init__(self, channels: int, kernel_size: int, *, stride: int, dilation: int) -> None:
         super().__init__()
         self.stride = stride
-        self.conv = conv_bn(channels, channels, kernel_size, dilation=2 if stride == 1 else 1)
+        self.conv = conv_bn(channels, channels, kernel_size, dilation=dilation // stride)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""
@@ -56,11 +57,34 @@ class Atrous(nn.Module):
         return self.conv(resize(features.relu(), size, align_corners=True))
 
 
-def _separable_twice(channels: int, kernel_size: int, stride: int) -> nn.Module:
-    return nn.Sequential(
-        DepthwiseSeparable(channels, kernel_size, stride=stride),
-        DepthwiseSeparable(channels, kernel_size, stride=1),
-    )
+def build_operation(name: str, channels: int, stride: int) -> nn.Module:
+    """Build an operation of the table.
+
+    Args:
+        name: Any but "none".
+        channels: C of the input and of the output.
+        stride: 1, or 2 to halve height and width, rounded up.
+
+    Returns:
+        A module from (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride)).
+
+    Raises:
+        UsageError: If there is no such operation.
+    """
+    if name == NO_OPERATION or name not in OPERATIONS:
+        raise unknown_name("operation", name, [each for each in OPERATIONS if each != NO_OPERATION])
+    operation = OPERATIONS[name]
+    assert operation.family is not None
+    match operation.family.kind:
+        case "identity":
+            return _skip(channels, stride)
+        case "pool":
+            return _pool(operation, channels, stride)
+        case "separable":
+            return _separable(operation, channels, stride)
+        case "full":
+            size, rate = operation.kernel_size, operation.rate
+            return Atrous(channels, size, stride=stride, dilation=rate)
 
 
 def _skip(channels: int, stride: int) -> nn.Module:
@@ -69,24 +93,21 @@ def _skip(channels: int, stride: int) -> nn.Module:
     return nn.Sequential(nn.ReLU(), *conv_bn(channels, channels, stride=stride))
 
 
-def _max_pool(channels: int, stride: int) -> nn.Module:
-    return nn.Sequential(nn.MaxPool2d(3, stride=stride, padding=1), nn.BatchNorm2d(channels))
-
-
-def _average_pool(channels: int, stride: int) -> nn.Module:
-    pool = nn.AvgPool2d(3, stride=stride, padding=1, count_include_pad=False)
+def _pool(operation: Operation, channels: int, stride: int) -> nn.Module:
+    size, padding = operation.kernel_size, operation.kernel_size // 2
+    pool = (
+        nn.MaxPool2d(size, stride=stride, padding=padding)
+        if operation.family is MAX_POOL
+        else nn.AvgPool2d(size, stride=stride, padding=padding, count_include_pad=False)
+    )
     return nn.Sequential(pool, nn.BatchNorm2d(channels))
 
 
-CANDIDATES: dict[str, Callable[[int, int], nn.Module]] = {
-    "skip_connect": _skip,
-    "max_pool_3x3": _max_pool,
-    "avg_pool_3x3": _average_pool,
-    "sep_conv_3x3": lambda channels, stride: _separable_twice(channels, 3, stride),
-    "sep_conv_5x5": lambda channels, stride: _separable_twice(channels, 5, stride),
-    "dil_conv_3x3": lambda c, stride: DepthwiseSeparable(c, 3, stride=stride, dilation=2),
-    "dil_conv_5x5": lambda c, stride: DepthwiseSeparable(c, 5, stride=stride, dilation=2),
-    "atrous_conv_3x3": lambda channels, stride: Atrous(channels, 3, stride=stride),
-    "atrous_conv_5x5": lambda channels, stride: Atrous(channels, 5, stride=stride),
-}
-"""Builder of each operation from (channels, stride); stride is 1 or 2."""
+def _separable(operation: Operation, channels: int, stride: int) -> nn.Module:
+    assert operation.family is not None
+    size, rate = operation.kernel_size, operation.rate
+    first, *rest = (
+        DepthwiseSeparable(channels, size, stride=stride if i == 0 else 1, dilation=rate)
+        for i, _ in enumerate(operation.family.stages)
+    )
+    return nn.Sequential(first, *rest) if rest else first

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import OPERATIONS, Architecture
 from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import COLOURS, formula, hide_spines, new_figure
 
@@ -27,9 +27,8 @@ _MARGIN = 0.26
 
 
 def short_op_name(op: str) -> str:
-    """Shorten the name of an operation for a drawing: "sep_conv_3x3" becomes "sep 3x3"."""
-    name = {"skip_connect": "skip"}.get(op, op)
-    return name.replace("_conv", "").replace("_", " ")
+    """Return what a drawing calls an operation: "sep_conv_3x3" is "sep 3x3"."""
+    return OPERATIONS[op].label
 
 
 class _Layout(NamedTuple):

@@ -1,6 +1,7 @@
 """What a decoded architecture says of the search."""
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import OPERATIONS, Architecture
+from autoseg.architecture.operations import SKIP
 
 
 def skip_share(architecture: Architecture) -> float:
@@ -9,4 +10,4 @@ def skip_share(architecture: Architecture) -> float:
     Source: Zela et al. 2020, "Understanding and Robustifying DARTS", arXiv 1909.09656.
     """
     edges = [edge for node in architecture.cell for edge in node]
-    return sum(edge.op == "skip_connect" for edge in edges) / len(edges)
+    return sum(OPERATIONS[edge.op].family is SKIP for edge in edges) / len(edges)

@@ -172,7 +172,7 @@ class _Edge:
             pooled = F.avg_pool2d(maps, 3, 1, 1, count_include_pad=False)
             return self._norm(pooled, name, self.k)
         family, size = name[: name.rindex("_")], int(name[-1])
-        number = self.layout.kernel_sizes(family).index(size)
+        number = self.layout.number(name)
         if family == "sep_conv":
             maps = self._separable(maps, "sep1", size, number)
             return self._separable(maps, "sep2", size, number)

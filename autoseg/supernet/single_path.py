@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import OPERATIONS, Architecture, Operation
+from autoseg.architecture.operations import SKIP
 from autoseg.ops import resize
 from autoseg.supernet.batch_norm import batch_norm
 from autoseg.supernet.cell import CellOutput, InputCell, SearchCell
 from autoseg.supernet.depthwise import depthwise_conv2d
-from autoseg.supernet.source_op import SourceOp
+from autoseg.supernet.source_op import SourceOp, pool
 from autoseg.supernet.supernet import Supernet, grid_sizes
 
 
@@ -149,42 +150,44 @@ class _Sender:
         self.state = state
         self.weights = self.op.weight_blocks()
         # Maps that do not depend on the target: their statistics must not be counted twice.
-        self._shared: dict[str, Tensor] = {"skip_connect": state}
+        self._shared: dict[str, Tensor] = {SKIP.name: state}
 
     def send(self, op: str, node: int) -> Tensor:
         """Evaluate one operation of the edge to a node: (N, C, H, W)."""
-        target = node - self.first_target
-        if op in self.op.layout.parameter_free:
+        target, operation = node - self.first_target, OPERATIONS[op]
+        family = operation.family
+        assert family is not None
+        if not family.stages:
             if op not in self._shared:
-                self._shared[op] = self._pool(op)
+                self._shared[op] = self._norm(pool(self.state, operation), op)
             return self._shared[op]
-        family, size = op[: op.rindex("_")], int(op[-1])
-        number = self.op.layout.kernel_sizes(family).index(size)
-        if family == "sep_conv":
-            maps = self._separable(self.state, "sep1", number, size, target)
-            return self._separable(maps, "sep2", number, size, target)
-        if family == "dil_conv":
-            return self._separable(self.state, "dil", number, size, target, dilation=2)
-        weight = self.weights[f"atrous{size}"][target]
-        maps = F.conv2d(self.state.relu(), weight, padding=size - 1, dilation=2)
-        return self._norm(maps, f"atrous{size}", target)
+        maps = self.state
+        for stage in family.stages:
+            convolve = self._separable if family.kind == "separable" else self._full
+            maps = convolve(maps.relu(), operation, stage, target)
+        return maps
 
-    def _pool(self, op: str) -> Tensor:
-        if op == "max_pool_3x3":
-            return self._norm(F.max_pool2d(self.state, 3, stride=1, padding=1), op)
-        pooled = F.avg_pool2d(self.state, 3, stride=1, padding=1, count_include_pad=False)
-        return self._norm(pooled, op)
+    def _full(self, activated: Tensor, operation: Operation, stage: str, target: int) -> Tensor:
+        name = f"{stage}{operation.kernel_size}"
+        maps = F.conv2d(
+            activated,
+            self.weights[name][target],
+            padding=operation.rate * (operation.kernel_size - 1) // 2,
+            dilation=operation.rate,
+        )
+        return self._norm(maps, name, target)
 
     def _separable(
-        self, maps: Tensor, stage: str, number: int, size: int, target: int, *, dilation: int = 1
+        self, activated: Tensor, operation: Operation, stage: str, target: int
     ) -> Tensor:
         maps = depthwise_conv2d(
-            maps.relu(),
-            self.weights[f"{stage}.depthwise{size}"][target].unsqueeze(1),
-            padding=dilation * (size - 1) // 2,
-            dilation=dilation,
-            groups=maps.shape[1],
+            activated,
+            self.weights[f"{stage}.depthwise{operation.kernel_size}"][target].unsqueeze(1),
+            padding=operation.rate * (operation.kernel_size - 1) // 2,
+            dilation=operation.rate,
+            groups=activated.shape[1],
         )
+        number = self.op.layout.number(operation.name)
         pointwise = self.weights[f"{stage}.pointwise"][number, target]
         maps = F.conv2d(maps, pointwise[:, :, None, None])
         return self._norm(maps, stage, number, target)

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from autoseg.architecture.operations import FAMILIES, OPERATIONS, Family, Operation, operations_of
+
 
 class Block(NamedTuple):
     """A named part of a flat tensor."""
@@ -35,6 +37,7 @@ class SourceLayout:
     """The shape of a source operation, and from it the order of its weights and features.
 
     Separable and dilated convolutions of kernel sizes s1 < s2 < ... are M stacked operations.
+    Families and their stages are in the order of the table of operations.
     """
 
     operations: tuple[str, ...]
@@ -46,24 +49,46 @@ class SourceLayout:
     num_inputs: int
     """K, the input cells that the state was computed for."""
 
-    def kernel_sizes(self, family: str) -> tuple[int, ...]:
-        """Return the kernel sizes of "sep_conv", "dil_conv" or "atrous_conv" that are present."""
-        return tuple(size for size in (3, 5) if f"{family}_{size}x{size}" in self.operations)
+    def present(self, family: Family) -> tuple[Operation, ...]:
+        """Return the operations of a family that are present, smallest kernel first."""
+        return tuple(each for each in operations_of(family) if each.name in self.operations)
 
-    def columns(self, names: Sequence[str]) -> list[int]:
+    def kernel_sizes(self, family: Family) -> tuple[int, ...]:
+        """Return the kernel sizes of a family's operations that are present."""
+        return tuple(operation.kernel_size for operation in self.present(family))
+
+    def number(self, name: str) -> int:
+        """Return the place of an operation among those of its family that are present."""
+        family = OPERATIONS[name].family
+        assert family is not None
+        return self.present(family).index(OPERATIONS[name])
+
+    def columns(self, operations: Sequence[Operation]) -> list[int]:
         """Return alpha's columns of operations."""
-        return [self.operations.index(name) for name in names]
+        return [self.operations.index(operation.name) for operation in operations]
 
     @cached_property
-    def pools(self) -> tuple[str, ...]:
-        """Names of the pooling operations that are present."""
-        return tuple(name for name in ("max_pool_3x3", "avg_pool_3x3") if name in self.operations)
+    def pools(self) -> tuple[Operation, ...]:
+        """The pooling operations that are present."""
+        return self._of_kind("pool")
 
     @cached_property
-    def parameter_free(self) -> tuple[str, ...]:
-        """Names of the operations without weights that are present, "none" left out."""
-        skip = ("skip_connect",) if "skip_connect" in self.operations else ()
-        return skip + self.pools
+    def parameter_free(self) -> tuple[Operation, ...]:
+        """The operations without weights that are present, "none" left out."""
+        return self._of_kind("identity") + self.pools
+
+    def _of_kind(self, kind: str) -> tuple[Operation, ...]:
+        families = [family for family in FAMILIES if family.kind == kind]
+        return tuple(operation for family in families for operation in self.present(family))
+
+    def _stages(self, kind: str) -> list[tuple[str, tuple[int, ...]]]:
+        """List the stages of the families of a kind, each with the kernel sizes present."""
+        return [
+            (stage, sizes)
+            for family in FAMILIES
+            if family.kind == kind and (sizes := self.kernel_sizes(family))
+            for stage in family.stages
+        ]
 
     @cached_property
     def weights(self) -> dict[str, Block]:
@@ -75,14 +100,13 @@ class SourceLayout:
         """
         targets, channels = self.num_targets, self.channels
         shapes: dict[str, tuple[int, ...]] = {}
-        for stage, family in (("sep1", "sep_conv"), ("sep2", "sep_conv"), ("dil", "dil_conv")):
-            sizes = self.kernel_sizes(family)
+        for stage, sizes in self._stages("separable"):
             for size in sizes:
                 shapes[f"{stage}.depthwise{size}"] = (targets, channels, size, size)
-            if sizes:
-                shapes[f"{stage}.pointwise"] = (len(sizes), targets, channels, channels)
-        for size in self.kernel_sizes("atrous_conv"):
-            shapes[f"atrous{size}"] = (targets, channels, channels, size, size)
+            shapes[f"{stage}.pointwise"] = (len(sizes), targets, channels, channels)
+        for stage, sizes in self._stages("full"):
+            for size in sizes:
+                shapes[f"{stage}{size}"] = (targets, channels, channels, size, size)
         return _blocks(shapes)
 
     @cached_property
@@ -93,12 +117,11 @@ class SourceLayout:
         "atrous3" and "atrous5" (K, T, C): statistics apart for each input cell, operation, target.
         """
         inputs, targets, channels = self.num_inputs, self.num_targets, self.channels
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.pools, (inputs, channels))
-        for stage, family in (("sep1", "sep_conv"), ("sep2", "sep_conv"), ("dil", "dil_conv")):
-            if sizes := self.kernel_sizes(family):
-                shapes[stage] = (inputs, len(sizes), targets, channels)
-        for size in self.kernel_sizes("atrous_conv"):
-            shapes[f"atrous{size}"] = (inputs, targets, channels)
+        shapes: dict[str, tuple[int, ...]] = {pool.name: (inputs, channels) for pool in self.pools}
+        for stage, sizes in self._stages("separable"):
+            shapes[stage] = (inputs, len(sizes), targets, channels)
+        for stage, sizes in self._stages("full"):
+            shapes |= {f"{stage}{size}": (inputs, targets, channels) for size in sizes}
         return _blocks(shapes)
 
 

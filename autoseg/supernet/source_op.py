@@ -20,10 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoseg.architecture import FAMILIES, Family, Operation
+from autoseg.architecture.operations import MAX_POOL, SKIP
 from autoseg.supernet.batch_norm import RunningStatistics, batch_norm
 from autoseg.supernet.depthwise import depthwise_conv2d
 from autoseg.supernet.indices import index_on
 from autoseg.supernet.source_layout import SourceLayout, num_elements
+
+_PARAMETER_FREE = "parameter_free"
 
 
 class SourceOp(nn.Module):
@@ -65,11 +69,10 @@ class SourceOp(nn.Module):
         else:
             self.register_parameter("weight", None)
         self.statistics = RunningStatistics(num_elements(self.layout.features))
-        self._columns = {"parameter_free": self.layout.columns(self.layout.parameter_free)} | {
-            family: self.layout.columns(
-                [f"{family}_{size}x{size}" for size in self.layout.kernel_sizes(family)]
-            )
-            for family in ("sep_conv", "dil_conv", "atrous_conv")
+        self._columns = {_PARAMETER_FREE: self.layout.columns(self.layout.parameter_free)} | {
+            family.name: self.layout.columns(self.layout.present(family))
+            for family in FAMILIES
+            if family.stages
         }
 
     def forward(self, state: Tensor, alpha: Tensor) -> Tensor:
@@ -84,21 +87,19 @@ class SourceOp(nn.Module):
         """
         weights = self.weight_blocks()
         alphas = self._alphas(alpha)
-        contribution = self._parameter_free(state, alphas["parameter_free"])
+        contribution = self._parameter_free(state, alphas[_PARAMETER_FREE])
         activated = state.relu()
-        if sizes := self.layout.kernel_sizes("sep_conv"):
-            maps = self._separable(activated, weights, "sep1", sizes)
-            maps = self._separable(maps.relu(), weights, "sep2", sizes, scale=alphas["sep_conv"])
-            contribution = contribution + self._sum_operations(maps)
-        if sizes := self.layout.kernel_sizes("dil_conv"):
-            maps = self._separable(
-                activated, weights, "dil", sizes, dilation=2, scale=alphas["dil_conv"]
-            )
-            contribution = contribution + self._sum_operations(maps)
-        for i, size in enumerate(self.layout.kernel_sizes("atrous_conv")):
-            maps = self._atrous(activated, weights[f"atrous{size}"])
-            scale = alphas["atrous_conv"][:, i : i + 1]
-            contribution = contribution + self._norm(maps, f"atrous{size}", scale)
+        for family in FAMILIES:
+            sizes = self.layout.kernel_sizes(family)
+            if family.kind == "separable" and sizes:
+                maps = self._separable_stages(activated, weights, family, alphas[family.name])
+                contribution = contribution + self._sum_operations(maps)
+            elif family.kind == "full":
+                for i, size in enumerate(sizes):
+                    name = f"{family.stages[0]}{size}"
+                    maps = self._full(activated, weights[name], dilation=family.rate)
+                    scale = alphas[family.name][:, i : i + 1]
+                    contribution = contribution + self._norm(maps, name, scale)
         return contribution
 
     def _alphas(self, alpha: Tensor) -> dict[str, Tensor]:
@@ -136,6 +137,23 @@ class SourceOp(nn.Module):
             scale=scale,
         )
 
+    def _separable_stages(
+        self, activated: Tensor, weights: dict[str, Tensor], family: Family, scale: Tensor
+    ) -> Tensor:
+        """Evaluate all stages of a family, scaled at the end: (N, K, M * T, C, H, W)."""
+        sizes, maps = self.layout.kernel_sizes(family), activated
+        for stage in family.stages:
+            is_first, is_last = stage == family.stages[0], stage == family.stages[-1]
+            maps = self._separable(
+                maps if is_first else maps.relu(),
+                weights,
+                stage,
+                sizes,
+                dilation=family.rate,
+                scale=scale if is_last else None,
+            )
+        return maps
+
     def _separable(
         self,
         activated: Tensor,
@@ -155,7 +173,7 @@ class SourceOp(nn.Module):
             activated: After the ReLU. (N, K, C, H, W), read by every operation and target; or
                 (N, K, M * T, C, H, W), one map each.
             weights: Blocks of the flat weight.
-            stage: "sep1", "sep2" or "dil".
+            stage: Name of the blocks.
             sizes: Kernel sizes of the M operations.
             dilation: Of the depthwise convolutions.
             scale: The operations' alpha, (T, M), or None.
@@ -192,14 +210,14 @@ class SourceOp(nn.Module):
         maps = maps.view(num_images, num_inputs, -1, channels, height, width)
         return self._norm(maps, stage, scale)
 
-    def _atrous(self, activated: Tensor, weight: Tensor) -> Tensor:
-        """Convolve (N, K, C, H, W) fully at rate 2 for each target, to (N, K, T, C, H, W)."""
+    def _full(self, activated: Tensor, weight: Tensor, *, dilation: int) -> Tensor:
+        """Convolve (N, K, C, H, W) fully for each target, to (N, K, T, C, H, W)."""
         num_images, num_inputs, channels = activated.shape[:3]
         maps = F.conv2d(
             activated.flatten(0, 1),
             weight.flatten(0, 1),
-            padding=weight.shape[-1] - 1,
-            dilation=2,
+            padding=dilation * (weight.shape[-1] - 1) // 2,
+            dilation=dilation,
         )
         return maps.view(num_images, num_inputs, -1, channels, *maps.shape[2:])
 
@@ -210,16 +228,12 @@ class SourceOp(nn.Module):
         # torch pools maps whose channels lie together faster on the CPU.
         flat = state.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         maps = []
-        for name in self.layout.parameter_free:
-            if name == "skip_connect":
+        for operation in self.layout.parameter_free:
+            if operation.family is SKIP:
                 maps.append(state)
                 continue
-            pooled = (
-                F.max_pool2d(flat, 3, stride=1, padding=1)
-                if name == "max_pool_3x3"
-                else F.avg_pool2d(flat, 3, stride=1, padding=1, count_include_pad=False)
-            )
-            maps.append(self._norm(pooled.contiguous().view(state.shape), name))
+            pooled = pool(flat, operation).contiguous().view(state.shape)
+            maps.append(self._norm(pooled, operation.name))
         if not maps:
             return state.new_zeros(shape)
         stacked = torch.stack(maps, dim=2)  # (N, K, P, C, H, W)
@@ -228,3 +242,19 @@ class SourceOp(nn.Module):
     def _sum_operations(self, maps: Tensor) -> Tensor:
         """(N, K, M * T, C, H, W) -> (N, K, T, C, H, W)."""
         return maps.unflatten(2, (-1, self.layout.num_targets)).sum(dim=2)
+
+
+def pool(maps: Tensor, operation: Operation) -> Tensor:
+    """Take each window's maximum, or its mean over the pixels that are in the map.
+
+    Args:
+        maps: (N, C, H, W).
+        operation: One of a pooling family.
+
+    Returns:
+        (N, C, H, W).
+    """
+    size, padding = operation.kernel_size, operation.kernel_size // 2
+    if operation.family is MAX_POOL:
+        return F.max_pool2d(maps, size, stride=1, padding=padding)
+    return F.avg_pool2d(maps, size, stride=1, padding=padding, count_include_pad=False)

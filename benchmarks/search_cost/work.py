@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from autoseg.architecture import SearchSpace
+from autoseg.architecture import OPERATIONS, SearchSpace
 from autoseg.cost import synchronised_clock
 
 _BATCH_NORM_PASSES = 3  # write, read to normalise, read again in the backward pass
@@ -181,19 +181,15 @@ def _edges(
     """Count all edges that leave one state, for all input cells that it was computed for."""
     flops = num_maps = 0
     for name in space.operations:
-        family, _, size = name.rpartition("_")
-        if family in ("max_pool", "avg_pool"):
+        family, area = OPERATIONS[name].family, OPERATIONS[name].kernel_size ** 2
+        if family is None:
+            continue
+        if family.kind == "pool":
             num_maps += 1 if shared else num_targets
-        elif family in ("sep_conv", "dil_conv", "atrous_conv"):
-            area = int(size[0]) ** 2
-            depthwise_pointwise = area * channels + channels**2
-            macs, maps = {
-                "sep_conv": (2 * depthwise_pointwise, 2),
-                "dil_conv": (depthwise_pointwise, 1),
-                "atrous_conv": (area * channels**2, 1),
-            }[family]
-            flops += 2 * macs * num_targets
-            num_maps += maps * num_targets
+        is_separable = family.kind == "separable"
+        macs = area * channels + channels**2 if is_separable else area * channels**2
+        flops += 2 * macs * len(family.stages) * num_targets
+        num_maps += len(family.stages) * num_targets
     return Term(
         flops * num_pixels * num_inputs,
         num_maps * channels * num_pixels * num_inputs,

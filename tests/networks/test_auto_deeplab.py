@@ -125,7 +125,7 @@ def source_weights(edge, source, target):
     stages = {"sep_conv": ("sep1", "sep2"), "dil_conv": ("dil",)}.get(family, ())
     weights = []
     for stage in stages:
-        operation = source.layout.kernel_sizes(family).index(size)
+        operation = source.layout.number(edge.op)
         weights.append(blocks[f"{stage}.depthwise{size}"].view(source.weight)[target, :, None])
         pointwise = blocks[f"{stage}.pointwise"].view(source.weight)
         weights.append(pointwise[operation, target, :, :, None, None])

@@ -6,9 +6,13 @@ import torch
 from torch import nn
 
 from autoseg.architecture import NO_OPERATION, OPERATIONS, Architecture
-from autoseg.ops import CANDIDATES
+from autoseg.errors import UsageError
+from autoseg.ops import build_operation
+from autoseg.supernet.batch_norm import EPS
 from tests.ops import oracles
 from tests.ops.randomised import random_maps, randomise_
+
+NAMES = [name for name in OPERATIONS if name != NO_OPERATION]
 
 
 def layers_of(module):
@@ -59,9 +63,9 @@ def expected_of(name, module, maps, *, stride, training):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("size", [(10, 13), (7, 8)])
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.parametrize("name", NAMES)
 def test_equals_its_definition(name, stride, size, training):
-    module = randomise_(CANDIDATES[name](4, stride)).train(training)
+    module = randomise_(build_operation(name, 4, stride)).train(training)
     maps = random_maps(3, 4, *size)
     before = maps.clone()
     out = module(maps).detach().numpy()
@@ -72,21 +76,30 @@ def test_equals_its_definition(name, stride, size, training):
     assert torch.equal(maps, before)
 
 
-def test_every_operation_but_none_is_implemented():
-    assert set(CANDIDATES) == set(OPERATIONS) - {NO_OPERATION}
+@pytest.mark.parametrize("name", [NO_OPERATION, "sep_conv_7x7"])
+def test_what_cannot_be_built_is_refused_with_the_names(name):
+    with pytest.raises(UsageError, match=f"unknown operation '{name}'.*skip_connect"):
+        build_operation(name, 4, 1)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.parametrize("name", NAMES)
+def test_batch_norm_has_the_supernets_eps(name, stride):
+    norms = [m for m in build_operation(name, 4, stride).modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {norm.eps for norm in norms} <= {EPS} == {1e-5}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
 def test_output_has_ceil_of_size_over_stride(name, stride):
-    module = CANDIDATES[name](2, stride).eval()
+    module = build_operation(name, 2, stride).eval()
     for height, width in ((8, 12), (9, 13), (8, 13), (1, 1), (2, 3)):
         out = module(random_maps(2, 2, height, width).float())
         assert out.shape == (2, 2, -(-height // stride), -(-width // stride))
 
 
 @pytest.mark.parametrize("channels", [1, 10])
-@pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.parametrize("name", NAMES)
 def test_number_of_parameters(name, channels):
     c, taps = channels, int(name[-1]) ** 2 if name[-1].isdigit() else 0
     separable_once = taps * c + c * c + 2 * c
@@ -99,7 +112,7 @@ def test_number_of_parameters(name, channels):
         "atrous_conv": (taps * c * c + 2 * c, taps * c * c + 2 * c),
     }[name if name == "skip_connect" else name[: -len("_3x3")]]
     for stride in (1, 2):
-        module = CANDIDATES[name](channels, stride)
+        module = build_operation(name, channels, stride)
         assert sum(p.numel() for p in module.parameters()) == expected[stride - 1]
 
 
@@ -111,14 +124,14 @@ def test_numbers_of_parameters_of_the_papers_cells(family, total):
     for stride in architecture.path:
         for edge in (edge for node in architecture.cell for edge in node):
             if edge.op.startswith(family):
-                module = CANDIDATES[edge.op](20 * stride // 4, 1)
+                module = build_operation(edge.op, 20 * stride // 4, 1)
                 num_params += sum(p.numel() for p in module.parameters())
     assert num_params == total
 
 
 def test_average_pooling_counts_the_pixels_inside_only():
     # Corner of a map of ones: 4 of 9 pixels lie inside; their mean is 1, not 4/9.
-    module = CANDIDATES["avg_pool_3x3"](1, 1).eval()
+    module = build_operation("avg_pool_3x3", 1, 1).eval()
     maps = torch.arange(9.0).reshape(1, 1, 3, 3)
     # Means of the windows that are cut at the border, by hand; a fresh batch norm divides by
     # sqrt(1 + 1e-5).
@@ -127,21 +140,21 @@ def test_average_pooling_counts_the_pixels_inside_only():
 
 
 def test_max_pooling_ignores_the_border_of_negative_maps():
-    module = CANDIDATES["max_pool_3x3"](1, 1).eval()
+    module = build_operation("max_pool_3x3", 1, 1).eval()
     assert module(torch.full((1, 1, 3, 4), -5.0)).max() < -4.9
 
 
 def test_a_skip_at_stride_1_is_the_map_itself():
     maps = random_maps(2, 3, 4, 5)
-    assert CANDIDATES["skip_connect"](3, 1)(maps) is maps
+    assert build_operation("skip_connect", 3, 1)(maps) is maps
 
 
 @pytest.mark.parametrize(("size", "reach"), [(3, 1), (5, 2)])
 def test_atrous_reaches_as_far_in_the_input_at_both_strides(size, reach):
     # Odd maps: aligned corners put the pixels of the half map on every second one of the map, so
     # rate 1 there is rate 2 here and stride 2 equals every second pixel of stride 1.
-    full = randomise_(CANDIDATES[f"atrous_conv_{size}x{size}"](3, 1)).eval()
-    half = randomise_(CANDIDATES[f"atrous_conv_{size}x{size}"](3, 2)).eval()
+    full = randomise_(build_operation(f"atrous_conv_{size}x{size}", 3, 1)).eval()
+    half = randomise_(build_operation(f"atrous_conv_{size}x{size}", 3, 2)).eval()
     half.load_state_dict(full.state_dict())
     maps = random_maps(1, 3, 13, 17)
     assert torch.allclose(half(maps), full(maps)[:, :, ::2, ::2], rtol=0, atol=1e-11)

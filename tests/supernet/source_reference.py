@@ -88,19 +88,19 @@ def operation(layout, weight, maps, name, k, t, normalise):
         return normalise(F.avg_pool2d(maps, 3, 1, 1, count_include_pad=False), name, k)
     family, size = name[: name.rindex("_")], int(name[-1])
     if family == "sep_conv":
-        maps = separable(layout, weight, maps, "sep1", family, size, k, t, normalise)
-        return separable(layout, weight, maps, "sep2", family, size, k, t, normalise)
+        maps = separable(layout, weight, maps, "sep1", name, size, k, t, normalise)
+        return separable(layout, weight, maps, "sep2", name, size, k, t, normalise)
     if family == "dil_conv":
-        return separable(layout, weight, maps, "dil", family, size, k, t, normalise)
+        return separable(layout, weight, maps, "dil", name, size, k, t, normalise)
     assert family == "atrous_conv"
     kernel = layout.weights[f"atrous{size}"].view(weight)[t]
     maps = F.conv2d(maps.relu(), kernel, padding=size - 1, dilation=2)
     return normalise(maps, f"atrous{size}", (k, t))
 
 
-def separable(layout, weight, maps, stage, family, size, k, t, normalise):
+def separable(layout, weight, maps, stage, name, size, k, t, normalise):
     """ReLU, depthwise, pointwise, batch norm: one stage of one operation of one edge."""
-    m = layout.kernel_sizes(family).index(size)
+    m = layout.number(name)
     dilation = 2 if stage == "dil" else 1
     depthwise = layout.weights[f"{stage}.depthwise{size}"].view(weight)[t]
     pointwise = layout.weights[f"{stage}.pointwise"].view(weight)[m, t]

@@ -28,10 +28,11 @@ from autoseg.supernet.triton_kernels.maps import (
     slab,
     store_map,
 )
+from autoseg.supernet.triton_kernels.plan import MAX_KERNEL_SIZE
 from autoseg.supernet.triton_kernels.products import load_tile, product, store_tile
 
-MAX_TAPS = tl.constexpr(25)
-"""Of a 5 x 5 kernel."""
+MAX_TAPS = tl.constexpr(MAX_KERNEL_SIZE**2)
+"""Of the largest kernel."""
 
 
 @triton.jit

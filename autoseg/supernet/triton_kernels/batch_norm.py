@@ -10,6 +10,7 @@ same bits in every run.
 import triton
 import triton.language as tl
 
+from autoseg.supernet import batch_norm
 from autoseg.supernet.triton_kernels.maps import (
     COLUMN,
     FEATURE,
@@ -21,7 +22,7 @@ from autoseg.supernet.triton_kernels.maps import (
     slab,
 )
 
-EPS = tl.constexpr(1e-5)
+EPS = tl.constexpr(batch_norm.EPS)
 
 
 @triton.jit

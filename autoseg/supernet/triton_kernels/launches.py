@@ -6,8 +6,9 @@ import torch
 import triton
 from torch import Tensor
 
+from autoseg.architecture.operations import AVG_POOL, MAX_POOL, SKIP
 from autoseg.supernet.triton_kernels import atrous, batch_norm, mixing, pooling, separable
-from autoseg.supernet.triton_kernels.plan import SourcePlan, Tiling
+from autoseg.supernet.triton_kernels.plan import FREE_FAMILIES, SourcePlan, Tiling
 
 
 class Norms(NamedTuple):
@@ -82,9 +83,9 @@ class Launches:
             "BLOCK_C": tiling.channel_block,
             "num_warps": num_warps,
         }
-        skip, maximum, average = plan.free_columns
-        self._pools = {"MAX": maximum, "AVG": average}
-        self._free = {"SKIP": skip, **self._pools}
+        columns = dict(zip(FREE_FAMILIES, plan.free_columns, strict=True))
+        self._pools = {"MAX": columns[MAX_POOL], "AVG": columns[AVG_POOL]}
+        self._free = {"SKIP": columns[SKIP], **self._pools}
         self.num_weight_parts = tiling.num_chunks * plan.num_inputs
         """Parts that the gradient of each weight is summed from."""
 

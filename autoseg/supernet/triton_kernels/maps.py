@@ -16,7 +16,8 @@ Arguments that recur, as tuples:
 import triton
 import triton.language as tl
 
-from autoseg.supernet.triton_kernels.plan import FREE_OPERATIONS, Row
+from autoseg.architecture.operations import AVG_POOL, MAX_POOL, SKIP
+from autoseg.supernet.triton_kernels.plan import FREE_FAMILIES, Row
 
 SIZES = (
     "num_targets",
@@ -43,9 +44,9 @@ OUTPUT_FEATURE = tl.constexpr(Row._fields.index("output_feature"))
 COLUMN = tl.constexpr(Row._fields.index("column"))
 ROW_LENGTH = tl.constexpr(len(Row._fields))
 
-SKIP_SUMS = tl.constexpr(FREE_OPERATIONS.index("skip_connect"))
-MAX_SUMS = tl.constexpr(FREE_OPERATIONS.index("max_pool_3x3"))
-AVG_SUMS = tl.constexpr(FREE_OPERATIONS.index("avg_pool_3x3"))
+SKIP_SUMS = tl.constexpr(FREE_FAMILIES.index(SKIP))
+MAX_SUMS = tl.constexpr(FREE_FAMILIES.index(MAX_POOL))
+AVG_SUMS = tl.constexpr(FREE_FAMILIES.index(AVG_POOL))
 
 
 @triton.jit
@@ -122,7 +123,7 @@ def edge_feature(row, which, target, k, C: tl.constexpr):
 
 @triton.jit
 def free_sum(which: tl.constexpr, num_features, target, k, counts, C: tl.constexpr):
-    """Return the offset of an edge's sums for one of `FREE_OPERATIONS`, behind the features'."""
+    """Return the offset of an edge's sums for one of `FREE_FAMILIES`, behind the features'."""
     num_targets, num_inputs = counts
     return num_features + ((which * num_inputs + k) * num_targets + target) * C
 

@@ -5,10 +5,33 @@ from typing import NamedTuple
 
 import torch
 
+from autoseg.architecture.operations import (
+    ATROUS_CONV,
+    AVG_POOL,
+    DIL_CONV,
+    FAMILIES,
+    MAX_POOL,
+    SEP_CONV,
+    SKIP,
+    Family,
+    operations_of,
+)
 from autoseg.supernet.source_layout import SourceLayout, num_elements
 
-FREE_OPERATIONS = ("skip_connect", "max_pool_3x3", "avg_pool_3x3")
+MAX_KERNEL_SIZE = 5
+"""Of a full convolution."""
+FREE_FAMILIES = (SKIP, MAX_POOL, AVG_POOL)
 """Operations without weights, in the order of their gradient sums behind those of the features."""
+FREE_OPERATIONS = tuple(each.name for family in FREE_FAMILIES for each in operations_of(family))
+"""Their names: one each, over 3 x 3 pixels where it pools; the kernels know no other."""
+
+
+# Written for these: a table that says otherwise must not run on them.
+assert (*FREE_FAMILIES, SEP_CONV, DIL_CONV, ATROUS_CONV) == FAMILIES
+assert [len(operations_of(family)) for family in FREE_FAMILIES] == [1, 1, 1]
+assert all(operations_of(family)[0].kernel_size == 3 for family in (MAX_POOL, AVG_POOL))
+assert [len(family.stages) for family in (SEP_CONV, DIL_CONV, ATROUS_CONV)] == [2, 1, 1]
+assert max(operation.kernel_size for operation in operations_of(ATROUS_CONV)) <= MAX_KERNEL_SIZE
 
 
 class Row(NamedTuple):
@@ -46,10 +69,10 @@ class SourcePlan:
     def __init__(self, layout: SourceLayout, device: torch.device) -> None:
         self.channels = layout.channels
         self.num_targets, self.num_inputs = layout.num_targets, layout.num_inputs
-        first = _separable_rows(layout, "sep1", "sep_conv")
-        second = _separable_rows(layout, "sep2", "sep_conv")
-        dilated = _separable_rows(layout, "dil", "dil_conv")
-        atrous = _atrous_rows(layout)
+        first = _separable_rows(layout, SEP_CONV, 0)
+        second = _separable_rows(layout, SEP_CONV, 1)
+        dilated = _separable_rows(layout, DIL_CONV, 0)
+        atrous = _full_rows(layout, ATROUS_CONV)
         rows = first + dilated + atrous + second
         table = torch.tensor(rows, dtype=torch.int32, device=device).view(-1, len(Row._fields))
         self.first_rows = table[: len(first + dilated)]
@@ -71,11 +94,13 @@ class SourcePlan:
         )
         self.num_sums = self.num_features + len(FREE_OPERATIONS) * per_operation
         """Sums of the backward pass: the features', then (K, T, C) of each of `FREE_OPERATIONS`."""
-        self.first_features = _feature_range(layout, "sep1")
-        self.second_features = _feature_range(layout, "sep2")
+        self.first_features = _feature_range(layout, SEP_CONV.stages[0])
+        self.second_features = _feature_range(layout, SEP_CONV.stages[1])
         """Offset and number of the features of the separable convolutions' halves."""
-        self.avg_feature = _feature_range(layout, "avg_pool_3x3")[0]
+        self.avg_feature = _feature_range(layout, operations_of(AVG_POOL)[0].name)[0]
         """Offset of the average pool's features; the maximum pool's come first of all."""
+        # The kernels take no offset for the maximum pool.
+        assert _feature_range(layout, operations_of(MAX_POOL)[0].name)[0] == 0
         self.free_columns = [
             layout.operations.index(name) if name in layout.operations else -1
             for name in FREE_OPERATIONS
@@ -102,45 +127,49 @@ def _feature_range(layout: SourceLayout, name: str) -> tuple[int, int]:
     return (0, 0) if block is None else (block.offset, block.size)
 
 
-def _separable_rows(layout: SourceLayout, stage: str, family: str) -> list[Row]:
-    features, weights = layout.features, layout.weights
-    sizes = layout.kernel_sizes(family)
+def _separable_rows(layout: SourceLayout, family: Family, number_of_stage: int) -> list[Row]:
+    """List the rows of one stage of a family, smallest kernel first."""
+    features, weights, stage = layout.features, layout.weights, family.stages[number_of_stage]
+    operations = layout.present(family)
     per_operation = layout.num_targets * layout.channels
+    before = family.stages[number_of_stage - 1] if number_of_stage > 0 else None
+    after = family.stages[number_of_stage + 1] if stage != family.stages[-1] else None
 
-    def feature(stage: str, number: int) -> int:
-        return features[stage].offset + number * per_operation
+    def feature(stage: str | None, number: int) -> int:
+        return -1 if stage is None else features[stage].offset + number * per_operation
 
     return [
         Row(
-            kernel_size=size,
-            dilation=2 if stage == "dil" else 1,
-            depthwise=weights[f"{stage}.depthwise{size}"].offset,
+            kernel_size=operation.kernel_size,
+            dilation=operation.rate,
+            depthwise=weights[f"{stage}.depthwise{operation.kernel_size}"].offset,
             pointwise=weights[f"{stage}.pointwise"].offset
             + number * per_operation * layout.channels,
             feature=feature(stage, number),
-            feature_stride=len(sizes) * per_operation,
-            input_feature=feature("sep1", number) if stage == "sep2" else -1,
-            output_feature=feature("sep2", number) if stage == "sep1" else -1,
-            column=-1 if stage == "sep1" else layout.operations.index(f"{family}_{size}x{size}"),
+            feature_stride=len(operations) * per_operation,
+            input_feature=feature(before, number),
+            output_feature=feature(after, number),
+            column=layout.operations.index(operation.name) if after is None else -1,
         )
-        for number, size in enumerate(sizes)
+        for number, operation in enumerate(operations)
     ]
 
 
-def _atrous_rows(layout: SourceLayout) -> list[Row]:
+def _full_rows(layout: SourceLayout, family: Family) -> list[Row]:
+    (stage,) = family.stages
     return [
         Row(
-            kernel_size=size,
-            dilation=2,
+            kernel_size=operation.kernel_size,
+            dilation=operation.rate,
             depthwise=-1,
-            pointwise=layout.weights[f"atrous{size}"].offset,
-            feature=layout.features[f"atrous{size}"].offset,
+            pointwise=layout.weights[f"{stage}{operation.kernel_size}"].offset,
+            feature=layout.features[f"{stage}{operation.kernel_size}"].offset,
             feature_stride=layout.num_targets * layout.channels,
             input_feature=-1,
             output_feature=-1,
-            column=layout.operations.index(f"atrous_conv_{size}x{size}"),
+            column=layout.operations.index(operation.name),
         )
-        for size in layout.kernel_sizes("atrous_conv")
+        for operation in layout.present(family)
     ]
 
 

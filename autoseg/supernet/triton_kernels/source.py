@@ -8,9 +8,9 @@ a first call has compiled the kernels and copied the tables to the device.
 import torch
 from torch import Tensor
 
+from autoseg.supernet.batch_norm import EPS
 from autoseg.supernet.fused_cell import Size
 from autoseg.supernet.source_layout import SourceLayout
-from autoseg.supernet.triton_kernels.batch_norm import EPS
 from autoseg.supernet.triton_kernels.launches import ColumnRange, Launches, Norms, Upstream
 from autoseg.supernet.triton_kernels.plan import SourcePlan, Tiling
 
@@ -104,7 +104,7 @@ class TritonSourceKernels:
             norms = Norms(maps, torch.empty_like(running_mean), torch.empty_like(running_var))
             moments = launches.empty(2 * launches.tiling.num_blocks * plan.num_features)
         else:
-            norms = Norms(maps, running_mean.clone(), torch.rsqrt(running_var + EPS.value))
+            norms = Norms(maps, running_mean.clone(), torch.rsqrt(running_var + EPS))
             moments = None
 
         launches.state_maps(weight, norms, moments)
