@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoseg.atomic import atomic_write
 from autoseg.cli import read_request, run_command
 from autoseg.data import (
     Augmentation,
@@ -33,7 +34,7 @@ from autoseg.data import (
 )
 from autoseg.metrics import ConfusionMatrix
 from autoseg.reporting.samples import draw_samples
-from autoseg.runs import Progress, atomic_write, describe_environment
+from autoseg.runs import Progress, describe_environment
 
 _BLOCK = 4  # pixels; divides the default size
 _PRIOR_POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from autoseg.atomic import atomic_write
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import fault_of, left_out_line, refuse_clashes, summary_of_failures
@@ -17,7 +18,7 @@ from autoseg.errors import FileError, UsageError
 from autoseg.evaluation import colour_mask, overlay, predict_logits
 from autoseg.foreign_text import printable
 from autoseg.requests import PredictRequest
-from autoseg.runs import Progress, atomic_write, load_record
+from autoseg.runs import Progress, load_record
 
 
 def run_predict(request: PredictRequest) -> Iterator[Path]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from autoseg.atomic import atomic_write
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import fault_of, left_out_line, refuse_clashes, summary_of_failures
@@ -29,7 +30,7 @@ from autoseg.evaluation import colour_mask
 from autoseg.reporting.crf_picture import draw_refinement
 from autoseg.reporting.figure import png_bytes
 from autoseg.requests import CRFRequest
-from autoseg.runs import Progress, atomic_write
+from autoseg.runs import Progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from autoseg.atomic import atomic_write
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.crf_choice import (
@@ -30,14 +31,7 @@ from autoseg.metrics import ConfusionMatrix
 from autoseg.reporting.crf_tuning import draw_tuning
 from autoseg.reporting.figure import save_figure
 from autoseg.requests import TuneRequest
-from autoseg.runs import (
-    Progress,
-    Run,
-    StopRequest,
-    atomic_write,
-    describe_environment,
-    load_weights_metadata,
-)
+from autoseg.runs import Progress, Run, StopRequest, describe_environment, load_weights_metadata
 from autoseg.runs.json_values import to_json
 from autoseg.training import labelled_indices
 from autoseg.tuning.logits_cache import LogitsCache

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 
 from autoseg.architecture import Architecture
+from autoseg.atomic import atomic_write
 from autoseg.cli.console import announce
 from autoseg.cost import count_macs, count_parameters
 from autoseg.errors import UsageError
@@ -28,7 +29,7 @@ from autoseg.networks.catalogue import (
 from autoseg.networks.weightless import weightless
 from autoseg.reporting.zoo import ZOO_FORMATS, ScoreRow, Size, Zoo, ZooRow
 from autoseg.requests import NetworksRequest
-from autoseg.runs import Progress, atomic_write
+from autoseg.runs import Progress
 
 ENCODER_CLASSES = 1000
 """Classes of ImageNet, which encoders are trained on."""

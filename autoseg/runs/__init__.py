@@ -1,6 +1,5 @@
 """The run folder: record, lock, log, atomic save, verified load; and how a loop shows and stops."""
 
-from autoseg.atomic import atomic_write
 from autoseg.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from autoseg.runs.environment import describe_environment
 from autoseg.runs.metrics_log import load_metrics
@@ -17,7 +16,6 @@ __all__ = [
     "Progress",
     "Run",
     "StopRequest",
-    "atomic_write",
     "describe_environment",
     "find_runs",
     "load_checkpoint",

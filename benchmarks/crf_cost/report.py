@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from search_cost.peer import peer_commit
 
+from autoseg.atomic import atomic_write
 from autoseg.data import SegmentationDataset
 from autoseg.reporting.publishing import published_command
 from autoseg.reporting.tables import Column, to_csv, to_markdown
-from autoseg.runs import atomic_write, describe_environment
+from autoseg.runs import describe_environment
 from autoseg.runs.json_values import to_json
 
 from .accuracy import NUM_ITERATIONS, pooled_rows

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from autoseg.atomic import atomic_write
 from autoseg.config import RETRAIN_PRESETS
 from autoseg.reporting.publishing import published_command
 from autoseg.reporting.tables import Column, to_csv, to_markdown
-from autoseg.runs import atomic_write, describe_environment
+from autoseg.runs import describe_environment
 from autoseg.runs.json_values import to_json
 
 from .setting import OverfitRow

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from autoseg.atomic import atomic_write
 from autoseg.commands.data import build_split
 from autoseg.commands.networks import NetworkChoice, load_network
 from autoseg.commands.retrain import run_retrain
@@ -20,7 +21,7 @@ from autoseg.evaluation import predict_logits
 from autoseg.metrics import ConfusionMatrix
 from autoseg.networks import inference_parameters
 from autoseg.requests import RetrainRequest
-from autoseg.runs import atomic_write, describe_environment, load_record
+from autoseg.runs import describe_environment, load_record
 from autoseg.training.overfit import overfit_images
 
 from .setting import ARCHITECTURE, OverfitRow, image_scale, learning_rate, num_steps

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
+from autoseg.atomic import atomic_write
 from autoseg.reporting.publishing import published_command
 from autoseg.reporting.tables import Column, scaled, significant, to_csv, to_markdown
-from autoseg.runs import atomic_write, describe_environment
+from autoseg.runs import describe_environment
 from autoseg.runs.json_values import to_json
 from autoseg.supernet.backend import resolve_backend
 
