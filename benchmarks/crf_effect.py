@@ -13,16 +13,14 @@ from typing import Literal
 import torch
 
 from autoseg.cli import OK, read_request, resolve_device, run_command
-from autoseg.commands.crf_choice import choose_crf_of_run
-from autoseg.commands.networks import dataset_of, load_network, run_folder
+from autoseg.commands.crf_choice import choose_crf_behind
 from autoseg.config.crf import CRFChoice
-from autoseg.data import normalise
+from autoseg.data import SegmentationDataset, normalise, spread_indices
 from autoseg.errors import UsageError
 from autoseg.evaluation.predict import predict_logits
 from autoseg.reporting.crf_effect import Refined, draw_effect
 from autoseg.reporting.figure import save_figure
-from autoseg.runs import load_record
-from autoseg.training.validation import spread_indices
+from autoseg.trained import RetrainedNetwork
 
 PROG = "python benchmarks/crf_effect.py"
 
@@ -49,18 +47,22 @@ class EffectRequest(CRFChoice):
             raise UsageError(f"--num-images is {self.num_images}; it must be at least 1.")
 
 
-def refine_images(request: EffectRequest) -> tuple[list[Refined], str]:
+def refine_images(
+    trained: RetrainedNetwork, dataset: SegmentationDataset, request: EffectRequest
+) -> tuple[list[Refined], str]:
     """Predict images with and without the CRF.
+
+    Args:
+        trained: The network.
+        dataset: The split that the images are of.
+        request: What the user said.
 
     Returns:
         The images, and the CRF's parameters with their source.
     """
     device = resolve_device(request.device)
-    folder = run_folder(request.run)
-    scale = load_record(folder)["config"]["image_scale"]
-    network = load_network(folder).to(device)
-    dataset = dataset_of(folder, request.split, data_root=request.data_root)
-    chosen = choose_crf_of_run(request, folder, weights="best")
+    network = trained.network().to(device)
+    chosen = choose_crf_behind(trained, request, weights="best")
     for note in chosen.notes:
         print(note, file=sys.stderr)
     crf = chosen.parameters.build().to(device)
@@ -69,7 +71,7 @@ def refine_images(request: EffectRequest) -> tuple[list[Refined], str]:
         for index in spread_indices(len(dataset), min(request.num_images, len(dataset))):
             sample = dataset[index]
             images = sample.image.to(device)[None]
-            logits = predict_logits(network, normalise(images), scales=(scale,))
+            logits = predict_logits(network, normalise(images), scales=(trained.image_scale,))
             before, after = (
                 values.argmax(dim=1)[0].cpu().numpy() for values in (logits, crf(logits, images))
             )
@@ -98,14 +100,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         example=f"{PROG} runs/RETRAIN/searched\n{PROG} RUN --split train --num-images 8",
     )
-    refined, text = refine_images(request)
-    folder = run_folder(request.run)
-    dataset = dataset_of(folder, request.split, data_root=request.data_root)
+    trained = RetrainedNetwork.open(request.run)
+    dataset = trained.dataset(request.split, data_root=request.data_root)
+    refined, text = refine_images(trained, dataset, request)
     figure = draw_effect(
         refined,
         palette=dataset.palette,
         ignore_index=dataset.ignore_index,
-        title=f"{folder.name} on {dataset.name}, {request.split} split. CRF: {text}",
+        title=f"{trained.folder.name} on {dataset.name}, {request.split} split. CRF: {text}",
     )
     written = save_figure(figure, request.out / "effect")
     print("written: " + " ".join(str(path) for path in written))

@@ -9,7 +9,7 @@ from typing import Any
 from overfit_check.figure import draw_overfit
 from overfit_check.grid import grid_miou
 from overfit_check.report import check_markdown, describe_check, write_check
-from overfit_check.setting import NAMES, OverfitRow, image_scale
+from overfit_check.setting import NAMES, OverfitRow
 from overfit_check.training import (
     measured_row,
     request_of,
@@ -22,6 +22,7 @@ from autoseg.cli import FAILED, INTERRUPTED, OK, read_request, resolve_device, r
 from autoseg.errors import UsageError, unknown_name
 from autoseg.reporting.figure import save_figure
 from autoseg.runs import Progress
+from autoseg.trained import RetrainedNetwork
 
 PROG = "python benchmarks/overfit.py"
 GRIDS = ((8, 6), (8, 4), (16, 4), (32, 4))
@@ -151,7 +152,7 @@ def write_results(
     for row in rows:
         if row.miou is not None:
             folder = request.runs / row.network / row.network
-            logits = training_logits(folder, images, image_scale(row.network))
+            logits = training_logits(RetrainedNetwork.open(folder), images)
             preds[row.network] = logits.argmax(dim=1)
             titles[row.network] = f"{row.network}, {100 * row.miou:.1f}"
     written += save_figure(draw_overfit(images, preds, titles=titles), request.out / "overfit")

@@ -1,28 +1,26 @@
 """What is compared, and the comparison itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from autoseg.architecture import Architecture, shipped
 from autoseg.atomic import require_writable
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_clashes
-from autoseg.commands.crf_choice import ChosenCRF, choose_crf, choose_crf_of_run
-from autoseg.commands.networks import NetworkChoice, dataset_of, load_network, retrained_choice
+from autoseg.commands.crf_choice import ChosenCRF, choose_crf, choose_crf_behind
 from autoseg.comparison import (
     Comparison,
     Subject,
     TimingChoice,
-    Trained,
     group_networks,
     measure,
     possible_outputs,
+    trained_subject,
+    untrained_subject,
 )
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError
@@ -35,12 +33,9 @@ from autoseg.runs import (
     describe_environment,
     find_runs,
     load_record,
-    load_weights_metadata,
-    reading_record,
-    schema,
     seed_everything,
 )
-from autoseg.training.validation import spread_indices
+from autoseg.trained import NetworkChoice, RetrainedNetwork
 
 
 def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Comparison:
@@ -129,88 +124,22 @@ def _folders(request: CompareRequest) -> list[Path]:
     return folders
 
 
-_CONFIG = schema.fields(
-    {"dataset": schema.text, "num_steps": schema.whole(1)},
-    {
-        "loss": schema.list_of(schema.text),
-        "class_weights": schema.optional(schema.text),
-        "weights": schema.optional(schema.fields(allowed={"file": schema.text})),
-    },
-)
-_RESULTS = schema.fields({"best_step": schema.whole()})
-"""What a comparison reads of a run beside what builds its network."""
-
-
 def _subject_of_run(folder: Path, request: CompareRequest) -> Subject:
-    record = load_record(folder)
-    config, results = record["config"], record["results"]
-    if record["state"] != "finished":
-        raise UsageError(
-            f"{folder} is not finished ({record['state']}), so its score would say little; finish "
-            "it with `python -m autoseg.retrain --resume`."
-        )
-    if config.get("overfit") is not None:  # records of before the option have no such field
-        raise UsageError(
-            f"{folder} is {results.get('note', 'a sanity check')}; it is not compared. Retrain the "
-            "network without --overfit, and compare that run."
-        )
-    with reading_record(folder, "a record of a finished retraining"):
-        _CONFIG(config, "config")
-        _RESULTS(results, "results")
+    run = RetrainedNetwork.open(folder)
     # Drawn scenes have no folder; the option is for the other runs then.
-    data_root = None if config["dataset"] == "synthetic" else request.data_root
-    dataset = dataset_of(folder, request.split, data_root=data_root)
-    return _subject(
-        retrained_choice(folder),
-        load_network(folder, which="best"),
-        dataset=dataset,
-        indices=tuple(spread_indices(len(dataset), request.limit or 0)),
-        image_scale=config["image_scale"],
-        trained=Trained(
-            folder=folder,
-            seed=record["seed"],
-            num_steps=config["num_steps"],
-            best_step=results["best_step"],
-            weights_sha256=load_weights_metadata(folder, "best")["sha256"],
-            loss=_describe_loss(config),
-            started_from=(config.get("weights") or {}).get("file"),
-        ),
+    is_drawn = run.config.get("dataset") == "synthetic"
+    return trained_subject(
+        run,
+        split=request.split,
+        limit=request.limit or 0,
+        data_root=None if is_drawn else request.data_root,
     )
-
-
-def _subject(
-    choice: NetworkChoice,
-    network: nn.Module,
-    *,
-    dataset: SegmentationDataset,
-    indices: tuple[int, ...],
-    image_scale: float,
-    trained: Trained | None,
-) -> Subject:
-    return Subject(
-        name=choice.label,
-        width=choice.width,
-        filter_multiplier=None if choice.architecture is None else choice.filter_multiplier,
-        has_crf_layer=choice.crf_layer is not None,
-        network=network,
-        dataset=dataset,
-        indices=indices,
-        image_scale=image_scale,
-        trained=trained,
-    )
-
-
-def _describe_loss(config: Mapping[str, Any]) -> str:
-    """Write a run's loss; records of before there was a choice have none."""
-    loss = " + ".join(config.get("loss", ("cross_entropy",)))
-    weights = config.get("class_weights")
-    return loss if weights is None else f"{loss}, classes weighted by {weights}"
 
 
 def _choose_crf(subject: Subject, request: CompareRequest) -> ChosenCRF:
     if subject.trained is None:
         return choose_crf(request, None)
-    return choose_crf_of_run(request, subject.trained.folder, weights="best")
+    return choose_crf_behind(subject.trained.run, request, weights="best")
 
 
 def _crf_notes(chosen: ChosenCRF, request: CompareRequest) -> tuple[str, ...]:
@@ -235,17 +164,7 @@ def _subjects_without_run(request: CompareRequest, runs: Sequence[Subject]) -> l
     subjects = []
     for choice in _choices_without_run(request):
         seed_everything(0)  # weights are random, and decide neither counts nor times
-        network = choice.build(dataset.num_classes).eval()
-        subjects.append(
-            _subject(
-                choice,
-                network,
-                dataset=dataset,
-                indices=(),
-                image_scale=image_scale,
-                trained=None,
-            )
-        )
+        subjects.append(untrained_subject(choice, dataset=dataset, image_scale=image_scale))
     return subjects
 
 

@@ -4,13 +4,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from autoseg.commands.networks import retrained_config
 from autoseg.config import values_of
 from autoseg.config.crf import CRFChoice
 from autoseg.crf import CRFSettings
 from autoseg.errors import FileError, UsageError, reading
 from autoseg.json_file import read_json
-from autoseg.runs import load_weights_metadata, schema
+from autoseg.runs import schema
+from autoseg.trained import RetrainedNetwork
 
 TUNING_NAME = "crf.json"
 """The tuning record in the folder of a retrained network."""
@@ -95,19 +95,19 @@ def choose_crf(
     return chosen
 
 
-def choose_crf_of_run(
-    choice: CRFChoice, folder: Path, *, weights: Literal["best", "last"]
+def choose_crf_behind(
+    trained: RetrainedNetwork, choice: CRFChoice, *, weights: Literal["best", "last"]
 ) -> ChosenCRF:
     """Choose as `choose_crf` does, with the tuning record of a retrained network."""
-    path = folder / TUNING_NAME
-    sha256 = load_weights_metadata(folder, weights)["sha256"] if path.exists() else None
+    path = trained.folder / TUNING_NAME
+    sha256 = trained.weights_sha256(weights) if path.exists() else None
     chosen = choose_crf(choice, path, weights_sha256=sha256)
-    return replace(chosen, notes=(*notes_on_network(folder), *chosen.notes))
+    return replace(chosen, notes=(*notes_on_network(trained), *chosen.notes))
 
 
-def notes_on_network(folder: Path) -> tuple[str, ...]:
+def notes_on_network(trained: RetrainedNetwork) -> tuple[str, ...]:
     """Return what to know of a CRF behind a retrained network, a sentence each."""
-    if "crf_layer" not in retrained_config(folder)["network"]:
+    if trained.choice.crf_layer is None:
         return ()
     return (
         "CRF: this network was trained with a CRF layer of its own (--crf-layer); what it predicts "

@@ -10,14 +10,14 @@ import pandas as pd
 
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.commands.crf_choice import choose_crf_of_run
-from autoseg.commands.networks import dataset_of, load_network, retrained_config, run_folder
+from autoseg.commands.crf_choice import choose_crf_behind
 from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
 from autoseg.metrics import ConfusionMatrix
 from autoseg.requests import EvaluateRequest
 from autoseg.runs import Progress, Run
+from autoseg.trained import RetrainedNetwork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,22 +35,21 @@ class Scores:
 def run_evaluate(request: EvaluateRequest) -> Scores:
     """Score a run's network and store nothing: scores are shown before what can fail."""
     device = resolve_device(request.device)
-    folder = run_folder(request.run)
-    if not os.access(folder, os.W_OK):
-        announce(f"{folder} cannot be written: the scores will be printed, and not saved.")
-    config = retrained_config(folder)
-    network = load_network(folder, which=request.weights).to(device)
-    dataset = dataset_of(folder, request.split, data_root=request.data_root)
+    trained = RetrainedNetwork.open(request.run)
+    if not os.access(trained.folder, os.W_OK):
+        announce(f"{trained.folder} cannot be written: the scores will be printed, and not saved.")
+    network = trained.network(request.weights).to(device)
+    dataset = trained.dataset(request.split, data_root=request.data_root)
     chosen = None
     if request.crf:
-        chosen = choose_crf_of_run(request, folder, weights=request.weights)
+        chosen = choose_crf_behind(trained, request, weights=request.weights)
     if chosen is not None:
         for note in chosen.notes:
             announce(note)
         if chosen.tuned_on == request.split:
             announce(f"CRF: tuned on {request.split}, which its score there is optimistic about.")
     crf = chosen.parameters.build().to(device) if chosen is not None else None
-    scales = tuple(scale * config["image_scale"] for scale in request.scales)
+    scales = tuple(scale * trained.image_scale for scale in request.scales)
     with Progress(len(dataset), description=f"evaluate {request.split}", unit="image") as progress:
         result = evaluate(
             network,
@@ -76,7 +75,7 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
         summary["crf"]["text"] = chosen.text
         summary["crf"]["mean_iou_change"] = summary["crf"]["mean_iou"] - summary["mean_iou"]
         columns["IoU with CRF"] = result.with_crf.iou().tolist()
-    return Scores(folder=folder, table=_table(dataset, columns), summary=summary)
+    return Scores(folder=trained.folder, table=_table(dataset, columns), summary=summary)
 
 
 def save_scores(scores: Scores, *, command: Sequence[str]) -> None:

@@ -3,10 +3,11 @@
 import shlex
 from pathlib import Path
 
-from autoseg.commands.networks import REFERENCES
-from autoseg.commands.resuming import ARCHITECTURE_NAME, MAY_DIFFER, RUNS, newest
+from autoseg.commands.resuming import MAY_DIFFER
 from autoseg.config import Request
 from autoseg.requests import TuneRequest
+from autoseg.runs.folders import RUNS, newest
+from autoseg.trained import ARCHITECTURE_NAME, REFERENCES
 
 
 def go_on(prog: str, request: Request, folder: Path) -> str:

@@ -10,15 +10,15 @@ from autoseg.atomic import atomic_write
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import fault_of, left_out_line, refuse_clashes, summary_of_failures
-from autoseg.commands.crf_choice import choose_crf_of_run
-from autoseg.commands.networks import labels_of, load_network, run_folder
+from autoseg.commands.crf_choice import choose_crf_behind
 from autoseg.data import normalise
 from autoseg.data.images import find_images, read_image
 from autoseg.errors import FileError, UsageError
 from autoseg.evaluation import colour_mask, overlay, predict_logits
 from autoseg.foreign_text import printable
 from autoseg.requests import PredictRequest
-from autoseg.runs import Progress, load_record
+from autoseg.runs import Progress
+from autoseg.trained import RetrainedNetwork
 
 
 def run_predict(request: PredictRequest) -> Iterator[Path]:
@@ -44,13 +44,12 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
     refuse_clashes(
         [(names_file, request.run), *planned], inputs=[*paths, *left_out], out=request.out
     )
-    folder = run_folder(request.run)
-    config = load_record(folder)["config"]
-    class_names, palette = labels_of(folder)
-    network = load_network(folder, which=request.weights).to(device)
+    trained = RetrainedNetwork.open(request.run)
+    class_names, palette = trained.class_names, trained.palette
+    network = trained.network(request.weights).to(device)
     crf = None
     if request.crf:
-        chosen = choose_crf_of_run(request, folder, weights=request.weights)
+        chosen = choose_crf_behind(trained, request, weights=request.weights)
         for line in (*chosen.notes, f"CRF: {chosen.text}"):
             announce(line)
         crf = chosen.parameters.build().to(device)
@@ -69,7 +68,7 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
                 images = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].to(device)
                 with torch.inference_mode():
                     scores = predict_logits(
-                        network, normalise(images), scales=(config["image_scale"],)
+                        network, normalise(images), scales=(trained.image_scale,)
                     )
                     if crf is not None:
                         scores = crf(scores, images)

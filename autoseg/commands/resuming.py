@@ -1,7 +1,6 @@
-"""Choose a run folder, and go on with an earlier run under its own settings."""
+"""Go on with an earlier run: under its own settings, and on its own images."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,14 +9,7 @@ from autoseg.config.field_types import shown
 from autoseg.config.recipe import NOT_DECIDING
 from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
-from autoseg.foreign_text import folder_name
-from autoseg.runs import find_runs, load_record, reading_record, schema
-
-RUNS = Path("runs")
-"""Where run folders are made and looked for, under the current folder."""
-
-ARCHITECTURE_NAME = "architecture.json"
-"""What a search has found, in its run folder."""
+from autoseg.runs import reading_record, schema
 
 MAY_DIFFER = ("out", "resume", "device", "data_root", *NOT_DECIDING)
 """Options that may differ when a run is resumed: they do not decide its result."""
@@ -31,48 +23,6 @@ RequestT = TypeVar("RequestT", bound=Request)
 def settings_of(request: Request) -> dict[str, Any]:
     """Return what a record keeps of a request in which nothing is left open."""
     return {name: value for name, value in values_of(request).items() if name not in NOT_SAVED}
-
-
-def new_folder(kind: str, *words: str) -> Path:
-    """Name a new run folder under `RUNS` by kind, words and the present time."""
-    words = tuple(folder_name(word) for word in words)  # a space's name is its author's
-    name = "-".join((kind, *words, datetime.now().strftime("%Y%m%d-%H%M%S")))
-    folder, number = RUNS / name, 2
-    while folder.exists():
-        folder, number = RUNS / f"{name}-{number}", number + 1
-    return folder
-
-
-def folder_to_resume(kind: str, out: Path | None) -> Path:
-    """Find the run to go on with: `out`, or the newest one under `RUNS` that is not finished.
-
-    Raises:
-        UsageError: If there is none, or the folder holds a run of another kind.
-    """
-    if out is not None:
-        record = load_record(out)
-        if record["kind"] != kind:
-            raise UsageError(
-                f"--resume --out {out}: this is a {record['kind']} run, but a {kind} was asked for."
-            )
-        return out
-    unfinished = [
-        folder
-        for folder in find_runs(RUNS, kind=kind)
-        if load_record(folder)["state"] != "finished"
-    ]
-    if not unfinished:
-        raise UsageError(
-            f"--resume: no unfinished {kind} under {RUNS}/; name its folder with --out, or leave "
-            "--resume out to start a new one."
-        )
-    return unfinished[-1]
-
-
-def newest(kind: str) -> Path | None:
-    """Find the newest finished run of a kind under `RUNS`."""
-    finished = find_runs(RUNS, kind=kind, state="finished")
-    return finished[-1] if finished else None
 
 
 def resumed_request(

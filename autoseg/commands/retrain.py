@@ -8,12 +8,12 @@ import torch
 
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.commands.networks import NetworkChoice
 from autoseg.commands.retrain_figures import draw_retraining
 from autoseg.commands.retrain_plan import RetrainPlan, plan_resumed, plan_retraining
 from autoseg.commands.starting_weights import StartingWeights, starting_weights
 from autoseg.requests import RetrainRequest
 from autoseg.runs import Run, StopRequest, seed_everything
+from autoseg.trained import ARCHITECTURE_NAME, NetworkChoice
 from autoseg.training import (
     DivergedError,
     TrainingResult,
@@ -139,7 +139,7 @@ def _train_one(
     )
     with opened as run:
         if choice.architecture is not None:
-            choice.architecture.save(folder / "architecture.json")
+            choice.architecture.save(folder / ARCHITECTURE_NAME)
         seed_everything(training.seed)
         network = choice.build(plan.train_dataset.num_classes)
         if starting is not None:

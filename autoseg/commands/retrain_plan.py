@@ -9,15 +9,9 @@ import torch
 
 from autoseg.architecture import Architecture
 from autoseg.cli.console import announce
-from autoseg.commands.data import build_split
-from autoseg.commands.networks import REFERENCES, SEARCHED, NetworkChoice
 from autoseg.commands.presets import choose_image_scale, choose_preset, fit_to_images
 from autoseg.commands.resuming import (
-    ARCHITECTURE_NAME,
-    folder_to_resume,
     images_of,
-    new_folder,
-    newest,
     require_same_images,
     resumed_request,
     settings_of,
@@ -30,13 +24,15 @@ from autoseg.config import (
     TrainingConfig,
     read_values,
 )
-from autoseg.data import SegmentationDataset
+from autoseg.data import SegmentationDataset, build_split
 from autoseg.errors import UsageError
 from autoseg.foreign_text import folder_name
 from autoseg.networks import NETWORKS, named_networks
 from autoseg.requests import RetrainRequest
 from autoseg.runs import load_record, reading_record, schema
+from autoseg.runs.folders import folder_to_resume, new_folder, newest
 from autoseg.runs.record import RECORD_NAME
+from autoseg.trained import ARCHITECTURE_NAME, REFERENCES, SEARCHED, NetworkChoice
 from autoseg.training.overfit import overfit_images, overfit_note, overfit_recipe
 
 _WHICH_NETWORKS = ("network", "encoder", "architecture")

@@ -10,7 +10,6 @@ import torch
 from autoseg.architecture import SearchSpace
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.commands.data import build_split
 from autoseg.commands.presets import (
     choose_arch_steps,
     choose_image_scale,
@@ -18,16 +17,13 @@ from autoseg.commands.presets import (
     fit_to_images,
 )
 from autoseg.commands.resuming import (
-    ARCHITECTURE_NAME,
-    folder_to_resume,
     images_of,
-    new_folder,
     require_same_images,
     resumed_request,
     settings_of,
 )
 from autoseg.config import SEARCH_PRESETS, DataConfig, SearchConfig, read_values, values_of
-from autoseg.data import SegmentationDataset
+from autoseg.data import SegmentationDataset, build_split
 from autoseg.errors import UsageError, unknown_name
 from autoseg.reporting import (
     draw_cell,
@@ -42,11 +38,9 @@ from autoseg.runs import (
     Run,
     StopRequest,
     load_metrics,
-    load_record,
-    reading_record,
-    schema,
     seed_everything,
 )
+from autoseg.runs.folders import folder_to_resume, new_folder
 from autoseg.strategies import (
     STRATEGIES,
     DartsSearch,
@@ -56,6 +50,7 @@ from autoseg.strategies import (
     search,
 )
 from autoseg.supernet import resolve_backend
+from autoseg.trained import ARCHITECTURE_NAME, SearchRun
 from autoseg.training import resolve_precision
 
 
@@ -208,21 +203,18 @@ def _require_read(request: SearchRequest) -> None:
 def _resume(request: SearchRequest) -> SearchPlan:
     """Take everything from the record of the run that is to go on."""
     folder = folder_to_resume("search", request.out)
-    config = load_record(folder)["config"]
-    with reading_record(folder):
-        schema.fields({"search_space": schema.mapping})(config, "config")
-        space = SearchSpace.from_dict(config["search_space"])
-    saved = read_values(SearchRequest, config, where=f"{folder}/run.json")
+    started = SearchRun.open(folder)
+    saved = read_values(SearchRequest, started.config, where=f"{folder}/run.json")
     if request.preset == "auto":
         request = request.with_values(preset=saved.preset)
     request = resumed_request(request, saved, folder=folder)
     data = request.pick(DataConfig)
     train_dataset, val_dataset = build_split(data, "train"), build_split(data, "val")
-    require_same_images(folder, config, images_of(train_dataset, val_dataset))
+    require_same_images(folder, started.config, images_of(train_dataset, val_dataset))
     return SearchPlan(
         request=request,
         folder=folder,
-        space=space,
+        space=started.space,
         train_dataset=train_dataset,
         val_dataset=val_dataset,
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.cli.console import announce
-from autoseg.commands.networks import NetworkChoice
 from autoseg.errors import UsageError
 from autoseg.networks import (
     NETWORKS,
@@ -23,6 +22,7 @@ from autoseg.networks import (
 )
 from autoseg.networks.weightless import weightless
 from autoseg.runs import load_record, reading_record, schema
+from autoseg.trained import NetworkChoice
 
 CHECKPOINTS = "checkpoint-*.pt"
 

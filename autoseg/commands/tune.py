@@ -22,18 +22,17 @@ from autoseg.commands.crf_choice import (
     TUNING_NAME,
     notes_on_network,
 )
-from autoseg.commands.networks import dataset_of, load_network, retrained_config, run_folder
 from autoseg.crf import STOCK, CRFSettings
-from autoseg.data import SegmentationDataset, normalise
+from autoseg.data import SegmentationDataset, labelled_indices, normalise
 from autoseg.errors import UsageError
 from autoseg.evaluation import predict_logits
 from autoseg.metrics import ConfusionMatrix
 from autoseg.reporting.crf_tuning import draw_tuning
 from autoseg.reporting.figure import save_figure
 from autoseg.requests import TuneRequest
-from autoseg.runs import Progress, Run, StopRequest, describe_environment, load_weights_metadata
+from autoseg.runs import Progress, Run, StopRequest, describe_environment
 from autoseg.runs.json_values import to_json
-from autoseg.training import labelled_indices
+from autoseg.trained import RetrainedNetwork
 from autoseg.tuning.logits_cache import LogitsCache
 from autoseg.tuning.study import RANGES, CRFStudy, CRFTrial
 
@@ -67,19 +66,19 @@ def run_tune(
     for parameters in stock.values():
         parameters.build()  # refuses an unknown mode before anything is computed
     device = resolve_device(request.device)
-    folder = run_folder(request.run)
-    dataset = dataset_of(folder, request.split, data_root=request.data_root)
+    trained = RetrainedNetwork.open(request.run)
+    folder = trained.folder
+    dataset = trained.dataset(request.split, data_root=request.data_root)
     indices = labelled_indices(dataset, request.num_images)
     if request.split == "val":
         announce(
             "chosen on val: the score with the CRF on val will be optimistic; --split train "
             "leaves val for judging."
         )
-    for note in notes_on_network(folder):
+    for note in notes_on_network(trained):
         announce(note)
     with Run.annotate(folder) as run, StopRequest() as stop:
-        config = retrained_config(folder)
-        identity = _identity(request, dataset, indices, folder)
+        identity = _identity(request, dataset, indices, trained)
         on_disk = _cache_mib(dataset, len(indices)) > request.cache_mib
         announce(
             f"logits of {len(indices)} images are kept "
@@ -93,8 +92,8 @@ def run_tune(
             ) as study,
             LogitsCache(folder, on_disk=on_disk) as cache,
         ):
-            network = load_network(folder, which=request.weights).to(device)
-            _fill(cache, network, dataset, indices, config["image_scale"], device)
+            network = trained.network(request.weights).to(device)
+            _fill(cache, network, dataset, indices, trained.image_scale, device)
             scorer = _Scorer(cache, dataset, indices, device, stop)
             plain = scorer.mean_iou(None)
             _search(study, scorer, stop, stock, num_trials=request.num_trials, plain=plain)
@@ -105,7 +104,7 @@ def run_tune(
         show(record)
         path = folder / TUNING_NAME
         atomic_write(path, (json.dumps(record, indent=2) + "\n").encode())
-        title = f"CRF of {config['network']['label']}: {len(indices)} images of {request.split}"
+        title = f"CRF of {trained.choice.label}: {len(indices)} images of {request.split}"
         save_figure(draw_tuning(record, title=title), run.figures_dir / "crf_tuning")
         run.update(results={"crf_tuning": {k: record[k] for k in _IN_RUN_RECORD}})
     return path
@@ -220,7 +219,10 @@ def _cache_mib(dataset: SegmentationDataset, num_images: int) -> float:
 
 
 def _identity(
-    request: TuneRequest, dataset: SegmentationDataset, indices: Sequence[int], folder: Path
+    request: TuneRequest,
+    dataset: SegmentationDataset,
+    indices: Sequence[int],
+    trained: RetrainedNetwork,
 ) -> dict[str, Any]:
     """Return what trials must agree on to be compared, as the record states it."""
     return {
@@ -229,7 +231,7 @@ def _identity(
         "num_images": len(indices),
         "indices": list(indices),
         "weights": request.weights,
-        "weights_sha256": load_weights_metadata(folder, request.weights)["sha256"],
+        "weights_sha256": trained.weights_sha256(request.weights),
         "mode": request.crf_mode,
         "seed": request.seed,
     }

@@ -1,8 +1,14 @@
 """Networks side by side: what is measured of each, and the documents that show it."""
 
 from autoseg.comparison.documents import Comparison, group_table_markdown
-from autoseg.comparison.measuring import Subject, TimingChoice, Trained, measure
+from autoseg.comparison.measuring import TimingChoice, measure
 from autoseg.comparison.rows import group_networks
+from autoseg.comparison.subject import (
+    Subject,
+    Trained,
+    trained_subject,
+    untrained_subject,
+)
 from autoseg.comparison.writing import possible_outputs, write_comparison
 
 __all__ = [
@@ -14,5 +20,7 @@ __all__ = [
     "group_table_markdown",
     "measure",
     "possible_outputs",
+    "trained_subject",
+    "untrained_subject",
     "write_comparison",
 ]

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from autoseg.comparison.rows import ComparisonRow, NetworkComparison
+from autoseg.comparison.subject import Subject
 from autoseg.cost import (
     Latency,
     MacPrediction,
@@ -19,7 +19,7 @@ from autoseg.cost import (
     measure_peak_memory,
 )
 from autoseg.crf import DenseCRF
-from autoseg.data import SegmentationDataset, normalise
+from autoseg.data import normalise
 from autoseg.evaluation import evaluate, predict_logits
 from autoseg.metrics import ConfusionMatrix
 from autoseg.networks import inference_parameters
@@ -34,71 +34,6 @@ _CRF_LAYER = (
     "CRF refines its result by another one."
 )
 _NUM_REASONS = 3  # of a difference between two counters, before "other" sums up the rest
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trained:
-    """Where a network's weights come from."""
-
-    folder: Path
-    """Run folder."""
-    seed: int
-    """Seed of the training."""
-    num_steps: int
-    """Steps of the training."""
-    best_step: int
-    """Step whose weights are scored."""
-    weights_sha256: str
-    """Their checksum."""
-    loss: str = "cross_entropy"
-    """What the training minimised."""
-    started_from: str | None = None
-    """Name of the file that it started from; None: random weights."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
-    """A network that is to be measured."""
-
-    name: str
-    """What was built: a fixed network's name, or "searched" and the like."""
-    width: float
-    """Factor on the channels; 1 is the published network."""
-    filter_multiplier: int | None
-    """F of an architecture's cells; None for a fixed network."""
-    has_crf_layer: bool
-    """Whether its last layer is a dense CRF that was trained with it."""
-    network: nn.Module
-    """The network itself, in eval mode."""
-    dataset: SegmentationDataset
-    """The images and their labels; a network without a run sees the first image alone."""
-    indices: tuple[int, ...]
-    """Samples that are scored; empty for a network without a run."""
-    image_scale: float
-    """Factor on the images' sides before the network sees them, as in the training."""
-    trained: Trained | None
-    """Where its weights come from; None for a network without a run."""
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of images and labels, in pixels."""
-        return self.dataset.largest_size
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """Height and width of what the network sees, rounded as `predict_logits` does it."""
-        height, width = self.image_size
-        return round(self.image_scale * height), round(self.image_scale * width)
-
-    @property
-    def label(self) -> str:
-        """Name in tables and figures, which says so where the network is not of published size."""
-        sizes = []
-        if self.filter_multiplier is not None:
-            sizes.append(f"F{self.filter_multiplier}")
-        if self.width != 1:
-            sizes.append(f"x{self.width:g}")
-        return " ".join((self.name, *sizes))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

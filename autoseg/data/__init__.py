@@ -11,6 +11,8 @@ from autoseg.data.base import (
 from autoseg.data.camvid import CamVid
 from autoseg.data.loading import split_half, training_batches
 from autoseg.data.registry import DATASETS, build_dataset
+from autoseg.data.split import build_split
+from autoseg.data.spread import labelled_indices, spread_indices
 from autoseg.data.subset import Subset
 from autoseg.data.synthetic import SyntheticStreets
 from autoseg.data.transforms import Augmentation, resize_label
@@ -27,8 +29,11 @@ __all__ = [
     "Subset",
     "SyntheticStreets",
     "build_dataset",
+    "build_split",
+    "labelled_indices",
     "normalise",
     "resize_label",
     "split_half",
+    "spread_indices",
     "training_batches",
 ]

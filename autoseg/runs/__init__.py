@@ -8,7 +8,11 @@ from autoseg.runs.randomness import restore_rng_state, rng_state, seed_everythin
 from autoseg.runs.record import find_runs, load_record, reading_record
 from autoseg.runs.run import Run
 from autoseg.runs.stopping import StopRequest
-from autoseg.runs.weights import load_weights, load_weights_metadata, weights_path
+from autoseg.runs.weights import (
+    load_weights,
+    weights_path,
+    weights_sha256,
+)
 
 __all__ = [
     "COMPILING",
@@ -22,11 +26,11 @@ __all__ = [
     "load_metrics",
     "load_record",
     "load_weights",
-    "load_weights_metadata",
     "reading_record",
     "restore_rng_state",
     "rng_state",
     "save_checkpoint",
     "seed_everything",
     "weights_path",
+    "weights_sha256",
 ]

@@ -79,21 +79,38 @@ def load_weights(folder: Path, which: Which = "best") -> dict[str, Tensor]:
         FileError: If the file is truncated or corrupt, or no run wrote it.
     """
     path = weights_path(folder, which)
-    metadata = load_weights_metadata(folder, which)
+    stated = weights_sha256(folder, which)
     with reading(path, "whole", remedy=_remedy(path)), utf8_path(path) as named:
         tensors = safetensors.torch.load_file(named)
         checksum = _checksum(tensors)
-    name = printable(str(path))
-    if _CHECKSUM not in metadata:
-        raise FileError(
-            f"{name} has no checksum, so that no run of autoseg wrote it; {_remedy(path)}."
-        )
     # safetensors checks the length of the file, not its content.
-    if metadata[_CHECKSUM] != checksum:
+    if stated != checksum:
         raise FileError(
-            f"{name} is corrupt: its checksum does not match its content; {_remedy(path)}."
+            f"{printable(str(path))} is corrupt: its checksum does not match its content; "
+            f"{_remedy(path)}."
         )
     return tensors
+
+
+def weights_sha256(folder: Path, which: Which = "best") -> str:
+    """Read the checksum that a network's weights state, without the weights.
+
+    Args:
+        folder: The run folder.
+        which: "best" or "last".
+
+    Raises:
+        UsageError: If the run has no such weights.
+        FileError: If the file is truncated or corrupt, or no run wrote it.
+    """
+    metadata = load_weights_metadata(folder, which)
+    if _CHECKSUM not in metadata:
+        path = weights_path(folder, which)
+        raise FileError(
+            f"{printable(str(path))} has no checksum, so that no run of autoseg wrote it; "
+            f"{_remedy(path)}."
+        )
+    return metadata[_CHECKSUM]
 
 
 def load_weights_metadata(folder: Path, which: Which = "best") -> dict[str, str]:

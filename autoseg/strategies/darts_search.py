@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from autoseg.architecture import Architecture
 from autoseg.config import SearchConfig, values_of
+from autoseg.data import labelled_indices
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.darts import Darts
 from autoseg.strategies.decode_history import DecodeHistory
@@ -20,7 +21,7 @@ from autoseg.strategies.strategy import (
     Strategy,
 )
 from autoseg.supernet import Supernet
-from autoseg.training import labelled_indices, validate
+from autoseg.training import validate
 
 _WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from autoseg.architecture import Architecture, sample_architecture
-from autoseg.data import Subset
+from autoseg.data import Subset, labelled_indices
 from autoseg.errors import UsageError
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.short_training import ShortTraining
@@ -23,7 +23,7 @@ from autoseg.strategies.strategy import (
     StepLoss,
     Strategy,
 )
-from autoseg.training import labelled_indices, validate
+from autoseg.training import validate
 
 _MAX_DRAWS = 100
 """Draws after which an architecture that was scored before is taken again: the space is small."""

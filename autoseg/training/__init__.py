@@ -14,7 +14,7 @@ from autoseg.training.precision import (
     tensor_float,
 )
 from autoseg.training.schedules import cosine, poly
-from autoseg.training.validation import ValidationScore, labelled_indices, validate
+from autoseg.training.validation import ValidationScore, validate
 
 __all__ = [
     "LOSSES",
@@ -30,7 +30,6 @@ __all__ = [
     "autocast",
     "cosine",
     "cross_entropy",
-    "labelled_indices",
     "poly",
     "require_finite",
     "require_rule_fits",

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from autoseg.config import TrainingConfig
-from autoseg.data import SegmentationDataset
+from autoseg.data import SegmentationDataset, labelled_indices
 from autoseg.runs import (
     COMPILING,
     Progress,
@@ -25,7 +25,7 @@ from autoseg.training.divergence import require_finite
 from autoseg.training.loss_functions import segmentation_loss
 from autoseg.training.precision import autocast, resolve_precision, tensor_float
 from autoseg.training.schedules import poly
-from autoseg.training.validation import labelled_indices, validate
+from autoseg.training.validation import validate
 
 UNDEFINED = -1.0
 """Best mIoU as a checkpoint states it while there was none; below all that there are."""

@@ -11,10 +11,9 @@ from typing import TypeVar
 
 from torch import nn
 
-from autoseg.data import SegmentationDataset, Subset
+from autoseg.data import SegmentationDataset, Subset, spread_indices
 from autoseg.errors import UsageError
 from autoseg.training import TrainingConfig
-from autoseg.training.validation import spread_indices
 
 RecipeT = TypeVar("RecipeT", bound=TrainingConfig)
 

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoseg.data import SegmentationDataset, build_dataset
-from autoseg.training.validation import spread_indices
+from autoseg.data import SegmentationDataset, build_dataset, spread_indices
 
 from .setting import Case
 

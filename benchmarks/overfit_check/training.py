@@ -11,17 +11,16 @@ import torch
 import torch.nn.functional as F
 
 from autoseg.atomic import atomic_write
-from autoseg.commands.data import build_split
-from autoseg.commands.networks import NetworkChoice, load_network
 from autoseg.commands.retrain import run_retrain
 from autoseg.config import DataConfig
-from autoseg.data import SegmentationDataset, normalise
+from autoseg.data import SegmentationDataset, build_split, normalise
 from autoseg.errors import UsageError
 from autoseg.evaluation import predict_logits
 from autoseg.metrics import ConfusionMatrix
 from autoseg.networks import inference_parameters
 from autoseg.requests import RetrainRequest
-from autoseg.runs import describe_environment, load_record
+from autoseg.runs import describe_environment
+from autoseg.trained import RetrainedNetwork
 from autoseg.training.overfit import overfit_images
 
 from .setting import ARCHITECTURE, OverfitRow, image_scale, learning_rate, num_steps
@@ -108,19 +107,18 @@ def train_and_score(
     seconds = time.process_time() - start
     if not result.is_finished:
         return None
-    (run,) = (path.parent for path in folder.glob("*/run.json"))
-    config = load_record(run)["config"]
+    trained = RetrainedNetwork.open(folder)
     images = training_images(request)
-    network = NetworkChoice.from_dict(config["network"]).build(images.num_classes)
-    failure = result.failed.get(run.name)
-    scores = {} if failure else _scores(run, images, config["image_scale"])
+    network = trained.choice.build(images.num_classes)
+    failure = result.failed.get(trained.choice.label)
+    scores = {} if failure else _scores(trained, images)
     git = describe_environment()["git"]
     row = OverfitRow(
-        network=run.name,
+        network=trained.choice.label,
         num_params=sum(parameter.numel() for parameter in inference_parameters(network)),
-        image_scale=int(config["image_scale"]),
-        learning_rate=config["learning_rate"],
-        num_steps=config["num_steps"],
+        image_scale=int(trained.image_scale),
+        learning_rate=trained.config["learning_rate"],
+        num_steps=trained.config["num_steps"],
         cpu_seconds=None if is_resumed else seconds,
         miou=scores.get("miou"),
         num_averaged=scores.get("num_averaged"),
@@ -135,26 +133,27 @@ def train_and_score(
     return row
 
 
-def training_logits(folder: Path, images: SegmentationDataset, scale: float) -> torch.Tensor:
+def training_logits(trained: RetrainedNetwork, images: SegmentationDataset) -> torch.Tensor:
     """Return the logits of the last weights for the training images, float, (N, K, H, W).
 
     Args:
-        folder: The network's run folder.
+        trained: The network.
         images: Images of one size.
-        scale: Factor on their sides before the network sees them.
     """
-    network = load_network(folder, which="last")
+    network = trained.network("last")
     with torch.inference_mode():
         each = [
-            predict_logits(network, normalise(images[index].image)[None], scales=(scale,))
+            predict_logits(
+                network, normalise(images[index].image)[None], scales=(trained.image_scale,)
+            )
             for index in range(len(images))
         ]
     return torch.cat(each)
 
 
-def _scores(folder: Path, images: SegmentationDataset, scale: float) -> dict[str, Any]:
+def _scores(trained: RetrainedNetwork, images: SegmentationDataset) -> dict[str, Any]:
     """Score the last weights; the fields are those of `OverfitRow`."""
-    logits = training_logits(folder, images, scale)
+    logits = training_logits(trained, images)
     target = torch.stack([images[index].target for index in range(len(images))])
     confusion = ConfusionMatrix(images.num_classes, images.ignore_index)
     confusion.update(logits.argmax(dim=1), target)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import UsageError
-from tests.commands.random_run import make_run
+from autoseg.trained import RetrainedNetwork
+from tests.trained.random_run import make_run
 
 
 @pytest.fixture
@@ -18,7 +19,8 @@ def bench(monkeypatch):
 def test_it_draws_a_run_with_its_parameters(bench, tmp_path, capsys):
     folder = make_run(tmp_path / "run")
     request = bench.EffectRequest(run=folder, num_images=2, num_iterations=0)
-    refined, text = bench.refine_images(request)
+    trained = RetrainedNetwork.open(folder)
+    refined, text = bench.refine_images(trained, trained.dataset("val"), request)
     assert len(refined) == 2
     # No update: the marginals are the softmax of the logits.
     assert all((image.before == image.after).all() for image in refined)

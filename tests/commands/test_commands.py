@@ -18,10 +18,10 @@ from PIL import Image
 from autoseg import evaluate, predict, retrain, search
 from autoseg.architecture import Architecture
 from autoseg.commands import search as search_command
-from autoseg.commands.networks import load_network
 from autoseg.errors import FileError, UsageError
 from autoseg.runs import load_metrics, load_record
 from autoseg.strategies import Report, SearchResult
+from autoseg.trained import RetrainedNetwork
 
 DATA = ["--image-size", "64", "72", "--train-length", "8"]
 SEARCH = [
@@ -106,7 +106,7 @@ def test_retrain_takes_the_newest_search_and_the_references(inside):
         record = load_record(folder / label)
         assert record["state"] == "finished"
         assert record["results"]["step"] == 2
-        network = load_network(folder / label)
+        network = RetrainedNetwork.open(folder / label).network()
         assert network(torch.randn(1, 3, 40, 33)).shape == (1, 12, 40, 33)
 
 
@@ -355,9 +355,9 @@ def test_a_stopped_retraining_goes_on_where_it_was(tmp_path, monkeypatch, capsys
     assert load_record(Path("runs/stopped"))["state"] == "interrupted"
     assert retrain.main(["--resume"]) == 0
     for name in ("icnet_pruned", "icnet_resnet50"):
-        expected = load_network(Path("whole") / name, which="last").state_dict()
+        expected = RetrainedNetwork.open(Path("whole") / name).network("last").state_dict()
         for key, tensor in (
-            load_network(Path("runs/stopped") / name, which="last").state_dict().items()
+            RetrainedNetwork.open(Path("runs/stopped") / name).network("last").state_dict().items()
         ):
             assert torch.equal(tensor, expected[key]), key
     assert load_record(Path("runs/stopped"))["results"]["finished"] == [

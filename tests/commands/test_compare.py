@@ -17,13 +17,13 @@ from autoseg.architecture import Architecture
 from autoseg.cli import run_command
 from autoseg.commands import compare as compare_command
 from autoseg.commands.compare import find_subjects
-from autoseg.commands.networks import NetworkChoice, load_network
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
 from autoseg.requests import CompareRequest
 from autoseg.runs import Run, load_record
 from autoseg.runs.record import save_record
+from autoseg.trained import NetworkChoice, RetrainedNetwork
 from autoseg.training.overfit import overfit_note
 
 SIZE = (32, 48)
@@ -88,8 +88,17 @@ def test_each_run_has_the_parameters_that_were_tuned_for_it(tmp_path):
 
 def make_away(folder):
     """Write a run on images that are not on this machine."""
-    sizes = {"image_size": None, "num_classes": None}
-    config = {"dataset": "camvid", "data_root": None, "num_steps": 7, **sizes}
+    choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
+    config = {
+        "dataset": "camvid",
+        "data_root": None,
+        "image_size": None,
+        "num_classes": None,
+        "image_scale": 1.0,
+        "num_steps": 7,
+        "network": choice.to_dict(),
+        "class_names": ["a", "b"],
+    }
     with Run.create(folder, kind="retrain", command=["x"], config=config, seed=0) as run:
         run.update(results={"best_step": 5})
         run.finish()
@@ -105,7 +114,7 @@ def test_one_row_a_setting_in_every_format(tmp_path, capsys):
         plain, refined = csv.DictReader(file)
     assert (plain["has_crf"], refined["has_crf"]) == ("False", "True")
     expected = evaluate(
-        load_network(folder),
+        RetrainedNetwork.open(folder).network(),
         build_dataset("synthetic", split="val", image_size=SIZE, num_classes=4),
         device="cpu",
         indices=(0, 32),  # two of 64 images, evenly spread

@@ -10,14 +10,15 @@ from autoseg.commands.crf_choice import (
     TUNING_FORMAT,
     TUNING_FORMAT_VERSION,
     choose_crf,
-    choose_crf_of_run,
+    choose_crf_behind,
     load_tuning,
 )
 from autoseg.config.crf import CRFChoice
 from autoseg.crf import STOCK, CRFSettings
 from autoseg.errors import UsageError
-from tests.commands.random_run import make_run
+from autoseg.trained import RetrainedNetwork
 from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
+from tests.trained.random_run import make_run
 
 TUNED = CRFSettings(bilateral_weight=1.25, spatial_xy_std=2.5, num_iterations=3)
 
@@ -65,8 +66,9 @@ def test_the_records_parameters_where_none_is_given(tmp_path):
 
 def test_a_networks_own_crf_layer_is_told(tmp_path):
     plain, with_layer = make_run(tmp_path / "plain"), make_run(tmp_path / "layer", crf_layer=True)
-    assert choose_crf_of_run(CRFChoice(), plain, weights="best").notes == ()
-    (note,) = choose_crf_of_run(CRFChoice(), with_layer, weights="best").notes
+    plain, with_layer = map(RetrainedNetwork.open, (plain, with_layer))
+    assert choose_crf_behind(plain, CRFChoice(), weights="best").notes == ()
+    (note,) = choose_crf_behind(with_layer, CRFChoice(), weights="best").notes
     assert "is now refined a second time" in note
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from autoseg import compare, evaluate, retrain
 from autoseg.commands.compare import find_subjects
-from autoseg.commands.networks import NetworkChoice, load_network
 from autoseg.commands.retrain_plan import choose_networks
 from autoseg.commands.zoo import collect_zoo
 from autoseg.errors import FileError, UsageError
@@ -15,6 +14,7 @@ from autoseg.networks import NamedNetwork, build_network, named_networks
 from autoseg.requests import CompareRequest, NetworksRequest, RetrainRequest
 from autoseg.runs import load_record
 from autoseg.runs.record import save_record
+from autoseg.trained import NetworkChoice, RetrainedNetwork
 
 PAIR = NamedNetwork("fcn", "resnet18")
 ARGUMENTS = [
@@ -38,7 +38,7 @@ def test_a_run_is_the_pair_wherever_it_is_read(folder, monkeypatch, capsys):
     run = folder / "run" / "fcn_resnet18"
     saved = load_record(run)["config"]["network"]
     assert (saved["name"], saved["encoder"]) == ("fcn", "resnet18")
-    network = load_network(run)
+    network = RetrainedNetwork.open(run).network()
     expected = build_network("fcn", encoder="resnet18", num_classes=12, width=0.1)
     assert str(network) == str(expected.eval())
     assert evaluate.main([str(run)]) == 0
@@ -51,7 +51,7 @@ def test_a_run_is_the_pair_wherever_it_is_read(folder, monkeypatch, capsys):
     (folder / "damaged").mkdir()
     save_record(folder / "damaged", record)
     with pytest.raises(FileError, match=r"unknown encoder 'resnet81'; did you mean 'resnet18'\?"):
-        load_network(folder / "damaged")
+        RetrainedNetwork.open(folder / "damaged")
 
 
 def test_resuming_takes_the_pair_and_no_other(folder, monkeypatch):

@@ -8,8 +8,8 @@ from autoseg import evaluate
 from autoseg.cli import run_command
 from autoseg.runs import Run, load_record
 from autoseg.runs import run as run_module
-from tests.commands.random_run import make_run
 from tests.test_atomic import as_nobody
+from tests.trained.random_run import make_run
 
 
 def run(monkeypatch, capsys, folder):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from autoseg.commands import next_steps
-from autoseg.commands.networks import REFERENCES
 from autoseg.requests import RetrainRequest, SearchRequest, TuneRequest
 from autoseg.runs import Run
+from autoseg.trained import REFERENCES
 
 SEARCH, RETRAIN = "python -m autoseg.search", "python -m autoseg.retrain"
 

@@ -6,7 +6,7 @@ from PIL import Image
 from autoseg import predict
 from autoseg.crf import DenseCRF
 from autoseg.errors import FileError, UsageError
-from tests.commands.random_run import make_run
+from tests.trained.random_run import make_run
 
 
 def test_an_image_that_the_crf_refuses_is_one_fault(tmp_path, monkeypatch):

@@ -9,10 +9,10 @@ import pytest
 from autoseg import retrain, search
 from autoseg.architecture import Architecture
 from autoseg.commands import retrain_plan
-from autoseg.commands.resuming import new_folder
 from autoseg.data import SyntheticStreets
 from autoseg.errors import FileError, UsageError
 from autoseg.runs import Run, load_record
+from autoseg.runs.folders import new_folder
 from autoseg.runs.record import save_record
 
 DATA = ["--image-size", "64", "72", "--train-length", "4", "--batch-size", "2"]

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 from autoseg import evaluate, predict, tune
-from autoseg.commands.networks import load_network
 from autoseg.crf import STOCK, CRFSettings
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate as evaluate_network
 from autoseg.runs import load_record
-from tests.commands.random_run import SIZE, make_run
+from autoseg.trained import RetrainedNetwork
+from tests.trained.random_run import SIZE, make_run
 
 QUICK = ["--num-images", "2", "--num-trials", "4", "--device", "cpu"]
 
@@ -39,7 +39,11 @@ def test_the_record_holds_what_evaluate_finds(tmp_path, capsys):
         (STOCK["DeepLab"], record["mean_iou_without"], record["stock"][0]["mean_iou"]),
     ):
         scores = evaluate_network(
-            load_network(folder), dataset, device="cpu", indices=(0, 4), crf=crf.build()
+            RetrainedNetwork.open(folder).network(),
+            dataset,
+            device="cpu",
+            indices=(0, 4),
+            crf=crf.build(),
         )
         assert scores.with_crf is not None
         assert plain == scores.plain.mean_iou()

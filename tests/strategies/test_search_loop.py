@@ -23,8 +23,8 @@ from autoseg.strategies import (
 )
 from autoseg.supernet import Supernet
 from autoseg.training import DivergedError, ValidationScore
+from tests.data.unlabelled import Unlabelled
 from tests.training.test_loop import Flag, metrics
-from tests.training.unlabelled import Unlabelled
 
 CONFIG = SearchConfig(
     num_epochs=3,

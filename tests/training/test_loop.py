@@ -12,7 +12,7 @@ from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.runs import Run, load_weights, save_checkpoint, seed_everything
 from autoseg.training import DivergedError, TrainingConfig, train
-from tests.training.unlabelled import Unlabelled
+from tests.data.unlabelled import Unlabelled
 
 CONFIG = TrainingConfig(
     num_steps=6, batch_size=2, crop_size=(16, 16), validate_every=2, val_images=2, learning_rate=0.1

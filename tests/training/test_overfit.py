@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from autoseg import retrain
-from autoseg.commands.networks import load_network
 from autoseg.config import RETRAIN_PRESETS
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, build_dataset
 from autoseg.errors import UsageError
 from autoseg.runs import load_metrics, load_record
+from autoseg.trained import RetrainedNetwork
 from autoseg.training import retraining_batches
 from autoseg.training.overfit import (
     overfit_images,
@@ -153,7 +153,7 @@ def test_a_tiny_network_learns_one_image_by_heart(tmp_path, monkeypatch, capsys)
     sample = dataset(num_classes=6)[0]
     mean, std = torch.tensor(IMAGENET_MEAN).view(3, 1, 1), torch.tensor(IMAGENET_STD).view(3, 1, 1)
     with torch.inference_mode():
-        logits = load_network(Path("check/segnet_basic"), which="last")(
+        logits = RetrainedNetwork.open(Path("check/segnet_basic")).network("last")(
             ((sample.image / 255 - mean) / std)[None]
         )
     counted = sample.target != 255
@@ -179,7 +179,7 @@ def test_a_stopped_check_goes_on_with_the_same_images(tmp_path, monkeypatch):
         retrain.main(["--resume", "--out", "stopped", "--overfit", "3"])
     assert retrain.main(["--resume", "--out", "stopped"]) == 0
     states = [
-        load_network(Path(folder) / "segnet_basic", which="last").state_dict()
+        RetrainedNetwork.open(Path(folder) / "segnet_basic").network("last").state_dict()
         for folder in ("whole", "stopped")
     ]
     for name, tensor in states[0].items():

@@ -1,7 +1,8 @@
-"""The images that a request names."""
+"""The images that a configuration names."""
 
 from autoseg.config import DataConfig
-from autoseg.data import SegmentationDataset, build_dataset
+from autoseg.data.base import SegmentationDataset
+from autoseg.data.registry import build_dataset
 
 
 def build_split(data: DataConfig, split: str) -> SegmentationDataset:

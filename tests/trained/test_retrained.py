@@ -1,73 +1,61 @@
-"""The choice of a network as a record keeps it."""
+"""A retrained network, opened from its run folder."""
 
 import json
 import warnings
-from dataclasses import fields
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 
 from autoseg import evaluate, retrain
 from autoseg.architecture import Architecture
-from autoseg.commands.networks import NetworkChoice, labels_of, load_network, retrained_choice
-from autoseg.crf import CRFSettings
 from autoseg.data import normalise
 from autoseg.errors import FileError, UsageError
 from autoseg.networks import CRF_RNN, NetworkWithCRF
 from autoseg.runs import Run, find_runs, load_record, load_weights
 from autoseg.runs.record import save_record
 from autoseg.runs.weights import save_weights
-from tests.commands.random_run import make_run
+from autoseg.trained import NetworkChoice, RetrainedNetwork
 from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
+from tests.trained.random_run import SIZE, make_run
 
 FIXED = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
 
 
-def searched():
-    return NetworkChoice(
-        label="searched",
-        architecture=Architecture.load("autodeeplab_paper"),
-        width=0.125,
-        filter_multiplier=4,
+def test_a_network_is_opened_once_and_knows_itself(tmp_path):
+    folder = make_run(tmp_path / "run", num_classes=3)
+    trained = RetrainedNetwork.open(folder)
+    record = load_record(folder)
+    (folder / "run.json").unlink()  # whatever follows was read
+    assert trained.record == record
+    assert trained.choice == FIXED
+    assert trained.class_names == ("class 0", "class 1", "class 2")
+    assert trained.palette.dtype == np.uint8
+    assert trained.palette.tolist() == [[0, 10, 20], [40, 10, 20], [80, 10, 20]]
+    assert trained.image_scale == 1.0
+    dataset = trained.dataset("train")
+    assert (len(dataset), dataset.split, dataset.largest_size) == (8, "train", SIZE)
+    assert torch.equal(
+        trained.network().state_dict()["classifier.weight"],
+        load_weights(folder)["classifier.weight"],
     )
+    with pytest.raises(UsageError, match=r"weights-last\.safetensors does not exist"):
+        trained.network("last")
 
 
-@pytest.mark.parametrize("choice", [FIXED, searched()], ids=lambda choice: choice.label)
-@pytest.mark.parametrize("has_crf", [False, True])
-def test_a_record_builds_the_same_choice(choice, has_crf):
-    if has_crf:
-        choice = choice.with_crf_layer()
-        assert choice.label.endswith("+crf")
-    values = json.loads(json.dumps(choice.to_dict()))
-    assert NetworkChoice.from_dict(values) == choice
-    # Records of before the layer have no such entry, and need none.
-    assert ("crf_layer" in values) == has_crf
-
-
-@pytest.mark.parametrize("label", ["../../x", "/tmp/x", "..", "", "a\x00b", "..\\x", "\ud800"])
-def test_a_label_that_leads_out_of_the_folder_is_refused(label):
-    values = {**FIXED.to_dict(), "label": label}
-    with pytest.raises(UsageError, match=r"network label .* cannot be the name of a run folder"):
-        NetworkChoice.from_dict(values)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"width": "x"}, r"network\.width is 'x'; it must be a number from 0\.001 to 100"),
-        ({"width": 1e9}, r"network\.width is 1000000000\.0; it must be a number"),
-        ({"label": None}, r"network\.label is None; it must be a text"),
-        ({"filter_multiplier": 2**40}, r"network\.filter_multiplier is \d+; it must be"),
-        ({"drop_path_keep": 7}, r"network\.drop_path_keep is 7; it must be a number from 0 to 1"),
-        ({"widht": 1}, r"unknown field of a network 'widht'; did you mean 'width'"),
-        ({"architecture": {}}, r"network must have either a name or an architecture"),
-        ({"encoder": "resnet50"}, r"encoder .resnet50. was given for the fixed network"),
-        ({"encoder": 3}, r"network\.encoder is 3; it must be a text"),
-    ],
-)
-def test_a_choice_that_cannot_be_is_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        NetworkChoice.from_dict({**FIXED.to_dict(), **changes})
+def test_the_one_network_of_a_retraining_needs_no_name(tmp_path):
+    with Run.create(tmp_path / "set", kind="retrain-set", command=["x"], config={}, seed=0):
+        pass
+    with pytest.raises(UsageError, match="is a retrain-set run and holds no retrained network"):
+        RetrainedNetwork.open(tmp_path / "set")
+    first = make_run(tmp_path / "set" / "a")
+    assert RetrainedNetwork.open(tmp_path / "set").folder == first
+    second = make_run(tmp_path / "set" / "b")
+    with pytest.raises(
+        UsageError, match=f"several retrained networks; name one of {first}, {second}"
+    ):
+        RetrainedNetwork.open(tmp_path / "set")
 
 
 @pytest.mark.parametrize(
@@ -93,13 +81,23 @@ def test_a_record_of_no_network_names_file_and_field(tmp_path, changes, message)
     record = load_record(folder)
     save_record(folder, {**record, "config": {**record["config"], **changes}})
     with pytest.raises(FileError, match=rf"run\.json.*{message}"):
-        load_network(folder)
+        RetrainedNetwork.open(folder).network()
     del record["config"]["image_scale"]
     save_record(folder, record)
     with pytest.raises(
         FileError, match=r"run\.json is not a record .* no field 'config\.image_scale'"
     ):
-        labels_of(folder)
+        RetrainedNetwork.open(folder)
+
+
+@contextmanager
+def suppress_another_kind():
+    """Let a record pass that is whole, and of another kind of run; the message names the folder."""
+    try:
+        yield
+    except UsageError as error:
+        if "holds no retrained network" not in str(error):
+            raise
 
 
 def test_damage_of_any_kind_to_a_record_is_refused_with_its_name(tmp_path):
@@ -109,8 +107,8 @@ def test_damage_of_any_kind_to_a_record_is_refused_with_its_name(tmp_path):
 
     def read(path):
         with warnings.catch_warnings(action="ignore"):  # of a checksum that is gone
-            retrained_choice(folder)
-            labels_of(folder)
+            with suppress_another_kind():
+                _ = RetrainedNetwork.open(folder).palette
             find_runs(tmp_path)
 
     require_clean_refusals(read, path, damaged_bytes(whole, count=1000))
@@ -135,7 +133,7 @@ def test_whole_weights_of_another_network_are_told_in_one_line(tmp_path):
         with pytest.raises(
             FileError, match=rf"best\.safetensors is not of the network .*{message}"
         ):
-            load_network(folder)
+            RetrainedNetwork.open(folder).network()
 
 
 @pytest.mark.slow
@@ -150,21 +148,6 @@ def test_an_architecture_file_of_any_name_is_trained_inside_out(tmp_path, monkey
     retrain.main(["--architecture", "...json", "--out", "runs/a", *sizes, *small, *steps])
     assert [path.name for path in tmp_path.iterdir()] == ["inside"]
     assert [path.parent.name for path in inside.glob("runs/a/*/run.json")] == ["run"]
-
-
-def test_all_that_the_crf_starts_from_is_recorded():
-    recorded = json.loads(json.dumps(FIXED.with_crf_layer().to_dict()))["crf_layer"]
-    assert set(recorded) == {field.name for field in fields(CRFSettings)}
-    assert recorded["subsample_above"] == CRF_RNN.subsample_above
-    assert recorded["normalisation"] == "after"
-
-
-def test_a_record_that_names_less_of_the_crf_means_what_was_the_case_then():
-    values = FIXED.with_crf_layer().to_dict()
-    named = ("bilateral_weight", "bilateral_xy_std", "bilateral_rgb_std", "spatial_weight")
-    named += ("spatial_xy_std", "num_iterations", "mode")
-    values["crf_layer"] = {name: values["crf_layer"][name] for name in named}
-    assert NetworkChoice.from_dict(values) == FIXED.with_crf_layer()
 
 
 def test_a_run_with_a_crf_is_built_again_and_sees_the_image_file(tmp_path):
@@ -183,7 +166,7 @@ def test_a_run_with_a_crf_is_built_again_and_sees_the_image_file(tmp_path):
         run.save_weights("best", network.state_dict(), metadata={})
         run.finish()
 
-    loaded = load_network(tmp_path / "run")
+    loaded = RetrainedNetwork.open(tmp_path / "run").network()
 
     pixels = torch.randint(256, (1, 3, 17, 20), dtype=torch.uint8)
     with torch.no_grad():
@@ -205,7 +188,7 @@ def test_the_commands_train_and_score_network_and_crf_together(tmp_path, monkeyp
     assert "icnet_resnet50+crf: val mIoU" in capsys.readouterr().out
 
     folder = tmp_path / "runs" / "a" / "icnet_resnet50+crf"
-    trained = load_network(folder, which="last")
+    trained = RetrainedNetwork.open(folder).network("last")
     assert isinstance(trained, NetworkWithCRF)
     for name in ("bilateral_weight", "spatial_weight"):
         learnt, start = trained.crf.get_parameter(name), getattr(CRF_RNN, name)

@@ -2,8 +2,8 @@
 
 import torch
 
-from autoseg.commands.networks import NetworkChoice
 from autoseg.runs import Run
+from autoseg.trained import NetworkChoice
 
 SIZE = (32, 48)
 

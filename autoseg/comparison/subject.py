@@ -1,0 +1,193 @@
+"""What a comparison measures: a network, with its training or without one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from autoseg.data import SegmentationDataset, spread_indices
+from autoseg.errors import UsageError
+from autoseg.runs import reading_record, schema
+from autoseg.trained import NetworkChoice, RetrainedNetwork
+
+_CONFIG = schema.fields(
+    {"dataset": schema.text, "num_steps": schema.whole(1)},
+    {
+        "loss": schema.list_of(schema.text),
+        "class_weights": schema.optional(schema.text),
+        "weights": schema.optional(schema.fields(allowed={"file": schema.text})),
+    },
+)
+_RESULTS = schema.fields({"best_step": schema.whole()})
+"""What a comparison reads of a run beside what builds its network."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """Where a network's weights come from."""
+
+    run: RetrainedNetwork
+    """The run, opened."""
+    num_steps: int
+    """Steps of the training."""
+    best_step: int
+    """Step whose weights are scored."""
+    weights_sha256: str
+    """Their checksum."""
+    loss: str = "cross_entropy"
+    """What the training minimised."""
+    started_from: str | None = None
+    """Name of the file that it started from; None: random weights."""
+
+    @property
+    def folder(self) -> Path:
+        """Run folder."""
+        return self.run.folder
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return self.run.record["seed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """A network that is to be measured."""
+
+    name: str
+    """What was built: a fixed network's name, or "searched" and the like."""
+    width: float
+    """Factor on the channels; 1 is the published network."""
+    filter_multiplier: int | None
+    """F of an architecture's cells; None for a fixed network."""
+    has_crf_layer: bool
+    """Whether its last layer is a dense CRF that was trained with it."""
+    network: nn.Module
+    """The network itself, in eval mode."""
+    dataset: SegmentationDataset
+    """The images and their labels; a network without a run sees the first image alone."""
+    indices: tuple[int, ...]
+    """Samples that are scored; empty for a network without a run."""
+    image_scale: float
+    """Factor on the images' sides before the network sees them, as in the training."""
+    trained: Trained | None
+    """Where its weights come from; None for a network without a run."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of images and labels, in pixels."""
+        return self.dataset.largest_size
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of what the network sees, rounded as `predict_logits` does it."""
+        height, width = self.image_size
+        return round(self.image_scale * height), round(self.image_scale * width)
+
+    @property
+    def label(self) -> str:
+        """Name in tables and figures, which says so where the network is not of published size."""
+        sizes = []
+        if self.filter_multiplier is not None:
+            sizes.append(f"F{self.filter_multiplier}")
+        if self.width != 1:
+            sizes.append(f"x{self.width:g}")
+        return " ".join((self.name, *sizes))
+
+
+def trained_subject(
+    run: RetrainedNetwork, *, split: str, limit: int, data_root: Path | None
+) -> Subject:
+    """Take the best weights of a finished retraining, and the images that score them.
+
+    Args:
+        run: The run.
+        split: "train", "val" or "test".
+        limit: Images that are scored, evenly spread over the split; 0 takes all.
+        data_root: Where the dataset lies now; None takes the place in the record.
+
+    Raises:
+        UsageError: If the run is not finished, was a sanity check, or lacks weights or images.
+        FileError: If record or weights are damaged.
+    """
+    folder, config, results = run.folder, run.config, run.record["results"]
+    if run.record["state"] != "finished":
+        raise UsageError(
+            f"{folder} is not finished ({run.record['state']}), so its score would say little; "
+            "finish it with `python -m autoseg.retrain --resume`."
+        )
+    if config.get("overfit") is not None:  # records of before the option have no such field
+        raise UsageError(
+            f"{folder} is {results.get('note', 'a sanity check')}; it is not compared. Retrain the "
+            "network without --overfit, and compare that run."
+        )
+    with reading_record(folder, "a record of a finished retraining"):
+        _CONFIG(config, "config")
+        _RESULTS(results, "results")
+    dataset = run.dataset(split, data_root=data_root)
+    return _subject(
+        run.choice,
+        run.network("best"),
+        dataset=dataset,
+        indices=tuple(spread_indices(len(dataset), limit)),
+        image_scale=run.image_scale,
+        trained=Trained(
+            run=run,
+            num_steps=config["num_steps"],
+            best_step=results["best_step"],
+            weights_sha256=run.weights_sha256("best"),
+            loss=_describe_loss(config),
+            started_from=(config.get("weights") or {}).get("file"),
+        ),
+    )
+
+
+def untrained_subject(
+    choice: NetworkChoice, *, dataset: SegmentationDataset, image_scale: float
+) -> Subject:
+    """Build a network with random weights, whose costs alone are measured.
+
+    Args:
+        choice: The network.
+        dataset: Its first image is what the network sees.
+        image_scale: Factor on the image's sides before that.
+    """
+    return _subject(
+        choice,
+        choice.build(dataset.num_classes).eval(),
+        dataset=dataset,
+        indices=(),
+        image_scale=image_scale,
+        trained=None,
+    )
+
+
+def _subject(
+    choice: NetworkChoice,
+    network: nn.Module,
+    *,
+    dataset: SegmentationDataset,
+    indices: tuple[int, ...],
+    image_scale: float,
+    trained: Trained | None,
+) -> Subject:
+    return Subject(
+        name=choice.label,
+        width=choice.width,
+        filter_multiplier=None if choice.architecture is None else choice.filter_multiplier,
+        has_crf_layer=choice.crf_layer is not None,
+        network=network,
+        dataset=dataset,
+        indices=indices,
+        image_scale=image_scale,
+        trained=trained,
+    )
+
+
+def _describe_loss(config: Mapping[str, Any]) -> str:
+    """Write a run's loss; records of before there was a choice have none."""
+    loss = " + ".join(config.get("loss", ("cross_entropy",)))
+    weights = config.get("class_weights")
+    return loss if weights is None else f"{loss}, classes weighted by {weights}"

@@ -1,0 +1,44 @@
+"""A search: what its run folder says of it, opened once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoseg.architecture import SearchSpace
+from autoseg.runs import load_record, reading_record, schema
+
+ARCHITECTURE_NAME = "architecture.json"
+"""The architecture, in the run folder of a search and in that of a network built from it."""
+
+_CONFIG = schema.fields({"search_space": schema.mapping})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchRun:
+    """A search as its run folder has it: finished, or one to go on with."""
+
+    folder: Path
+    """Its run folder."""
+    record: dict[str, Any]
+    """run.json; `space` was read from it."""
+    space: SearchSpace
+    """The space that is searched, at the size of the preset."""
+
+    @classmethod
+    def open(cls, folder: Path) -> "SearchRun":
+        """Read a search's record.
+
+        Raises:
+            UsageError: If the folder holds no run.
+            FileError: If the record lacks a search space, or holds one that cannot be.
+        """
+        record = load_record(folder)
+        with reading_record(folder):
+            _CONFIG(record["config"], "config")
+            space = SearchSpace.from_dict(record["config"]["search_space"])
+        return cls(folder=folder, record=record, space=space)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of the search, as the record has them."""
+        return self.record["config"]
