@@ -17,6 +17,7 @@ from autoseg.architecture.operations import (
     Family,
     Operation,
     operations_of,
+    register_operation,
 )
 from autoseg.architecture.path_rule import PathRule, edge_scores
 from autoseg.architecture.relaxation import (
@@ -71,6 +72,7 @@ __all__ = [
     "operations_of",
     "path_of_rank",
     "path_score",
+    "register_operation",
     "sample_architecture",
     "sample_cell",
     "sample_path",

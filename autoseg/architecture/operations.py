@@ -5,10 +5,19 @@ supernet evaluates all operations of one together, in plain operators, C++ and T
 (`autoseg.supernet`), and `autoseg.ops` builds them for a derived network. Two families of atrous
 convolution stand beside each other because their parameter counts differ: `dil_conv` is depthwise
 separable (DARTS), `atrous_conv` is a full convolution (Auto-DeepLab's released network).
+
+Anybody can add an operation of no family: `register_operation`, docs/adding_operations.md.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from torch import nn
+
+from autoseg.errors import UsageError
+from autoseg.foreign_text import shown
 
 NO_OPERATION = "none"
 """The operation that means "no connection"; it takes part in the softmax and is never decoded."""
@@ -43,6 +52,13 @@ FAMILIES = (SKIP, MAX_POOL, AVG_POOL, SEP_CONV, DIL_CONV, ATROUS_CONV)
 """In the order of their weights and batch norms in the supernet's flat tensors."""
 
 
+Builder = Callable[[int, int], nn.Module]
+"""From channels C and stride (1 or 2) to a module that maps (N, C, H, W) to as many channels, with
+height and width over the stride, rounded up, and leaves its input as it is."""
+
+MAX_NAME, MAX_LABEL = 40, 14
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operation:
     """One candidate operation."""
@@ -54,9 +70,11 @@ class Operation:
     description: str
     """Its definition."""
     family: Family | None = None
-    """None for "none", which is evaluated nowhere."""
+    """None for "none", which is evaluated nowhere, and for a registered operation."""
     kernel_size: int = 1
-    """Rows and columns of its kernel or window."""
+    """Rows and columns of its kernel or window, of an operation of a family."""
+    build: Builder | None = None
+    """Of a registered operation, which is evaluated by the modules that this builds."""
 
     @property
     def rate(self) -> int:
@@ -101,3 +119,49 @@ def operations_of(family: Family) -> tuple[Operation, ...]:
     """Return a family's operations, smallest kernel first."""
     members = [operation for operation in OPERATIONS.values() if operation.family is family]
     return tuple(sorted(members, key=lambda operation: operation.kernel_size))
+
+
+def register_operation(
+    name: str, build: Builder, *, description: str, label: str | None = None
+) -> None:
+    """Add an operation that spaces and architectures can then name.
+
+    The supernet evaluates it edge by edge, by its own modules, whatever the back end; a derived
+    network is built from them too. The same function may register its operation again, as when a
+    notebook's cell is run twice.
+
+    Args:
+        name: Lower-case letters, digits and underscores.
+        build: Called as `build(channels, stride)`; see `Builder`. In a search the batch norms of
+            its modules lose their learned scale and shift, as those of all operations do.
+        description: Its definition in a few words.
+        label: What drawings write; the name without underscores, cut where it is long, if None.
+
+    Raises:
+        UsageError: If the name or the label cannot be one, or the name is taken.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or len(name) > MAX_NAME:
+        raise UsageError(
+            f"register_operation: name {shown(name)}, but it must be lower-case letters, digits "
+            f"and underscores, a letter first, at most {MAX_NAME} of them."
+        )
+    if label is None:
+        label = name.replace("_", " ")
+        if len(label) > MAX_LABEL:
+            label = f"{label[: MAX_LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
+    if not label.isprintable() or not 1 <= len(label) <= MAX_LABEL:
+        raise UsageError(
+            f"register_operation: {name} has the label {shown(label)}, but drawings have room for "
+            f"1 to {MAX_LABEL} printable characters."
+        )
+    before = OPERATIONS.get(name)
+    if before is not None and (before.build is None or _origin(before.build) != _origin(build)):
+        by = "comes with autoseg" if before.build is None else f"is {_origin(before.build)}'s"
+        raise UsageError(f"register_operation: the name {name!r} {by}; choose another one.")
+    OPERATIONS[name] = Operation(name=name, label=label, description=description, build=build)
+
+
+def _origin(build: Builder) -> str:
+    """Name the function or class that builds an operation."""
+    named = build if hasattr(build, "__qualname__") else type(build)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -4,6 +4,8 @@ import math
 
 from torch import nn
 
+from autoseg.ops import RegisteredOperation
+
 LOGIT_STD = 0.01
 """Standard deviation of a classifier's initial weights (DeepLab's TensorFlow code)."""
 
@@ -17,10 +19,19 @@ def initialise_(network: nn.Module) -> None:
       `LOGIT_STD`, bias 0. Kaiming over the fan-out of a few classes would start at logits so large
       that the first steps only undo them.
     - Batch norm: weight 1, bias 0.
+    - A registered operation stays as its author built it.
 
     Source: He et al. 2015 (arXiv 1502.01852), section 2.2, the backward case.
     """
+    theirs = {
+        id(part)
+        for module in network.modules()
+        if isinstance(module, RegisteredOperation)
+        for part in module.modules()
+    }
     for module in network.modules():
+        if id(module) in theirs:
+            continue
         if isinstance(module, nn.Conv2d) and module.bias is None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.Conv2d | nn.Linear):

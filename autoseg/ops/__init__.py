@@ -4,6 +4,7 @@ from autoseg.ops.aspp import ASPP, ImagePooling
 from autoseg.ops.blocks import conv_bn, conv_bn_relu, conv_relu, separable_conv_bn_relu
 from autoseg.ops.candidates import build_operation
 from autoseg.ops.padding import pad_image
+from autoseg.ops.registered import RegisteredOperation
 from autoseg.ops.resize import resize
 from autoseg.ops.response_norm import ResponseNorm
 from autoseg.ops.stem import Stem
@@ -17,6 +18,7 @@ from autoseg.ops.upsampling import (
 __all__ = [
     "ASPP",
     "ImagePooling",
+    "RegisteredOperation",
     "ResponseNorm",
     "Stem",
     "bilinear_kernel",

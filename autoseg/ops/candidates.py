@@ -14,6 +14,7 @@ from autoseg.architecture import NO_OPERATION, OPERATIONS, Operation
 from autoseg.architecture.operations import MAX_POOL
 from autoseg.errors import unknown_name
 from autoseg.ops.blocks import conv_bn
+from autoseg.ops.registered import RegisteredOperation
 from autoseg.ops.resize import resize
 
 
@@ -74,6 +75,8 @@ def build_operation(name: str, channels: int, stride: int) -> nn.Module:
     if name == NO_OPERATION or name not in OPERATIONS:
         raise unknown_name("operation", name, [each for each in OPERATIONS if each != NO_OPERATION])
     operation = OPERATIONS[name]
+    if operation.build is not None:
+        return RegisteredOperation(operation, channels, stride)
     assert operation.family is not None
     match operation.family.kind:
         case "identity":

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 EPS = 1e-5
 """Added to each variance, as in the papers' code."""
@@ -65,10 +66,8 @@ def batch_norm(
     Returns:
         The shape of `stacked`.
     """
-    flat = stacked.flatten(1, -3)
-    has_ones = 1 in flat.shape
     normalised = F.batch_norm(
-        _WithUsualStrides.apply(flat) if has_ones else flat,
+        with_usual_strides(stacked.flatten(1, -3)),
         mean,
         var,
         weight=scale,
@@ -76,9 +75,19 @@ def batch_norm(
         momentum=momentum,
         eps=EPS,
     )
-    if has_ones:
-        normalised = _WithUsualStrides.apply(normalised)
-    return normalised.view(stacked.shape)
+    return with_usual_strides(normalised).view(stacked.shape)
+
+
+def with_usual_strides(maps: Tensor) -> Tensor:
+    """Guard a batch norm that takes or gives these maps, (N, C, H, W), from a fault of torch's.
+
+    See `_WithUsualStrides`; maps without a dimension of size 1 are returned as they are.
+    """
+    if 1 not in maps.shape:
+        return maps
+    guarded = _WithUsualStrides.apply(maps)
+    assert isinstance(guarded, Tensor)
+    return guarded
 
 
 class _WithUsualStrides(torch.autograd.Function):
@@ -93,14 +102,14 @@ class _WithUsualStrides(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:
-        return _with_usual_strides(maps)
+        return _restrided(maps)
 
     @staticmethod
     def backward(ctx: Any, grad_maps: Tensor) -> Tensor:  # type: ignore[override]
-        return _with_usual_strides(grad_maps)
+        return _restrided(grad_maps)
 
 
-def _with_usual_strides(maps: Tensor) -> Tensor:
+def _restrided(maps: Tensor) -> Tensor:
     _, channels, height, width = maps.shape
     pixels = height * width
     if maps.is_contiguous():
@@ -114,13 +123,22 @@ def _with_usual_strides(maps: Tensor) -> Tensor:
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Leave running statistics as they are while a forward pass is repeated (recomputation)."""
     statistics = [m for m in module.modules() if isinstance(m, RunningStatistics)]
+    # Of registered operations.
+    norms = [m for m in module.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    counts = [norm.num_batches_tracked.clone() for norm in norms]  # pyright: ignore[reportOptionalMemberAccess]
     for running in statistics:
         running.updates = False
+    for norm in norms:
+        norm.momentum = 0.0
     try:
         yield
     finally:
         for running in statistics:
             running.updates = True
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:

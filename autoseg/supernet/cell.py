@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from autoseg.ops import resize
 from autoseg.supernet.backend import Backend
 from autoseg.supernet.batch_norm import RunningStatistics, batch_norm
-from autoseg.supernet.fused_cell import FusedCell
+from autoseg.supernet.fused_cell import FusedCell, SourceKernels
+from autoseg.supernet.per_edge import registered
 from autoseg.supernet.recompute import recomputed
 from autoseg.supernet.source_op import SourceOp
 
@@ -94,6 +95,8 @@ class SearchCell(nn.Module):
         """
         super().__init__()
         self.num_nodes = num_nodes
+        self.is_per_edge = len(registered(operations)) > 0
+        """Whether there are operations that only plain modules evaluate."""
         num_inputs = len(previous_channels)
         self.previous = nn.ModuleList(
             InputCell(width, channels, is_finer=is_finer) for width, is_finer in previous_channels
@@ -154,8 +157,8 @@ class SearchCell(nn.Module):
             shared = bring(self.previous_previous, previous_previous).unsqueeze(1)
         else:
             alpha = alpha[self.num_nodes :]  # no state 0: its edges are absent
-        if backend.kernels is None:
-            return self._evaluate(state, shared, alpha, beta)
+        if backend.kernels is None or self.is_per_edge:
+            return self._evaluate(state, shared, alpha, beta, backend.kernels)
         sources = self._all_sources()
         fused = FusedCell(
             kernels=backend.kernels,
@@ -170,7 +173,7 @@ class SearchCell(nn.Module):
             None if shared is None else shared.to(alpha.dtype),
             alpha,
             beta,
-            [alpha.new_empty(0) if source.weight is None else source.weight for source in sources],
+            [source.flat_weight(alpha) for source in sources],
             [(source.statistics.mean, source.statistics.var) for source in sources],
         )
 
@@ -180,17 +183,23 @@ class SearchCell(nn.Module):
         return [source for source in (*first, *self.sources) if isinstance(source, SourceOp)]
 
     def _evaluate(
-        self, state: Tensor, shared: Tensor | None, alpha: Tensor, beta: Tensor
+        self,
+        state: Tensor,
+        shared: Tensor | None,
+        alpha: Tensor,
+        beta: Tensor,
+        kernels: SourceKernels | None,
     ) -> Tensor:
-        """Evaluate the source operations by plain operators."""
+        """Evaluate the source operations state by state."""
         alphas = iter(alpha.split([source.layout.num_targets for source in self._all_sources()]))
         nodes: list[Tensor] = []
         # Sums of the contributions to the nodes that are not complete yet, (N, K, nodes, C, H, W).
         pending: Tensor | None = None
         if self.source0 is not None:
-            pending = self.source0(shared, next(alphas))  # (N, 1, B, C, H, W), added to every k
+            # (N, 1, B, C, H, W), added to every k
+            pending = self.source0(shared, next(alphas), kernels)
         for source, weights in zip(self.sources, alphas, strict=True):
-            contribution = source(state, weights)
+            contribution = source(state, weights, kernels)
             total = contribution if pending is None else contribution + pending
             # The first pending node has all its inputs now.
             node, pending = total.split([1, total.shape[2] - 1], dim=2)

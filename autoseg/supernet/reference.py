@@ -2,7 +2,8 @@
 
 Every cell is evaluated again for each input cell, every edge by itself, every operation by its own
 call, "none" included. Nothing here is shared with the rest of the supernet but the parameters,
-which are read from their stacked form. Running statistics are read and never written.
+which are read from their stacked form, and the modules of registered operations. Running
+statistics are read and never written.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autoseg.architecture import SearchSpace
-from autoseg.supernet.batch_norm import EPS
+from autoseg.supernet.batch_norm import EPS, frozen_statistics
 from autoseg.supernet.cell import InputCell, SearchCell
 from autoseg.supernet.source_op import SourceOp
 from autoseg.supernet.supernet import Supernet
@@ -171,6 +172,9 @@ class _Edge:
         if name == "avg_pool_3x3":
             pooled = F.avg_pool2d(maps, 3, 1, 1, count_include_pad=False)
             return self._norm(pooled, name, self.k)
+        if self.source.per_edge is not None and name in self.source.per_edge.names:
+            with frozen_statistics(self.source.per_edge):
+                return self.source.per_edge.evaluate(name, maps, self.k, self.target)
         family, size = name[: name.rindex("_")], int(name[-1])
         number = self.layout.number(name)
         if family == "sep_conv":

@@ -155,6 +155,9 @@ class _Sender:
     def send(self, op: str, node: int) -> Tensor:
         """Evaluate one operation of the edge to a node: (N, C, H, W)."""
         target, operation = node - self.first_target, OPERATIONS[op]
+        if operation.build is not None:
+            assert self.op.per_edge is not None
+            return self.op.per_edge.evaluate(op, self.state, self.input_cell, target)
         family = operation.family
         assert family is not None
         if not family.stages:

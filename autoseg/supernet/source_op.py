@@ -6,7 +6,8 @@ same state share its input, and the input cells of a node share its weights, so 
 evaluated in a handful of calls, with the same result.
 
 This is the back end of plain operators, for every device. The compiled ones do the same from the
-same weights: `autoseg.supernet.fused_cell`.
+same weights: `autoseg.supernet.fused_cell`. Registered operations, which are of no family, are
+evaluated edge by edge beside either of them: `autoseg.supernet.per_edge`.
 
 Tensors are (N, K, T, C, H, W): K input cells, T target nodes, C channels. Contiguous, that is at
 once a batch of N * K maps (convolutions share weights over K) and K * T * C channels (batch norm
@@ -24,7 +25,10 @@ from autoseg.architecture import FAMILIES, Family, Operation
 from autoseg.architecture.operations import MAX_POOL, SKIP
 from autoseg.supernet.batch_norm import RunningStatistics, batch_norm
 from autoseg.supernet.depthwise import depthwise_conv2d
+from autoseg.supernet.fused_cell import SourceKernels
+from autoseg.supernet.fused_source import FusedSource
 from autoseg.supernet.indices import index_on
+from autoseg.supernet.per_edge import PerEdge, registered
 from autoseg.supernet.source_layout import SourceLayout, num_elements
 
 _PARAMETER_FREE = "parameter_free"
@@ -74,17 +78,54 @@ class SourceOp(nn.Module):
             for family in FAMILIES
             if family.stages
         }
+        self._has_families = any(self.layout.present(family) for family in FAMILIES)
+        self.per_edge = (
+            PerEdge(operations, channels, num_targets=num_targets, num_inputs=num_inputs)
+            if registered(operations)
+            else None
+        )
 
-    def forward(self, state: Tensor, alpha: Tensor) -> Tensor:
+    def forward(self, state: Tensor, alpha: Tensor, kernels: SourceKernels | None = None) -> Tensor:
         """Sum the weighted operations of every edge that leaves the state.
 
         Args:
             state: (N, K, C, H, W).
             alpha: Weight of each operation on the edges to the T targets, (T, num_operations).
+            kernels: What evaluates the operations of the table's families; None: plain operators.
 
         Returns:
             (N, K, T, C, H, W).
         """
+        contribution = (
+            self._evaluate(state, alpha)
+            if kernels is None or not self._has_families
+            else self._evaluate_fused(state, alpha, kernels)
+        )
+        if self.per_edge is None:
+            return contribution
+        return contribution + self.per_edge(state, alpha)
+
+    def flat_weight(self, like: Tensor) -> Tensor:
+        """Return the flat weight, an empty one where no operation has any."""
+        return like.new_empty(0) if self.weight is None else self.weight
+
+    def _evaluate_fused(self, state: Tensor, alpha: Tensor, kernels: SourceKernels) -> Tensor:
+        source = FusedSource(
+            kernels=kernels,
+            layout=self.layout,
+            training=self.training,
+            momentum=self.statistics.momentum,
+            keep=torch.is_grad_enabled(),
+        )
+        return source(
+            state.to(alpha.dtype),  # under autocast it comes in half precision
+            alpha,
+            self.flat_weight(alpha),
+            (self.statistics.mean, self.statistics.var),
+        )
+
+    def _evaluate(self, state: Tensor, alpha: Tensor) -> Tensor:
+        """Evaluate the operations of the table's families by plain operators."""
         weights = self.weight_blocks()
         alphas = self._alphas(alpha)
         contribution = self._parameter_free(state, alphas[_PARAMETER_FREE])

@@ -213,8 +213,9 @@ class Supernet(nn.Module):
 
     def _run_cell(self, cell: nn.Module, *arguments: object, backend: Backend) -> Tensor:
         recompute = self._recomputes()
-        if recompute and backend.kernels is None:
-            return recomputed(cell, *arguments, backend)
+        if recompute and (backend.kernels is None or cell.is_per_edge):
+            # A registered operation may draw random numbers, as dropout does.
+            return recomputed(cell, *arguments, backend, is_random=bool(cell.is_per_edge))
         # A fused back end evaluates again what lies between the nodes, and nothing more.
         return cell(*arguments, backend, recompute=recompute)
 
