@@ -14,10 +14,10 @@ CLASS_WEIGHTED: tuple[LossName, ...] = ("cross_entropy", "focal", "ohem")
 """Losses of single pixels, which take `class_weights`. Dice and Lovasz-softmax average over
 classes, each of which counts alike already."""
 
-ClassWeightRule = Literal["median_frequency", "median_frequency_present", "segnet_camvid"]
+ClassWeightRule = Literal["median_frequency", "median_frequency_present", "segnet_camvid", "enet"]
 """How the weight of a class is found: median frequency balancing, with the frequency among all
-labelled pixels or among those of the images that show the class, or the weights of SegNet's release
-for CamVid."""
+labelled pixels or among those of the images that show the class; the weights of SegNet's release
+for CamVid; or ENet's, which are bounded."""
 
 
 class LossOption(NamedTuple):
@@ -47,8 +47,11 @@ class LossConfig:
     class_weights: ClassWeightRule | None = None
     """Weights of the classes in cross_entropy, focal and ohem, from the labels of the train split:
     median_frequency (by the share of all labelled pixels), median_frequency_present (by the share
-    in the images that show the class; SegNet's text) or segnet_camvid (SegNet's release, for
-    CamVid's 11 classes)."""
+    in the images that show the class; SegNet's text), segnet_camvid (SegNet's release, for
+    CamVid's 11 classes) or enet (1 / ln(1.02 + share), from 1.4 to 50; ENet)."""
+    label_smoothing: Annotated[float, Range(low=0, high=1, without_high=True)] = 0.0
+    """Share of the target that cross_entropy spreads evenly over all classes (Szegedy et al. 2016,
+    section 7), for example 0.1; 0 is off."""
     focal_gamma: Weight | None = None
     """Focus of the focal loss; none: 2, as published."""
     ohem_threshold: Annotated[float, Range(low=0, high=1, without_low=True)] | None = None
@@ -59,6 +62,12 @@ class LossConfig:
     def __post_init__(self) -> None:
         self._check_terms()
         self._check_class_weights()
+        if self.label_smoothing > 0 and "cross_entropy" not in self.loss:
+            raise UsageError(
+                f"label_smoothing = {self.label_smoothing:g}: only the loss cross_entropy uses it, "
+                f"and the loss is {' + '.join(self.loss)}; leave it out, or add cross_entropy to "
+                "--loss."
+            )
         for name, option in LOSS_OPTIONS.items():
             value = getattr(self, name)
             if value is not None and option.loss not in self.loss:

@@ -1,15 +1,17 @@
 """Settings of a retraining, and their presets."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from autoseg.config.losses import LossConfig
+from autoseg.config.optimisation import WITHOUT_EFFECT, OptimisationConfig
 from autoseg.config.ranges import Count, Factor, Range, Rate, Weight
 from autoseg.config.recipe import CropSize, RecipeConfig, ScaleRange
+from autoseg.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(LossConfig, RecipeConfig):
+class TrainingConfig(LossConfig, OptimisationConfig, RecipeConfig):
     """One recipe for every network; the defaults are the paper's.
 
     Source: Auto-DeepLab, arXiv 1901.02985, section 5.2, for Cityscapes. It prints neither the batch
@@ -21,11 +23,11 @@ class TrainingConfig(LossConfig, RecipeConfig):
     batch_size: Count = 16
     crop_size: CropSize = (769, 769)
     learning_rate: Rate = 0.05
-    """Initial learning rate of SGD (Auto-DeepLab, section 5.2: 0.05); polynomial decay to 0."""
+    """Initial learning rate (Auto-DeepLab, section 5.2: 0.05 for SGD); polynomial decay to 0."""
     poly_power: Weight = 0.9
     """Exponent of the polynomial decay (DeepLab)."""
     weight_decay: Weight = 4e-5
-    """L2 penalty of SGD (DeepLab v3+'s released recipe)."""
+    """L2 penalty of SGD (DeepLab v3+'s released recipe), or the decay of AdamW."""
     gradient_clip: Weight = 0.0
     scale_range: ScaleRange = (0.5, 2.0)
     validate_every: Count = 5000
@@ -38,6 +40,25 @@ class TrainingConfig(LossConfig, RecipeConfig):
     def __post_init__(self) -> None:
         LossConfig.__post_init__(self)
         RecipeConfig.__post_init__(self)
+        if self.warmup_steps > self.num_steps:
+            raise UsageError(
+                f"warmup_steps = {self.warmup_steps}: the training has {self.num_steps} steps; use "
+                f"--warmup-steps {self.num_steps // 10} or so."
+            )
+        if self.cutmix > 0 and self.batch_size == 1:
+            raise UsageError(
+                f"cutmix = {self.cutmix:g}: there is no other image in a batch of one; use "
+                "--batch-size 2 or more, or leave --cutmix out."
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide a result; those that came later only where they do."""
+        values = super().identity()
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in WITHOUT_EFFECT or value != WITHOUT_EFFECT[name]
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

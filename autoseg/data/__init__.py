@@ -9,7 +9,7 @@ from autoseg.data.base import (
     normalise,
 )
 from autoseg.data.camvid import CamVid
-from autoseg.data.loading import split_half, training_batches
+from autoseg.data.loading import batch_generator, split_half, training_batches
 from autoseg.data.registry import DATASETS, build_dataset
 from autoseg.data.split import build_split
 from autoseg.data.spread import labelled_indices, spread_indices
@@ -28,6 +28,7 @@ __all__ = [
     "SegmentationDataset",
     "Subset",
     "SyntheticStreets",
+    "batch_generator",
     "build_dataset",
     "build_split",
     "labelled_indices",

@@ -12,7 +12,7 @@ from autoseg.data.transforms import Augmentation
 from autoseg.errors import UsageError
 
 # First word of every seed sequence below: keeps the streams of random numbers apart.
-_SPLIT, _ORDER, _AUGMENTATION = 0, 1, 2
+_SPLIT, _ORDER, _AUGMENTATION, _BATCH = 0, 1, 2, 3
 
 Key = tuple[int, int]  # epoch, index of the sample in the dataset
 Batch = tuple[Tensor, Tensor]
@@ -192,6 +192,11 @@ def _raise_errors(batches: DataLoader[Batch | UsageError]) -> Iterator[Batch]:
         if isinstance(batch, UsageError):
             raise batch
         yield batch
+
+
+def batch_generator(seed: int, step: int) -> torch.Generator:
+    """Seed a CPU generator for what is drawn once a batch, from the seed and the batch's number."""
+    return _generator(_BATCH, seed, step)
 
 
 def _generator(*words: int) -> torch.Generator:

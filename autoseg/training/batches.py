@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from autoseg.config import RecipeConfig, TrainingConfig
-from autoseg.data import Augmentation, SegmentationDataset, training_batches
+from autoseg.data import Augmentation, SegmentationDataset, batch_generator, training_batches
+from autoseg.training.cutmix import cutmix
 
 
 def augmented_batches(
@@ -14,6 +15,7 @@ def augmented_batches(
     *,
     indices: Sequence[int] | None = None,
     start_step: int = 0,
+    colour_jitter: float = 0.25,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Give batches without end; see `autoseg.data.training_batches`.
 
@@ -22,6 +24,7 @@ def augmented_batches(
         config: Sizes, scales, seed.
         indices: The images to use; None for all.
         start_step: Number of the first batch given.
+        colour_jitter: Strength of the changes of brightness, contrast and saturation.
 
     Raises:
         UsageError: At the call, if batch or crop do not fit the images.
@@ -33,6 +36,9 @@ def augmented_batches(
         augmentation=Augmentation(
             crop_size=config.crop_size,
             scale_range=(smallest * config.image_scale, largest * config.image_scale),
+            brightness=colour_jitter,
+            contrast=colour_jitter,
+            saturation=colour_jitter,
         ),
         batch_size=config.batch_size,
         seed=config.seed,
@@ -55,7 +61,10 @@ def retraining_batches(
         UsageError: At the call, if batch or crop do not fit the images.
     """
     if config.overfit is None:
-        return augmented_batches(dataset, config, start_step=start_step)
+        batches = augmented_batches(
+            dataset, config, start_step=start_step, colour_jitter=config.colour_jitter
+        )
+        return _mixed(batches, config, start_step=start_step) if config.cutmix > 0 else batches
     return training_batches(
         dataset,
         augmentation=Augmentation(
@@ -71,3 +80,11 @@ def retraining_batches(
         start_step=start_step,
         num_workers=config.num_workers,
     )
+
+
+def _mixed(
+    batches: Iterator[tuple[Tensor, Tensor]], config: TrainingConfig, *, start_step: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for step, (images, target) in enumerate(batches, start=start_step):
+        generator = batch_generator(config.seed, step)
+        yield cutmix(images, target, generator, probability=config.cutmix)

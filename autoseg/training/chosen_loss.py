@@ -39,6 +39,8 @@ def choose_loss(config: LossConfig, dataset: SegmentationDataset) -> ChosenLoss:
         UsageError: If the class weights do not fit the dataset.
     """
     terms: dict[LossName, dict[str, float]] = {name: {} for name in config.loss}
+    if config.label_smoothing > 0:
+        terms["cross_entropy"]["label_smoothing"] = config.label_smoothing
     for field, option in LOSS_OPTIONS.items():
         if option.loss in terms:
             given = getattr(config, field)

@@ -1,5 +1,6 @@
 """Weights that balance rare and frequent classes, from the labels of the train split."""
 
+import math
 from collections.abc import Sequence
 from statistics import median
 
@@ -35,7 +36,8 @@ def class_weights(rule: ClassWeightRule, dataset: SegmentationDataset) -> tuple[
     Args:
         rule: "median_frequency": the frequency of a class is its share of all labelled pixels.
             "median_frequency_present": its share of the labelled pixels of those images that show
-            it, as Eigen and Fergus and SegNet define it. "segnet_camvid": `SEGNET_CAMVID`.
+            it, as Eigen and Fergus and SegNet define it. "segnet_camvid": `SEGNET_CAMVID`. "enet":
+            1 / ln(1.02 + share of all labelled pixels).
         dataset: The train split.
 
     Returns:
@@ -45,7 +47,8 @@ def class_weights(rule: ClassWeightRule, dataset: SegmentationDataset) -> tuple[
         UsageError: If the rule does not fit the dataset.
 
     Source: Eigen, Fergus 2015, "Predicting Depth, Surface Normals and Semantic Labels with a Common
-    Multi-Scale Convolutional Architecture", arXiv 1411.4734; SegNet, arXiv 1511.00561.
+    Multi-Scale Convolutional Architecture", arXiv 1411.4734; SegNet, arXiv 1511.00561; Paszke et
+    al. 2016, "ENet", arXiv 1606.02147, section 5.2.
     """
     require_rule_fits(rule, dataset)
     if rule == "segnet_camvid":
@@ -56,6 +59,8 @@ def class_weights(rule: ClassWeightRule, dataset: SegmentationDataset) -> tuple[
             f"--class-weights {rule}: no pixel of the {dataset.split} split of {dataset.name} has "
             "a class; leave the option out, or check the labels."
         )
+    if rule == "enet":
+        return enet_weights(frequencies)
     return median_frequency_weights(frequencies)
 
 
@@ -111,3 +116,14 @@ def median_frequency_weights(frequencies: Sequence[float]) -> tuple[float, ...]:
     """
     middle = median(frequency for frequency in frequencies if frequency > 0)
     return tuple(middle / frequency if frequency > 0 else 0.0 for frequency in frequencies)
+
+
+def enet_weights(frequencies: Sequence[float]) -> tuple[float, ...]:
+    """Bound the weights: 1 / ln(1.02 + frequency) lies between 1.42 and 50.5.
+
+    Args:
+        frequencies: Share of all labelled pixels, one a class, in [0, 1].
+
+    Source: Paszke et al. 2016, "ENet", arXiv 1606.02147, section 5.2, with c = 1.02.
+    """
+    return tuple(1 / math.log(1.02 + frequency) for frequency in frequencies)

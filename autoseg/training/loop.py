@@ -19,12 +19,14 @@ from autoseg.runs import (
     rng_state,
     schema,
 )
+from autoseg.training.averaging import averaged_network
 from autoseg.training.batches import retraining_batches
 from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss
 from autoseg.training.divergence import require_finite
 from autoseg.training.loss_functions import segmentation_loss
+from autoseg.training.optimisers import build_optimizer
 from autoseg.training.precision import autocast, resolve_precision, tensor_float
-from autoseg.training.schedules import poly
+from autoseg.training.schedules import poly, warm_up
 from autoseg.training.validation import validate
 
 UNDEFINED = -1.0
@@ -40,7 +42,8 @@ _STATE = schema.fields(
         "loss_count": schema.whole(),
         "best_step": schema.whole(),
         "best_val_miou": schema.number(UNDEFINED, 1),
-    }
+    },
+    allowed={"average": schema.mapping},
 )
 """What a checkpoint of a training holds."""
 
@@ -120,13 +123,10 @@ def train(
         "loss": asdict(chosen_loss),
     }
     loss_function = build_loss(chosen_loss, device=device)
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        foreach=True,
-    )
+    optimizer = build_optimizer(network, config)
+    average = averaged_network(network, config.ema_decay) if config.ema_decay > 0 else None
+    # What is validated and saved.
+    result = network if average is None else average.module
     val_indices = labelled_indices(val_dataset, config.val_images)
     step, loss_sum, loss_count, best = 0, 0.0, 0, (0, UNDEFINED)
 
@@ -135,6 +135,8 @@ def train(
         _STATE(state, "")
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
+        if average is not None:
+            average.load_state_dict(state["average"])
         restore_rng_state(state["rng"])
         step, loss_sum, loss_count = state["step"], state["loss_sum"], state["loss_count"]
         best = (state["best_step"], state["best_val_miou"])
@@ -152,6 +154,7 @@ def train(
             {
                 "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(),
+                **({} if average is None else {"average": average.state_dict()}),
                 "rng": rng_state(),
                 "step": step,
                 "loss_sum": loss_sum,
@@ -176,6 +179,7 @@ def train(
             images, target = images.to(device), target.to(device)
             share = step / config.num_steps
             rate = poly(share, initial=config.learning_rate, power=config.poly_power)
+            rate *= warm_up(step, config.warmup_steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             if isinstance(network, FollowsProgress):
@@ -197,13 +201,15 @@ def train(
             if config.gradient_clip > 0:
                 nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
             optimizer.step()
+            if average is not None:
+                average.update_parameters(network)
             step, loss_sum, loss_count = step + 1, loss_sum + value, loss_count + 1
             progress.update(loss=value)
 
             if step % config.validate_every == 0 or step == config.num_steps:
                 with progress.phase("validating") as on_image:
                     score = validate(
-                        network,
+                        result,
                         val_dataset,
                         device=device,
                         indices=val_indices,
@@ -223,8 +229,8 @@ def train(
                 metadata = {"step": str(step), "val_miou": f"{miou:.6f}"}
                 if miou > best[1] or math.isnan(miou):
                     best = (step, UNDEFINED if math.isnan(miou) else miou)
-                    run.save_weights("best", network.state_dict(), metadata=metadata)
-                run.save_weights("last", network.state_dict(), metadata=metadata)
+                    run.save_weights("best", result.state_dict(), metadata=metadata)
+                run.save_weights("last", result.state_dict(), metadata=metadata)
                 loss_sum, loss_count = 0.0, 0
                 save()
                 progress.update(0, val_miou=miou)

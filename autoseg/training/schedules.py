@@ -16,6 +16,22 @@ def cosine(progress: float, *, initial: float, final: float) -> float:
     return final + (initial - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
+def warm_up(step: int, num_steps: int) -> float:
+    """Rise linearly to 1, as a factor on a learning rate.
+
+    Args:
+        step: Steps that are done.
+        num_steps: Steps until the factor is 1; 0 for none.
+
+    Returns:
+        (step + 1) / num_steps, at most 1: the first step already moves.
+
+    Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv 1706.02677, section 2.2
+    (gradual warm-up), from 0.
+    """
+    return min(1.0, (step + 1) / num_steps) if num_steps > 0 else 1.0
+
+
 def poly(progress: float, *, initial: float, power: float) -> float:
     """Fall from `initial` to 0 as (1 - progress) ** power.
 

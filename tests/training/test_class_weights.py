@@ -12,6 +12,7 @@ from autoseg.training.class_weights import (
     SEGNET_CAMVID,
     class_frequencies,
     class_weights,
+    enet_weights,
     median_frequency_weights,
     require_rule_fits,
 )
@@ -81,6 +82,14 @@ def test_an_even_number_of_classes_has_the_mean_of_the_middle_two_as_median():
     # (0.1 + 0.2) / 2 = 0.15.
     weights = median_frequency_weights([0.5, 0.2, 0.1, 0.05])
     assert weights == pytest.approx((0.3, 0.75, 1.5, 3.0))
+
+
+def test_enets_weights_by_hand():
+    # Shares 1/2, 1/4, 1/4 and a class that never occurs, whose weight is the bound.
+    expected = [1 / 0.41871033, 1 / 0.23901690, 1 / 0.23901690, 1 / 0.01980263]  # ln by a table
+    assert enet_weights([0.5, 0.25, 0.25, 0.0]) == pytest.approx(expected, rel=1e-6)
+    dataset = Labels([[0, 0, 1, 2]])
+    assert class_weights("enet", dataset) == pytest.approx(expected[:3], rel=1e-6)
 
 
 @pytest.mark.parametrize("rule", ["median_frequency", "median_frequency_present"])

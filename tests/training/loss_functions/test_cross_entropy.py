@@ -92,3 +92,20 @@ def test_a_missing_class_weight_is_named():
     )
     with pytest.raises(ValueError, match=message):
         cross_entropy(logits, target, ignore_index=7, class_weights=torch.ones(2))
+
+
+def test_label_smoothing_is_cross_entropy_with_soft_targets():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 3, 3, generator=generator, dtype=torch.float64)
+    target = torch.randint(4, (2, 3, 3), generator=generator)
+    target[0, 0] = 255
+    soft = torch.full((2, 3, 3, 4), 0.2 / 4, dtype=torch.float64)
+    soft.scatter_add_(3, target.clamp(max=3)[..., None], torch.full_like(soft, 0.8))
+    losses = -(soft * logits.log_softmax(dim=1).permute(0, 2, 3, 1)).sum(dim=3)
+    labelled = target != 255
+    value = cross_entropy(logits, target, ignore_index=255, label_smoothing=0.2)
+    assert value.item() == pytest.approx(losses[labelled].mean().item(), rel=1e-12)
+    weighted = cross_entropy(
+        logits, target, ignore_index=255, label_smoothing=0.2, class_weights=torch.ones(4)
+    )
+    assert weighted.item() == pytest.approx(value.item(), rel=1e-12)

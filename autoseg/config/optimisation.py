@@ -1,0 +1,40 @@
+"""Settings of a training's optimizer, and of what makes a short training go further."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from autoseg.config.ranges import CountOrNone, Range, Share
+
+OptimizerName = Literal["sgd", "adamw"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimisationConfig:
+    """The optimizer and four switches, all of them off as in the papers of the networks."""
+
+    optimizer: OptimizerName = "sgd"
+    """sgd with momentum, or adamw (Loshchilov and Hutter 2019), which takes a learning rate of
+    about 0.001 and `momentum` as its first beta."""
+    warmup_steps: CountOrNone = 0
+    """Steps over which the learning rate rises linearly to where its decay is (Goyal et al. 2017,
+    section 2.2); 0 is off."""
+    ema_decay: Annotated[float, Range(low=0, high=1, without_high=True)] = 0.0
+    """Decay of the exponential moving average of weights and batch norm statistics that is
+    validated and saved in place of the weights themselves, for example 0.999; 0 is off."""
+    colour_jitter: Annotated[float, Range(low=0, high=1, without_high=True)] = 0.25
+    """Strength of the random changes of brightness, contrast and saturation: factors are drawn
+    from 1 - this to 1 + this; 0 is off."""
+    cutmix: Share = 0.0
+    """Share of the steps in which a rectangle of each image, with its labels, is taken from
+    another image of the batch (Yun et al. 2019; French et al. 2020 for segmentation); 0 is off."""
+
+
+WITHOUT_EFFECT: dict[str, Any] = {
+    "optimizer": "sgd",
+    "warmup_steps": 0,
+    "ema_decay": 0.0,
+    "colour_jitter": 0.25,
+    "cutmix": 0.0,
+    "label_smoothing": 0.0,
+}
+"""What trainings did before these settings came: at these values an older checkpoint goes on."""
