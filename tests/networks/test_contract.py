@@ -135,7 +135,7 @@ def test_macs_are_those_of_its_layers(case: Case) -> None:
     assert counter.get_total_flops() == 2 * total
 
 
-@every_network
+@one_of_each_kind_and_nightly_the_rest
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_any_size_and_each_image_by_itself(case: Case, size: tuple[int, int]) -> None:
     network = build_small(case).eval()
@@ -150,7 +150,7 @@ def test_any_size_and_each_image_by_itself(case: Case, size: tuple[int, int]) ->
         assert not torch.equal(logits[0], logits[1])
 
 
-@every_network
+@one_of_each_kind_and_nightly_the_rest
 def test_eval_repeats_itself_and_changes_nothing(case: Case) -> None:
     network = build_small(case).eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
@@ -161,7 +161,7 @@ def test_eval_repeats_itself_and_changes_nothing(case: Case) -> None:
     assert all(torch.equal(after[key], value) for key, value in before.items())
 
 
-@every_network
+@one_of_each_kind_and_nightly_the_rest
 def test_float32_agrees_with_float64(case: Case) -> None:
     network = build_small(case).eval()
     images = random_images(2, 33, 41)
@@ -174,7 +174,7 @@ def test_float32_agrees_with_float64(case: Case) -> None:
     torch.testing.assert_close(rounded.double(), exact, rtol=0, atol=tolerance)
 
 
-@every_network
+@one_of_each_kind_and_nightly_the_rest
 def test_bfloat16_runs(case: Case) -> None:
     network = build_small(case).eval()
     images = random_images(2, 33, 41)
@@ -186,7 +186,7 @@ def test_bfloat16_runs(case: Case) -> None:
     assert error < case.largest_relative_error
 
 
-@every_network
+@one_of_each_kind_and_nightly_the_rest
 def test_channels_last_gives_the_same(case: Case) -> None:
     network = build_small(case).eval()
     images = random_images(2, 33, 41)
@@ -200,7 +200,7 @@ def test_channels_last_gives_the_same(case: Case) -> None:
 
 
 @pytest.mark.slow
-@every_network
+@one_of_each_kind_and_nightly_the_rest
 def test_export_gives_the_same(case: Case) -> None:
     network = build_small(case).eval()
     images = random_images(2, 33, 41)
@@ -303,7 +303,7 @@ def test_training_outputs_are_typed(case: Case) -> None:
         assert all(weight > 0 for weight in result.weights)
 
 
-@every_network
+@one_of_each_kind_and_nightly_the_rest
 def test_state_dict_carries_the_whole_network(case: Case) -> None:
     network, other = build_small(case).eval(), build_small(case, seed=3).eval()
     images = random_images(1, 33, 41)
@@ -313,7 +313,7 @@ def test_state_dict_carries_the_whole_network(case: Case) -> None:
         assert torch.equal(network(images), other(images))
 
 
-@every_network
+@one_of_each_kind_and_nightly_the_rest
 def test_a_single_images_gradients_do_not_depend_on_strides(case: Case) -> None:
     if case.name == "deconvnet_vgg16":
         pytest.skip("over its innermost map of one pixel torch refuses to train with one image")
