@@ -10,6 +10,7 @@
 #endif
 
 #include "geometry.hpp"
+#include "memory_account.hpp"
 
 namespace AUTOSEG_ISA {
 
@@ -30,18 +31,55 @@ inline void prefer_huge_pages(void* memory, std::size_t size) {
 #endif
 }
 
+// Bytes that are taken for at least `size`: whole huge pages, or whole cache lines.
+inline std::size_t taken_for(std::size_t size) {
+    const std::size_t unit = size < kHugePage ? std::size_t(64) : kHugePage;
+    return (size + unit - 1) / unit * unit;
+}
+
+// Take memory from the C library, aligned for vectors, and free it with std::free.
+//
+// size: what `taken_for` makes. account: where it is counted before it is taken. Null: nowhere.
+inline void* take_memory(std::size_t size, autoseg::MemoryAccount* account) {
+    if (account != nullptr) account->take(size);
+    void* memory = std::aligned_alloc(size < kHugePage ? std::size_t(64) : kHugePage, size);
+    if (memory == nullptr) {
+        if (account != nullptr) account->give_back(size);
+        throw std::bad_alloc();
+    }
+    prefer_huge_pages(memory, size);
+    return memory;
+}
+
 class Arena {
 public:
-    Arena() = default;
+    // account: where its memory is counted before it is taken. Null: nowhere.
+    explicit Arena(autoseg::MemoryAccount* account = nullptr) : account_(account) {}
     Arena(const Arena&) = delete;
     Arena& operator=(const Arena&) = delete;
     ~Arena() { release(); }
 
+    // Memory that it holds.
+    std::size_t size() const {
+        std::size_t total = 0;
+        for (const Piece& piece : pieces_) total += piece.size;
+        return total;
+    }
+
+    // Give everything back to the system.
+    void release() {
+        for (const Piece& piece : pieces_) {
+            std::free(piece.memory);
+            if (account_ != nullptr) account_->give_back(piece.size);
+        }
+        pieces_.clear();
+        used_ = 0;
+    }
+
     // Forget what was taken. Memory that came in several pieces becomes one of their size.
     void reset() {
         if (pieces_.size() > 1) {
-            std::size_t total = 0;
-            for (const Piece& piece : pieces_) total += piece.size;
+            const std::size_t total = size();
             release();
             add_piece(total);
         }
@@ -77,18 +115,12 @@ private:
     static constexpr std::size_t kSmallest = std::size_t(1) << 20;
 
     void add_piece(std::size_t size) {
-        const std::size_t align = size < kHugePage ? kAlign : kHugePage;
-        void* memory = std::aligned_alloc(align, (size + align - 1) / align * align);
-        if (memory == nullptr) throw std::bad_alloc();
-        prefer_huge_pages(memory, size);
-        pieces_.push_back({static_cast<char*>(memory), size});
+        pieces_.reserve(pieces_.size() + 1);  // or memory would be lost if this threw
+        size = taken_for(size);
+        pieces_.push_back({static_cast<char*>(take_memory(size, account_)), size});
     }
 
-    void release() {
-        for (const Piece& piece : pieces_) std::free(piece.memory);
-        pieces_.clear();
-    }
-
+    autoseg::MemoryAccount* account_;
     std::vector<Piece> pieces_;
     std::size_t used_ = 0;
 };

@@ -12,15 +12,32 @@
 
 namespace AUTOSEG_ISA {
 
+namespace {
+
+// Kept from call to call, as fresh memory costs more than some of the passes; but not where it comes
+// to hundreds of megabytes, be it for the scores or, in the end, for the lattices.
+constexpr index_t kLargeToKeep = index_t(1) << 23;         // scores
+constexpr std::size_t kMostToKeep = std::size_t(1) << 28;  // bytes
+
+Arena& kept_memory() {
+    thread_local Arena kept(&autoseg::MemoryAccount::shared());
+    return kept;
+}
+
+struct ReleaseIfLarge {
+    ~ReleaseIfLarge() {
+        if (kept_memory().size() > kMostToKeep) kept_memory().release();
+    }
+};
+
+}  // namespace
+
 bool crf_marginals(const autoseg::CrfCall& call) {
-    // Kept from call to call, as fresh memory costs more than some of the passes; but not where it
-    // comes to hundreds of megabytes.
-    constexpr index_t kLargeToKeep = index_t(1) << 23;  // scores
-    thread_local Arena kept;
-    Arena fresh;
+    Arena fresh(&autoseg::MemoryAccount::shared());
+    const ReleaseIfLarge at_the_end;
     const index_t size = call.labels * call.height * call.width;
     const bool is_large = size > kLargeToKeep;
-    Arena& memory = is_large ? fresh : kept;
+    Arena& memory = is_large ? fresh : kept_memory();
     memory.reset();
     prefer_huge_pages(call.marginals, std::size_t(size) * sizeof(float));
     MeanField inference(call, memory);
@@ -40,6 +57,11 @@ void crf_filter_product(const void* filter, const float* values, float* result,
 }
 
 void crf_filter_destroy(void* filter) { delete static_cast<FeatureFilter*>(filter); }
+
+void crf_release() {
+    kept_memory().release();
+    BlockPool::shared().clear();
+}
 
 void crf_exp2(const float* x, std::ptrdiff_t count, float* result) {
     constexpr index_t L = kLanes<float>;

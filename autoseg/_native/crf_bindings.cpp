@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dispatch.hpp"
+#include "memory_account.hpp"
 
 namespace nb = nanobind;
 
@@ -36,7 +37,9 @@ bool crf_marginals(std::uintptr_t scores, std::uintptr_t image, bool is_bytes,
                    const std::vector<Bilateral>& bilateral, const std::vector<Spatial>& spatial,
                    std::uintptr_t compatibility, int normalisation, bool closed,
                    double feature_scale, int num_iterations, double tolerance,
-                   double subsample_above, int num_threads, const std::string& isa) {
+                   double subsample_above, std::size_t available, int num_threads,
+                   const std::string& isa) {
+    const autoseg::MemoryAllowance allowance(available);
     const auto [labels, height, width] = size;
     if (std::min({labels, height, width}) < 1) {
         throw std::invalid_argument("crf_marginals: every size has to be at least 1.");
@@ -62,8 +65,10 @@ bool crf_marginals(std::uintptr_t scores, std::uintptr_t image, bool is_bytes,
 class LatticeFilter {
 public:
     LatticeFilter(std::uintptr_t features, std::ptrdiff_t num_pixels, bool closed,
-                  double feature_scale, int num_threads, const std::string& isa)
+                  double feature_scale, std::size_t available, int num_threads,
+                  const std::string& isa)
         : kernels_(kernels_of(isa)) {
+        const autoseg::MemoryAllowance allowance(available);
         if (num_pixels < 1) throw std::invalid_argument("LatticeFilter: there is no pixel.");
         filter_ = kernels_.crf_filter_create(
             {pointer<const double>(features), num_pixels, closed, feature_scale, num_threads});
@@ -73,7 +78,8 @@ public:
     ~LatticeFilter() { kernels_.crf_filter_destroy(filter_); }
 
     void product(std::uintptr_t values, std::uintptr_t result, std::ptrdiff_t channels,
-                 bool is_adjoint, int num_threads) const {
+                 bool is_adjoint, std::size_t available, int num_threads) const {
+        const autoseg::MemoryAllowance allowance(available);
         kernels_.crf_filter_product(filter_, pointer<const float>(values), pointer<float>(result),
                                     channels, is_adjoint, num_threads);
     }
@@ -101,14 +107,30 @@ void bind_crf(nb::module_& module) {
                nb::arg("spatial"),
                nb::arg("compatibility"), nb::arg("normalisation"), nb::arg("closed"),
                nb::arg("feature_scale"), nb::arg("num_iterations"), nb::arg("tolerance"),
-               nb::arg("subsample_above"), nb::arg("num_threads"), nb::arg("isa") = "",
+               nb::arg("subsample_above"), nb::arg("available"), nb::arg("num_threads"),
+               nb::arg("isa") = "",
                nb::call_guard<nb::gil_scoped_release>(),
                "Infer the marginals of one image; see autoseg.crf.native.");
     nb::class_<LatticeFilter>(module, "LatticeFilter", "The permutohedral filter of five features.")
-        .def(nb::init<std::uintptr_t, std::ptrdiff_t, bool, double, int, const std::string&>(),
+        .def(nb::init<std::uintptr_t, std::ptrdiff_t, bool, double, std::size_t, int,
+                      const std::string&>(),
              nb::arg("features"), nb::arg("num_pixels"), nb::arg("closed"),
-             nb::arg("feature_scale"), nb::arg("num_threads"), nb::arg("isa") = "")
-        .def("product", &LatticeFilter::product, nb::call_guard<nb::gil_scoped_release>());
+             nb::arg("feature_scale"), nb::arg("available"), nb::arg("num_threads"),
+             nb::arg("isa") = "")
+        .def("product", &LatticeFilter::product, nb::arg("values"), nb::arg("result"),
+             nb::arg("channels"), nb::arg("is_adjoint"), nb::arg("available"),
+             nb::arg("num_threads"), nb::call_guard<nb::gil_scoped_release>());
+    nb::exception<autoseg::MemoryShortage>(module, "MemoryShortage", PyExc_MemoryError);
+    module.def(
+        "crf_memory",
+        [] {
+            const autoseg::MemoryAccount& account = autoseg::MemoryAccount::shared();
+            return std::make_tuple(account.held(), account.peak());
+        },
+        "Return the bytes that the CRF holds, and the most that it held in the last call.");
+    module.def(
+        "crf_release", [] { kernels_of("").crf_release(); },
+        "Give back what is kept for further calls of this thread.");
     module.def("crf_exp2", &crf_exp2, nb::arg("x"), nb::arg("count"), nb::arg("result"),
                nb::arg("isa") = "", "Powers of two of float32 exponents that are not positive.");
     module.def("crf_sixth", &crf_sixth, nb::arg("x"), nb::arg("count"), nb::arg("result"),

@@ -16,7 +16,7 @@ public:
     // result = A values or, if `is_adjoint`, its transpose; both (pixels, channels).
     void product(const float* values, float* result, index_t channels, bool is_adjoint,
                  int num_threads) const {
-        Arena memory;
+        Arena memory(&autoseg::MemoryAccount::shared());
         LatticeTable table(lattice_, round_up(channels, L), memory);
         in_parallel(lattice_.num_bands(), num_threads, [&](index_t band) {
             table.clear(band);
@@ -87,7 +87,7 @@ private:
     }
 
     index_t num_pixels_;
-    Arena memory_;
+    Arena memory_{&autoseg::MemoryAccount::shared()};
     Lattice lattice_;
 };
 

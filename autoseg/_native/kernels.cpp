@@ -21,6 +21,7 @@ const autoseg::Kernels kernels = {
     crf_filter_create,
     crf_filter_product,
     crf_filter_destroy,
+    crf_release,
     crf_exp2,
     crf_sixth,
 };

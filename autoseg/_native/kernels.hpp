@@ -121,6 +121,7 @@ struct Kernels {
     void (*crf_filter_product)(const void* filter, const float* values, float* result,
                                std::ptrdiff_t channels, bool is_adjoint, int num_threads);
     void (*crf_filter_destroy)(void* filter);
+    void (*crf_release)();  // what is kept for further calls of this thread
     void (*crf_exp2)(const float* x, std::ptrdiff_t count, float* result);  // x <= 0
     void (*crf_sixth)(const double* x, std::ptrdiff_t count, double* result);
 };

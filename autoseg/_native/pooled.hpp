@@ -1,4 +1,4 @@
-// Vectors whose memory is used again.
+// Vectors whose memory is used again, and counted (memory_account.hpp).
 //
 // The C library gives memory of megabytes back to the system, which clears every page that it hands
 // out again. Building a lattice takes and frees many of them.
@@ -34,13 +34,7 @@ public:
                 return block;
             }
         }
-        // What is not kept takes no more than it needs.
-        const std::size_t size = is_kept(kind) ? std::size_t(1) << kind : bytes;
-        const std::size_t align = size < kHugePage ? kAlign : kHugePage;
-        void* block = std::aligned_alloc(align, (size + align - 1) / align * align);
-        if (block == nullptr) throw std::bad_alloc();
-        prefer_huge_pages(block, size);
-        return block;
+        return take_memory(size_of(kind, bytes), &account());
     }
 
     void give_back(void* block, std::size_t bytes) noexcept {
@@ -51,21 +45,22 @@ public:
             if (blocks.size() < blocks.capacity()) return blocks.push_back(block);
         }
         std::free(block);
+        account().give_back(size_of(kind, bytes));
     }
 
     // Give everything back to the C library.
     void clear() {
         const std::lock_guard lock(mutex_);
-        for (std::vector<void*>& blocks : blocks_) {
-            for (void* block : blocks) std::free(block);
-            blocks.clear();
+        for (int kind = kSmallest; kind <= kLargest; ++kind) {
+            for (void* block : blocks_[kind]) std::free(block);
+            account().give_back(blocks_[kind].size() << kind);
+            blocks_[kind].clear();
         }
     }
 
 private:
     // Powers of two; blocks beyond them, and more of one size than `kMostBlocks`, are not kept.
     static constexpr int kSmallest = 12, kLargest = 22, kMostBlocks = 16, kNumKinds = 64;
-    static constexpr std::size_t kAlign = 64;
 
     BlockPool() {
         for (int kind = kSmallest; kind <= kLargest; ++kind) blocks_[kind].reserve(kMostBlocks);
@@ -75,6 +70,11 @@ private:
         return std::bit_width(std::max<std::size_t>(bytes, 1) - 1);
     }
     static bool is_kept(int kind) { return kind >= kSmallest && kind <= kLargest; }
+    // What is not kept takes no more than it needs.
+    static std::size_t size_of(int kind, std::size_t bytes) {
+        return is_kept(kind) ? std::size_t(1) << kind : taken_for(bytes);
+    }
+    static autoseg::MemoryAccount& account() { return autoseg::MemoryAccount::shared(); }
 
     std::mutex mutex_;
     std::vector<void*> blocks_[kNumKinds + 1];

@@ -61,7 +61,8 @@ def infer_batch(
         dtype=dtype,
         settings=settings,
         needs_gradient=needs_gradient,
-        in_one_call=implementation if in_one_call else None,
+        implementation=implementation,
+        in_one_call=in_one_call,
     )
     check_memory(needed, logits.device, needs_gradient=needs_gradient)
     sees_finite = in_one_call and implementation == "native"  # as it reads them

@@ -1,7 +1,9 @@
 """Dense CRF inference on the CPU: the compiled kernels behind tensors."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from autoseg._native import core
 from autoseg.crf import buffers
 from autoseg.crf.kernels import LATTICE_MODES, BilateralKernel, Kernel
 from autoseg.crf.linear import NORMALISATIONS, LinearFilter
+from autoseg.crf.memory import allowed_bytes, lattice_shortage
 from autoseg.crf.permutohedral import CLOSED_SCALE
 from autoseg.crf.settings import CRFSettings
 
@@ -45,7 +48,8 @@ def native_marginals(
         NotImplementedError: If the lattice or the table of its values is too large for the
             compiled kernels' integers.
         FloatingPointError: If a number in `log_probabilities` is not finite.
-        MemoryError: If there is not enough memory.
+        UsageError: If the lattice is larger than the memory that is left.
+        MemoryError: If the system gives out no more.
     """
     module = core()
     if module is None:
@@ -75,7 +79,8 @@ def native_marginals(
         else:
             spatial.append((address, xy_std))
     is_closed = settings.mode == "accurate"
-    try:
+    available = allowed_bytes(height * width, num_classes, mode=settings.mode)
+    with _refusals("native_marginals", module, available):
         is_finite = module.crf_marginals(
             scores=log_probabilities.data_ptr(),
             image=image.data_ptr(),
@@ -93,11 +98,10 @@ def native_marginals(
             subsample_above=math.inf
             if settings.subsample_above is None
             else settings.subsample_above,
+            available=available,
             num_threads=torch.get_num_threads(),
             isa=isa,
         )
-    except OverflowError as error:
-        raise NotImplementedError(f"native_marginals: {error}") from None
     if not is_finite:
         raise FloatingPointError("native_marginals: a log probability is not finite.")
     return marginals
@@ -124,6 +128,7 @@ class NativePermutohedralFilter(LinearFilter):
         Raises:
             ValueError: If the features are not as described.
             NotImplementedError: If there is no compiled kernel for these features or type.
+            UsageError: If the lattice is larger than the memory that is left.
         """
         module = core()
         if module is None:
@@ -139,18 +144,20 @@ class NativePermutohedralFilter(LinearFilter):
                 "they have to be float64 on the CPU."
             )
         self._num_pixels = len(features)
+        self._mode = "accurate" if closed else "fast"
+        self._module = module
         features = features.contiguous()
-        try:
+        available = allowed_bytes(len(features), 0, mode=self._mode)
+        with _refusals("NativePermutohedralFilter", module, available):
             self._filter = module.LatticeFilter(
-                features.data_ptr(),
-                len(features),
-                closed,
-                CLOSED_SCALE if closed else 1.0,
-                torch.get_num_threads(),
-                isa,
+                features=features.data_ptr(),
+                num_pixels=len(features),
+                closed=closed,
+                feature_scale=CLOSED_SCALE if closed else 1.0,
+                available=available,
+                num_threads=torch.get_num_threads(),
+                isa=isa,
             )
-        except OverflowError as error:
-            raise NotImplementedError(f"NativePermutohedralFilter: {error}") from None
 
     def product(self, values: Tensor) -> Tensor:
         return self._apply(values, is_adjoint=False)
@@ -166,17 +173,28 @@ class NativePermutohedralFilter(LinearFilter):
                 f"they have to be float32, ({self._num_pixels}, C)."
             )
         result = torch.empty_like(values)
-        try:
+        available = allowed_bytes(*values.shape, mode=self._mode)
+        with _refusals("NativePermutohedralFilter", self._module, available):
             self._filter.product(
-                values.data_ptr(),
-                result.data_ptr(),
-                values.shape[1],
-                is_adjoint,
-                torch.get_num_threads(),
+                values=values.data_ptr(),
+                result=result.data_ptr(),
+                channels=values.shape[1],
+                is_adjoint=is_adjoint,
+                available=available,
+                num_threads=torch.get_num_threads(),
             )
-        except OverflowError as error:
-            raise NotImplementedError(f"NativePermutohedralFilter: {error}") from None
         return result
+
+
+@contextmanager
+def _refusals(caller: str, module: ModuleType, available: int) -> Iterator[None]:
+    """Turn what the kernels throw where something is too large into what callers expect."""
+    try:
+        yield
+    except OverflowError as error:
+        raise NotImplementedError(f"{caller}: {error}") from None
+    except module.MemoryShortage as error:  # its text is the bytes that it takes at least
+        raise lattice_shortage(int(str(error)), available, torch.device("cpu")) from None
 
 
 def _finite_square(std: float) -> float:

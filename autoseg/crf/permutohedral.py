@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from autoseg.crf.linear import LinearFilter, SparseMatrix
+from autoseg.crf.memory import check_closing_memory, check_lattice_memory
 from autoseg.errors import UsageError
 
 CLOSED_SCALE = 1.07
@@ -57,7 +58,7 @@ class PermutohedralFilter(LinearFilter):
 
         Raises:
             UsageError: If the features span so many lattice cells that a point's name does not
-                fit into 63 bits.
+                fit into 63 bits, or the lattice is larger than the memory that is left.
         """
         num_pixels, _ = features.shape
         if closed:
@@ -69,8 +70,13 @@ class PermutohedralFilter(LinearFilter):
         sorted_keys, order = corner_keys.flatten().sort(stable=True)
         points = sorted_keys.unique_consecutive()
         if closed:
+            check_closing_memory(len(points), len(axis_steps), features.device)
             ahead, behind = (points + axis_steps[:, None], points - axis_steps[:, None])
             points = torch.cat([points[None], ahead, behind]).unique()
+        self.num_points = len(points)
+        # The blur of each axis has three entries a point, int32 and dtype, and where they begin.
+        one_blur = self.num_points * (3 * (4 + dtype.itemsize) + 4)
+        check_lattice_memory(len(axis_steps) * one_blur, features.device)
         self._slice = SparseMatrix.from_rows(
             torch.searchsorted(points, corner_keys.t().contiguous()),
             corner_weights.t().contiguous(),
@@ -81,19 +87,21 @@ class PermutohedralFilter(LinearFilter):
             corner_weights.flatten()[order],
         )
         self._blurs = [_blur_along(step, points, dtype) for step in axis_steps.tolist()]
-        self.num_points = len(points)
 
     def product(self, values: Tensor) -> Tensor:
-        on_points = self._splat @ values
-        for blur in self._blurs:
-            on_points = blur @ on_points
-        return self._slice @ on_points
+        return self._apply(values, self._blurs)
 
     def adjoint_product(self, values: Tensor) -> Tensor:
         # Splat and slice are each other's transpose and each blur is its own, so the transposed
         # product is the same one with the blurs in reverse.
+        return self._apply(values, self._blurs[::-1])
+
+    def _apply(self, values: Tensor, blurs: list[SparseMatrix]) -> Tensor:
+        # Two tables at a time, before a blur and after it.
+        table = self.num_points * values.shape[1] * values.dtype.itemsize
+        check_lattice_memory(2 * table, values.device)
         on_points = self._splat @ values
-        for blur in reversed(self._blurs):
+        for blur in blurs:
             on_points = blur @ on_points
         return self._slice @ on_points
 

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from autoseg.crf import BilateralKernel
+from autoseg.crf import BilateralKernel, memory
 from autoseg.crf.filters import build_filter
+from autoseg.crf.permutohedral import CLOSED_SCALE
+from autoseg.errors import UsageError
 from tests.crf.reference import kernel_by_loops, scene
 
 pytestmark = pytest.mark.skipif(
@@ -28,6 +30,41 @@ def products(image: Tensor, values: Tensor, options: dict[str, Any]) -> tuple[in
 
     lattice = TritonPermutohedralFilter(image, **options)
     return lattice.num_points, lattice.product(values), lattice.adjoint_product(values)
+
+
+def refusal(image: Tensor, values: Tensor, closed: bool, limit: int) -> tuple[int, str]:
+    """Build and apply a lattice with so many bytes left; return what is said, in bytes."""
+    from autoseg.crf.triton_kernels import TritonPermutohedralFilter
+
+    options = {"xy_std": 4.1, "rgb_std": 41.3, "closed": closed}
+    num_points = TritonPermutohedralFilter(image, **options).num_points
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "_NEGLIGIBLE", 0)
+        patch.setattr(memory, "_GIB", 1)
+        patch.setattr(memory, "available_bytes", lambda device: limit)
+        try:
+            TritonPermutohedralFilter(image, **options).product(values)
+        except UsageError as error:
+            return num_points, str(error)
+    return num_points, ""
+
+
+def test_a_lattice_that_cannot_fit_is_refused(on_device):
+    image = scene(2, (7, 9))[1][0]
+    values = torch.rand(7 * 9, 40, generator=torch.Generator().manual_seed(2))
+    num_points, said = on_device(refusal, image, values, False, 0)
+    assert f"at least {12 * num_points * 16}.00 GiB" in said  # of 12 neighbours, key and place
+    # Closed, the features lie further apart before neighbours are added.
+    kernel = BilateralKernel(weight=0.0, xy_std=4.1 / CLOSED_SCALE, rgb_std=41.3 / CLOSED_SCALE)
+    apart: Any = build_filter(
+        kernel, image, mode="fast", dtype=torch.float64, implementation="torch"
+    )
+    _, said = on_device(refusal, image, values, True, 0)
+    assert f"at least {8 * (3 * 12 + 2) * apart.num_points}.00 GiB" in said
+    tables = 2 * num_points * 40 * 4
+    _, said = on_device(refusal, image, values, False, tables - 1)
+    assert f"at least {tables}.00 GiB and" in said
+    assert on_device(refusal, image, values, False, tables) == (num_points, "")
 
 
 @pytest.mark.parametrize(

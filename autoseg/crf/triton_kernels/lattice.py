@@ -16,6 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from autoseg.crf.linear import LinearFilter
+from autoseg.crf.memory import check_closing_memory, check_lattice_memory
 from autoseg.crf.triton_kernels.rows import (
     label_blocks,
     launch,
@@ -50,6 +51,7 @@ class TritonPermutohedralFilter(LinearFilter):
 
         Raises:
             NotImplementedError: If the image or the lattice is too large for the kernels.
+            UsageError: If the lattice is larger than the memory that is left.
         """
         self.num_pixels = image[0].numel()
         if PERIOD * self.num_pixels >= 2**31:
@@ -65,6 +67,7 @@ class TritonPermutohedralFilter(LinearFilter):
             return_inverse=True, return_counts=True
         )
         if closed:
+            check_closing_memory(len(points), PERIOD, image.device)
             around, open_points = torch.cat([points + steps, points - steps]), points
             points = torch.cat([points, around.flatten()]).unique()
             places = torch.searchsorted(points, open_points)
@@ -75,6 +78,8 @@ class TritonPermutohedralFilter(LinearFilter):
             raise NotImplementedError(
                 f"a lattice of {self.num_points} points is too large for the fused kernels."
             )
+        # Neighbours on both sides along each axis: their keys, and where they stand, int32, twice.
+        check_lattice_memory(2 * PERIOD * self.num_points * (8 + 2 * 4), image.device)
         self.points = torch.empty_like(keys, dtype=torch.int32)
         """Point of each corner of each pixel, int32, (6, P); `weights` are theirs."""
         self.points.view(-1)[order] = number.to(torch.int32)
@@ -84,6 +89,14 @@ class TritonPermutohedralFilter(LinearFilter):
         ahead, behind = _find(points, points + steps), _find(points, points - steps)
         self._neighbours = torch.stack([ahead, behind], dim=1)  # (6, 2, M)
         self._own_weights = self.listed(self.weights)
+
+    def check_tables(self, pitch: int) -> None:
+        """Refuse rows at points that cannot fit: two tables (M, PITCH), before a blur and after.
+
+        Raises:
+            UsageError: If the device has less memory left.
+        """
+        check_lattice_memory(2 * self.num_points * pitch * 4, self.points.device)
 
     def listed(self, weights: Tensor) -> Tensor:
         """List the corners' weights (6, P) by point."""
@@ -142,7 +155,9 @@ class TritonPermutohedralFilter(LinearFilter):
         return self._apply(values, is_adjoint=True)
 
     def _apply(self, values: Tensor, *, is_adjoint: bool) -> Tensor:
-        on_points = self.blur(self.splat(to_rows(values), self._own_weights), is_adjoint=is_adjoint)
+        rows = to_rows(values)
+        self.check_tables(rows.shape[1])
+        on_points = self.blur(self.splat(rows, self._own_weights), is_adjoint=is_adjoint)
         return self.slice(on_points, self.weights)[:, : values.shape[1]]
 
 

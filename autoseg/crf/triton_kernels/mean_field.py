@@ -141,6 +141,7 @@ def _lattice_term(
     entry_weights = lattice.listed(lattice.weights * before)
     weights = lattice.weights * after
     matrix, vector = labels.matrix(weight), labels.vector(weight)
+    lattice.check_tables(len(vector))
 
     def message(rows: Tensor) -> Message:
         table = lattice.blur(lattice.splat(rows, entry_weights))
