@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from autoseg._native import core
-from autoseg.crf import buffers
 from autoseg.crf.kernels import LATTICE_MODES, BilateralKernel, Kernel
 from autoseg.crf.linear import NORMALISATIONS, LinearFilter
 from autoseg.crf.memory import allowed_bytes, lattice_shortage
@@ -37,7 +36,7 @@ def native_marginals(
         image: uint8 or float32, (3, H, W), contiguous, colours 0 to 255.
         terms: Kernels, each with its weight, float32, no dimensions or (K,).
         compatibility: mu, symmetric, float32, (K, K); None for Potts.
-        settings: Of the CRF; the mode is "fast" or "accurate".
+        settings: The CRF's settings; the mode is "fast" or "accurate".
         isa: Instruction set, "" for the best that the processor has.
 
     Returns:
@@ -64,7 +63,7 @@ def native_marginals(
     if compatibility is not None:
         compatibility = compatibility.contiguous()
         _check("compatibility", compatibility, (num_classes, num_classes))
-    marginals = buffers.empty(tuple(log_probabilities.shape))
+    marginals = torch.empty_like(log_probabilities)
     if marginals.numel() == 0:
         return marginals
     bilateral: list[tuple[int, float, float]] = []
@@ -121,7 +120,7 @@ class NativePermutohedralFilter(LinearFilter):
 
         Args:
             features: float64, (P, 5), P > 0, on the CPU, divided by the kernel's deviations.
-            closed: As for `PermutohedralFilter`.
+            closed: Whether the lattice is closed by its blur neighbours, as in mode "accurate".
             dtype: Floating point type of the values to come, float32.
             isa: Instruction set, "" for the best that the processor has.
 
