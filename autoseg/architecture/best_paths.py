@@ -37,7 +37,7 @@ def best_paths(space: SearchSpace, scores: Tensor) -> Iterator[RankedPath]:
 
     Args:
         space: The space whose trellis it is.
-        scores: Of the edges, (num_layers, num_levels, 3); see `edge_scores`.
+        scores: Scores of the edges, (num_layers, num_levels, 3); see `edge_scores`.
     """
     lattice = _Lattice(space, scores)
     heap = [lattice.best_of(_Part((), frozenset()))]
@@ -73,7 +73,7 @@ def path_score(space: SearchSpace, scores: Tensor, path: Sequence[int]) -> Tenso
 
     Args:
         space: The space whose trellis it is.
-        scores: Of the edges, (..., num_layers, num_levels, 3).
+        scores: Scores of the edges, (..., num_layers, num_levels, 3).
         path: The stride of each layer.
 
     Returns:

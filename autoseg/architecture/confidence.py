@@ -95,7 +95,7 @@ class Decoded:
     edge_noise: float
     """Standard deviation that the random start of alpha alone gives the cell's margins."""
     agreement: Agreement | None
-    """With the decodes of the history; None if there is none."""
+    """Agreement with the decodes of the last epochs; None if there are none."""
     untrained: UntrainedPath
     """What a supernet without a search says about the path."""
 
@@ -177,8 +177,8 @@ def decode_with_confidence(
         path_rule: How the path is chosen; see `edge_scores`.
         history: Earlier pairs (alpha, beta), those of the last epochs for example.
         init_std: Standard deviation of alpha and beta at the start of the search.
-        num_shuffles: Of beta, for the permutation test; see `compare_with_untrained`.
-        seed: Of the shuffles.
+        num_shuffles: Shuffles of beta for the permutation test; see `compare_with_untrained`.
+        seed: Seed of the shuffles.
 
     Raises:
         ValueError: As `decode` does.

@@ -20,7 +20,7 @@ MAX_NODES = 32
 MAX_LEVELS = 8
 """Strides up to 512, at which an image of Cityscapes is a map of 2 x 4."""
 MAX_CHANNELS = 16_384
-"""Of a cell's output: a 1x1 convolution between two such maps has 1 GiB of weights."""
+"""Channels of a cell's output: a 1x1 convolution between two such maps has 1 GiB of weights."""
 MAX_STEM_CHANNELS = 2048
 MAX_RATE_TIMES_STRIDE = 4096
 """At stride 4 the kernel then reaches over 4096 pixels to each side."""

@@ -63,7 +63,7 @@ def compare_with_untrained(
         beta_norm: Normalisation of beta; see `normalise_beta`.
         path_rule: How paths are scored; see `edge_scores`.
         num_shuffles: Permutations to draw; 0 leaves the test out, with a p of 1.
-        seed: Of the permutations.
+        seed: Seed of the permutations.
     """
 
     def scores_of(logits: Tensor) -> Tensor:

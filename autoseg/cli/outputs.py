@@ -58,9 +58,9 @@ class _Identity:
 
     device: int
     number: int
-    """Of the file, or of the deepest folder above it that exists."""
+    """Device and number of the file, or of the deepest folder above it that exists."""
     names: tuple[str, ...] = ()
-    """From that folder to the file, folded; none for a file that exists."""
+    """Names on the way from that folder to the file, folded; none for a file that exists."""
 
 
 def _identities(path: Path) -> list[_Identity]:

@@ -61,9 +61,9 @@ class ComparisonRow:
     macs: int
     """Multiply-accumulates of one image, counted by torch operator."""
     macs_fvcore: int | None
-    """The same by fvcore, in its own convention."""
+    """fvcore's count, in its own convention."""
     macs_thop: int | None
-    """The same by thop, in its own convention."""
+    """thop's count, in its own convention."""
 
     latency_median_ms: float
     """Network for one image, resizing to the label's size and argmax included."""
@@ -76,13 +76,13 @@ class ComparisonRow:
     crf_latency_p90_ms: float | None
     """Nine of ten runs were at least as fast."""
     is_crf_latency_settled: bool | None
-    """The same of the CRF's times."""
+    """Whether the CRF's times had settled before they were taken."""
     total_latency_median_ms: float
     """From image to classes: the network, and the CRF where there is one, timed together."""
     total_latency_p90_ms: float
     """Nine of ten runs were at least as fast."""
     is_total_latency_settled: bool
-    """The same of the times of both."""
+    """Whether the times of both together had settled before they were taken."""
     memory_mib: float
     """Peak of the memory beyond weights and image, from image to classes."""
 
@@ -99,13 +99,13 @@ class ComparisonRow:
     num_images: int | None
     """Images that were scored."""
     image_height: int
-    """Of images and labels, in pixels."""
+    """Height of images and labels, in pixels."""
     image_width: int
-    """Of images and labels, in pixels."""
+    """Width of images and labels, in pixels."""
     input_height: int
-    """Of what the network sees, in pixels."""
+    """Height of what the network sees, in pixels."""
     input_width: int
-    """Of what the network sees, in pixels."""
+    """Width of what the network sees, in pixels."""
     device: str
     """Where everything was measured."""
     dtype: str

@@ -29,7 +29,7 @@ def possible_outputs(folder: Path, *, num_groups: int) -> list[Path]:
     """List the files that a comparison of so many groups may write."""
     return [
         *(folder / name for name in _OF_ALL),
-        *(path for number in range(1, num_groups + 1) for path in _of_group(folder, number)),
+        *(path for number in range(1, num_groups + 1) for path in _group_files(folder, number)),
     ]
 
 
@@ -43,12 +43,12 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, _num_groups_before(folder) + 1):
-        for old in _of_group(folder, number):
+        for old in _group_files(folder, number):
             old.unlink(missing_ok=True)
     written: list[Path] = []
     pictures: list[str | None] = []
     for number, group in enumerate(comparison.groups, start=1):
-        table, picture, _ = _of_group(folder, number)
+        table, picture, _ = _group_files(folder, number)
         written.append(_write(table, to_csv(group.records, CSV_COLUMNS)))
         if any(record["miou"] is not None for record in group.records):
             paths = save_figure(
@@ -83,7 +83,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
     return converted
 
 
-def _of_group(folder: Path, number: int) -> list[Path]:
+def _group_files(folder: Path, number: int) -> list[Path]:
     """Name the table and the two pictures of a group."""
     name = "compare" if number == 1 else f"compare-{number}"
     return [folder / f"{name}.{suffix}" for suffix in ("csv", "png", "svg")]

@@ -56,13 +56,13 @@ class MacExplanation:
     """The canonical count, and what the other tools make of the same pass."""
 
     canonical: MacCount
-    """Ours."""
+    """The canonical count, which is the one that tables print."""
 
     fvcore: MacPrediction
-    """To be held against `count_macs_fvcore`."""
+    """What `count_macs_fvcore` must return, if fvcore's rules are understood."""
 
     thop: MacPrediction
-    """To be held against `count_macs_thop`."""
+    """What `count_macs_thop` must return, if thop's rules are understood."""
 
 
 def explain_macs(
@@ -78,7 +78,7 @@ def explain_macs(
         network: Maps images (N, 3, H, W) to logits; recorded on a copy in eval mode.
         image_size: Height and width in pixels.
         batch_size: N.
-        device: See `count_macs`.
+        device: Where the pass runs, as for `count_macs`.
 
     Returns:
         Our count and the two predictions, exact to the unit where nothing is `unmodelled`. fvcore

@@ -62,13 +62,13 @@ class Recording:
     """What happened in one forward pass."""
 
     operators: tuple[OperatorCall, ...]
-    """In the order of the calls."""
+    """Calls of operators, in their order."""
 
     modules: tuple[ModuleCall, ...]
-    """In the order in which the calls ended."""
+    """Calls of modules, in the order in which they ended."""
 
     num_paths: Counter[nn.Module]
-    """In how many places of the module tree each module hangs; 1 unless it is shared."""
+    """Number of places of the module tree in which each module hangs; 1 unless it is shared."""
 
     @property
     def macs(self) -> int:

@@ -136,15 +136,15 @@ class DenseCRF(nn.Module):
         With a `tolerance`, the last update follows the one that stops.
 
         Args:
-            logits: As in `forward`.
-            images: As in `forward`.
+            logits: Scores of the classes, floating point, (N, K, H, W), as `forward` takes them.
+            images: The images they belong to, (N, 3, H, W), as `forward` takes them.
             num_iterations: Updates, for this call alone; None for the module's own.
 
         Returns:
             log Q, (N, K, H, W); float64 for float64 logits, else float32.
 
         Raises:
-            UsageError: As in `forward`.
+            UsageError: If logits and images are not as described, or a logit is not finite.
         """
         return infer_batch(
             self.settings.with_iterations(num_iterations),

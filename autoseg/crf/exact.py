@@ -14,7 +14,8 @@ of a tile stay in a core's cache.
 """
 
 GPU_TILE_SIDE = 8192
-"""The same on other devices: 256 MiB a buffer in float32, so that launches cost next to nothing."""
+"""Pixels along each side of a tile on other devices: 256 MiB a buffer in float32, so that launches
+cost next to nothing."""
 
 LOWEST_EXPONENT = -60.0
 """Pairs further apart than this weigh exp(-60) = 9e-27.

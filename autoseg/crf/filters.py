@@ -23,10 +23,11 @@ def build_filter(
     Args:
         kernel: The kernel; its weight is not used.
         image: uint8 or floating point, (3, H, W), colours 0 to 255.
-        mode: See `DenseCRF`.
+        mode: One of `MODES`; docs/crf.md tells them apart.
         dtype: Floating point type of the values to come; they have the image's device.
-        implementation: Of a bilateral filter. "native" is for the lattice modes and float32
-            values on the CPU, "triton" for those and "exact" and float32 values on a CUDA device.
+        implementation: What applies a bilateral filter. "native" is for the lattice modes and
+            float32 values on the CPU, "triton" for those and "exact" and float32 values on a
+            CUDA device.
 
     Raises:
         NotImplementedError: If the image is too large for the implementation.

@@ -32,7 +32,7 @@ def infer_batch(
     """Infer the marginals of each image, as `DenseCRF` describes it.
 
     Args:
-        settings: Of the CRF. What it says of weights and compatibility is where they began.
+        settings: The CRF's settings. Their weights and compatibility are those it began with.
         logits: (N, K, H, W).
         images: RGB from 0 to 255, (N, 3, H, W).
         weights: Present weights, one of each kernel, no dimensions or (K,).
@@ -125,7 +125,7 @@ class Inference:
     """What is inferred for each image of a batch, and by which means."""
 
     settings: CRFSettings
-    """Of the CRF."""
+    """The CRF's settings."""
     implementation: Implementation
     """What applies the bilateral filters or, in one call, does everything."""
     as_logarithm: bool
@@ -200,10 +200,10 @@ class Inference:
         """Infer with kernels for whole updates: float32, without gradients.
 
         Args:
-            logits: float32; the others as in `by_filters`.
-            image: As in `by_filters`.
-            terms: As in `by_filters`.
-            compatibility: As in `by_filters`.
+            logits: float32, (K, H, W).
+            image: uint8 or floating point, (3, H, W), colours 0 to 255.
+            terms: Kernels, each with its weight, no dimensions or (K,).
+            compatibility: mu, symmetric, (K, K); None for Potts.
 
         Raises:
             NotImplementedError: If the image is too large for the kernels.

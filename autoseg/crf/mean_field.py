@@ -146,18 +146,18 @@ class _PairwiseScores(torch.autograd.Function):
         for number, (weight, filter_) in enumerate(zip(weights, ctx.filters, strict=True)):
             filtered = filter_.adjoint(upstream)
             if compatibility is None:
-                of_marginals = weight * filtered
-                of_weight = (filtered * by_pixel).sum(dim=0)
+                marginals_grad = weight * filtered
+                weight_grad = (filtered * by_pixel).sum(dim=0)
             else:
-                of_marginals = -weight * (filtered @ compatibility)
+                marginals_grad = -weight * (filtered @ compatibility)
                 products = filtered.t() @ by_pixel  # X, (K, K)
-                of_weight = -(compatibility * products).sum(dim=0)
+                weight_grad = -(compatibility * products).sum(dim=0)
                 if ctx.needs_input_grad[1]:
                     grad_compatibility = _sum(grad_compatibility, -weight * products)
             if ctx.needs_input_grad[0]:
-                grad_marginals = _sum(grad_marginals, of_marginals)
+                grad_marginals = _sum(grad_marginals, marginals_grad)
             wants_weight = ctx.needs_input_grad[3 + number]
-            grad_weights.append(of_weight.sum_to_size(weight.shape) if wants_weight else None)
+            grad_weights.append(weight_grad.sum_to_size(weight.shape) if wants_weight else None)
         # Laid out as autograd finds the marginals: labels first.
         grad_marginals = None if grad_marginals is None else grad_marginals.t()
         return grad_marginals, grad_compatibility, None, *grad_weights

@@ -38,9 +38,9 @@ def least_bytes(
     any (`check_lattice_memory`, and the compiled kernels themselves).
 
     Args:
-        shape: Of the logits, (N, K, H, W).
+        shape: Shape of the logits, (N, K, H, W).
         dtype: Type of the marginals.
-        settings: Of the CRF.
+        settings: The CRF's settings.
         needs_gradient: Whether updates keep their marginals, unless `settings.recompute`.
         implementation: What applies the filters.
         in_one_call: Whether it infers without filters, which keeps less.

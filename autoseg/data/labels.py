@@ -81,7 +81,8 @@ def label_image(
     Args:
         labels: Class numbers, (H, W), at least 0 and below 65536.
         palette: Colours of the numbers, RGB, (256, 3); None for a grey or black and white image.
-        mode: Of the file that was read; one that the numbers do not fit gives way to a wider one.
+        mode: Pillow's mode of the file that was read; a wider one is taken where the numbers do
+            not fit it.
     """
     highest = int(labels.max())
     assert 0 <= int(labels.min()) <= highest < 2**16

@@ -15,7 +15,8 @@ from autoseg.foreign_text import listed
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 
 MIN_CLASSES = 2
-"""Of a label image: a CRF needs a second class, which no pixel of a single label will take."""
+"""Fewest classes of a label image. A CRF needs a second one, which no pixel of an image of a single
+label will take."""
 
 MAX_CLASSES = 256
 """Numbers that an 8-bit label image can show."""

@@ -10,7 +10,7 @@ from autoseg.data.labels import read_labels
 from autoseg.errors import FileError
 
 USUAL_VOID = 255
-"""Of PASCAL VOC, Cityscapes and most that came after."""
+"""The label that PASCAL VOC, Cityscapes and most later datasets leave out."""
 
 _MAX_NUMBERS = 257  # 256 classes and void; a file with more is refused when its turn comes
 

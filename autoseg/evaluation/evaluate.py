@@ -53,8 +53,8 @@ def evaluate(
         indices: Which samples are scored, in this order; None is all of them.
         crf: Maps logits (1, K, H, W) and images uint8 (1, 3, H, W), both at the label's size and on
             `device`, to marginals (1, K, H, W).
-        scales: See `predict_logits`.
-        flip: See `predict_logits`.
+        scales: Factors at which every image is seen, averaged as `predict_logits` says.
+        flip: Whether every image is seen mirrored as well.
         on_image: Called after each image with the number done and the number in all.
 
     Returns:

@@ -328,7 +328,7 @@ NETWORK_CATALOGUE: dict[str, CatalogueEntry] = {
         ),
     ),
 }
-"""By the name in `NETWORKS`."""
+"""Papers and scores by the name in `NETWORKS`."""
 
 ARCHITECTURE_CATALOGUE: dict[str, dict[int, CatalogueEntry]] = {
     "autodeeplab_paper": {
@@ -349,7 +349,7 @@ FAMILY_CATALOGUE: dict[str, CatalogueEntry] = {
     "deeplabv3": CatalogueEntry(paper=papers.DEEPLAB_V3),
     "deeplabv3plus": CatalogueEntry(paper=papers.DEEPLAB_V3PLUS),
 }
-"""By the name in `FAMILIES`. Over an encoder that nobody published there are no scores."""
+"""Papers by the name in `FAMILIES`. Over an encoder that nobody published there are no scores."""
 
 ENCODER_CATALOGUE: dict[str, CatalogueEntry] = {
     name: CatalogueEntry(paper=paper)
@@ -366,4 +366,4 @@ ENCODER_CATALOGUE: dict[str, CatalogueEntry] = {
     )
     for name in names
 }
-"""By the name in `ENCODERS`. The form of Xception with 65 layers is DeepLab v3+'s."""
+"""Papers by the name in `ENCODERS`. The form of Xception with 65 layers is DeepLab v3+'s."""

@@ -41,25 +41,8 @@ class NetworkWithCRF(nn.Module):
 
     Q is the softmax of the result, so that the result is logits to every loss and every
     prediction. The gradient flows through all updates into the network, the kernel weights and
-    the compatibility; the image and the standard deviations have none. Auxiliary classifiers stay
-    what they are: they see the network's features, not the CRF.
-
-    **Weights.** No rule keeps a kernel weight or an entry of the compatibility above 0. A negative
-    weight makes alike pixels prefer different labels: the updates are computed the same and give
-    a distribution, but mean field is then prone to oscillate from one update to the next. A weight
-    that learning has driven to about 0 says that its kernel does not help this network.
-
-    **Memory.** In training each image of a batch keeps, until its gradient is there, Q of every
-    update, K H W numbers of 4 bytes each, some more of that size, and its lattice. For 11 classes,
-    360 x 480 pixels and 5 updates that is 0.16 GB an image (measured on a CPU). A CRF that is built
-    with `recompute=True` keeps nothing of the updates. DenseCRF says so before it starts if the
-    memory cannot suffice.
-
-    **Graphs.** `torch.export` and `torch.compile` without gradients see the CRF as one operator,
-    which needs autoseg to run. With gradients `torch.compile` breaks the graph at the CRF.
-
-    **Precision.** In float32 and without gradients, fused kernels take a spatial kernel of 2 pixels
-    or more at half resolution (`DenseCRF`); in training it is at full resolution.
+    the compatibility. docs/crf.md tells what is learnt, what it keeps in memory, and how it is
+    compiled.
     """
 
     def __init__(
@@ -170,27 +153,14 @@ def crf_rnn(
 ) -> NetworkWithCRF:
     """Put CRF-RNN behind a network: a weight for each class and kernel, a full compatibility.
 
-    It adds 2 K + K^2 parameters. The compatibility starts as Potts, ones off the diagonal; its
-    symmetric part alone is used (`DenseCRF`), which the paper does not ask for.
-
-    Where the paper and its release differ, or this from both:
-
-    - The paper has one weight for each class and kernel, as here; the release stores a matrix
-      (K, K) for each kernel, of which it sets the diagonal.
-    - Kernels are divided by their row sums, as in the release; the paper does not say.
-    - The paper starts from a trained FCN-8s, and the release from weights 5 and 3. Here network
-      and CRF may start together, so that both weights start at 1. Behind random weights, 5 and 3
-      make an undecided network certain of a class: a narrow ICNet gave every pixel the same class
-      after 50 steps and after 150; from 1 it learnt like ICNet alone.
-    - The release fine-tunes with momentum 0.99 at a rate of 1e-13, which it multiplies by 10,000
-      for kernel weights and by 1000 for the compatibility. Here all parameters have one rate and
-      one weight decay.
+    It adds 2 K + K^2 parameters; the compatibility starts as Potts, ones off the diagonal.
+    docs/crf.md lists where it differs from the paper and from the paper's release.
 
     Args:
-        network: See `NetworkWithCRF`.
-        num_classes: K.
-        mean: See `NetworkWithCRF`.
-        std: See `NetworkWithCRF`.
+        network: Maps normalised images (N, 3, H, W) to logits (N, K, H, W).
+        num_classes: K, the number of evaluated classes.
+        mean: Mean that normalisation takes from each channel, RGB, images in [0, 1].
+        std: Deviation that normalisation divides each channel by, positive.
         settings: What the CRF starts from and how it is computed. A weight for all classes
             becomes one for each, and no compatibility becomes Potts as a matrix. Positions are in
             pixels of what the network sees; `num_iterations` are those of eval mode.

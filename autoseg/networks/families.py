@@ -31,4 +31,4 @@ FAMILIES: dict[str, Family] = {
     "deeplabv3": Family(deeplabv3_over, output_stride=16),
     "deeplabv3plus": Family(deeplabv3plus_over, output_stride=16),
 }
-"""By the name that `build_network` takes together with an encoder."""
+"""Families by the name that `build_network` takes together with an encoder."""

@@ -12,9 +12,9 @@ class Paper:
     authors: str
     """First author, and "et al." where there are more than two."""
     title: str
-    """In full."""
+    """The whole title."""
     year: int
-    """Of publication; of the preprint where nothing followed."""
+    """Year of publication, or of the preprint where nothing followed."""
     arxiv: str
     """Identifier on arXiv, without version."""
 

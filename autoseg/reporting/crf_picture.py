@@ -25,7 +25,7 @@ def draw_refinement(
     Args:
         image: RGB, uint8, (H, W, 3).
         before: Labels in colours, RGB, uint8, (H, W, 3).
-        after: The same after the CRF.
+        after: The labels after the CRF, in the same form.
         is_changed: (H, W); such pixels show their new colour in the difference, the others a faded
             image.
         title: Text above the drawing.

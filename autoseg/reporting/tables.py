@@ -82,7 +82,7 @@ def format_values(values: Sequence[Any], column: Column) -> tuple[str, list[str]
     """Write the values of one column as text.
 
     Args:
-        values: Of all rows; None and nan are missing.
+        values: The column's values in all rows; None and nan are missing.
         column: How they are written.
 
     Returns:

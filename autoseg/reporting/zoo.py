@@ -25,7 +25,7 @@ class ScoreRow:
     """A published mIoU, ready to be printed."""
 
     number: int
-    """Of its footnote; the same whichever rows are shown."""
+    """Number of its footnote, the same whichever rows are shown."""
     miou: float
     """Percent."""
     images: str
@@ -41,19 +41,19 @@ class ZooRow:
     """One network."""
 
     name: str
-    """As users type it, with the filter multiplier where an architecture has one: "NAME F20"."""
+    """The name as users type it; of an architecture with its filter multiplier: "NAME F20"."""
     paper: str
     """What the field calls its paper."""
     reference: str
     """The paper in full."""
     year: int
-    """Of publication."""
+    """Year of publication."""
     num_params: int
     """Parameters that take part in eval mode; an encoder's with its classifier."""
     num_params_training: int | None = None
     """Parameters with the training-only classifiers; None if there are none."""
     num_params_headless: int | None = None
-    """Of an encoder: parameters without its classifier."""
+    """Parameters of an encoder without its classifier; None for other networks."""
     macs: tuple[int, ...]
     """MACs of one image at each of the sizes that the table's columns name."""
     scores: tuple[ScoreRow, ...] = ()

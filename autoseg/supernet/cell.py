@@ -23,7 +23,7 @@ class CellOutput(NamedTuple):
     """None where memory counts more than time: each reader then applies the ReLU itself."""
 
     @classmethod
-    def of(cls, features: Tensor, *, recompute: bool) -> Self:
+    def from_features(cls, features: Tensor, *, recompute: bool) -> Self:
         """Apply the ReLU to (N, C, H, W), or leave it to the readers."""
         return cls(features, None if recompute else features.relu())
 

@@ -53,12 +53,12 @@ class SourceKernels(Protocol):
 
         Args:
             layout: Order of weights and features.
-            weight: Flat.
+            weight: All weights of the state's operations, flat, in the order of the layout.
             statistics: Running mean and variance, flat; in training moved by `momentum`.
             state: Packed, (K, ...).
             alpha: (T, num_operations).
             out: Packed, (T, K, ...); added to.
-            size: Of the state.
+            size: Size of the state, (N, C, H, W).
             training: Whether batch norm uses the statistics of the batch.
             momentum: Weight of the batch in the running statistics.
             keep: Keep maps for the backward pass, which otherwise evaluates them again.
@@ -86,15 +86,15 @@ class SourceKernels(Protocol):
         """Send the gradient of the contributions back.
 
         Args:
-            layout: As in `forward`.
-            weight: As in `forward`.
-            state: As in `forward`.
-            alpha: As in `forward`.
+            layout: Order of weights and features, the same one as in `forward`.
+            weight: The weights that `forward` had, flat.
+            state: The state that `forward` had, packed, (K, ...).
+            alpha: The weights of the operations that `forward` had, (T, num_operations).
             saved: What `forward` returned.
             grad_out: Packed, (T, K, ...).
             grad_state: Packed, (K, ...); added to.
-            size: As in `forward`.
-            training: As in `forward`.
+            size: Size of the state, (N, C, H, W).
+            training: Whether `forward` used the statistics of the batch.
             grad_weight: Written, like `weight`; None where it is not wanted.
             grad_alpha: Written, like `alpha`; None where it is not wanted.
         """
@@ -112,8 +112,8 @@ class FusedCell:
 
     kernels: SourceKernels
     layouts: tuple[SourceLayout, ...]
-    """Of the states that send something: the previous-previous input where there is one, the
-    previous input, every node but the last."""
+    """One layout for each state that sends something: the previous-previous input where there is
+    one, the previous input, every node but the last."""
     num_nodes: int
     training: bool
     momentum: float
@@ -196,9 +196,14 @@ class _FusedCell(torch.autograd.Function):
         send(len(saved), states[-1], nodes)
         for node in range(num_nodes - 1):
             send(len(saved), nodes[node], nodes[node + 1 :])
-        ctx.cell, ctx.num_saved = cell, [len(of_source) for of_source in saved]
+        ctx.cell, ctx.num_saved = cell, [len(tensors) for tensors in saved]
         ctx.save_for_backward(
-            *states, nodes, alpha, beta, *weights, *[t for of_source in saved for t in of_source]
+            *states,
+            nodes,
+            alpha,
+            beta,
+            *weights,
+            *[tensor for tensors in saved for tensor in tensors],
         )
         # Equation 5 is linear in the input cells: the sum over them commutes with concatenation.
         # Autocast off: it would round the product, whose gradient would then come in bf16 as well,

@@ -46,12 +46,12 @@ class SinglePath(nn.Module):
         """
         super().__init__()
         space = supernet.space
-        of_architecture = (architecture.strides, architecture.num_layers, architecture.num_nodes)
-        of_space = (space.strides, space.num_layers, space.num_nodes)
-        if of_architecture != of_space:
+        architecture_sizes = (architecture.strides, architecture.num_layers, architecture.num_nodes)
+        space_sizes = (space.strides, space.num_layers, space.num_nodes)
+        if architecture_sizes != space_sizes:
             raise ValueError(
                 "SinglePath: (strides, layers, nodes) of the architecture are "
-                f"{of_architecture}, those of the supernet's space {of_space}."
+                f"{architecture_sizes}, those of the supernet's space {space_sizes}."
             )
         for node, edges in enumerate(architecture.cell):
             for edge in edges:
@@ -139,7 +139,7 @@ class _Sender:
         Args:
             cell: The cell.
             source: Number of the state: 0 and 1 the input cells, 2 and on the nodes.
-            number: Of the input cell for which the state was computed.
+            number: Index of the input cell for which the state was computed.
             state: (N, C, H, W).
         """
         module = cell.source0 if source == 0 else cell.sources[source - 1]

@@ -216,7 +216,7 @@ class SourceOp(nn.Module):
             weights: Blocks of the flat weight.
             stage: Name of the blocks.
             sizes: Kernel sizes of the M operations.
-            dilation: Of the depthwise convolutions.
+            dilation: Dilation of the depthwise convolutions.
             scale: The operations' alpha, (T, M), or None.
 
         Returns:

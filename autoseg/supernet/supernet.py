@@ -191,7 +191,7 @@ class Supernet(nn.Module):
         sizes = grid_sizes(stem.shape[2:], self.space.num_levels)
         recompute = self._recomputes()
         two_before: dict[int, CellOutput] = {}
-        before = {0: CellOutput.of(stem, recompute=recompute)}
+        before = {0: CellOutput.from_features(stem, recompute=recompute)}
         for nodes in self._layers:
             current = {}
             for node in nodes:
@@ -204,7 +204,7 @@ class Supernet(nn.Module):
                     sizes[node.level],
                     backend=backend,
                 )
-                current[node.level] = CellOutput.of(output, recompute=recompute)
+                current[node.level] = CellOutput.from_features(output, recompute=recompute)
             two_before, before = before, current
         return {f"stride{node.stride}": before[node.level].features for node in self._layers[-1]}
 

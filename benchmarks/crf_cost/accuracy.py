@@ -47,7 +47,7 @@ def measure_accuracy(
     Args:
         scenes: The images.
         methods: What is compared; "exact" itself is passed over.
-        device: Of the project's methods.
+        device: Device of the project's methods.
         convcrf: Checkout of ConvCRF.
         on_run: Is told the method before each run.
 

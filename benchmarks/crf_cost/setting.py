@@ -109,6 +109,6 @@ class AccuracyRow:
     argmax_ratio: float | None = None
     """Argmax share over pydensecrf's."""
     worst_mean_ratio: float | None = None
-    """Of the pooled row: the largest ratio of mean errors of any image."""
+    """In the pooled row, the largest ratio of mean errors of any image."""
     changed_share: float | None = None
     """Share of pixels that the exact CRF relabels."""

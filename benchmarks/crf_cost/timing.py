@@ -53,8 +53,8 @@ def time_tasks(
         scenes: On what, by the name of the task's case.
         methods: Which methods; one that fails has a row that says why.
         num_repeats: Rounds.
-        max_seconds: See above.
-        device: Of the project's methods.
+        max_seconds: Longest first run, in seconds, that is followed by others.
+        device: Device of the project's methods.
         convcrf: Checkout of ConvCRF.
         on_run: Is told the method before each run.
 

@@ -104,7 +104,7 @@ class OverfitRow:
     pixel_accuracy: float | None
     """On the training images."""
     cross_entropy: float | None
-    """Of the labelled pixels at the label's size, eval mode, in nats."""
+    """Mean over the labelled pixels at the label's size, eval mode, in nats."""
     is_passed: bool
     """Whether the mean IoU reached the goal."""
     failure: str | None

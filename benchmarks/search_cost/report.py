@@ -123,7 +123,7 @@ def table_markdown(rows: Sequence[Row], *, with_sizes: bool = False) -> str:
     """Write rows as a Markdown table, and what failed as a list below.
 
     Args:
-        rows: Of one setting, or of several.
+        rows: Rows of one setting, or of several.
         with_sizes: Show the sizes too.
     """
     records = [dataclasses.asdict(row) for row in rows]

@@ -155,7 +155,7 @@ def _row(
         num_classes=setting.num_classes,
     )
     floor_ms = ceilings.floor_ms(work, bytes_an_element=dtype_of(setting.precision).itemsize)
-    step_min_ms = _of(min, measurement, "step_ms")
+    step_min_ms = _summarise(min, measurement, "step_ms")
     return Row(
         variant=measurement.variant,
         space=space.name,
@@ -170,12 +170,12 @@ def _row(
         num_threads=setting.num_threads,
         num_repeats=len(measurement.times),
         warm_up_ms=measurement.warm_up[0].step_ms if measurement.warm_up else None,
-        weight_min_ms=_of(min, measurement, "weight_ms"),
-        weight_median_ms=_of(statistics.median, measurement, "weight_ms"),
-        arch_min_ms=_of(min, measurement, "arch_ms"),
-        arch_median_ms=_of(statistics.median, measurement, "arch_ms"),
+        weight_min_ms=_summarise(min, measurement, "weight_ms"),
+        weight_median_ms=_summarise(statistics.median, measurement, "weight_ms"),
+        arch_min_ms=_summarise(min, measurement, "arch_ms"),
+        arch_median_ms=_summarise(statistics.median, measurement, "arch_ms"),
         step_min_ms=step_min_ms,
-        step_median_ms=_of(statistics.median, measurement, "step_ms"),
+        step_median_ms=_summarise(statistics.median, measurement, "step_ms"),
         speedup_peer_min=_speedup(min, peer, measurement),
         speedup_peer_median=_speedup(statistics.median, peer, measurement),
         speedup_reference_min=_speedup(min, reference, measurement),
@@ -192,7 +192,7 @@ def _row(
     )
 
 
-def _of(
+def _summarise(
     summary: Callable[[list[float]], float], measurement: Measurement | None, field: str
 ) -> float | None:
     if measurement is None or not measurement.times:
@@ -204,7 +204,7 @@ def _of(
 def _speedup(
     summary: Callable[[list[float]], float], slow: Measurement | None, fast: Measurement
 ) -> float | None:
-    slow_ms, fast_ms = _of(summary, slow, "step_ms"), _of(summary, fast, "step_ms")
+    slow_ms, fast_ms = _summarise(summary, slow, "step_ms"), _summarise(summary, fast, "step_ms")
     return None if slow_ms is None or fast_ms is None else slow_ms / fast_ms
 
 

@@ -31,7 +31,7 @@ class SearchStep(Protocol):
 
 
 class GraphedStep:
-    """The same step as one CUDA graph."""
+    """A search step of `Darts` that is replayed as one CUDA graph."""
 
     def __init__(self, supernet: Supernet, setting: Setting) -> None:
         """Build the optimizers and draw a batch."""

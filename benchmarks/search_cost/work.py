@@ -21,7 +21,7 @@ class Term(NamedTuple):
     """Convolutions that one gradient rule applies to."""
 
     flops: int
-    """Of the forward pass."""
+    """Floating point operations of the forward pass."""
     num_elements: int
     """Elements of the maps that batch norm reads behind them."""
     below_weights: bool
@@ -211,7 +211,7 @@ def measure_ceilings(
 
     Args:
         device: "cpu" or "cuda:N".
-        dtype: Of the matrices.
+        dtype: Precision of the matrices.
         matrix_side: Rows and columns; None: 2048 on the CPU, 8192 on a GPU.
         copy_mib: Size of the copied tensor; well above the caches.
     """

@@ -74,7 +74,9 @@ def check(isa, layout, size, *, dtype, training, keep, wants=("weight", "alpha")
         keep=keep,
         **settings,
     )
-    got = torch.stack([kernels.unpack(of, num_images, layout.channels) for of in out], dim=2)
+    got = torch.stack(
+        [kernels.unpack(target, num_images, layout.channels) for target in out], dim=2
+    )
     assert relative(got, expected.contributions.detach() + before) < tolerance
     wanted = statistics
     if training and layout.features:

@@ -93,13 +93,15 @@ def test_probabilities_of_all_paths(rule):
     space = space_of()
     beta = random_beta(space)
     weights = normalise_beta(space, beta, rule=rule).numpy().ravel()
-    of_paths = weights[beta_indices(12, 4)].prod(axis=1)
+    path_weights = weights[beta_indices(12, 4)].prod(axis=1)
     expected = np.exp(path_log_weights(beta.numpy(), rule))
-    np.testing.assert_allclose(of_paths, expected, rtol=1e-12)  # a product of 12 rounded factors
+    np.testing.assert_allclose(
+        path_weights, expected, rtol=1e-12
+    )  # a product of 12 rounded factors
     if rule == "paper":
-        assert of_paths.sum() == pytest.approx(1, abs=1e-12)
+        assert path_weights.sum() == pytest.approx(1, abs=1e-12)
     else:
-        assert of_paths.sum() < 1
+        assert path_weights.sum() < 1
 
 
 def test_uniform_beta_has_the_analytic_path_probabilities():

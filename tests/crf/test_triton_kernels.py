@@ -249,14 +249,14 @@ def test_the_module_takes_them_with_and_without_a_gradient(on_device, mode, need
         factors = torch.linspace(-1, 1, logits.numel(), dtype=torch.float64)
         (expected * factors.view_as(logits)).sum().backward()
         wanted = [logits.grad, *(weight.grad for weight in crf.parameters())]
-        for grad, of_plain in zip(grads, wanted, strict=True):
-            assert of_plain is not None
-            assert (grad - of_plain).abs().max() < 1e-5 * max(1, of_plain.abs().max())
+        for grad, wanted_grad in zip(grads, wanted, strict=True):
+            assert wanted_grad is not None
+            assert (grad - wanted_grad).abs().max() < 1e-5 * max(1, wanted_grad.abs().max())
 
 
 def reads_between_updates(logits: Tensor, image: Tensor, settings: dict[str, Any]) -> list[str]:
     """List operators whose result the host would wait for, of the updates alone."""
-    from autoseg.crf.triton_kernels import mean_field as of_kernels
+    from autoseg.crf.triton_kernels import mean_field as kernels
 
     reads = []
 
@@ -267,17 +267,17 @@ def reads_between_updates(logits: Tensor, image: Tensor, settings: dict[str, Any
                 reads.append(name)
             return func(*args, **(kwargs or {}))
 
-    run_updates = of_kernels.run_updates
+    run_updates = kernels.run_updates
 
     def watched(*arguments: Any, **options: Any) -> Tensor:
         with Watch():
             return run_updates(*arguments, **options)
 
-    of_kernels.run_updates = watched
+    kernels.run_updates = watched
     try:
         infer(logits, image, settings)
     finally:
-        of_kernels.run_updates = run_updates
+        kernels.run_updates = run_updates
     return reads
 
 

@@ -217,8 +217,8 @@ def test_one_hot_cell_equals_the_derived_cell(name, seed):
         ).double()
         copy_cell(derived, search_cell, k, architecture)
         expected = search_cell(
-            [CellOutput.of(output, recompute=False) for output in (same, coarser)],
-            CellOutput.of(before, recompute=False),
+            [CellOutput.from_features(output, recompute=False) for output in (same, coarser)],
+            CellOutput.from_features(before, recompute=False),
             weights,
             beta,
             size,

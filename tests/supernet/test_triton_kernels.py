@@ -93,7 +93,7 @@ def run_kernels(case, tensors, device="cpu"):
     kernels = TritonSourceKernels(block_elements=512, num_programs=1)
 
     def pack_targets(maps):
-        return torch.stack([kernels.pack(of_target) for of_target in maps.unbind(dim=2)])
+        return torch.stack([kernels.pack(target) for target in maps.unbind(dim=2)])
 
     packed, out = kernels.pack(state), pack_targets(torch.ones_like(grad))
     saved = kernels.forward(
@@ -122,7 +122,7 @@ def run_kernels(case, tensors, device="cpu"):
         grad_alpha=grad_alpha,
         **options,
     )
-    unpacked = [kernels.unpack(of_target, num_images, channels) for of_target in out]
+    unpacked = [kernels.unpack(target, num_images, channels) for target in out]
     results = {
         "contributions": torch.stack(unpacked, dim=2) - 1,
         "running_mean": running_mean,
@@ -346,7 +346,7 @@ def test_a_cuda_graph_repeats_the_same_bits():
     kernels = TritonSourceKernels()
     packed = kernels.pack(state)
     out = torch.zeros(case.num_targets, *packed.shape, device="cuda")
-    packed_grad = torch.stack([kernels.pack(of_target) for of_target in grad.unbind(dim=2)])
+    packed_grad = torch.stack([kernels.pack(target) for target in grad.unbind(dim=2)])
     grads = torch.empty_like(packed), torch.empty_like(weight), torch.empty_like(alpha)
 
     def step():

@@ -45,7 +45,7 @@ def triton_marginals(
         image: uint8 or floating point, (3, H, W), colours 0 to 255.
         terms: Kernels, each with its weight, no dimensions or (K,).
         compatibility: mu, symmetric, float32, (K, K); None for Potts.
-        settings: Of the CRF; the mode is "fast", "accurate" or "exact".
+        settings: The CRF's settings; the mode is "fast", "accurate" or "exact".
 
     Returns:
         Q, float32, (K, H, W).

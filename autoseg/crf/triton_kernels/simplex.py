@@ -55,17 +55,17 @@ def enclosing_simplices(
 
     elevation = torch.zeros(NUM_DIMS, WIDTH.value, dtype=torch.float64)
     elevation[:, :PERIOD] = torch.tensor(matrix, dtype=torch.float64).t()
-    of_keys = torch.zeros(3, WIDTH.value, dtype=torch.int64)
-    of_keys[0, :PERIOD] = torch.tensor(coefficients)
-    of_keys[1, :PERIOD] = torch.tensor(axis_steps)
-    of_keys[2, 0] = offset
+    key_table = torch.zeros(3, WIDTH.value, dtype=torch.int64)
+    key_table[0, :PERIOD] = torch.tensor(coefficients)
+    key_table[1, :PERIOD] = torch.tensor(axis_steps)
+    key_table[2, 0] = offset
 
     num_pixels = height * width
     keys = torch.empty(PERIOD, num_pixels, dtype=torch.int64, device=image.device)
     weights = torch.empty(PERIOD, num_pixels, dtype=torch.float32, device=image.device)
     launch(
         simplex_kernel, (triton.cdiv(num_pixels, _BLOCK),),
-        image, elevation.to(image.device), of_keys.to(image.device), keys, weights,
+        image, elevation.to(image.device), key_table.to(image.device), keys, weights,
         num_pixels, width, BLOCK=_BLOCK,
     )  # fmt: skip
     return keys, weights, axis_steps
@@ -126,7 +126,7 @@ def round_half_even(values):
 def simplex_kernel(
     image,
     elevation,
-    of_keys,
+    key_table,
     keys,
     weights,
     num_pixels,
@@ -171,9 +171,9 @@ def simplex_kernel(
     difference -= correction * PERIOD
     rank = tl.where(is_axis, (rank + excess + PERIOD) % PERIOD, -1)
 
-    coefficients = tl.load(of_keys + axes)[None, :]
-    steps = tl.load(of_keys + WIDTH + axes)[None, :]
-    key = tl.load(of_keys + 2 * WIDTH) + tl.sum(origin.to(tl.int64) * coefficients, axis=1)
+    coefficients = tl.load(key_table + axes)[None, :]
+    steps = tl.load(key_table + WIDTH + axes)[None, :]
+    key = tl.load(key_table + 2 * WIDTH) + tl.sum(origin.to(tl.int64) * coefficients, axis=1)
     for corner in tl.static_range(PERIOD):
         before = (rank == (2 * PERIOD - 1 - corner) % PERIOD).to(tl.int32)
         after = (rank == (PERIOD - corner) % PERIOD).to(tl.int32)

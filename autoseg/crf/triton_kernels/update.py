@@ -24,7 +24,7 @@ class LatticeMessage(NamedTuple):
     table: Tensor
     """(M, PITCH)."""
     points: Tensor
-    """Of each corner of each pixel, int32, (6, P)."""
+    """Row of the table that each corner of each pixel reads, int32, (6, P)."""
     weights: Tensor
     """Barycentric times a, the factor after the filter, float32, (6, P)."""
     label_weights: Tensor
@@ -35,7 +35,7 @@ class GridMessage(NamedTuple):
     """A message at the pixels, or on cells of 2 x 2 pixels."""
 
     table: Tensor
-    """See `TritonSpatialFilter.message`."""
+    """Filtered values, as `TritonSpatialFilter.message` returns them."""
     over_rows: Tensor
     """a of each row, float32, (H,)."""
     over_columns: Tensor
@@ -61,7 +61,7 @@ def update_(
 
     Args:
         logits: float32, (K, H, W), contiguous.
-        messages: Of the marginals so far, any number.
+        messages: Messages that the marginals so far send, any number of them.
         marginals: Written: rows, (P, PITCH), or (K, H, W), contiguous.
         in_rows: Which of the two.
         changes: If given, the largest change that each program made to `marginals` is written to

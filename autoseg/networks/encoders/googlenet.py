@@ -49,9 +49,9 @@ class GoogLeNetLogits(NamedTuple):
     logits: Tensor
     """(N, num_classes)."""
     aux2: Tensor
-    """From block 4d, (N, num_classes)."""
+    """Logits of the auxiliary classifier behind block 4d, (N, num_classes)."""
     aux1: Tensor
-    """From block 4a, (N, num_classes)."""
+    """Logits of the auxiliary classifier behind block 4a, (N, num_classes)."""
 
 
 class Inception(nn.Module):

@@ -21,7 +21,7 @@ class Comparison:
     found: dict[str, str]
     """Name in the file by the network's own, where the shape fits."""
     misshapen: dict[str, str]
-    """The same where it does not."""
+    """Name in the file by the network's own, where the shape is another one."""
     missing: dict[str, str]
     """The name that the file should have, by the network's own."""
     extra: tuple[str, ...]

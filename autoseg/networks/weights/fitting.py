@@ -77,7 +77,7 @@ class FittedWeights(NamedTuple):
 
     loaded: LoadedWeights
     tensors: dict[str, Tensor]
-    """By the network's own names, in the network's shapes and precision."""
+    """Tensors by the network's own names, in the network's shapes and precision."""
 
     def fill_(self, network: nn.Module) -> None:
         """Copy the tensors into a network like the one that they were fitted to."""
@@ -95,7 +95,7 @@ def load_weights_(
     Args:
         network: A network or encoder of this package.
         path: The file; see `read_weights`.
-        build: See `fit_weights`.
+        build: Builds the same network for another number of classes, as for `fit_weights`.
 
     Raises:
         UsageError: If the file does not fit (a `MisfitError`, which lists what is missing, extra or
@@ -159,12 +159,12 @@ def _fitting(
     The whole network comes before its encoder, even where its last layers are of other classes.
     """
     for _, group in groupby(comparisons, key=lambda comparison: comparison.target.part):
-        of_target = list(group)
-        yield from ((comparison, ()) for comparison in of_target if comparison.fits(()))
+        same_part = list(group)
+        yield from ((comparison, ()) for comparison in same_part if comparison.fits(()))
         # Building the network twice takes its time, and the last layers are never most of it.
-        if build is not None and any(comparison.is_mostly_found for comparison in of_target):
+        if build is not None and any(comparison.is_mostly_found for comparison in same_part):
             class_dependent = _class_dependent(build)
-            for comparison in of_target:
+            for comparison in same_part:
                 if comparison.fits(class_dependent):
                     yield comparison, class_dependent
 

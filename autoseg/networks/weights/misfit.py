@@ -17,7 +17,7 @@ from autoseg.networks.weights.names import readings
 from autoseg.networks.weights.targets import Target
 
 _MIN_SHARE = Fraction(1, 2)
-"""Of the sizes that differ, how many one factor has to explain before it is called the width."""
+"""Share of the differing sizes that one factor must explain before it is called the width."""
 _MAX_WIDTH = 16
 """No encoder is looked for beyond: a hostile file may claim any size."""
 

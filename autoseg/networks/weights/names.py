@@ -66,7 +66,8 @@ class Reading(NamedTuple):
     names: dict[str, str]
     """Name in the file by what it is read as."""
     beside: dict[str, str]
-    """The same for what lies beside a prefix that was taken off, and is no part of the network."""
+    """Name in the file of what lies beside a prefix that was taken off, and is no part of the
+    network, by what it is read as."""
     stripped: tuple[str, ...]
     """What was taken off, in order: "module.", "encoder."."""
     library: str = ""

@@ -27,7 +27,7 @@ class Target:
     names: dict[str, str]
     """For each tensor of the network that the file has to fill, its name in the file."""
     optional: dict[str, str]
-    """The same for those that a file may lack, or have in another shape."""
+    """For each tensor that a file may lack, or have in another shape, its name in the file."""
     absent: tuple[str, ...] = ()
     """Parts that the file may have and the network lacks: a classifier's own."""
     others: Mapping[str, Tensor]

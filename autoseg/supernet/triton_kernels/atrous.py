@@ -32,7 +32,7 @@ from autoseg.supernet.triton_kernels.plan import MAX_KERNEL_SIZE
 from autoseg.supernet.triton_kernels.products import load_tile, product, store_tile
 
 MAX_TAPS = tl.constexpr(MAX_KERNEL_SIZE**2)
-"""Of the largest kernel."""
+"""Taps of the largest kernel."""
 
 
 @triton.jit

@@ -165,7 +165,7 @@ def edge_gradient(row, target, k, norms, upstream, counts, shape, C: tl.constexp
     """Find what `map_gradient` reads for one edge.
 
     Args:
-        row: Of the table.
+        row: Row of the table.
         target: t.
         k: Input cell.
         norms: (maps before batch norm, mean, 1 / std).

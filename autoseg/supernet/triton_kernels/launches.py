@@ -27,14 +27,14 @@ class Upstream(NamedTuple):
     grad_out: Tensor
     """Packed, (T, K, N, H, W, C)."""
     grad_inputs: Tensor
-    """Of what each convolution read, in the slabs of its own features."""
+    """Gradient of what each convolution read, in the slabs of the convolution's own features."""
     alpha: Tensor
     sum_grad: Tensor
     """Sum over the pixels of the gradient after each batch norm, (num_sums,)."""
     sum_product: Tensor
-    """Of the gradient times the normalised map, likewise."""
+    """Sum over the pixels of that gradient times the normalised map, (num_sums,)."""
     num_columns: int
-    """Of alpha."""
+    """Number of columns of alpha: the candidate operations."""
 
 
 class ColumnRange(NamedTuple):
@@ -71,8 +71,8 @@ class Launches:
             tiling: The tiles of the maps.
             shape: (P, H, W), with P pixels in the batch.
             state: Packed, (K, N, H, W, C).
-            precision: Of matrix products: "ieee" or "tf32".
-            num_warps: Of one program.
+            precision: Precision of matrix products, "ieee" or "tf32".
+            num_warps: Warps of one program.
         """
         self.plan, self.tiling, self.shape, self.state = plan, tiling, shape, state
         self.counts = plan.num_targets, plan.num_inputs
@@ -180,7 +180,7 @@ class Launches:
 
         Args:
             weight: Flat.
-            norms: Of the forward pass.
+            norms: Maps and statistics of the forward pass.
             upstream: Its `grad_inputs` is written for this half, and read for the first one.
             weight_parts: (num_weight_parts, num_weights), written; None if not wanted.
             partial: Receives the sums that the first half needs, if this is the second.

@@ -129,19 +129,19 @@ def mix_sums_kernel(
     source = slab(state, k * C, shape, C)
     if SKIP >= 0:
         values = load_map(source, pixels, inside, channels, C)
-        of_edge = free_sum(SKIP_SUMS, num_features, target, k, counts, C)
-        store_sums(partial, num_sums, block, of_edge, grad, values, channels, C)
+        edge_sum = free_sum(SKIP_SUMS, num_features, target, k, counts, C)
+        store_sums(partial, num_sums, block, edge_sum, grad, values, channels, C)
     if MAX >= 0:
         values, _ = max_pool(source, position, channels, shape, C, BLOCK, BLOCK_C)
         values = normalise(values, mean + k * C, rstd + k * C, channels, C)
-        of_edge = free_sum(MAX_SUMS, num_features, target, k, counts, C)
-        store_sums(partial, num_sums, block, of_edge, grad, values, channels, C)
+        edge_sum = free_sum(MAX_SUMS, num_features, target, k, counts, C)
+        store_sums(partial, num_sums, block, edge_sum, grad, values, channels, C)
     if AVG >= 0:
         feature = avg_feature + k * C
         values = avg_pool(source, position, channels, shape, C, BLOCK, BLOCK_C)
         values = normalise(values, mean + feature, rstd + feature, channels, C)
-        of_edge = free_sum(AVG_SUMS, num_features, target, k, counts, C)
-        store_sums(partial, num_sums, block, of_edge, grad, values, channels, C)
+        edge_sum = free_sum(AVG_SUMS, num_features, target, k, counts, C)
+        store_sums(partial, num_sums, block, edge_sum, grad, values, channels, C)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -202,15 +202,15 @@ def state_gradient_kernel(
     for number in range(num_rows):
         row = table + number * ROW_LENGTH
         for target in range(num_targets):
-            of_edge = slab(grad_inputs, edge_feature(row, FEATURE, target, k, C), shape, C)
-            activated += load_map(of_edge, pixels, inside, channels, C)
+            edge_grad = slab(grad_inputs, edge_feature(row, FEATURE, target, k, C), shape, C)
+            activated += load_map(edge_grad, pixels, inside, channels, C)
     values = load_map(slab(state, k * C, shape, C), pixels, inside, channels, C)
     grad = load_map(start, pixels, inside, channels, C) + tl.where(values > 0, activated, 0.0)
     if SKIP >= 0:
         for target in range(num_targets):
-            of_target = slab(grad_out, (target * num_inputs + k) * C, shape, C)
+            target_grad = slab(grad_out, (target * num_inputs + k) * C, shape, C)
             weight = tl.load(alpha + target * num_columns + SKIP)
-            grad += weight * load_map(of_target, pixels, inside, channels, C)
+            grad += weight * load_map(target_grad, pixels, inside, channels, C)
     if MAX >= 0 or AVG >= 0:
         grad += pool_scatter(
             pool_gradients, max_taps, k, position, channels, counts, shape,

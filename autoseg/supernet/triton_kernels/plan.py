@@ -51,7 +51,7 @@ class Row(NamedTuple):
     feature: int
     """Offset of the batch norm's features."""
     feature_stride: int
-    """From one input cell's features to the next one's."""
+    """Distance from one input cell's features to the next one's."""
     input_feature: int
     """Features of the map that is normalised, activated and convolved; -1 for the state."""
     output_feature: int
@@ -188,7 +188,7 @@ class Tiling(NamedTuple):
     """Runs of blocks of pixels that a weight's gradient is summed over by one program."""
 
     @classmethod
-    def of(
+    def for_plan(
         cls, plan: SourcePlan, num_pixels: int, *, block_elements: int, num_programs: int
     ) -> "Tiling":
         """Choose the tiles, from shapes alone.

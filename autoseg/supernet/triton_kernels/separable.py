@@ -56,7 +56,7 @@ def depthwise_of_size(
     IS_SECOND: tl.constexpr,
     IS_GRADIENT: tl.constexpr,
 ):
-    """See `depthwise`."""
+    """Convolve as `depthwise` does, by kernels of one size that is known when it is compiled."""
     normaliser = load_normaliser(source, channels, C)
     total = tl.zeros((BLOCK, BLOCK_C), kernel.dtype.element_ty)
     direction: tl.constexpr = -1 if IS_GRADIENT else 1

@@ -37,7 +37,7 @@ class TritonSourceKernels:
                 speed. Exact float32 products otherwise.
             block_elements: Pixels times channels of one program.
             num_programs: Programs that a weight gradient is spread over, at least.
-            num_warps: Of one program.
+            num_warps: Warps of one program.
         """
         self.allow_tf32 = allow_tf32
         self.block_elements = block_elements
@@ -71,7 +71,7 @@ class TritonSourceKernels:
         """Add the contributions of a state to all its targets.
 
         Args:
-            layout: Of the flat tensors.
+            layout: Where everything lies in the flat tensors.
             weight: Flat, in the order of `layout.weights`.
             statistics: (running mean, running variance), flat, in the order of
                 `layout.features`. Updated in place in training.
@@ -138,15 +138,15 @@ class TritonSourceKernels:
         """Add the gradient of the state, and write those of weight and alpha.
 
         Args:
-            layout: Of the flat tensors.
-            weight: As in `forward`.
-            state: As in `forward`.
-            alpha: As in `forward`.
+            layout: Where everything lies in the flat tensors.
+            weight: The weights that `forward` had, flat, in the order of `layout.weights`.
+            state: The state that `forward` had, packed, (K, N, H, W, C).
+            alpha: The normalised alpha that `forward` had, (T, num_operations).
             saved: What `forward` returned.
             grad_out: Gradient of `out`, packed, (T, K, N, H, W, C), contiguous.
             grad_state: Packed, (K, N, H, W, C), contiguous; added to in place.
             size: (N, C, H, W).
-            training: As in `forward`; otherwise the statistics are constants.
+            training: Whether `forward` used the batch's statistics, which then have a gradient.
             grad_weight: Written, like `weight`; None if it is not wanted.
             grad_alpha: Written, (T, num_operations), contiguous; None if it is not wanted.
         """
@@ -197,7 +197,7 @@ class TritonSourceKernels:
             self._plans[key] = SourcePlan(layout, state.device)
         num_images, _, height, width = size
         num_pixels = num_images * height * width
-        tiling = Tiling.of(
+        tiling = Tiling.for_plan(
             self._plans[key],
             num_pixels,
             block_elements=self.block_elements,

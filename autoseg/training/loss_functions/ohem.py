@@ -58,8 +58,8 @@ def ohem_cross_entropy(
 
 def _least_loss(losses: Tensor, *, threshold: float, min_kept: float) -> float:
     """Find the smallest loss that is kept; `losses` (P,) are those of the labelled pixels."""
-    of_threshold = -math.log(threshold)
+    threshold_loss = -math.log(threshold)
     num_kept = math.ceil(min_kept * len(losses))
     if num_kept == 0:
-        return of_threshold
-    return min(of_threshold, losses.topk(num_kept).values[-1].item())
+        return threshold_loss
+    return min(threshold_loss, losses.topk(num_kept).values[-1].item())
