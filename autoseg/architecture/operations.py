@@ -30,7 +30,7 @@ class Family:
     name: str
     """First part of its operations' names."""
     label: str
-    """The same in drawings."""
+    """First part of their labels in drawings."""
     kind: Literal["identity", "pool", "separable", "full"]
     """What it computes: the state; a statistic of its neighbourhood; depthwise and pointwise
     convolutions; full convolutions. Convolutions come after a ReLU, and all but the state are

@@ -73,7 +73,7 @@ class ShortTraining:
         """Move the weights.
 
         Args:
-            batch: Of trainA, on any device.
+            batch: Images and targets of trainA, on any device.
 
         Returns:
             The loss before the step: a scalar, on the device, without gradient.

@@ -70,14 +70,14 @@ class SourceLayout:
     @cached_property
     def pools(self) -> tuple[Operation, ...]:
         """The pooling operations that are present."""
-        return self._of_kind("pool")
+        return self._present_of_kind("pool")
 
     @cached_property
     def parameter_free(self) -> tuple[Operation, ...]:
         """The operations without weights that are present, "none" left out."""
-        return self._of_kind("identity") + self.pools
+        return self._present_of_kind("identity") + self.pools
 
-    def _of_kind(self, kind: str) -> tuple[Operation, ...]:
+    def _present_of_kind(self, kind: str) -> tuple[Operation, ...]:
         families = [family for family in FAMILIES if family.kind == kind]
         return tuple(operation for family in families for operation in self.present(family))
 

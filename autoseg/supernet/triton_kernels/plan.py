@@ -19,7 +19,7 @@ from autoseg.architecture.operations import (
 from autoseg.supernet.source_layout import SourceLayout, num_elements
 
 MAX_KERNEL_SIZE = 5
-"""Of a full convolution."""
+"""Side of the largest kernel of a full convolution, in pixels."""
 FREE_FAMILIES = (SKIP, MAX_POOL, AVG_POOL)
 """Operations without weights, in the order of their gradient sums behind those of the features."""
 FREE_OPERATIONS = tuple(each.name for family in FREE_FAMILIES for each in operations_of(family))
