@@ -122,7 +122,8 @@ def _percent(state: ProgressState) -> int:
 
 
 def _rate(state: ProgressState) -> str:
-    if state.num_here <= 0 or state.elapsed_s <= 0:
+    # A loop that counts seconds makes one a second.
+    if state.num_here <= 0 or state.elapsed_s <= 0 or state.unit == "second":
         return ""
     rate = state.num_here / state.elapsed_s
     # A slow loop reads better as seconds a step.
@@ -130,9 +131,12 @@ def _rate(state: ProgressState) -> str:
 
 
 def _left(state: ProgressState) -> str:
+    num_left = max(state.total - state.num_done, 0)
+    if state.unit == "second":
+        return f"{duration(num_left)} left"
     if state.num_here <= 0:
         return ""
-    left_s = state.elapsed_s / state.num_here * max(state.total - state.num_done, 0)
+    left_s = state.elapsed_s / state.num_here * num_left
     return f"{duration(left_s)} left"
 
 

@@ -37,7 +37,7 @@ class DartsSearch(Strategy):
 
     Attributes:
         supernet: Holds the weights, alpha and beta.
-        darts: Makes the steps.
+        darts: Makes the steps, by the class's rule.
     """
 
     round_name: ClassVar[str] = "epoch"
@@ -48,6 +48,8 @@ class DartsSearch(Strategy):
         }
     )
     reads: ClassVar[frozenset[str]] = frozenset(values_of(SearchConfig())) - _OF_SAMPLES
+    rule: ClassVar[type[Darts]] = Darts
+    """How a step moves the weights, alpha and beta; a subclass may name another."""
 
     supernet: Supernet
     darts: Darts
@@ -65,7 +67,7 @@ class DartsSearch(Strategy):
             recompute_cells=config.recompute_cells,
         ).to(task.device)
         self.supernet.train()
-        self.darts = Darts(
+        self.darts = self.rule(
             self.supernet,
             config,
             ignore_index=task.train_dataset.ignore_index,

@@ -152,6 +152,8 @@ def search(
             shown: dict[str, float | int | str] = {strategy.round_name: f"{rounds + 1}"}
             if (is_round_end or step % steps_a_read == 0) and (values := read_losses()):
                 shown = {"loss": values[-1], **shown}
+            if unit != "step":
+                shown["step"] = step
             progress.update(budget.units(step)[0] - progress.num_done, **shown)
             is_over = share == 1
             if is_round_end:

@@ -12,6 +12,7 @@ import pytest
 
 from autoseg.runs import progress as progress_module
 from autoseg.runs.progress import Progress
+from autoseg.runs.progress_line import ProgressState, plain_line
 
 
 class Clock:
@@ -304,3 +305,11 @@ def test_standard_error_by_default(capsys):
         progress.update()
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.startswith("x: 1/1 steps")
+
+
+def test_seconds_have_no_rate_and_what_is_left_is_known():
+    # A search by the clock: the first step took 7 of the 60 seconds.
+    state = ProgressState(
+        description="search", unit="second", num_done=7, num_here=7, total=60, elapsed_s=9.0
+    )
+    assert plain_line(state) == "search: 7/60 seconds, 00:09 elapsed, 00:53 left"
