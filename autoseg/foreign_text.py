@@ -1,7 +1,8 @@
 """Text that others chose (names of classes, files, runs and spaces), made safe for each medium.
 
 Every medium has characters that it obeys instead of showing. A name goes into one only through the
-function of that medium; HTML is the templates' own escaping. A leaf that every folder may import.
+function of that medium; HTML is the templates' own escaping, figures have theirs in
+`autoseg.reporting.fonts`. A leaf that every folder may import.
 """
 
 import math
@@ -133,11 +134,6 @@ def utf8_path(path: Path) -> Iterator[str]:
             yield f"/dev/fd/{file.fileno()}"
     else:
         yield str(path)
-
-
-def figure_text(text: str) -> str:
-    """Escape text for matplotlib, which takes what stands between two `$` as mathematics."""
-    return printable(text, keep="\n").replace("$", r"\$")
 
 
 # What can begin markup anywhere. An underscore between two letters cannot, and names are full of

@@ -12,7 +12,7 @@ NAMES = (
     "{{ title }}{% for x in y %}",
     "\x1b[31mred\x1b]0;title\x07\r\x08",  # terminal codes
     "two\nlines",
-    "right \u202e left",  # writes backwards
+    "right \u202e left \u9053\u8def \U0001f600",  # writes backwards; glyphs that a font may lack
     "nul \x00 byte",
     "caf\udce9.jpg",  # a file name that is not UTF-8
     "- item",

@@ -2,11 +2,9 @@
 
 import re
 
-import matplotlib.pyplot as plt
 import pytest
 
 from autoseg.foreign_text import (
-    figure_text,
     folder_name,
     is_name_in_folder,
     latex_text,
@@ -79,16 +77,6 @@ def test_terminals_obey_nothing():
     assert printable("\x1b[31mred\n\u202eabc") == r"\x1b[31mred\n\u202eabc"
     assert printable("Straße 道路") == "Straße 道路"
     printable("\udcff").encode("utf-8")  # a file name that is not UTF-8
-
-
-@pytest.mark.parametrize("text", ["$", "a $x_", "$\\frac$", "50% $ & _ ^ {"])
-def test_figures_show_the_characters(text):
-    figure, axes = plt.subplots()
-    shown = axes.text(0, 0, figure_text(text))
-    figure.canvas.draw()  # mathtext raises here if it takes the text for a formula
-    # Plain text keeps its dollar signs; what matplotlib would typeset has none left.
-    assert not shown.get_text().replace(r"\$", "").count("$")
-    plt.close(figure)
 
 
 # What CommonMark and GitHub's extensions make of each is known: an escape is there if it is needed.

@@ -12,8 +12,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from autoseg.architecture import OPERATIONS, Architecture
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import COLOURS, formula, hide_spines, new_figure
+from autoseg.reporting.fonts import figure_text
 
 OP_GID, EDGE_GID = "cell-op", "cell-edge"
 """Names of the artists that hold an operation's name and the line that leads to it."""

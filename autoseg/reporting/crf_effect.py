@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import new_figure
+from autoseg.reporting.fonts import figure_text
 
 _WIDTH = 3.4  # inches of a panel
 _HEADINGS = 0.3  # inches above a row of panels

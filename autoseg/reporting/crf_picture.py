@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import new_figure
+from autoseg.reporting.fonts import figure_text
 
 _WIDTH = 5.0  # inches of a panel
 _TITLES = 0.3  # inches above a row of panels

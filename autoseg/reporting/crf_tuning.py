@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import (
     BLUE,
     GREEN,
@@ -20,6 +19,7 @@ from autoseg.reporting.figure import (
     hide_spines,
     new_figure,
 )
+from autoseg.reporting.fonts import figure_text
 
 _PARAMETERS = {
     "bilateral_weight": r"bilateral weight $w_1$",

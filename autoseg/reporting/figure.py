@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autoseg.atomic import atomic_write
+from autoseg.reporting.fonts import choose_fonts
 
 BLACK, ORANGE, SKY_BLUE, GREEN, BLUE, VERMILLION, PURPLE = COLOURS = (
     "#000000",
@@ -43,8 +44,9 @@ def new_figure(width: float, height: float) -> Figure:
 def formula(text: str) -> str:
     """Mark a text of ours as one whose `$...$` is mathematics.
 
-    Every other text of a figure is a literal or goes through `autoseg.foreign_text.figure_text`: a
-    name with two dollar signs would be typeset, or end the drawing with an error.
+    Every other text of a figure is a literal, or goes through
+    `autoseg.reporting.fonts.figure_text`: a name with two dollar signs would be typeset, or end the
+    drawing with an error.
 
     Args:
         text: Made of our own words alone.
@@ -89,6 +91,7 @@ def save_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
 
 def png_bytes(figure: Figure) -> bytes:
     """Render a figure as PNG at `PNG_DPI`."""
+    choose_fonts(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
     return buffer.getvalue()
@@ -96,6 +99,7 @@ def png_bytes(figure: Figure) -> bytes:
 
 def svg_text(figure: Figure) -> str:
     """Render a figure as SVG, with neither a date nor random identifiers in it."""
+    choose_fonts(figure)
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "autoseg"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

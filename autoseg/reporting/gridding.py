@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import hide_spines, new_figure
+from autoseg.reporting.fonts import figure_text
 
 GROUPS = ((2, 2, 2), (2, 4, 8), (1, 2, 9), (1, 2, 5))
 """One rate throughout; a common factor; rates that grow too fast; hybrid dilated convolution."""

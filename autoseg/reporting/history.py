@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import BLUE, VERMILLION, formula, hide_spines, new_figure
+from autoseg.reporting.fonts import figure_text
 
 
 class _Curve(NamedTuple):

@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Annotation
 from numpy.typing import NDArray
 
+from autoseg.reporting.fonts import choose_fonts
+
 Boxes = NDArray[np.float64]
 
 _MARKER_RADIUS, _LINE_RADIUS = 6.0, 2.0  # pixels that are to be left free, at the figure's dpi
@@ -31,6 +33,7 @@ def place_labels(axes: Axes, labels: Sequence[Annotation]) -> None:
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
+    choose_fonts(figure)  # which decide how wide the labels are
     figure.draw_without_rendering()  # settles the layout, which the offsets depend on
     renderer = FigureCanvasAgg(figure).get_renderer()
     frame = np.array(axes.get_window_extent(renderer).extents)

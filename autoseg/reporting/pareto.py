@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import BLUE, COLOURS, GREY, hide_spines, new_figure
+from autoseg.reporting.fonts import figure_text
 from autoseg.reporting.labels import place_labels
 from autoseg.reporting.tables import Record, prefix_for
 

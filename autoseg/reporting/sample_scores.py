@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import BLUE, GREY, VERMILLION, hide_spines, new_figure
+from autoseg.reporting.fonts import figure_text
 
 
 def draw_scores(records: Sequence[Mapping[str, Any]], *, title: str | None = None) -> Figure:

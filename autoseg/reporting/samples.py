@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoseg.errors import UsageError
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import new_figure
+from autoseg.reporting.fonts import figure_text
 
 _IGNORED = (0, 0, 0)
 _COLUMN_WIDTH, _LEGEND_COLUMN = 2.4, 1.3  # inches

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import COLOURS, hide_spines, new_figure
+from autoseg.reporting.fonts import figure_text
 
 LOSS_GID, SCORE_GID = "training-loss", "training-score"
 """Names of the artists that hold the curves, each followed by "-" and the network's number."""

@@ -24,7 +24,6 @@ from autoseg.architecture import (
     normalise_beta,
 )
 from autoseg.architecture.trellis import trellis_edges
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import (
     BLUE,
     GREY,
@@ -35,6 +34,7 @@ from autoseg.reporting.figure import (
     hide_spines,
     new_figure,
 )
+from autoseg.reporting.fonts import figure_text
 
 EDGES_GID, PATH_GID = "trellis-edges", "trellis-path"
 """Names of the artists that hold the edges and the chosen path, in the figure and in the SVG."""

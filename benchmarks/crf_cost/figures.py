@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import BLUE, GREY, LIGHT_GREY, ORANGE, hide_spines, new_figure
+from autoseg.reporting.fonts import figure_text
 from autoseg.reporting.tables import significant
 
 from .accuracy import pooled_rows

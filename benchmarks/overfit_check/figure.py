@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoseg.data import SegmentationDataset
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import VERMILLION, new_figure
+from autoseg.reporting.fonts import figure_text
 from autoseg.reporting.samples import colour_label
 
 _NUM_COLUMNS = 4

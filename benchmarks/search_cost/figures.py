@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from autoseg.foreign_text import figure_text
 from autoseg.reporting.figure import (
     BLUE,
     COLOURS,
@@ -16,6 +15,7 @@ from autoseg.reporting.figure import (
     hide_spines,
     new_figure,
 )
+from autoseg.reporting.fonts import figure_text
 from autoseg.reporting.tables import significant
 
 from .scaling import FACTOR_NAMES, GRID, PowerLaw, points
