@@ -15,9 +15,13 @@ class DataConfig:
     """A dataset, as a user names it."""
 
     dataset: str = "synthetic"
-    """Name of the dataset: synthetic (drawn in the process, nothing to download) or camvid."""
+    """Name of the dataset: synthetic (drawn in the process, nothing to download), camvid, or folder
+    (your own images and masks)."""
     data_root: Path | None = None
     """Folder of the dataset; none reads the environment variable AUTOSEG_DATA."""
+    data: Path | None = None
+    """TOML file that names a folder's classes, colours and splits; none: the dataset.toml that lies
+    in the folder, if any."""
     image_size: tuple[Side, Side] | None = None
     """Height and width of the synthetic images, in pixels; none: 96 128. Other datasets have their
     own."""

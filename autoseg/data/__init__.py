@@ -1,15 +1,17 @@
 """Datasets, joint transforms and training batches."""
 
-from autoseg.data.base import (
+from autoseg.data.base import SPLITS, Sample, SegmentationDataset
+from autoseg.data.camvid import CamVid
+from autoseg.data.folder import FolderImages
+from autoseg.data.loading import batch_generator, split_half, training_batches
+from autoseg.data.normalisation import (
+    IMAGENET,
     IMAGENET_MEAN,
     IMAGENET_STD,
-    SPLITS,
-    Sample,
-    SegmentationDataset,
+    Normalisation,
+    as_rgb,
     normalise,
 )
-from autoseg.data.camvid import CamVid
-from autoseg.data.loading import batch_generator, split_half, training_batches
 from autoseg.data.registry import DATASETS, build_dataset
 from autoseg.data.split import build_split
 from autoseg.data.spread import labelled_indices, spread_indices
@@ -19,15 +21,19 @@ from autoseg.data.transforms import Augmentation, resize_label
 
 __all__ = [
     "DATASETS",
+    "IMAGENET",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "SPLITS",
     "Augmentation",
     "CamVid",
+    "FolderImages",
+    "Normalisation",
     "Sample",
     "SegmentationDataset",
     "Subset",
     "SyntheticStreets",
+    "as_rgb",
     "batch_generator",
     "build_dataset",
     "build_split",

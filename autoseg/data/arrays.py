@@ -3,9 +3,10 @@
 import io
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +40,40 @@ def read_array(path: Path, *, check_shape: CheckShape) -> NDArray[np.number]:
         FileError: If the file is no such array, or cut, damaged or empty.
         OSError: If it is not there or may not be read.
     """
+    with _opened(path) as file:
+        shape, is_fortran, dtype = _header(path, file)
+        check_shape(shape)
+        num_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        content = file.read(num_bytes)
+        if len(content) < num_bytes:
+            raise FileError(
+                f"{path} is cut: its header states {num_bytes:,} bytes, {len(content):,} are there."
+            )
+        array = np.frombuffer(content, dtype=dtype)
+        return array.reshape(shape, order="F" if is_fortran else "C")
+
+
+def array_shape(path: Path) -> tuple[int, ...]:
+    """Read the shape of the one array of numbers in a file, from its header alone.
+
+    Raises:
+        FileError: If the file is no such array.
+        OSError: If it is not there or may not be read.
+    """
+    with _opened(path) as file:
+        return _header(path, file)[0]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file where its array begins: itself, or the one member of an archive."""
     require_regular_file(path)
     with reading(path, "a NumPy array"), path.open("rb") as file:
         is_archive = file.read(len(_ARCHIVE)) == _ARCHIVE
         file.seek(0)
         if not is_archive:
-            return _read_member(path, file, check_shape)
+            yield file
+            return
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             if len(members) != 1:
@@ -56,10 +85,11 @@ def read_array(path: Path, *, check_shape: CheckShape) -> NDArray[np.number]:
                     "numpy.savez_compressed."
                 )
             with archive.open(members[0]) as member:
-                return _read_member(path, cast(BinaryIO, member), check_shape)
+                yield cast(BinaryIO, member)
 
 
-def _read_member(path: Path, file: BinaryIO, check_shape: CheckShape) -> NDArray[np.number]:
+def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read shape, order (whether Fortran's) and type."""
     version = np.lib.format.read_magic(file)
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -79,12 +109,4 @@ def _read_member(path: Path, file: BinaryIO, check_shape: CheckShape) -> NDArray
         raise FileError(f"{path} is {dtype}; it must hold numbers.")
     if len(shape) > _MAX_DIMENSIONS or not all(type(size) is int and size >= 0 for size in shape):
         raise FileError(f"{path} has the impossible shape {str(shape)[:60]}.")
-    check_shape(shape)
-    num_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    content = file.read(num_bytes)
-    if len(content) < num_bytes:
-        raise FileError(
-            f"{path} is cut: its header states {num_bytes:,} bytes, {len(content):,} are there."
-        )
-    array = np.frombuffer(content, dtype=dtype)
-    return array.reshape(shape, order="F" if is_fortran else "C")
+    return shape, is_fortran, dtype

@@ -6,16 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""Mean of the ImageNet training images, RGB in [0, 1]; also the colour of padding."""
-
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Standard deviation of the ImageNet training images, RGB in [0, 1]."""
+from autoseg.data.normalisation import IMAGENET, Normalisation
 
 SPLITS = ("train", "val", "test")
 """Choose on train and val; touch test once, with the final command."""
@@ -25,7 +20,7 @@ class Sample(NamedTuple):
     """One image and its label."""
 
     image: Tensor
-    """RGB, uint8, (3, H, W)."""
+    """uint8, (C, H, W); RGB unless the dataset says otherwise."""
 
     target: Tensor
     """True class of each pixel, int64, (H, W), below num_classes, or the ignore_index."""
@@ -47,6 +42,8 @@ class SegmentationDataset(Dataset[Sample], ABC):
         ignore_index: int,
         largest_size: tuple[int, int],
         attribution: str = "",
+        normalisation: Normalisation = IMAGENET,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Describe the dataset.
 
@@ -59,6 +56,8 @@ class SegmentationDataset(Dataset[Sample], ABC):
             largest_size: Height and width, in pixels, that no image of the split exceeds.
             attribution: Source and licence, to be printed on every figure made from the images;
                 empty where none is owed.
+            normalisation: Mean and deviation of each channel; their number is C.
+            notes: What a person should know of how the images were found, in sentences.
         """
         assert palette.shape == (len(class_names), 3)
         assert palette.dtype == np.uint8
@@ -70,6 +69,13 @@ class SegmentationDataset(Dataset[Sample], ABC):
         self.ignore_index = ignore_index
         self.largest_size = largest_size
         self.attribution = attribution
+        self.normalisation = normalisation
+        self.notes = notes
+
+    @property
+    def num_channels(self) -> int:
+        """C, the number of the images' channels."""
+        return self.normalisation.num_channels
 
     @property
     def num_classes(self) -> int:
@@ -119,32 +125,3 @@ class SegmentationDataset(Dataset[Sample], ABC):
                 f"{self.name} {self.split}: sample {index} does not exist; "
                 f"the split has {len(self)} (0 to {len(self) - 1})."
             )
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Shift and scale pixels as the ImageNet encoders expect them.
-
-    Args:
-        images: RGB, uint8, (..., 3, H, W).
-
-    Returns:
-        (images / 255 - IMAGENET_MEAN) / IMAGENET_STD, float32, same shape and device.
-
-    Raises:
-        ValueError: If the dtype is not uint8 or the third axis from the end is not RGB.
-    """
-    if images.dtype != torch.uint8:
-        raise ValueError(
-            f"normalise: images are {images.dtype}; expected uint8 in 0..255 "
-            "(images that are already float may already be normalised)."
-        )
-    if images.ndim < 3 or images.shape[-3] != 3:
-        raise ValueError(f"normalise: images are {tuple(images.shape)}; expected (..., 3, H, W).")
-    return normalise_unit(images.to(torch.float32) / 255)
-
-
-def normalise_unit(images: Tensor) -> Tensor:
-    """Do as `normalise` does, for float RGB images in [0, 1], (..., 3, H, W)."""
-    mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=images.device).view(3, 1, 1)
-    return (images - mean) / std

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 Pixels = tuple[Tensor, Tensor]
-"""Image, uint8, (3, H, W), and label, uint8, (H, W)."""
+"""Image, uint8, (C, H, W), and label, uint8 or int32, (H, W)."""
 
 DEFAULT_CACHE_MIB = 512.0
 """Enough for CamVid's train and val, or for 10 000 synthetic scenes of the default size."""

@@ -1,4 +1,4 @@
-"""The one reader of label images: class numbers, as stored, turned as shown."""
+"""The one reader of label images: class numbers or colours, as stored, turned as shown."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,10 @@ from autoseg.data.orientation import orientation, upright
 from autoseg.errors import FileError, reading
 
 _MODES = ("P", "L", "1", "I;16", "I;16B", "I;16L", "I;16N", "I")
+_COLOUR_MODES = ("RGB", "RGBA", "LA")
 _LOSSY = ("JPEG", "MPO")
 _STEPS = {"L;2": 85, "L;4": 17}  # Pillow spreads grey of 2 and 4 bits over 0 to 255
-_PALETTE_BITS = 8
+_PALETTE_BITS = 24  # of a colour: no two of 2**24 numbers share one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,38 @@ class LabelFile:
     """Colours of the numbers, RGB, (256, 3); None for a grey file."""
     mode: str
     """Pillow's word for how the numbers are stored: P, L, 1, I;16, ..."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColourFile:
+    """A label image whose classes are colours."""
+
+    colours: NDArray[np.uint8]
+    """RGB, (H, W, 3)."""
+
+
+def read_mask(path: Path) -> LabelFile | ColourFile:
+    """Read a label image of either kind: numbers as `read_labels` does, or RGB colours.
+
+    Raises:
+        FileError: If the file is no image, damaged, too large, a JPEG, transparent somewhere, or
+            neither of the two.
+        OSError: If it is not there or may not be read.
+    """
+    with open_image(path) as image, reading(path, "a label image"):
+        if image.mode not in _COLOUR_MODES or "transparency" in image.info:
+            return read_labels(path)
+        _refuse_lossy(image, path)
+        image.load()
+        pixels = np.asarray(image.convert("RGBA"))
+        if pixels[:, :, 3].min() < 255:
+            row, column = np.argwhere(pixels[:, :, 3] < 255)[0]
+            raise FileError(
+                f"{path} is transparent at row {row}, column {column}; the class there is unknown: "
+                "save labels without transparency."
+            )
+        colours = cast(NDArray[np.uint8], upright(pixels[:, :, :3], orientation(image)))
+    return ColourFile(colours=colours)
 
 
 def read_labels(path: Path) -> LabelFile:
@@ -46,11 +79,7 @@ def read_labels(path: Path) -> LabelFile:
                 f"{path} has mode {image.mode}, that is colours or transparency; labels are "
                 "class numbers in one channel: save them as a palette or grey PNG."
             )
-        if image.format in _LOSSY:
-            raise FileError(
-                f"{path} is a JPEG, which changes class numbers at every border; save labels as "
-                "PNG, from the original rather than from this file."
-            )
+        _refuse_lossy(image, path)
         mode = image.mode
         palette = image.getpalette("RGB") if mode == "P" else None
         step = _step(image)
@@ -62,6 +91,14 @@ def read_labels(path: Path) -> LabelFile:
     colours = np.zeros((256, 3), dtype=np.uint8)
     colours[: len(palette) // 3] = np.array(palette, dtype=np.uint8).reshape(-1, 3)
     return LabelFile(labels=labels, palette=colours, mode=mode)
+
+
+def _refuse_lossy(image: Image.Image, path: Path) -> None:
+    if image.format in _LOSSY:
+        raise FileError(
+            f"{path} is a JPEG, which changes class numbers at every border; save labels as "
+            "PNG, from the original rather than from this file."
+        )
 
 
 def _step(image: ImageFile.ImageFile) -> int:
@@ -96,14 +133,14 @@ def label_image(
     return image
 
 
-def default_palette() -> NDArray[np.uint8]:
-    """Return a colour for each of 256 numbers, RGB, (256, 3): neighbours differ most.
+def default_palette(num_colours: int = 256) -> NDArray[np.uint8]:
+    """Return a colour for each number, RGB, (num_colours, 3): neighbours differ most.
 
     The bits of the number are dealt to red, green and blue in turn, highest bit of the colour
     first, as in the label images of PASCAL VOC.
     """
-    numbers = np.arange(256)
-    palette = np.zeros((256, 3), dtype=np.uint8)
+    numbers = np.arange(num_colours)
+    palette = np.zeros((num_colours, 3), dtype=np.uint8)
     for bit in range(_PALETTE_BITS):
         channel, level = bit % 3, 7 - bit // 3
         palette[:, channel] |= (((numbers >> bit) & 1) << level).astype(np.uint8)

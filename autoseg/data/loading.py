@@ -72,7 +72,7 @@ def training_batches(
         num_workers: Processes that prepare batches ahead; 0 prepares each one when it is asked for.
 
     Returns:
-        Iterator over (images float32 (N, 3, h, w), normalised; targets int64 (N, h, w)).
+        Iterator over (images float32 (N, C, h, w), normalised; targets int64 (N, h, w)).
 
     Raises:
         UsageError: At the call, if the batch is larger than the set, the crop larger than any
@@ -147,7 +147,12 @@ class _AugmentedSamples(Dataset[tuple[Tensor, Tensor] | UsageError]):
             # name of the bad file would drown in it.
             return error
         generator = _generator(_AUGMENTATION, self.seed, epoch, index)
-        return self.augmentation(sample, generator, ignore_index=self.dataset.ignore_index)
+        return self.augmentation(
+            sample,
+            generator,
+            ignore_index=self.dataset.ignore_index,
+            normalisation=self.dataset.normalisation,
+        )
 
 
 class _BatchKeys:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from autoseg.data.base import SegmentationDataset
 from autoseg.data.camvid import CamVid
+from autoseg.data.folder import FolderImages
 from autoseg.data.street.classes import StreetClass
 from autoseg.data.synthetic import DEFAULT_IMAGE_SIZE, SyntheticStreets
 from autoseg.errors import UsageError, unknown_name
@@ -22,6 +23,7 @@ class DatasetBuilder(Protocol):
         num_classes: int | None,
         length: int | None,
         seed: int,
+        description: str | Path | None,
     ) -> SegmentationDataset:
         """Build it, or refuse an argument that the dataset has no use for."""
         ...
@@ -35,12 +37,14 @@ def _build_synthetic(
     num_classes: int | None,
     length: int | None,
     seed: int,
+    description: str | Path | None,
 ) -> SegmentationDataset:
     if data_root is not None:
         raise UsageError(
             f"synthetic: data_root {str(data_root)!r} has no meaning, its scenes are drawn, not "
             "read; leave it out, or name the dataset that lies there."
         )
+    _refuse_description("synthetic", description)
     return SyntheticStreets(
         split=split,
         image_size=DEFAULT_IMAGE_SIZE if image_size is None else image_size,
@@ -58,19 +62,51 @@ def _build_camvid(
     num_classes: int | None,
     length: int | None,
     seed: int,
+    description: str | Path | None,
 ) -> SegmentationDataset:
     del seed  # which images a split has is fixed
-    drawn_only = {"image_size": image_size, "num_classes": num_classes, "length": length}
-    for option, value in drawn_only.items():
-        if value is not None:
-            raise UsageError(
-                f"camvid: {option} {value} cannot be chosen, the files decide it; leave it out "
-                f"({option} belongs to the synthetic dataset)."
-            )
+    _refuse_drawn("camvid", image_size=image_size, num_classes=num_classes, length=length)
+    _refuse_description("camvid", description)
     return CamVid(split=split, data_root=data_root)
 
 
-DATASETS: dict[str, DatasetBuilder] = {"synthetic": _build_synthetic, "camvid": _build_camvid}
+def _build_folder(
+    *,
+    split: str,
+    data_root: str | Path | None,
+    image_size: tuple[int, int] | None,
+    num_classes: int | None,
+    length: int | None,
+    seed: int,
+    description: str | Path | None,
+) -> SegmentationDataset:
+    del seed  # the description's split_seed decides which images a split has
+    _refuse_drawn("folder", image_size=image_size, num_classes=num_classes, length=length)
+    return FolderImages(split=split, data_root=data_root, description=description)
+
+
+def _refuse_drawn(name: str, **options: object) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(
+                f"{name}: {option} {value} cannot be chosen, the files decide it; leave it out "
+                f"({option} belongs to the synthetic dataset)."
+            )
+
+
+def _refuse_description(name: str, description: str | Path | None) -> None:
+    if description is not None:
+        raise UsageError(
+            f"{name}: a description, {str(description)!r}, is for --dataset folder, and the "
+            f"classes of {name} are fixed; leave it out."
+        )
+
+
+DATASETS: dict[str, DatasetBuilder] = {
+    "synthetic": _build_synthetic,
+    "camvid": _build_camvid,
+    "folder": _build_folder,
+}
 """Every dataset that `build_dataset` knows."""
 
 
@@ -83,6 +119,7 @@ def build_dataset(
     num_classes: int | None = None,
     length: int | None = None,
     seed: int = 0,
+    description: str | Path | None = None,
 ) -> SegmentationDataset:
     """Build one split of a dataset.
 
@@ -96,6 +133,7 @@ def build_dataset(
         length: Number of samples, synthetic only; None for its default.
         seed: Decides which scenes synthetic draws. A dataset that is read from files has the
             same images under every seed.
+        description: The dataset.toml of a folder; None for the one that lies in it, if any.
 
     Returns:
         The dataset.
@@ -113,4 +151,5 @@ def build_dataset(
         num_classes=num_classes,
         length=length,
         seed=seed,
+        description=description,
     )

@@ -18,4 +18,5 @@ def build_split(data: DataConfig, split: str) -> SegmentationDataset:
         image_size=data.image_size,
         num_classes=data.num_classes,
         length=data.train_length if split == "train" else None,
+        description=data.data,
     )

@@ -28,6 +28,8 @@ class Subset(SegmentationDataset):
             ignore_index=dataset.ignore_index,
             largest_size=dataset.largest_size,
             attribution=dataset.attribution,
+            normalisation=dataset.normalisation,
+            notes=dataset.notes,
         )
         self._dataset = dataset
         self._indices = tuple(indices)

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoseg.data.base import Sample, normalise_unit
+from autoseg.data.base import Sample
+from autoseg.data.normalisation import IMAGENET, Normalisation
 from autoseg.errors import UsageError
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: the grey that keeps the perceived brightness
@@ -58,19 +59,25 @@ class Augmentation:
                 )
 
     def __call__(
-        self, sample: Sample, generator: torch.Generator, *, ignore_index: int
+        self,
+        sample: Sample,
+        generator: torch.Generator,
+        *,
+        ignore_index: int,
+        normalisation: Normalisation = IMAGENET,
     ) -> tuple[Tensor, Tensor]:
         """Draw one version of a sample.
 
         Args:
-            sample: Image uint8 (3, H, W) and target int64 (H, W).
+            sample: Image uint8 (C, H, W) and target int64 (H, W).
             generator: CPU generator; its state alone decides the result.
             ignore_index: Label of the pixels that padding adds; the dataset's.
+            normalisation: The dataset's.
 
         Returns:
-            The image, normalised as `normalise` does, float32, (3, *crop_size), and the target,
+            The image, normalised as `normalise` does, float32, (C, *crop_size), and the target,
             int64, (*crop_size). Where the scaled image is smaller than the crop it lies at a
-            random place, surrounded by the ImageNet mean colour (0 after normalising) and
+            random place, surrounded by the mean colour (0 after normalising) and
             `ignore_index`.
         """
         # All draws first, in a fixed number: what a draw means does not depend on an earlier one.
@@ -88,17 +95,18 @@ class Augmentation:
         rows, pad_rows = _place(size[0], self.crop_size[0], y_draw)
         columns, pad_columns = _place(size[1], self.crop_size[1], x_draw)
         image, target = image[:, rows, columns], target[rows, columns]
-        image = normalise_unit(self._jitter(image, *light))
+        image = normalisation.of_unit(self._jitter(image, *light))
         pad = (*pad_columns, *pad_rows)  # F.pad counts from the last axis
         return F.pad(image, pad), F.pad(target, pad, value=ignore_index)
 
     def _jitter(
         self, image: Tensor, brightness: float, contrast: float, saturation: float
     ) -> Tensor:
-        """Change the light of a float RGB image in [0, 1]; the last three are draws in [0, 1)."""
+        """Change the light of a float image in [0, 1]; the last three are draws in [0, 1)."""
         image = image * _factor(self.brightness, brightness)
         image = _blend(image, _grey(image).mean(), _factor(self.contrast, contrast))
-        image = _blend(image, _grey(image), _factor(self.saturation, saturation))
+        if len(image) == len(_LUMA):  # other channels have no colours to strengthen
+            image = _blend(image, _grey(image), _factor(self.saturation, saturation))
         return image.clamp(0, 1)
 
 
@@ -122,7 +130,7 @@ def resize_label(target: Tensor, size: list[int]) -> Tensor:
 
 
 def _resize_image(image: Tensor, size: list[int]) -> Tensor:
-    """Scale a uint8 RGB image (3, H, W) to [0, 1] and to `size`, averaging where it shrinks."""
+    """Scale a uint8 image (C, H, W) to [0, 1] and to `size`, averaging where it shrinks."""
     unit = image.to(torch.float32) / 255
     if list(image.shape[1:]) == size:
         return unit
@@ -133,6 +141,8 @@ def _resize_image(image: Tensor, size: list[int]) -> Tensor:
 
 
 def _grey(image: Tensor) -> Tensor:
+    if len(image) != len(_LUMA):
+        return image.mean(0)
     return (image * torch.tensor(_LUMA).view(3, 1, 1)).sum(0)
 
 

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoseg.data import Augmentation, Sample, normalise, resize_label
-from autoseg.data.base import IMAGENET_MEAN, IMAGENET_STD
+from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, Augmentation, Sample, normalise, resize_label
 
 IGNORE = 9
 # One colour a class; an image painted with them encodes its label.

@@ -1,0 +1,116 @@
+"""Images of as many channels as a dataset has: grey, RGB, or arrays of up to 16.
+
+Rules, beside those of `autoseg.data.images`, which reads every picture:
+
+- A picture is RGB; as one channel it is its grey, 0.299 R + 0.587 G + 0.114 B, which of a grey
+  picture is the picture itself.
+- Arrays (.npy, .npz) are (H, W), (H, W, C) or (C, H, W): the shorter end is the channels'.
+- uint8 stays; uint16 is scaled by its full range, 65535 to 255; truth values are 0 and 255;
+  floating point in [0, 1] is scaled to 255; other numbers have no known range and are refused.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.data.arrays import ARRAY_SUFFIXES, array_shape, read_array
+from autoseg.data.images import image_size, max_pixels, open_image, read_image
+from autoseg.errors import FileError
+from autoseg.foreign_text import printable
+
+MAX_CHANNELS = 16
+"""More than any usual camera has; the axis of an array that is no longer is its channels'."""
+
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def read_channels(path: Path, num_channels: int) -> NDArray[np.uint8]:
+    """Read an image as a network of so many channels sees it, by the rules above.
+
+    Args:
+        path: A picture, or an array.
+        num_channels: C; a picture serves for 1 and 3, an array for its own number.
+
+    Returns:
+        uint8, (C, H, W), a copy of its own.
+
+    Raises:
+        FileError: If the file cannot be read so, or has other channels.
+        OSError: If it is not there or may not be read.
+    """
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return _read_array(path, num_channels)
+    if num_channels not in (1, 3):
+        raise FileError(
+            f"{printable(str(path))} is a picture, and the other images have {num_channels} "
+            "channels; save it as an array of as many, .npy."
+        )
+    pixels = read_image(path)
+    if num_channels == 3:
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
+    if (pixels == pixels[:, :, :1]).all():
+        return np.ascontiguousarray(pixels[None, :, :, 0])
+    grey = np.rint(pixels @ np.array(_LUMA, dtype=np.float64))
+    return grey.astype(np.uint8)[None]
+
+
+def size_and_channels(path: Path) -> tuple[tuple[int, int], int]:
+    """Read height, width and number of channels from the header: 1 of a grey picture, else 3."""
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        shape = array_shape(path)
+        axis = _channel_axis(path, shape)
+        sides = [side for number, side in enumerate(shape) if number != axis]
+        return (sides[0], sides[1]), 1 if axis is None else shape[axis]
+    with open_image(path) as image:
+        is_grey = image.mode in _GREY_MODES
+    return image_size(path), 1 if is_grey else 3
+
+
+def _read_array(path: Path, num_channels: int) -> NDArray[np.uint8]:
+    array = read_array(path, check_shape=lambda shape: _check_shape(path, shape, num_channels))
+    axis = _channel_axis(path, array.shape)
+    array = array[None] if axis is None else np.moveaxis(array, axis, 0)
+    if array.dtype == np.uint8:
+        return np.array(array, order="C")
+    if array.dtype == np.uint16:
+        return np.rint(array * (255 / 65535)).astype(np.uint8)
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    lowest, highest = float(array.min()), float(array.max())
+    if array.dtype.kind != "f" or not (lowest >= 0 and highest <= 1):  # NaN included
+        raise FileError(
+            f"{printable(str(path))} holds {array.dtype} values from {lowest:g} to {highest:g}, "
+            "whose black and white are unknown; scale them to [0, 1], or save uint8 or uint16."
+        )
+    return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+
+
+def _check_shape(path: Path, shape: tuple[int, ...], num_channels: int) -> None:
+    axis = _channel_axis(path, shape)
+    found = 1 if axis is None else shape[axis]
+    if found != num_channels:
+        raise FileError(
+            f"{printable(str(path))} has {found} channel(s), shape {shape}; {num_channels} are "
+            "needed, as in the images that the others are."
+        )
+    if (num_pixels := int(np.prod(shape, dtype=object)) // found) > max_pixels():
+        raise FileError(
+            f"{printable(str(path))} has {num_pixels:,} pixels, more than the {max_pixels():,} "
+            f"that are read without asking; AUTOSEG_MAX_PIXELS={num_pixels} allows it."
+        )
+
+
+def _channel_axis(path: Path, shape: tuple[int, ...]) -> int | None:
+    if len(shape) == 2 and 0 not in shape:
+        return None
+    if len(shape) == 3 and 0 not in shape:
+        # Channels last, as pictures are, where both ends are as short.
+        axis = 2 if shape[2] <= shape[0] else 0
+        if shape[axis] <= MAX_CHANNELS:
+            return axis
+    raise FileError(
+        f"{printable(str(path))} has shape {shape}; an image is (H, W), (H, W, C) or (C, H, W) "
+        f"with at most {MAX_CHANNELS} channels."
+    )

@@ -1,0 +1,5 @@
+"""A person's own images and masks: `--dataset folder --data-root DIR`."""
+
+from autoseg.data.folder.dataset import FolderImages
+
+__all__ = ["FolderImages"]
