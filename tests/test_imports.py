@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": set(),
     "runs": set(),
     "metrics": set(),
-    "cost": set(),
+    "cost": {"ops"},  # how many channels a network's images have
     "cli": set(),
     "requests": set(),
     "supernet": {"architecture", "ops", "_native"},

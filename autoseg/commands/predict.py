@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from autoseg.atomic import atomic_write
@@ -11,21 +13,26 @@ from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import fault_of, left_out_line, refuse_clashes, summary_of_failures
 from autoseg.commands.crf_choice import choose_crf_behind
-from autoseg.data import normalise
-from autoseg.data.images import find_images, read_image
+from autoseg.data import as_rgb, normalise
+from autoseg.data.arrays import ARRAY_SUFFIXES
+from autoseg.data.channels import read_channels
+from autoseg.data.images import IMAGE_SUFFIXES, find_images
+from autoseg.data.labels import label_image
 from autoseg.errors import FileError, UsageError
-from autoseg.evaluation import colour_mask, overlay, predict_logits
+from autoseg.evaluation import colour_mask, overlay, predict_logits, with_legend
 from autoseg.foreign_text import printable
 from autoseg.requests import PredictRequest
 from autoseg.runs import Progress
 from autoseg.trained import RetrainedNetwork
+
+_MAX_INDEXED = 256  # colours of a palette file
 
 
 def run_predict(request: PredictRequest) -> Iterator[Path]:
     """Write for each image its classes (an indexed PNG in the dataset's colours), and overlays.
 
     Pixel values of NAME.png are the class numbers; its palette shows them in colour. classes.txt
-    names them.
+    names them. With more classes than a palette has, the PNG is grey, of 16 bits.
 
     Yields:
         The files, as they are written. An image that cannot be used is passed over.
@@ -35,7 +42,13 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
         FileError: At the end, if images were passed over; it names each with the reason.
     """
     device = resolve_device(request.device)
-    paths, left_out = find_images(request.images)
+    trained = RetrainedNetwork.open(request.run)
+    normalisation = trained.normalisation
+    # Pictures show one channel or three; images of others lie in arrays.
+    is_picture = normalisation.num_channels in (1, 3)
+    paths, left_out = find_images(
+        request.images, endings=IMAGE_SUFFIXES if is_picture else ARRAY_SUFFIXES
+    )
     if left_out:
         announce(left_out_line(left_out))
     names_file = request.out / "classes.txt"
@@ -44,7 +57,6 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
     refuse_clashes(
         [(names_file, request.run), *planned], inputs=[*paths, *left_out], out=request.out
     )
-    trained = RetrainedNetwork.open(request.run)
     class_names, palette = trained.class_names, trained.palette
     network = trained.network(request.weights).to(device)
     crf = None
@@ -64,26 +76,28 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
     with Progress(len(paths), description="predict", unit="image") as progress:
         for path in paths:
             try:
-                pixels = read_image(path)
-                images = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].to(device)
+                pixels = read_channels(path, normalisation.num_channels)
+                images = torch.from_numpy(pixels)[None].to(device)
                 with torch.inference_mode():
                     scores = predict_logits(
-                        network, normalise(images), scales=(trained.image_scale,)
+                        network, normalise(images, normalisation), scales=(trained.image_scale,)
                     )
                     if crf is not None:
-                        scores = crf(scores, images)
+                        scores = crf(scores, as_rgb(images))
             except (FileError, OSError, UsageError) as error:
                 if len(paths) == 1:
                     raise
                 failures.append((path, fault_of(path, error)))
                 progress.update()
                 continue
-            pred = scores.argmax(dim=1)[0].to("cpu", torch.uint8).numpy()
-            mask = Image.fromarray(pred)
-            mask.putpalette(palette.tobytes())
-            pictures = [mask]
+            pred = scores.argmax(dim=1)[0].cpu().numpy()
+            pictures = [label_image(pred, palette=_whole_palette(palette), mode="P")]
             if request.overlay:
-                blended = overlay(pixels, colour_mask(pred, palette), request.opacity)
+                colours = as_rgb(torch.from_numpy(pixels)).permute(1, 2, 0).numpy()
+                blended = overlay(colours, colour_mask(pred, palette), request.opacity)
+                if request.legend:
+                    shown = np.unique(pred).tolist()
+                    blended = with_legend(blended, class_names, palette, shown=shown)
                 pictures.append(Image.fromarray(blended))
             for result, picture in zip(results[path], pictures, strict=True):
                 atomic_write(result, lambda file, p=picture: p.save(file, format="PNG"))
@@ -91,6 +105,15 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
             progress.update()
     if failures:
         raise FileError(summary_of_failures(failures, num_files=len(paths)))
+
+
+def _whole_palette(palette: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Fill a palette up to the 256 colours of a file; None where there are more classes."""
+    if len(palette) > _MAX_INDEXED:
+        return None
+    whole = np.zeros((_MAX_INDEXED, 3), dtype=np.uint8)
+    whole[: len(palette)] = palette
+    return whole
 
 
 def _results(path: Path, request: PredictRequest) -> list[Path]:

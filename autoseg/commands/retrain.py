@@ -8,6 +8,7 @@ import torch
 
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
+from autoseg.commands.dataset_notes import announce_notes
 from autoseg.commands.retrain_figures import draw_retraining
 from autoseg.commands.retrain_plan import RetrainPlan, plan_resumed, plan_retraining
 from autoseg.commands.starting_weights import StartingWeights, starting_weights
@@ -60,6 +61,7 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
         f"({len(plan.train_dataset)} training images, {plan.train_dataset.num_classes} classes), "
         f"{device}, in {plan.folder}"
     )
+    announce_notes("retrain", plan.train_dataset)
     # Refuse what cannot work before a folder is made.
     retraining_batches(plan.train_dataset, plan.training)
     require_rule_fits(plan.training.class_weights, plan.train_dataset)
@@ -69,6 +71,7 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
         plan.request.weights,
         plan.networks,
         num_classes=plan.train_dataset.num_classes,
+        normalisation=plan.train_dataset.normalisation,
         resumed=plan.folder if request.resume else None,
     )
     opened = (
@@ -141,7 +144,9 @@ def _train_one(
         if choice.architecture is not None:
             choice.architecture.save(folder / ARCHITECTURE_NAME)
         seed_everything(training.seed)
-        network = choice.build(plan.train_dataset.num_classes)
+        network = choice.build(
+            plan.train_dataset.num_classes, normalisation=plan.train_dataset.normalisation
+        )
         if starting is not None:
             starting.fitted.fill_(network)
         if training.overfit is not None:

@@ -1,7 +1,7 @@
 """From what a user says to what a retraining will do, with nothing left open."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ class RetrainPlan:
             "network": choice.to_dict(),
             "class_names": self.train_dataset.class_names,
             "palette": self.train_dataset.palette.tolist(),
+            "normalisation": asdict(self.train_dataset.normalisation),
         }
 
 

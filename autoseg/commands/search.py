@@ -10,6 +10,7 @@ import torch
 from autoseg.architecture import SearchSpace
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
+from autoseg.commands.dataset_notes import announce_notes
 from autoseg.commands.presets import (
     choose_arch_steps,
     choose_image_scale,
@@ -102,6 +103,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         f"search: dataset {plan.request.dataset} ({len(plan.train_dataset)} training images, "
         f"{plan.train_dataset.num_classes} classes), {device}, run folder {folder}"
     )
+    announce_notes("search", plan.train_dataset)
     # Refuse what cannot work before a folder is made.
     resolve_precision(config.precision, device)
     backend = resolve_backend(config.backend, device.type)

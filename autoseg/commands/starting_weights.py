@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from autoseg.cli.console import announce
+from autoseg.data import IMAGENET, Normalisation
 from autoseg.errors import UsageError
 from autoseg.networks import (
     NETWORKS,
@@ -21,6 +23,7 @@ from autoseg.networks import (
     read_weights,
 )
 from autoseg.networks.weightless import weightless
+from autoseg.ops.image_channels import RGB_CHANNELS
 from autoseg.runs import load_record, reading_record, schema
 from autoseg.trained import NetworkChoice
 
@@ -42,6 +45,7 @@ def starting_weights(
     choices: Sequence[NetworkChoice],
     *,
     num_classes: int,
+    normalisation: Normalisation = IMAGENET,
     resumed: Path | None = None,
 ) -> StartingWeights | None:
     """Read the file that a retraining starts from, and say what it fills.
@@ -53,6 +57,8 @@ def starting_weights(
         path: The file that the user named; None starts a new retraining from random weights.
         choices: The networks to train.
         num_classes: K, the number of evaluated classes.
+        normalisation: Of the images. A file of a network that reads as many channels fits, or one
+            over RGB, whose first convolutions are adapted.
         resumed: Folder of the retraining that is resumed; None starts a new one.
 
     Raises:
@@ -74,7 +80,13 @@ def starting_weights(
     (choice,) = choices
     file = read_weights(path)
     try:
-        fitted = _fit(choice, file, num_classes=num_classes)
+        has_own = _fits(choice, file, num_classes=num_classes, normalisation=normalisation)
+        fitted = _fit(
+            choice,
+            file,
+            num_classes=num_classes,
+            normalisation=normalisation if has_own else IMAGENET,
+        )
     except MisfitError as error:
         for other, remedy in _alternatives(choice, error):
             if _fits(other, file, num_classes=num_classes):
@@ -84,6 +96,11 @@ def starting_weights(
     everything = f"all but {len(loaded.random)} tensors" if loaded.random else "all"
     parts = ", ".join(loaded.parts) or everything
     announce(f"retrain: {parts} of {choice.label} from {path}: {loaded}")
+    if normalisation.num_channels != RGB_CHANNELS and not has_own:
+        announce(
+            f"retrain: its first convolutions are adapted from RGB to {normalisation.num_channels} "
+            "channel(s)"
+        )
     record = {"file": path.name, "sha256": _checksum(path), **loaded._asdict()}
     return StartingWeights(fitted=fitted, record=record)
 
@@ -166,20 +183,30 @@ def _networks_over(encoder: str, *, like: str) -> list[NamedNetwork]:
     return sorted((network for network in networks if network.label != like), key=distance)
 
 
-def _fit(choice: NetworkChoice, file: WeightFile, *, num_classes: int) -> FittedWeights:
+def _fit(
+    choice: NetworkChoice, file: WeightFile, *, num_classes: int, normalisation: Normalisation
+) -> FittedWeights:
     """Fit the file to a network that is described, and not filled with numbers."""
+    build = partial(choice.build, normalisation=normalisation)
     with weightless():
-        network = choice.build(num_classes)
-    return fit_file(network, file, build=choice.build)
+        network = build(num_classes)
+    return fit_file(network, file, build=build)
 
 
-def _fits(choice: NetworkChoice, file: WeightFile, *, num_classes: int) -> bool:
+def _fits(
+    choice: NetworkChoice,
+    file: WeightFile,
+    *,
+    num_classes: int,
+    normalisation: Normalisation = IMAGENET,
+) -> bool:
+    build = partial(choice.build, normalisation=normalisation)
     try:
         with weightless():
-            network = choice.build(num_classes)
+            network = build(num_classes)
     except UsageError:  # a file may suggest a width that no network has
         return False
-    return fits(network, file, build=choice.build)
+    return fits(network, file, build=build)
 
 
 def _checksum(path: Path) -> str:

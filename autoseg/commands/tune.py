@@ -171,7 +171,8 @@ def _fill(
         torch.inference_mode(),
     ):
         for index in indices:
-            images = normalise(dataset[index].image.to(device)[None])
+            pixels = dataset[index].image.to(device)[None]
+            images = normalise(pixels, dataset.normalisation)
             cache.append(predict_logits(network, images, scales=(image_scale,)))
             progress.update()
 
@@ -208,7 +209,7 @@ class _Scorer:
                 if crf is not None:
                     if self._stop.requested:
                         raise _Stopped
-                    scores = crf(scores, sample.image[None].to(self._device))
+                    scores = crf(scores, sample.picture[None].to(self._device))
                 confusion.update(scores.argmax(dim=1).cpu(), sample.target[None])
         return confusion.mean_iou()
 

@@ -19,7 +19,7 @@ from autoseg.cost import (
     measure_peak_memory,
 )
 from autoseg.crf import DenseCRF
-from autoseg.data import normalise
+from autoseg.data import as_rgb, normalise
 from autoseg.evaluation import evaluate, predict_logits
 from autoseg.metrics import ConfusionMatrix
 from autoseg.networks import inference_parameters
@@ -192,7 +192,8 @@ def _time(
     timing: TimingChoice,
 ) -> _Costs:
     pixels = subject.dataset[0].image.to(device).unsqueeze(0)
-    images = normalise(pixels)
+    images = normalise(pixels, subject.dataset.normalisation)
+    colours = as_rgb(pixels)
 
     def logits() -> Tensor:
         return predict_logits(network, images, scales=(subject.image_scale,))
@@ -219,11 +220,11 @@ def _time(
         fixed = logits()
         return _Costs(
             network=network_time,
-            crf=latency(lambda: crf(fixed, pixels).argmax(dim=1)),
-            together=latency(lambda: crf(logits(), pixels).argmax(dim=1)),
+            crf=latency(lambda: crf(fixed, colours).argmax(dim=1)),
+            together=latency(lambda: crf(logits(), colours).argmax(dim=1)),
             memory_mib=memory_mib,
             memory_together_mib=measure_peak_memory(
-                lambda: crf(logits(), pixels).argmax(dim=1), device=device
+                lambda: crf(logits(), colours).argmax(dim=1), device=device
             ),
         )
 

@@ -156,7 +156,7 @@ def untrained_subject(
     """
     return _subject(
         choice,
-        choice.build(dataset.num_classes).eval(),
+        choice.build(dataset.num_classes, normalisation=dataset.normalisation).eval(),
         dataset=dataset,
         indices=(),
         image_scale=image_scale,

@@ -111,7 +111,7 @@ def _count(
     device: str,
 ) -> ToolCount:
     """Run a tool on a copy, and turn whatever it raises into a record."""
-    images = example_images(image_size, batch_size=batch_size, device=device)
+    images = example_images(network, image_size, batch_size=batch_size, device=device)
     copied = eval_copy(network, device=device)
     macs, failure = None, None
     with _silence(), torch.no_grad():

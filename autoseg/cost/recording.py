@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoseg.cost.formulas import flop_formulas
+from autoseg.ops import image_channels
 
 Shape = tuple[int, ...]
 
@@ -76,8 +77,10 @@ class Recording:
         return sum(call.macs for call in self.operators)
 
 
-def example_images(image_size: tuple[int, int], *, batch_size: int, device: str) -> Tensor:
-    """Make the zero images (batch_size, 3, *image_size), float32, that a network is counted on.
+def example_images(
+    network: nn.Module, image_size: tuple[int, int], *, batch_size: int, device: str
+) -> Tensor:
+    """Make the zero images (batch_size, C, *image_size), float32, that a network is counted on.
 
     Raises:
         ValueError: If a side or the batch is empty.
@@ -87,7 +90,7 @@ def example_images(image_size: tuple[int, int], *, batch_size: int, device: str)
             f"image_size {image_size} with batch_size {batch_size} holds no pixel; "
             "both sides (height, width) and the batch must be 1 or more."
         )
-    return torch.zeros(batch_size, 3, *image_size, device=device)
+    return torch.zeros(batch_size, image_channels(network), *image_size, device=device)
 
 
 def eval_copy(network: nn.Module, *, device: str) -> nn.Module:
@@ -111,7 +114,7 @@ def record_forward(
         ValueError: If the size holds no pixel.
         RuntimeError: If the network cannot run on that device.
     """
-    images = example_images(image_size, batch_size=batch_size, device=device)
+    images = example_images(network, image_size, batch_size=batch_size, device=device)
     copied = eval_copy(network, device=device)
     modules: list[ModuleCall] = []
     counter = FlopCounterMode(display=False, custom_mapping=flop_formulas())

@@ -11,6 +11,7 @@ from autoseg.data.normalisation import (
     Normalisation,
     as_rgb,
     normalise,
+    rgb_channels,
 )
 from autoseg.data.registry import DATASETS, build_dataset
 from autoseg.data.split import build_split
@@ -40,6 +41,7 @@ __all__ = [
     "labelled_indices",
     "normalise",
     "resize_label",
+    "rgb_channels",
     "split_half",
     "spread_indices",
     "training_batches",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from autoseg.data.normalisation import IMAGENET, Normalisation
+from autoseg.data.normalisation import IMAGENET, Normalisation, as_rgb
 
 SPLITS = ("train", "val", "test")
 """Choose on train and val; touch test once, with the final command."""
@@ -27,6 +27,11 @@ class Sample(NamedTuple):
 
     name: str
     """What a person calls this image: its file's stem, or split and index."""
+
+    @property
+    def picture(self) -> Tensor:
+        """The image as RGB, uint8, (3, H, W)."""
+        return as_rgb(self.image)
 
 
 class SegmentationDataset(Dataset[Sample], ABC):

@@ -123,11 +123,14 @@ def max_pixels() -> int:
     return int(text)
 
 
-def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def find_images(
+    paths: Sequence[Path], *, endings: Sequence[str] = IMAGE_SUFFIXES
+) -> tuple[list[Path], list[Path]]:
     """List image files: the files named, and those in the folders named, sorted.
 
     Args:
         paths: Files and folders. Hidden files in a folder are passed over.
+        endings: Files that count as images in a folder.
 
     Returns:
         The images, each once, also those that turn out to be broken; and the other files of the
@@ -142,10 +145,10 @@ def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         if path.is_dir():
             entries = [each for each in sorted(path.iterdir()) if each.name[0] != "."]
             files = [each for each in entries if not each.is_dir()]
-            inside = [each for each in files if each.suffix.lower() in IMAGE_SUFFIXES]
+            inside = [each for each in files if each.suffix.lower() in endings]
             if not inside:
                 below = "; folders in it are not searched" if len(files) < len(entries) else ""
-                raise UsageError(f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}){below}.")
+                raise UsageError(f"{path} holds no image ({', '.join(endings)}){below}.")
             found += inside
             left_out += [each for each in files if each not in set(inside)]
         elif path.exists():

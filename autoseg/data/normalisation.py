@@ -71,14 +71,15 @@ def normalise(images: Tensor, normalisation: Normalisation = IMAGENET) -> Tensor
     return normalisation.of_unit(images.to(torch.float32) / 255)
 
 
-def as_rgb(images: Tensor) -> Tensor:
-    """Show images of any channels, (..., C, H, W), as RGB: the first three, or the first as grey.
+def rgb_channels(num_channels: int) -> tuple[int, int, int]:
+    """Choose what stands for red, green and blue: the first three channels, or the first as grey.
 
     What needs colours sees these: pictures and the dense CRF.
     """
+    return (0, 1, 2) if num_channels >= 3 else (0, 0, 0)
+
+
+def as_rgb(images: Tensor) -> Tensor:
+    """Show images of any channels, (..., C, H, W), as RGB, (..., 3, H, W), by `rgb_channels`."""
     num_channels = images.shape[-3]
-    if num_channels == 3:
-        return images
-    if num_channels > 3:
-        return images[..., :3, :, :]
-    return images[..., :1, :, :].expand(*images.shape[:-3], 3, *images.shape[-2:])
+    return images if num_channels == 3 else images[..., rgb_channels(num_channels), :, :]

@@ -1,6 +1,7 @@
 """A network over a split of a dataset: from images to logits, to masks, to one confusion matrix."""
 
 from autoseg.evaluation.evaluate import Evaluation, NonFiniteLogitsError, evaluate
+from autoseg.evaluation.legend import with_legend
 from autoseg.evaluation.masks import colour_mask, overlay
 from autoseg.evaluation.predict import predict_logits
 
@@ -11,4 +12,5 @@ __all__ = [
     "evaluate",
     "overlay",
     "predict_logits",
+    "with_legend",
 ]

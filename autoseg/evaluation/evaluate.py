@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from autoseg.data import Sample, SegmentationDataset, normalise
+from autoseg.data import Sample, SegmentationDataset, as_rgb, normalise
 from autoseg.evaluation.predict import predict_logits
 from autoseg.metrics import ConfusionMatrix
 
@@ -47,12 +47,12 @@ def evaluate(
     kept, and nothing is random: the same network and images give the same counts.
 
     Args:
-        network: Maps normalised images (1, 3, H, W) to logits (1, K, H, W); on `device`.
+        network: Maps normalised images (1, C, H, W) to logits (1, K, H, W); on `device`.
         dataset: Images and labels; sets K and the ignored label.
         device: Where the network lies and the images are sent.
         indices: Which samples are scored, in this order; None is all of them.
-        crf: Maps logits (1, K, H, W) and images uint8 (1, 3, H, W), both at the label's size and on
-            `device`, to marginals (1, K, H, W).
+        crf: Maps logits (1, K, H, W) and RGB images uint8 (1, 3, H, W), both at the label's size
+            and on `device`, to marginals (1, K, H, W).
         scales: Factors at which every image is seen, averaged as `predict_logits` says.
         flip: Whether every image is seen mirrored as well.
         on_image: Called after each image with the number done and the number in all.
@@ -78,11 +78,13 @@ def evaluate(
             sample = dataset[index]
             images = sample.image.to(device).unsqueeze(0)
             target = sample.target.to(device).unsqueeze(0)
-            logits = predict_logits(network, normalise(images), scales=scales, flip=flip)
+            logits = predict_logits(
+                network, normalise(images, dataset.normalisation), scales=scales, flip=flip
+            )
             _check_logits(logits, sample, num_classes=dataset.num_classes)
             plain.update(logits.argmax(dim=1), target)
             if crf is not None and with_crf is not None:
-                with_crf.update(crf(logits, images).argmax(dim=1), target)
+                with_crf.update(crf(logits, as_rgb(images)).argmax(dim=1), target)
             if on_image is not None:
                 on_image(num_done, len(chosen))
     return Evaluation(plain=plain, with_crf=with_crf, num_images=len(chosen))

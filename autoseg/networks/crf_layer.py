@@ -52,27 +52,30 @@ class NetworkWithCRF(nn.Module):
         *,
         mean: Sequence[float],
         std: Sequence[float],
+        colours: tuple[int, int, int] = (0, 1, 2),
         num_training_iterations: int = TRAINING_ITERATIONS,
     ) -> None:
         """Join a network and a CRF.
 
         Args:
-            network: Maps normalised images (N, 3, H, W) to logits (N, K, H, W); in training mode
+            network: Maps normalised images (N, C, H, W) to logits (N, K, H, W); in training mode
                 it may return `TrainingLogits`.
             crf: For K classes. Its positions are in pixels of what the network sees. In eval mode
                 it makes its own `num_iterations` updates.
-            mean: Mean that normalisation takes from each channel, RGB, images in [0, 1].
+            mean: Mean that normalisation takes from each channel, images in [0, 1].
             std: Deviation that normalisation divides each channel by, positive.
+            colours: Channels that the CRF takes for red, green and blue; one thrice is grey.
             num_training_iterations: Updates in training mode, >= 0.
 
         Raises:
             UsageError: If a number is out of its range.
         """
         super().__init__()
-        if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
+        if not len(mean) == len(std) > max(colours) or not min(std) > 0:
             raise UsageError(
-                f"NetworkWithCRF: mean {tuple(mean)} and std {tuple(std)}; each needs three "
-                "channels, and std must be positive: give those that the images are normalised by."
+                f"NetworkWithCRF: mean {tuple(mean)} and std {tuple(std)}; each needs one number "
+                f"a channel, at least {max(colours) + 1}, and std must be positive: give those "
+                "that the images are normalised by."
             )
         if num_training_iterations < 0:
             raise UsageError(
@@ -81,11 +84,11 @@ class NetworkWithCRF(nn.Module):
             )
         self.network = network
         self.crf = crf
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.mean, self.std, self.colours = tuple(mean), tuple(std), colours
         self.num_training_iterations = num_training_iterations
 
     def forward(self, images: Tensor) -> Tensor | TrainingLogits:
-        """Map normalised images (N, 3, H, W) of any size to logits log Q, (N, K, H, W).
+        """Map normalised images (N, C, H, W) of any size to logits log Q, (N, K, H, W).
 
         The images are brought back to colours from 0 to 255. What lies outside, such as the
         overshoot of a resize, is cut off; what a batch's padding added has the mean colour and
@@ -118,10 +121,13 @@ class NetworkWithCRF(nn.Module):
     def _colours(self, images: Tensor) -> Tensor:
         """Undo the normalisation: RGB from 0 to 255, at least float32, without a gradient."""
         dtype = torch.promote_types(images.dtype, torch.float32)
+        chosen = ([values[channel] for channel in self.colours] for values in (self.mean, self.std))
         mean, std = (
             torch.tensor(values, dtype=dtype, device=images.device).view(3, 1, 1)
-            for values in (self.mean, self.std)
+            for values in chosen
         )
+        if self.colours != tuple(range(images.shape[1])):
+            images = images[:, self.colours]
         colours = (images.detach().to(dtype) * std + mean) * 255
         # An image that is all black must stay so, or it looks like one scaled to [0, 1].
         return F.threshold(colours, _SMALLEST_COLOUR, 0.0).clamp_max(255)
@@ -149,6 +155,7 @@ def crf_rnn(
     num_classes: int,
     mean: Sequence[float],
     std: Sequence[float],
+    colours: tuple[int, int, int] = (0, 1, 2),
     settings: CRFSettings = CRF_RNN,
 ) -> NetworkWithCRF:
     """Put CRF-RNN behind a network: a weight for each class and kernel, a full compatibility.
@@ -157,10 +164,11 @@ def crf_rnn(
     docs/crf.md lists where it differs from the paper and from the paper's release.
 
     Args:
-        network: Maps normalised images (N, 3, H, W) to logits (N, K, H, W).
+        network: Maps normalised images (N, C, H, W) to logits (N, K, H, W).
         num_classes: K, the number of evaluated classes.
-        mean: Mean that normalisation takes from each channel, RGB, images in [0, 1].
+        mean: Mean that normalisation takes from each channel, images in [0, 1].
         std: Deviation that normalisation divides each channel by, positive.
+        colours: Channels that the CRF takes for red, green and blue; one thrice is grey.
         settings: What the CRF starts from and how it is computed. A weight for all classes
             becomes one for each, and no compatibility becomes Potts as a matrix. Positions are in
             pixels of what the network sees; `num_iterations` are those of eval mode.
@@ -178,7 +186,7 @@ def crf_rnn(
         spatial_weight=_per_class(settings.spatial_weight, num_classes),
         compatibility=potts if settings.compatibility is None else settings.compatibility,
     )
-    return NetworkWithCRF(network, per_class.build(), mean=mean, std=std)
+    return NetworkWithCRF(network, per_class.build(), mean=mean, std=std, colours=colours)
 
 
 def _per_class(weight: Weight, num_classes: int) -> Sequence[float]:

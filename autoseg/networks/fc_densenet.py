@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import pad_image
+from autoseg.ops import pad_image, reads_image
 
 DROPOUT = 0.2
 
@@ -66,7 +66,7 @@ class FCDenseNet(nn.Module):
         """
         super().__init__()
         depth = len(num_layers) // 2
-        self.stem = nn.Conv2d(3, stem_channels, 3, padding=1)
+        self.stem = reads_image(nn.Conv2d(3, stem_channels, 3, padding=1))
         channels, skip_channels = stem_channels, []
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()

@@ -26,7 +26,7 @@ from autoseg.networks.encoders.resnet import RESNET50, ResNet
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.outputs import TrainingLogits
 from autoseg.networks.width import scale_channels
-from autoseg.ops import conv_bn, conv_bn_relu, resize
+from autoseg.ops import conv_bn, conv_bn_relu, reads_image, resize
 
 POOLING_BINS = (1, 2, 3, 6)
 AUXILIARY_WEIGHTS = (0.16, 0.4)
@@ -102,6 +102,7 @@ class ICNet(nn.Module):
                 for count_in, count_out in pairwise((3, *detail_channels))
             )
         )
+        reads_image(self.detail)
         self.fuse_middle = CascadeFeatureFusion(coarse_channels, middle_channels, fusion_channels)
         self.fuse_detail = CascadeFeatureFusion(
             fusion_channels, detail_channels[-1], fusion_channels

@@ -48,6 +48,8 @@ from autoseg.networks.icnet import icnet_pruned, icnet_resnet50
 from autoseg.networks.pspnet import pspnet_resnet50, pspnet_resnet101
 from autoseg.networks.segnet import segnet_basic, segnet_vgg16
 from autoseg.networks.unet import unet
+from autoseg.ops import set_image_channels_
+from autoseg.ops.image_channels import RGB_CHANNELS
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "fcn32s_vgg16": fcn32s_vgg16,
@@ -97,10 +99,11 @@ def build_network(
     encoder: str | Encoder | None = None,
     filter_multiplier: int | None = None,
     drop_path_keep: float | None = None,
+    in_channels: int = RGB_CHANNELS,
 ) -> nn.Module:
     """Build a fixed network, a family over an encoder, or an architecture's, with random weights.
 
-    In eval mode every network maps normalised images (N, 3, H, W) of any size to logits
+    In eval mode every network maps normalised images (N, C, H, W) of any size to logits
     (N, K, H, W); in training mode it returns such logits or `TrainingLogits`. The weights come from
     torch's global random generator.
 
@@ -117,6 +120,9 @@ def build_network(
             given, the paper's smallest).
         drop_path_keep: For architectures only: probability with which ScheduledDropPath keeps a
             path at the last layer and the end of training (1.0 if not given: no path is dropped).
+        in_channels: C, the number of the images' channels. Networks are built for RGB; for others
+            `autoseg.ops.set_image_channels_` adapts the convolutions that read the image, also of
+            an encoder with trained weights.
 
     Raises:
         UsageError: If a name is unknown, `num_classes` is below 1, a family has no encoder, or an
@@ -124,6 +130,29 @@ def build_network(
     """
     if num_classes < 1:
         raise UsageError(f"build_network: num_classes {num_classes}; at least 1 is needed.")
+    if in_channels < 1:
+        raise UsageError(f"build_network: in_channels {in_channels}; at least 1 is needed.")
+    network = _build_for_rgb(
+        name_or_architecture,
+        num_classes=num_classes,
+        width=width,
+        encoder=encoder,
+        filter_multiplier=filter_multiplier,
+        drop_path_keep=drop_path_keep,
+    )
+    set_image_channels_(network, in_channels)
+    return network
+
+
+def _build_for_rgb(
+    name_or_architecture: str | Architecture,
+    *,
+    num_classes: int,
+    width: float,
+    encoder: str | Encoder | None,
+    filter_multiplier: int | None,
+    drop_path_keep: float | None,
+) -> nn.Module:
     if isinstance(name_or_architecture, Architecture):
         _refuse({"encoder": encoder}, "an architecture", "a family")
         return AutoDeepLab(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from autoseg.networks.encoders.vgg import pooling_indices, vgg_features
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import ResponseNorm, conv_bn, conv_bn_relu, pool_with_indices, unpool
+from autoseg.ops import ResponseNorm, conv_bn, conv_bn_relu, pool_with_indices, reads_image, unpool
 
 DECODER_CHANNELS = (
     (512, 512, 512, 512),
@@ -99,6 +99,7 @@ def segnet_basic(num_classes: int, *, width: float = 1.0) -> SegNet:
     """
     channels = scale_channels(64, width)
     encoder = [conv_bn_relu(before, channels, 7, bias=True) for before in (3, *[channels] * 3)]
+    reads_image(encoder[0])
     decoder = [conv_bn(channels, channels, 7, bias=True) for _ in range(4)]
     return SegNet(
         nn.ModuleList(encoder),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import conv_relu, pad_image
+from autoseg.ops import conv_relu, pad_image, reads_image
 
 CHANNELS = (64, 128, 256, 512, 1024)
 """Channels of the maps at strides 1, 2, 4, 8 and 16."""
@@ -41,6 +41,7 @@ class UNet(nn.Module):
             _two_convolutions(count_in, count_out)
             for count_in, count_out in pairwise((in_channels, *channels))
         )
+        reads_image(self.contracting)
         ascent = list(pairwise(reversed(channels)))
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(coarse, fine, 2, stride=2) for coarse, fine in ascent

@@ -3,6 +3,13 @@
 from autoseg.ops.aspp import ASPP, ImagePooling
 from autoseg.ops.blocks import conv_bn, conv_bn_relu, conv_relu, separable_conv_bn_relu
 from autoseg.ops.candidates import build_operation
+from autoseg.ops.image_channels import (
+    adapted_weight,
+    image_channels,
+    image_readers,
+    reads_image,
+    set_image_channels_,
+)
 from autoseg.ops.padding import pad_image
 from autoseg.ops.registered import RegisteredOperation
 from autoseg.ops.resize import resize
@@ -21,15 +28,20 @@ __all__ = [
     "RegisteredOperation",
     "ResponseNorm",
     "Stem",
+    "adapted_weight",
     "bilinear_kernel",
     "bilinear_upsampler",
     "build_operation",
     "conv_bn",
     "conv_bn_relu",
     "conv_relu",
+    "image_channels",
+    "image_readers",
     "pad_image",
     "pool_with_indices",
+    "reads_image",
     "resize",
     "separable_conv_bn_relu",
+    "set_image_channels_",
     "unpool",
 ]

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from autoseg.ops.blocks import conv_bn
+from autoseg.ops.image_channels import reads_image
 
 
 class Stem(nn.Module):
@@ -15,7 +16,7 @@ class Stem(nn.Module):
     def __init__(self, channels: tuple[int, int, int]) -> None:
         super().__init__()
         first, second, third = channels
-        self.conv1 = conv_bn(3, first, 3, stride=2)
+        self.conv1 = reads_image(conv_bn(3, first, 3, stride=2))
         self.conv2 = conv_bn(first, second, 3)
         self.conv3 = conv_bn(second, third, 3, stride=2)
 

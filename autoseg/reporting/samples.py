@@ -22,7 +22,7 @@ class DrawnSample(Protocol):
     """An image with its label."""
 
     @property
-    def image(self) -> Tensor:
+    def picture(self) -> Tensor:
         """RGB, uint8, (3, H, W)."""
         ...
 
@@ -105,7 +105,7 @@ def draw_samples(dataset: DrawnDataset, indices: Sequence[int], *, num_columns: 
         axis.set_axis_off()
     for place, sample in enumerate(samples):
         row, column = divmod(place, num_columns)
-        image = sample.image.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
+        image = sample.picture.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
         label = colour_label(sample.target, dataset.palette, ignore_index=dataset.ignore_index)
         axes[2 * row, column].imshow(image, interpolation="nearest")
         axes[2 * row, column].set_title(figure_text(sample.name), fontsize=7, pad=2)

@@ -24,6 +24,8 @@ class PredictRequest(Request, CRFChoice):
     """Also write each mask over its image."""
     opacity: Share = 0.6
     """Share of the mask in the overlay."""
+    legend: bool = True
+    """Name the classes of the mask under its overlay."""
     crf: bool = False
     """Refine the prediction by the dense CRF, with the parameters given here, else those that
     `python -m autoseg.tune` chose for the run, else DeepLab's."""

@@ -61,6 +61,7 @@ class DartsSearch(Strategy):
         self.supernet = Supernet(
             task.space,
             num_classes=task.train_dataset.num_classes,
+            in_channels=task.train_dataset.num_channels,
             beta_norm=config.beta_norm,
             path_rule=config.path_rule,
             backend=task.backend,

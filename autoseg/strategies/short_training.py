@@ -45,6 +45,7 @@ class ShortTraining:
             self.network: nn.Module = build_network(
                 architecture,
                 num_classes=task.train_dataset.num_classes,
+                in_channels=task.train_dataset.num_channels,
                 width=space.stem_channels[-1] / _STEM_CHANNELS,
                 filter_multiplier=space.filter_multiplier,
             ).to(task.device)

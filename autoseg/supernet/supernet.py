@@ -20,7 +20,8 @@ from autoseg.architecture import (
     normalise_beta,
 )
 from autoseg.errors import unknown_name
-from autoseg.ops import ASPP, Stem, resize
+from autoseg.ops import ASPP, Stem, resize, set_image_channels_
+from autoseg.ops.image_channels import RGB_CHANNELS
 from autoseg.supernet.backend import BACKENDS, Backend, BackendName, resolve_backend
 from autoseg.supernet.cell import CellOutput, SearchCell
 from autoseg.supernet.indices import index_on
@@ -47,6 +48,7 @@ class Supernet(nn.Module):
         path_rule: PathRule = "paper",
         backend: BackendName = "auto",
         recompute_cells: bool = False,
+        in_channels: int = RGB_CHANNELS,
     ) -> None:
         """Build the supernet with random weights.
 
@@ -58,6 +60,7 @@ class Supernet(nn.Module):
             backend: What evaluates the source operations; see `autoseg.supernet.backend`.
             recompute_cells: Keep only the cells' outputs (with a fused back end: only the nodes)
                 for the backward pass and evaluate the rest again there: less memory, more time.
+            in_channels: C, the number of the images' channels.
 
         Raises:
             UsageError: If there is no such back end.
@@ -78,6 +81,7 @@ class Supernet(nn.Module):
         self.beta = nn.Parameter(ARCH_INIT_STD * torch.randn(live.shape) * live)
 
         self.stem = Stem(space.stem_channels)
+        set_image_channels_(self.stem, in_channels)
         self._layers = _layers(space)
         widths = {(-1, 0): space.stem_channels[-1]} | {
             (node.layer, node.level): space.num_nodes * space.num_channels(node.stride)

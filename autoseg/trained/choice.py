@@ -7,7 +7,7 @@ from torch import nn
 
 from autoseg.architecture import Architecture
 from autoseg.crf import CRFSettings
-from autoseg.data import IMAGENET_MEAN, IMAGENET_STD
+from autoseg.data import IMAGENET, Normalisation, rgb_channels
 from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import is_name_in_folder
 from autoseg.networks import CRF_RNN, NamedNetwork, build_network, crf_rnn, require_network
@@ -59,24 +59,34 @@ class NetworkChoice:
         """Return the same network followed by CRF-RNN, with a label that says so."""
         return replace(self, label=f"{self.label}+crf", crf_layer=CRF_RNN)
 
-    def build(self, num_classes: int) -> nn.Module:
-        """Build the network with random weights."""
-        network = self._build_network(num_classes)
+    def build(self, num_classes: int, *, normalisation: Normalisation = IMAGENET) -> nn.Module:
+        """Build the network with random weights.
+
+        Args:
+            num_classes: K.
+            normalisation: Of the images that it will see, which have as many channels.
+        """
+        network = self._build_network(num_classes, normalisation.num_channels)
         if self.crf_layer is None:
             return network
         return crf_rnn(
             network,
             num_classes=num_classes,
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
+            mean=normalisation.mean,
+            std=normalisation.std,
+            colours=rgb_channels(normalisation.num_channels),
             settings=self.crf_layer,
         )
 
-    def _build_network(self, num_classes: int) -> nn.Module:
+    def _build_network(self, num_classes: int, in_channels: int) -> nn.Module:
         if self.architecture is None:
             assert self.name is not None
             return build_network(
-                self.name, num_classes=num_classes, width=self.width, encoder=self.encoder
+                self.name,
+                num_classes=num_classes,
+                width=self.width,
+                encoder=self.encoder,
+                in_channels=in_channels,
             )
         return build_network(
             self.architecture,
@@ -84,6 +94,7 @@ class NetworkChoice:
             width=self.width,
             filter_multiplier=self.filter_multiplier,
             drop_path_keep=self.drop_path_keep,
+            in_channels=in_channels,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoseg.config import DataConfig, read_values
-from autoseg.data import SegmentationDataset, build_split
+from autoseg.data import IMAGENET, Normalisation, SegmentationDataset, build_split
+from autoseg.data.channels import MAX_CHANNELS
 from autoseg.errors import FileError, UsageError
 from autoseg.foreign_text import printable
 from autoseg.runs import (
@@ -33,6 +34,12 @@ _CONFIG = schema.fields(
     },
     allowed={
         "palette": schema.list_of(schema.list_of(schema.whole(0, 255), length=3)),
+        "normalisation": schema.fields(
+            {
+                "mean": schema.list_of(schema.number(-1e3, 1e3)),
+                "std": schema.list_of(schema.number(1e-6, 1e3)),
+            }
+        ),
         "dataset": schema.text,
         "num_steps": schema.whole(1),
         "overfit": schema.optional(schema.whole(1)),
@@ -77,6 +84,12 @@ class RetrainedNetwork:
                 )
             if len(config.get("palette", config["class_names"])) != num_classes:
                 raise ValueError("config.palette must have one colour for each class")
+            normalisation = _normalisation(config)
+            if not 1 <= normalisation.num_channels == len(normalisation.std) <= MAX_CHANNELS:
+                raise ValueError(
+                    "config.normalisation must have one mean and one std for each channel, at most "
+                    f"{MAX_CHANNELS}"
+                )
             choice = NetworkChoice.from_dict(config["network"])
         return cls(folder=folder, record=record, choice=choice)
 
@@ -106,6 +119,11 @@ class RetrainedNetwork:
         return np.array(self.config["palette"], dtype=np.uint8)
 
     @property
+    def normalisation(self) -> Normalisation:
+        """How its images are normalised, and so how many channels they have."""
+        return _normalisation(self.config)
+
+    @property
     def image_scale(self) -> float:
         """Factor on the images' sides before the network sees them, as in the training."""
         return self.config["image_scale"]
@@ -123,7 +141,7 @@ class RetrainedNetwork:
             UsageError: If the run has no such weights.
             FileError: If the weights are damaged, or not of this network.
         """
-        network = self.choice.build(len(self.class_names))
+        network = self.choice.build(len(self.class_names), normalisation=self.normalisation)
         weights = load_weights(self.folder, which)
         _require_fit(network, weights, weights_path(self.folder, which))
         network.load_state_dict(weights)
@@ -150,6 +168,13 @@ class RetrainedNetwork:
         """
         data = read_values(DataConfig, self.config, where=f"{self.folder}/run.json")
         return build_split(replace(data, data_root=data_root or data.data_root), split)
+
+
+def _normalisation(config: Mapping[str, Any]) -> Normalisation:
+    if "normalisation" not in config:
+        return IMAGENET  # earlier records, of RGB alone, do not say
+    saved = config["normalisation"]
+    return Normalisation(mean=tuple(saved["mean"]), std=tuple(saved["std"]))
 
 
 def _find(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -1,11 +1,17 @@
 """`python -m autoseg.predict` on folders with something wrong in them."""
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from autoseg import predict
 from autoseg.crf import DenseCRF
+from autoseg.data import Normalisation, normalise
+from autoseg.data.labels import read_labels
 from autoseg.errors import FileError, UsageError
+from autoseg.evaluation import colour_mask, overlay
+from autoseg.trained import RetrainedNetwork
 from tests.trained.random_run import make_run
 
 
@@ -26,3 +32,65 @@ def test_an_image_that_the_crf_refuses_is_one_fault(tmp_path, monkeypatch):
     assert sorted(path.name for path in out.iterdir()) == ["b.png", "classes.txt"]
     with pytest.raises(UsageError, match=r"^DenseCRF: it needs 90 GiB\.$"):
         predict.main([*arguments, str(photos / "a.png")])
+
+
+@pytest.fixture
+def photo(tmp_path):
+    pixels = np.random.default_rng(0).integers(256, size=(32, 96, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return pixels
+
+
+def test_a_legend_names_the_classes_under_the_overlay(tmp_path, photo):
+    folder, out = make_run(tmp_path / "run"), tmp_path / "out"
+    arguments = [str(folder), str(tmp_path / "photo.png"), "--overlay", "--out", str(out)]
+    predict.main(arguments)
+    pred = read_labels(out / "photo.png").labels
+    palette = np.array([[40 * number, 10, 20] for number in range(4)], np.uint8)
+    expected = overlay(photo, colour_mask(pred, palette), 0.6)
+    picture = np.array(Image.open(out / "photo_overlay.png"))
+    np.testing.assert_array_equal(picture[:32], expected)
+    strip = picture[32:]
+    for number in np.unique(pred):  # the patches are the only such colours on white
+        assert (strip == palette[number]).all(axis=2).any()
+    assert (strip.max(axis=2) < 100).sum() > 50  # letters
+    predict.main([*arguments, "--no-legend"])
+    np.testing.assert_array_equal(np.array(Image.open(out / "photo_overlay.png")), expected)
+
+
+def test_a_network_of_one_channel_sees_the_grey_of_a_photo(tmp_path, photo):
+    normalisation = Normalisation(mean=(0.4,), std=(0.3,))
+    folder, out = make_run(tmp_path / "run", normalisation=normalisation), tmp_path / "out"
+    predict.main([str(folder), str(tmp_path / "photo.png"), "--out", str(out)])
+    grey = np.rint(photo @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    images = normalise(torch.from_numpy(grey)[None, None], normalisation)
+    with torch.inference_mode():
+        expected = RetrainedNetwork.open(folder).network()(images).argmax(dim=1)[0].numpy()
+    np.testing.assert_array_equal(read_labels(out / "photo.png").labels, expected)
+
+
+def test_arrays_of_a_folder_go_to_a_network_of_their_channels(tmp_path):
+    normalisation = Normalisation(mean=(0.4,) * 5, std=(0.3,) * 5)
+    folder, out = make_run(tmp_path / "run", normalisation=normalisation), tmp_path / "out"
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in/a.npy", np.zeros((32, 40, 5), np.uint8))
+    Image.new("RGB", (40, 32)).save(tmp_path / "in/b.png")
+    predict.main([str(folder), str(tmp_path / "in"), "--out", str(out), "--overlay"])
+    assert sorted(each.name for each in out.iterdir()) == [
+        *("a.png", "a_overlay.png", "classes.txt")
+    ]
+    with pytest.raises(FileError, match=r"b.png is a picture, and the other images have 5 chann"):
+        predict.main([str(folder), str(tmp_path / "in/b.png"), "--out", str(out)])
+
+
+def test_more_classes_than_a_palette_has_are_numbers_of_16_bits(tmp_path, photo):
+    folder, out = make_run(tmp_path / "run", num_classes=300), tmp_path / "out"
+    predict.main([str(folder), str(tmp_path / "photo.png"), "--out", str(out)])
+    file = read_labels(out / "photo.png")
+    assert file.mode == "I;16"
+    pixels = torch.from_numpy(photo.transpose(2, 0, 1).copy())[None]
+    with torch.inference_mode():
+        expected = (
+            RetrainedNetwork.open(folder).network()(normalise(pixels)).argmax(dim=1)[0].numpy()
+        )
+    np.testing.assert_array_equal(file.labels, expected)

@@ -140,7 +140,7 @@ def test_csv_has_a_row_a_network(name):
 
 
 class Sample(NamedTuple):
-    image: torch.Tensor
+    picture: torch.Tensor
     target: torch.Tensor
     name: str
 

@@ -14,7 +14,7 @@ from autoseg.reporting.samples import colour_label, draw_samples
 
 
 class _Sample(NamedTuple):
-    image: Tensor
+    picture: Tensor
     target: Tensor
     name: str
 

@@ -14,7 +14,7 @@ from autoseg.networks.encoders.dilation import dilate_
 from autoseg.networks.encoders.encoder import Encoder, maps_after
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import ResponseNorm
+from autoseg.ops import ResponseNorm, reads_image
 
 COLUMN_CHANNELS = (64, 192, 384, 256, 256)
 GROUPED_CHANNELS = (96, 256, 384, 384, 256)
@@ -29,7 +29,7 @@ def alexnet_features(*, output_stride: int = 32, width: float = 1.0) -> nn.Seque
     """
     first, second, third, fourth, fifth = (scale_channels(c, width) for c in COLUMN_CHANNELS)
     features = nn.Sequential(
-        nn.Conv2d(3, first, 11, stride=4, padding=2),
+        reads_image(nn.Conv2d(3, first, 11, stride=4, padding=2)),
         nn.ReLU(inplace=True),
         nn.MaxPool2d(3, stride=2),
         nn.Conv2d(first, second, 5, padding=2),
@@ -61,7 +61,7 @@ def grouped_alexnet_features(*, width: float = 1.0) -> nn.Sequential:
         2 * -(-scale_channels(c, width) // 2) for c in GROUPED_CHANNELS
     )
     features = nn.Sequential(
-        nn.Conv2d(3, first, 11, stride=4),
+        reads_image(nn.Conv2d(3, first, 11, stride=4)),
         nn.ReLU(inplace=True),
         nn.MaxPool2d(3, stride=2, ceil_mode=True),
         ResponseNorm(),

@@ -16,6 +16,7 @@ from autoseg.networks.encoders.dilation import dilate_
 from autoseg.networks.encoders.encoder import Encoder
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
+from autoseg.ops import reads_image
 
 BOTTLENECK = 4
 """Channels of a layer's 1x1 convolution, in growth rates."""
@@ -104,7 +105,7 @@ class DenseNet(Encoder):
         channels = scale_channels(size.stem_channels, width)
         self.features = nn.Sequential(
             OrderedDict(
-                conv0=nn.Conv2d(3, channels, 7, stride=2, padding=3, bias=False),
+                conv0=reads_image(nn.Conv2d(3, channels, 7, stride=2, padding=3, bias=False)),
                 norm0=nn.BatchNorm2d(channels),
                 relu0=nn.ReLU(inplace=True),
                 pool0=nn.MaxPool2d(3, stride=2, padding=1),

@@ -18,6 +18,7 @@ from autoseg.networks.encoders.encoder import Encoder, maps_after
 from autoseg.networks.encoders.named_block import named_conv_bn_relu
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
+from autoseg.ops import reads_image
 
 # Channels of the branches: 1x1; 1x1 and 3x3; 1x1 and the second 3x3; 1x1 after the pooling.
 INCEPTIONS = {
@@ -129,7 +130,7 @@ class GoogLeNet(Encoder):
         self.output_stride = output_stride
         self.is_input_halved = is_input_halved
         first, second, third = (scale_channels(count, width) for count in (64, 64, 192))
-        self.conv1 = named_conv_bn_relu(3, first, 7, stride=2)
+        self.conv1 = reads_image(named_conv_bn_relu(3, first, 7, stride=2))
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.conv2 = named_conv_bn_relu(first, second)
         self.conv3 = named_conv_bn_relu(second, third, 3)

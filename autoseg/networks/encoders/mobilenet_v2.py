@@ -13,7 +13,7 @@ from autoseg.networks.encoders.dilation import dilate_
 from autoseg.networks.encoders.encoder import Encoder, maps_after
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import conv_bn
+from autoseg.ops import conv_bn, reads_image
 
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
@@ -82,7 +82,7 @@ class MobileNetV2(Encoder):
         super().__init__()
         self.output_stride = output_stride
         channels = scale_channels(STEM_CHANNELS, width)
-        layers: list[nn.Module] = [_conv_bn_relu6(3, channels, 3, stride=2)]
+        layers: list[nn.Module] = [reads_image(_conv_bn_relu6(3, channels, 3, stride=2))]
         ends: list[int] = []
         for expansion, full_channels, count, first_stride in BLOCKS:
             out_channels = scale_channels(full_channels, width)

@@ -26,6 +26,7 @@ from autoseg.networks.encoders.residual_blocks import (
 )
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.width import scale_channels
+from autoseg.ops import reads_image
 
 Stem = Literal["7x7", "3x3"]
 Block = Literal["bottleneck", "se_bottleneck", "basic"]
@@ -95,7 +96,9 @@ class ResNet(Encoder):
         channels = [scale_channels(64 * 2**stage, width) for stage in range(4)]
         stem_channels = channels[0] if stem == "7x7" else scale_channels(128, width)
         if stem == "7x7":
-            self.conv1: nn.Module = nn.Conv2d(3, stem_channels, 7, stride=2, padding=3, bias=False)
+            self.conv1: nn.Module = reads_image(
+                nn.Conv2d(3, stem_channels, 7, stride=2, padding=3, bias=False)
+            )
         else:
             self.conv1 = _three_convolutions(scale_channels(64, width), stem_channels)
         self.bn1 = nn.BatchNorm2d(stem_channels)
@@ -240,7 +243,7 @@ def _three_convolutions(channels: int, out_channels: int) -> nn.Sequential:
     for stride, (count_in, count_out) in zip((2, 1, 1), pairwise(counts), strict=True):
         layers.append(nn.Conv2d(count_in, count_out, 3, stride=stride, padding=1, bias=False))
         layers += [nn.BatchNorm2d(count_out), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers[:-2])
+    return reads_image(nn.Sequential(*layers[:-2]))
 
 
 def _stage(

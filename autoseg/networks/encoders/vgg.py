@@ -14,6 +14,7 @@ from autoseg.networks.encoders.dilation import POOLINGS, dilate_
 from autoseg.networks.encoders.encoder import Encoder, maps_after
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.width import scale_channels
+from autoseg.ops import reads_image
 
 BLOCK_CHANNELS = (64, 128, 256, 512, 512)
 NUM_CONVOLUTIONS = {
@@ -61,7 +62,7 @@ def vgg_features(
             layers.append(nn.ReLU(inplace=True))
             in_channels = channels
         layers.append(nn.MaxPool2d(2, stride=2, ceil_mode=ceil_mode))
-    features = nn.Sequential(*layers)
+    features = reads_image(nn.Sequential(*layers))
     initialise_rectified_(features)
     dilate_(features, output_stride=output_stride)
     return features

@@ -20,6 +20,7 @@ from autoseg.networks.encoders.encoder import Encoder
 from autoseg.networks.encoders.named_block import NORM_EPS, named_conv_bn_relu
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
+from autoseg.ops import reads_image
 
 STEM_CHANNELS = (32, 64)
 # Channels of the three convolutions, and the stride of the last.
@@ -158,7 +159,8 @@ class Xception65(Encoder):
         check_output_stride(output_stride)
         first, channels = (scale_channels(count, width) for count in STEM_CHANNELS)
         self.stem = nn.Sequential(
-            named_conv_bn_relu(3, first, 3, stride=2), named_conv_bn_relu(first, channels, 3)
+            reads_image(named_conv_bn_relu(3, first, 3, stride=2)),
+            named_conv_bn_relu(first, channels, 3),
         )
         blocks: list[nn.Module] = []
         inner_channels: list[int] = []

@@ -40,6 +40,8 @@ from autoseg.networks.weights.files import WeightFile, read_weights
 from autoseg.networks.weights.misfit import misfit_error
 from autoseg.networks.weights.names import is_counter, readings
 from autoseg.networks.weights.targets import targets
+from autoseg.ops import adapted_weight, image_readers
+from autoseg.ops.image_channels import RGB_CHANNELS
 
 
 class LoadedWeights(NamedTuple):
@@ -80,8 +82,16 @@ class FittedWeights(NamedTuple):
     """Tensors by the network's own names, in the network's shapes and precision."""
 
     def fill_(self, network: nn.Module) -> None:
-        """Copy the tensors into a network like the one that they were fitted to."""
-        network.load_state_dict({**network.state_dict(), **self.tensors})
+        """Copy the tensors into a network like the one that they were fitted to.
+
+        If it reads images of other channels than RGB, weights over RGB are adapted.
+        """
+        tensors = dict(self.tensors)
+        for name, reader in image_readers(network).items():
+            weight = tensors.get(f"{name}.weight")
+            if weight is not None and weight.shape[1] == RGB_CHANNELS != reader.in_channels:
+                tensors[f"{name}.weight"] = adapted_weight(weight, reader.in_channels)
+        network.load_state_dict({**network.state_dict(), **tensors})
 
 
 def load_weights_(
