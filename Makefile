@@ -16,7 +16,7 @@ quick:  ## lint, and the tests that are not slow
 test:  ## the whole test suite
 	$(PYTHON) -m pytest -n auto
 
-nightly:  ## what the suite proves for one network of each kind, for every other one
+nightly:  ## what the suite proves for one case of each kind, for the others
 	$(PYTHON) -m pytest -n auto -m nightly
 
 lint:  ## ruff: rules and format

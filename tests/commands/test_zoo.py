@@ -130,7 +130,7 @@ def test_the_pages_rows_are_the_commands(tmp_path, monkeypatch, capsys):
     assert sum(heading.startswith("MACs") for heading in written["icnet_pruned"]) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # some rows of it are compared above
 def test_the_whole_page_is_the_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()

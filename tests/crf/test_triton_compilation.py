@@ -72,7 +72,10 @@ def compile_kernels(num_labels: int) -> tuple[set[str], set[str]]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="triton compiles for CUDA on Linux")
-@pytest.mark.parametrize("num_labels", [19, 150])
+@pytest.mark.parametrize(
+    "num_labels",
+    [19, pytest.param(150, marks=pytest.mark.nightly)],  # 20 s each
+)
 def test_all_kernels_compile(tmp_path, num_labels):
     environment = {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
     with fresh_process(**environment) as process:
