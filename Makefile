@@ -2,12 +2,12 @@
 # PYTHON is any Python in which `pip install -e '.[test]'` was done.
 PYTHON ?= python
 
-.PHONY: help check quick test nightly lint types isa kernels pure smoke
+.PHONY: help check quick test nightly lint types docs isa kernels pure smoke
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-check: lint types test isa kernels pure smoke  ## all that has to pass before a change lands
+check: lint types docs test isa kernels pure smoke  ## all that has to pass before a change lands
 
 quick:  ## lint, and the tests that are not slow
 	$(PYTHON) -m ruff check .
@@ -25,6 +25,9 @@ lint:  ## ruff: rules and format
 
 types:  ## pyright
 	$(PYTHON) -m pyright --pythonpath "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+
+docs:  ## the pages as a site, in site/
+	PYTHON=$(PYTHON) .ci/docs
 
 isa:  ## supernet and CRF on the instruction sets that this processor has but does not choose
 	PYTHON=$(PYTHON) .ci/isa
