@@ -160,7 +160,9 @@ def _refusal_of_label_options(paths: Sequence[Path]) -> str:
 
 
 def _refusal_of_logits(paths: Sequence[Path]) -> str:
-    subject = f"{paths[0]} is a label image" if len(paths) == 1 else "all are label images"
+    subject = (
+        f"{paths[0]} is a label image by its name" if len(paths) == 1 else "all are label images"
+    )
     return f"{subject}; --logits is for arrays (.npy, .npz)."
 
 

@@ -128,7 +128,10 @@ def test_parameters_of_a_tuning_record(files, capsys):
         (["photo.png", "turned.npy"], r"turned.npy is 19 x 14 .*image is 14 x 19; height and widt"),
         (["photo.png", "small.npy"], r"is 7 x 9 .* is 14 x 19; resize the segmentation to 14 x 19"),
         (["photo.png", "last.npy", "--logits"], r"last\.npy .*looks like \(H, W, K\); it must be"),
-        (["photo.png", "labels/photo.png", "--logits"], r"is a label image; --logits is for"),
+        (
+            ["photo.png", "labels/photo.png", "--logits"],
+            r"is a label image by its name; --logits is for",
+        ),
         (["photo.png", "logits.npy"], r"does not hold probabilities.*give --logits"),
         (
             ["photo.png", "logits.npy", "--num-classes", "3"],
@@ -251,7 +254,11 @@ def test_an_option_that_does_not_fit_one_file_is_that_files_fault(files):
     write_folders({"a": halves(0, 1), "b": scores, "c": halves(0, 1)})
     cases = [
         (["--void", "none"], "b", r"1 of 3 .*\n  segmentations/b\.npy is an array, which says"),
-        (["--logits"], "ac", r"2 of 3 .*\n  segmentations/a\.png is a label image; --logits is"),
+        (
+            ["--logits"],
+            "ac",
+            r"2 of 3 .*\n  segmentations/a\.png is a label image by its name; --logits is",
+        ),
     ]
     for options, refused, message in cases:
         with pytest.raises(FileError, match=message):
@@ -278,7 +285,11 @@ def test_a_confidence_too_low_for_one_file_is_that_files_fault(files):
         ("ab", ["--confidence", "0.3"], r"--confidence 0\.3 is not above 1 / 2, and no label im"),
         ("ab", ["--num-classes", "3", "--confidence", "0.3"], r"0\.3 is not above 1 / 3, and no"),
         ("ab", ["--logits"], "all are label images; --logits is for arrays"),
-        ("b", ["--logits"], r"segmentations/b\.png is a label image; --logits is for arrays"),
+        (
+            "b",
+            ["--logits"],
+            r"segmentations/b\.png is a label image by its name; --logits is for arrays",
+        ),
         ("xy", ["--void", "255"], "arrays say how many classes there are; .* all segmentations"),
         ("x", ["--zero-unsure"], r"x\.npy is an array, which says how many classes there are"),
     ],
