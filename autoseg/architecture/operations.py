@@ -117,7 +117,7 @@ OPERATIONS: dict[str, Operation] = {
 
 def operations_of(family: Family) -> tuple[Operation, ...]:
     """Return a family's operations, smallest kernel first."""
-    members = [operation for operation in OPERATIONS.values() if operation.family is family]
+    members = [operation for operation in OPERATIONS.values() if operation.family == family]
     return tuple(sorted(members, key=lambda operation: operation.kernel_size))
 
 

@@ -100,7 +100,7 @@ def _pool(operation: Operation, channels: int, stride: int) -> nn.Module:
     size, padding = operation.kernel_size, operation.kernel_size // 2
     pool = (
         nn.MaxPool2d(size, stride=stride, padding=padding)
-        if operation.family is MAX_POOL
+        if operation.family == MAX_POOL
         else nn.AvgPool2d(size, stride=stride, padding=padding, count_include_pad=False)
     )
     return nn.Sequential(pool, nn.BatchNorm2d(channels))

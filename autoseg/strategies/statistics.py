@@ -10,4 +10,4 @@ def skip_share(architecture: Architecture) -> float:
     Source: Zela et al. 2020, "Understanding and Robustifying DARTS", arXiv 1909.09656.
     """
     edges = [edge for node in architecture.cell for edge in node]
-    return sum(OPERATIONS[edge.op].family is SKIP for edge in edges) / len(edges)
+    return sum(OPERATIONS[edge.op].family == SKIP for edge in edges) / len(edges)

@@ -270,7 +270,7 @@ class SourceOp(nn.Module):
         flat = state.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         maps = []
         for operation in self.layout.parameter_free:
-            if operation.family is SKIP:
+            if operation.family == SKIP:
                 maps.append(state)
                 continue
             pooled = pool(flat, operation).contiguous().view(state.shape)
@@ -296,6 +296,6 @@ def pool(maps: Tensor, operation: Operation) -> Tensor:
         (N, C, H, W).
     """
     size, padding = operation.kernel_size, operation.kernel_size // 2
-    if operation.family is MAX_POOL:
+    if operation.family == MAX_POOL:
         return F.max_pool2d(maps, size, stride=1, padding=padding)
     return F.avg_pool2d(maps, size, stride=1, padding=padding, count_include_pad=False)
