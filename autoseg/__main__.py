@@ -10,6 +10,7 @@ from autoseg.cli import OK, run_command
 from autoseg.errors import unknown_name
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "data": ("autoseg.data.__main__", "look at a dataset, and name the classes of your images"),
     "search": ("autoseg.search", "search an architecture on your images"),
     "retrain": ("autoseg.retrain", "train it from scratch, and the fixed networks beside it"),
     "compare": ("autoseg.compare", "score, count and time what was retrained, side by side"),

@@ -1,24 +1,44 @@
 """Datasets, joint transforms and training batches."""
 
-from autoseg.data.base import SPLITS, Sample, SegmentationDataset
-from autoseg.data.camvid import CamVid
-from autoseg.data.folder import FolderImages
-from autoseg.data.loading import batch_generator, split_half, training_batches
-from autoseg.data.normalisation import (
-    IMAGENET,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Normalisation,
-    as_rgb,
-    normalise,
-    rgb_channels,
-)
-from autoseg.data.registry import DATASETS, build_dataset
-from autoseg.data.split import build_split
-from autoseg.data.spread import labelled_indices, spread_indices
-from autoseg.data.subset import Subset
-from autoseg.data.synthetic import SyntheticStreets
-from autoseg.data.transforms import Augmentation, resize_label
+from typing import TYPE_CHECKING
+
+from autoseg.deferred import deferred_names
+
+if TYPE_CHECKING:
+    from autoseg.data.base import SPLITS, Sample, SegmentationDataset
+    from autoseg.data.camvid import CamVid
+    from autoseg.data.folder import FolderImages
+    from autoseg.data.loading import batch_generator, split_half, training_batches
+    from autoseg.data.normalisation import (
+        IMAGENET,
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        Normalisation,
+        as_rgb,
+        normalise,
+        rgb_channels,
+    )
+    from autoseg.data.registry import DATASETS, build_dataset
+    from autoseg.data.split import build_split
+    from autoseg.data.spread import labelled_indices, spread_indices
+    from autoseg.data.subset import Subset
+    from autoseg.data.synthetic import SyntheticStreets
+    from autoseg.data.transforms import Augmentation, resize_label
+else:
+    __getattr__, __dir__ = deferred_names(
+        __name__,
+        "base",
+        "camvid",
+        "folder",
+        "loading",
+        "normalisation",
+        "registry",
+        "split",
+        "spread",
+        "subset",
+        "synthetic",
+        "transforms",
+    )
 
 __all__ = [
     "DATASETS",

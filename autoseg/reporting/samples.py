@@ -13,7 +13,9 @@ from autoseg.errors import UsageError
 from autoseg.reporting.figure import new_figure
 from autoseg.reporting.fonts import figure_text
 
-_IGNORED = (0, 0, 0)
+_BLACK, _WHITE, _GREY = (0, 0, 0), (255, 255, 255), (128, 128, 128)
+_MAX_NAMED = 40  # classes in the legend
+_EDGE = "#8A8A8A"
 _COLUMN_WIDTH, _LEGEND_COLUMN = 2.4, 1.3  # inches
 _TITLE, _FOOT = 0.3, 0.7  # inches: above each row of images; for the legend
 
@@ -103,32 +105,50 @@ def draw_samples(dataset: DrawnDataset, indices: Sequence[int], *, num_columns: 
     axes = figure.subplots(2 * num_rows, num_columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
+    found: set[int] = set()
     for place, sample in enumerate(samples):
         row, column = divmod(place, num_columns)
         image = sample.picture.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
         label = colour_label(sample.target, dataset.palette, ignore_index=dataset.ignore_index)
+        found.update(np.unique(sample.target.numpy()).tolist())
         axes[2 * row, column].imshow(image, interpolation="nearest")
         axes[2 * row, column].set_title(figure_text(sample.name), fontsize=7, pad=2)
         axes[2 * row + 1, column].imshow(label, interpolation="nearest")
-    _add_legend(figure, dataset)
+    _add_legend(figure, dataset, found)
     return figure
 
 
 def colour_label(
     target: Tensor, palette: NDArray[np.uint8], *, ignore_index: int
 ) -> NDArray[np.uint8]:
-    """Colour a label: int64 (H, W) -> RGB, uint8, (H, W, 3); ignored pixels are black."""
+    """Colour a label: int64 (H, W) -> RGB, uint8, (H, W, 3).
+
+    Ignored pixels are black, or where a class is black, white or grey.
+    """
     classes = target.numpy()
     ignored = classes == ignore_index
     colours = palette[np.where(ignored, 0, classes)]
-    colours[ignored] = _IGNORED
+    colours[ignored] = ignored_colour(palette)
     return colours
 
 
-def _add_legend(figure: Figure, dataset: DrawnDataset) -> None:
-    entries = zip(dataset.palette, dataset.class_names, strict=True)
-    patches = [Patch(facecolor=colour / 255, label=figure_text(name)) for colour, name in entries]
-    patches.append(Patch(facecolor=_IGNORED, label="ignored"))
+def ignored_colour(palette: NDArray[np.uint8]) -> tuple[int, int, int]:
+    """Choose a colour for pixels without a class that no class has."""
+    taken = {tuple(colour) for colour in palette.tolist()}
+    return next((colour for colour in (_BLACK, _WHITE) if colour not in taken), _GREY)
+
+
+def _add_legend(figure: Figure, dataset: DrawnDataset, found: set[int]) -> None:
+    """Name all classes, or of very many those that the samples show."""
+    entries = list(enumerate(zip(dataset.palette, dataset.class_names, strict=True)))
+    if len(entries) > _MAX_NAMED:
+        entries = [entry for entry in entries if entry[0] in found][:_MAX_NAMED]
+    patches = [
+        Patch(facecolor=colour / 255, edgecolor=_EDGE, linewidth=0.5, label=figure_text(name))
+        for _, (colour, name) in entries
+    ]
+    ignored = np.array(ignored_colour(dataset.palette)) / 255
+    patches.append(Patch(facecolor=ignored, edgecolor=_EDGE, linewidth=0.5, label="ignored"))
     figure.legend(
         handles=patches,
         loc="outside lower center",

@@ -2,6 +2,7 @@
 
 from autoseg.requests.compare import CompareRequest
 from autoseg.requests.crf import CRFRequest
+from autoseg.requests.data import DataRequest
 from autoseg.requests.evaluate import EvaluateRequest
 from autoseg.requests.networks import NetworksRequest
 from autoseg.requests.predict import PredictRequest
@@ -12,6 +13,7 @@ from autoseg.requests.tune import TuneRequest
 __all__ = [
     "CRFRequest",
     "CompareRequest",
+    "DataRequest",
     "EvaluateRequest",
     "NetworksRequest",
     "PredictRequest",

@@ -16,6 +16,7 @@ from autoseg.data.folder.description import (
     Description,
     read_description,
 )
+from autoseg.data.folder.faults import all_faults
 from autoseg.data.folder.guess import (
     BINARY_NAMES,
     VOID,
@@ -93,7 +94,7 @@ def read_folder(root: Path, description_path: Path | None = None) -> FolderColle
         splits=splits,
         sizes=sizes,
         class_names=tuple(entry.name for entry in entries),
-        palette=_palette(entries),
+        palette=colours_of_entries(entries),
         codec=codec,
         normalisation=normalisation,
         attribution=settings.attribution,
@@ -120,22 +121,13 @@ def _check_pairs(
     """Compare the sizes of images and masks, and settle the channels; headers alone are read."""
     sizes: dict[Path, tuple[int, int]] = {}
     found: dict[int, Path] = {}
-    misfits = []
-    for pair in pairs:
-        size, channels = size_and_channels(pair.image)
-        mask = mask_size(pair.mask)
-        if size != mask:
-            misfits.append(
-                f"{printable(str(pair.image))} is {size[0]} x {size[1]} (height x width), but its "
-                f"mask {printable(str(pair.mask))} is {mask[0]} x {mask[1]}"
-            )
-        sizes[pair.image] = size
-        found.setdefault(channels, pair.image)
-    if misfits:
-        more = f" ({len(misfits)} pairs in all)" if len(misfits) > 1 else ""
-        raise FileError(
-            f"{misfits[0]}; they must be equal{more}. Resize masks by nearest neighbour only."
-        )
+    with all_faults() as each:
+        for pair in pairs:
+            with each:
+                size, channels = size_and_channels(pair.image)
+                _require_equal(pair, size, mask_size(pair.mask))
+                sizes[pair.image] = size
+                found.setdefault(channels, pair.image)
     if num_channels is None:
         if set(found) - {1, 3} and len(found) > 1:
             first, second = list(found.items())[:2]
@@ -145,6 +137,15 @@ def _check_pairs(
             )
         num_channels = max(found)
     return sizes, num_channels
+
+
+def _require_equal(pair: Pair, size: tuple[int, int], mask: tuple[int, int]) -> None:
+    if size != mask:
+        raise FileError(
+            f"{printable(str(pair.image))} is {size[0]} x {size[1]} (height x width), but its "
+            f"mask {printable(str(pair.mask))} is {mask[0]} x {mask[1]}; they must be equal. "
+            "Resize masks by nearest neighbour only."
+        )
 
 
 def _classes(
@@ -174,10 +175,13 @@ def _classes(
             f"{printable(str(description.path))}: the masks hold colours, as "
             f"{printable(str(masks[0]))}; give each class its colour."
         )
+    notes: tuple[str, ...] = ()
     if not by_colour and description.ignore_values is None:
         numbers = {number for entry in entries for number in entry.values}
-        ignored = [] if VOID in numbers or len(entries) > VOID else [VOID]
-    return _codec(entries, by_colour=by_colour, ignored=ignored), entries, ()
+        if VOID not in numbers and len(entries) <= VOID:
+            ignored = [VOID]
+            notes = (f"{VOID} in masks means no class (ignore_value = [] refuses it)",)
+    return _codec(entries, by_colour=by_colour, ignored=ignored), entries, notes
 
 
 def _without_ignored(guessed: GuessedClasses, description: Description) -> GuessedClasses:
@@ -220,7 +224,7 @@ def _codec(
     return MaskCodec(by_colour=by_colour, table=tuple(sorted(table.items())), other=other)
 
 
-def _palette(entries: Sequence[ClassEntry]) -> NDArray[np.uint8]:
+def colours_of_entries(entries: Sequence[ClassEntry]) -> NDArray[np.uint8]:
     """Give each class its own colour: that of its entry, else of VOC's palette as far as free."""
     taken = {entry.colours[0] for entry in entries if entry.colours}
     if len(taken) < sum(bool(entry.colours) for entry in entries):  # a palette of one colour
@@ -243,7 +247,12 @@ def summarise_masks(masks: Sequence[Path]) -> tuple[MaskSummary, ...]:
 
 @functools.lru_cache(maxsize=2)
 def _summarise(states: tuple[_FileState, ...]) -> tuple[MaskSummary, ...]:
-    return tuple(summarise_mask(path) for path, _, _ in states)
+    found = []
+    with all_faults() as each:
+        for path, _, _ in states:
+            with each:
+                found.append(summarise_mask(path))
+    return tuple(found)
 
 
 def _state(path: Path) -> _FileState:

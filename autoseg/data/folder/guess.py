@@ -88,13 +88,17 @@ def summarise_mask(path: Path) -> MaskSummary:
     )
 
 
-def guess_classes(masks: Sequence[MaskSummary]) -> GuessedClasses:
+def guess_classes(masks: Sequence[MaskSummary], *, is_proposal: bool = False) -> GuessedClasses:
     """Find the classes of masks.
 
     - Masks in colours: each colour is a class, named by it.
     - Numbers: each number that occurs is a class. 255 is ignored where it is the highest and at
       least two others occur, unless these are spread as far as brightness is.
     - Two numbers: background and foreground.
+
+    Args:
+        masks: What occurs in each.
+        is_proposal: Whether a person will look at the result, so that 255 may be either.
 
     Raises:
         UsageError: If the masks show no two classes, too many, or values that may mean either.
@@ -111,19 +115,23 @@ def guess_classes(masks: Sequence[MaskSummary]) -> GuessedClasses:
         if mask.is_bits:
             bits = mask.numbers or {}
             counts.update({v * WHITE_BIT if is_white else v: n for v, n in bits.items()})
-    return _from_numbers(sorted(counts), masks)
+    return _from_numbers(sorted(counts), masks, is_proposal=is_proposal)
 
 
-def _from_numbers(values: list[int], masks: Sequence[MaskSummary]) -> GuessedClasses:
+def _from_numbers(
+    values: list[int], masks: Sequence[MaskSummary], *, is_proposal: bool
+) -> GuessedClasses:
     others = [value for value in values if value != VOID]
     ignored: tuple[int, ...] = ()
     if values and values[-1] == VOID and len(others) >= 2:
-        if min(high - low for low, high in pairwise(values)) >= _STRETCHED:
+        is_spread = min(high - low for low, high in pairwise(values)) >= _STRETCHED
+        if is_spread and not is_proposal:
             raise UsageError(
                 f"folder: the masks hold the numbers {_listed(values)}, spread like brightness, so "
                 f"that {VOID} may be a class or mark pixels without one. {_REMEDY}"
             )
-        values, ignored = others, (VOID,)
+        if not is_spread:
+            values, ignored = others, (VOID,)
     _require_several(values, masks, "number")
     palette = next((mask.palette for mask in masks if mask.palette is not None), None)
     names = BINARY_NAMES if len(values) == 2 else [f"class {value}" for value in values]
@@ -134,6 +142,8 @@ def _from_numbers(values: list[int], masks: Sequence[MaskSummary]) -> GuessedCla
     notes = [f"{len(values)} classes from the numbers in the masks: {_listed(values)}"]
     if ignored:
         notes.append(f"{VOID} in masks is taken for pixels without a class (ignored)")
+    elif is_proposal and VOID in values and len(values) > 2:
+        notes.append(f"{VOID} in masks may mark pixels without a class: ignore_value = {VOID} then")
     return GuessedClasses(
         by_colour=False, entries=entries, ignore_values=ignored, notes=tuple(notes)
     )

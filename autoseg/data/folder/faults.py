@@ -1,0 +1,46 @@
+"""Name every bad file of a folder at once: a person mends them together."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+
+from autoseg.errors import FileError
+
+_NUM_SHOWN = 10
+
+
+class _Each(AbstractContextManager[None]):
+    """Keeps the faults of files, one a `with`."""
+
+    def __init__(self) -> None:
+        self.faults: list[Exception] = []
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """Keep the fault of a file; anything else passes through."""
+        if isinstance(error, FileError | OSError):
+            self.faults.append(error)
+            return True
+        return False
+
+
+@contextmanager
+def all_faults() -> Iterator[AbstractContextManager[None]]:
+    """Give a context for each file, and raise all that was wrong at the end.
+
+    Raises:
+        FileError: With every fault, or the first ten and their number; one fault alone as it was.
+    """
+    each = _Each()
+    yield each
+    if len(each.faults) == 1:
+        raise each.faults[0]
+    if each.faults:
+        shown = "".join(f"\n  {fault}" for fault in each.faults[:_NUM_SHOWN])
+        rest = len(each.faults) - _NUM_SHOWN
+        more = f"\n  ... and {rest:,} more" if rest > 0 else ""
+        raise FileError(f"{len(each.faults):,} files cannot be used:{shown}{more}")
