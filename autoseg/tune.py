@@ -3,7 +3,6 @@
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from autoseg.cli import INTERRUPTED, OK, read_request, run_command
 from autoseg.requests import TuneRequest
@@ -34,18 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = [*PROG.split(), *arguments]
-    shown: list[dict[str, Any]] = []
-
-    def show(record: dict[str, Any]) -> None:
-        print(f"{table_of(record)}\n{record['verdict']}", flush=True)
-        shown.append(record)
-
-    path = run_tune(request, command=command, show=show)
-    (record,) = shown
+    path, result = run_tune(
+        request,
+        command=command,
+        show=lambda found: print(f"{table_of(found)}\n{found.verdict}", flush=True),
+    )
     print(f"saved {path}, picture in {path.parent}/figures")
-    if not record["finished"]:
+    if not result.is_finished:
         print(
-            f"stopped after {record['num_trials']} of {record['num_trials_asked']} trials, saved. "
+            f"stopped after {len(result.trials)} of {result.num_trials_asked} trials, saved. "
             f"Go on with the same command: {shlex.join(command)}"
         )
         return INTERRUPTED

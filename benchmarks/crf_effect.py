@@ -13,7 +13,6 @@ from typing import Literal
 import torch
 
 from autoseg.cli import OK, read_request, resolve_device, run_command
-from autoseg.commands.crf_choice import choose_crf_behind
 from autoseg.config.crf import CRFChoice
 from autoseg.data import SegmentationDataset, normalise, spread_indices
 from autoseg.errors import UsageError
@@ -21,6 +20,7 @@ from autoseg.evaluation.predict import predict_logits
 from autoseg.reporting.crf_effect import Refined, draw_effect
 from autoseg.reporting.figure import save_figure
 from autoseg.trained import RetrainedNetwork
+from autoseg.tuning import choose_crf_behind
 
 PROG = "python benchmarks/crf_effect.py"
 

@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks": {"architecture", "ops", "crf"},  # a network may end in a CRF, trained with it
     "evaluation": {"data", "metrics", "crf"},
     "trained": {"architecture", "networks", "crf", "data", "runs"},
-    "tuning": {"crf", "runs"},
+    "tuning": {"trained", "crf", "data", "evaluation", "metrics", "runs"},
     "training": {"data", "runs", "evaluation"},
     "strategies": {
         *("supernet", "networks", "training"),  # what it moves, what it retrains, and how

@@ -11,7 +11,6 @@ from autoseg.atomic import require_writable
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_clashes
-from autoseg.commands.crf_choice import ChosenCRF, choose_crf, choose_crf_behind
 from autoseg.comparison import (
     Comparison,
     Subject,
@@ -36,6 +35,7 @@ from autoseg.runs import (
     seed_everything,
 )
 from autoseg.trained import NetworkChoice, RetrainedNetwork
+from autoseg.tuning import ChosenCRF, choose_crf, choose_crf_behind
 
 
 def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Comparison:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.commands.crf_choice import choose_crf_behind
 from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
@@ -18,6 +17,7 @@ from autoseg.metrics import ConfusionMatrix
 from autoseg.requests import EvaluateRequest
 from autoseg.runs import Progress, Run
 from autoseg.trained import RetrainedNetwork
+from autoseg.tuning import choose_crf_behind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

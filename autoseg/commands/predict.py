@@ -12,7 +12,6 @@ from autoseg.atomic import atomic_write
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import fault_of, left_out_line, refuse_clashes, summary_of_failures
-from autoseg.commands.crf_choice import choose_crf_behind
 from autoseg.data import as_rgb, normalise
 from autoseg.data.arrays import ARRAY_SUFFIXES
 from autoseg.data.channels import read_channels
@@ -24,6 +23,7 @@ from autoseg.foreign_text import printable
 from autoseg.requests import PredictRequest
 from autoseg.runs import Progress
 from autoseg.trained import RetrainedNetwork
+from autoseg.tuning import choose_crf_behind
 
 _MAX_INDEXED = 256  # colours of a palette file
 

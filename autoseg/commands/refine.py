@@ -12,7 +12,6 @@ from autoseg.atomic import atomic_write
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import fault_of, left_out_line, refuse_clashes, summary_of_failures
-from autoseg.commands.crf_choice import TUNING_NAME, choose_crf
 from autoseg.crf import DenseCRF
 from autoseg.data.arrays import ARRAY_SUFFIXES
 from autoseg.data.images import find_images, read_image
@@ -31,6 +30,7 @@ from autoseg.reporting.crf_picture import draw_refinement
 from autoseg.reporting.figure import png_bytes
 from autoseg.requests import CRFRequest
 from autoseg.runs import Progress
+from autoseg.tuning import TUNING_NAME, choose_crf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

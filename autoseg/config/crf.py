@@ -11,7 +11,7 @@ Std = Annotated[float, Range(low=1e-6)]
 
 @dataclass(frozen=True, kw_only=True)
 class CRFChoice:
-    """Parameters of the dense CRF; `autoseg.commands.crf_choice` chooses what is None."""
+    """Parameters of the dense CRF; `autoseg.tuning.choice` chooses what is None."""
 
     bilateral_weight: Weight | None = None
     """Weight of the CRF's appearance term (pydensecrf: compat). With no parameter given, all are

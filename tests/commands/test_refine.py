@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from autoseg.commands.crf_choice import TUNING_FORMAT, TUNING_FORMAT_VERSION
 from autoseg.crf import CRFSettings, DenseCRF
 from autoseg.errors import FileError, UsageError
+from autoseg.tuning.record import TUNING_FORMAT, TUNING_FORMAT_VERSION
 
 command = importlib.import_module("autoseg.crf.__main__")
 SIZE = (14, 19)

@@ -134,7 +134,7 @@ def test_where_nothing_beats_the_network_alone_it_says_so(tmp_path, monkeypatch,
         target = targets[tuple(pixels.flatten()[:50].tolist())].clamp(max=3)
         return 30 * F.one_hot(target, 4).permute(2, 0, 1)[None].float()
 
-    monkeypatch.setattr("autoseg.commands.tune.predict_logits", perfect)
+    monkeypatch.setattr("autoseg.tuning.scoring.predict_logits", perfect)
     assert tune.main(["crf", str(folder), *QUICK, "--split", "val"]) == 0
     captured = capsys.readouterr()
     assert "the score with the CRF on val will be optimistic" in captured.err

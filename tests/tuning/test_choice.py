@@ -6,17 +6,12 @@ from functools import partial
 
 import pytest
 
-from autoseg.commands.crf_choice import (
-    TUNING_FORMAT,
-    TUNING_FORMAT_VERSION,
-    choose_crf,
-    choose_crf_behind,
-    load_tuning,
-)
 from autoseg.config.crf import CRFChoice
 from autoseg.crf import STOCK, CRFSettings
 from autoseg.errors import UsageError
 from autoseg.trained import RetrainedNetwork
+from autoseg.tuning import TuningRecord, choose_crf, choose_crf_behind
+from autoseg.tuning.record import TUNING_FORMAT, TUNING_FORMAT_VERSION
 from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
 from tests.trained.random_run import make_run
 
@@ -129,7 +124,7 @@ def test_a_bad_record_is_refused(tmp_path, content, message):
     else:
         write_record(path, **content)
     with pytest.raises(UsageError, match=message) as caught:
-        load_tuning(path)
+        TuningRecord.load(path)
     assert str(caught.value).isprintable() and len(str(caught.value)) < 500
 
 

@@ -1,4 +1,4 @@
-"""The CRF's parameters: as a user gives them, as a tuning found them, as a record keeps them."""
+"""Whose parameters a CRF takes: the user's, those of a tuning, or DeepLab's."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -7,15 +7,8 @@ from typing import Any, Literal
 from autoseg.config import values_of
 from autoseg.config.crf import CRFChoice
 from autoseg.crf import CRFSettings
-from autoseg.errors import FileError, UsageError, reading
-from autoseg.json_file import read_json
-from autoseg.runs import schema
 from autoseg.trained import RetrainedNetwork
-
-TUNING_NAME = "crf.json"
-"""The tuning record in the folder of a retrained network."""
-TUNING_FORMAT = "autoseg-crf-tuning"
-TUNING_FORMAT_VERSION = 1
+from autoseg.tuning.record import TUNING_NAME, TuningRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +61,7 @@ def choose_crf(
         for name, value in values_of(choice).items()
         if name in _PARAMETERS and value is not None
     }
-    tuning = load_tuning(record_path) if record_path and record_path.exists() else None
+    tuning = TuningRecord.load(record_path) if record_path and record_path.exists() else None
     if given or tuning is None:
         notes = ()
         if tuning is not None:
@@ -82,7 +75,12 @@ def choose_crf(
             notes=notes,
         )
     else:
-        chosen = _tuned(tuning, str(record_path), weights_sha256)
+        chosen = ChosenCRF(
+            parameters=tuning.parameters,
+            source="tuned",
+            notes=tuning.notes(weights_sha256),
+            tuned_on=tuning.split,
+        )
     if choice.crf_mode is not None and choice.crf_mode != chosen.parameters.mode:
         notes = chosen.notes
         if chosen.source == "tuned":
@@ -112,71 +110,4 @@ def notes_on_network(trained: RetrainedNetwork) -> tuple[str, ...]:
     return (
         "CRF: this network was trained with a CRF layer of its own (--crf-layer); what it predicts "
         "is now refined a second time, and counts as the result without CRF.",
-    )
-
-
-_TUNING = schema.fields(
-    required={
-        "format": schema.one_of(TUNING_FORMAT),
-        "format_version": schema.one_of(TUNING_FORMAT_VERSION),
-        "parameters": schema.mapping,
-        "use_crf": schema.flag,
-        "mean_iou_change": schema.number(-1, 1),
-        "split": schema.one_of("train", "val"),
-        "num_images": schema.whole(),
-        "num_trials": schema.whole(),
-        "num_trials_asked": schema.whole(),
-        "finished": schema.flag,
-        "weights_sha256": schema.text,
-    }
-)
-"""What is read of a tuning record again; it holds more."""
-
-
-def load_tuning(path: Path) -> dict[str, Any]:
-    """Read a tuning record.
-
-    Raises:
-        UsageError: If the file cannot be read or is no tuning record.
-    """
-    what = "a tuning record of the CRF that this autoseg can read"
-    remedy = "write it again with `python -m autoseg.tune crf RUN`, or give parameters yourself"
-    try:
-        record = read_json(path, what, remedy=remedy)
-        with reading(path, what, remedy=remedy):
-            _TUNING(record, "")
-            assert isinstance(record, dict)
-            parameters = record["parameters"]
-            assert isinstance(parameters, dict)
-            try:
-                CRFSettings.from_dict(parameters)
-            except UsageError as error:  # of the file, not of a request
-                raise ValueError(str(error)) from error
-            return record
-    except (FileError, OSError) as error:
-        raise UsageError(str(error)) from error
-
-
-def _tuned(tuning: dict[str, Any], path: str, weights_sha256: str | None) -> ChosenCRF:
-    """Take the parameters of a tuning record, with its caveats."""
-    where = f"{tuning['num_images']} images of {tuning['split']}"
-    notes = [f"CRF: parameters tuned on {where}, from {path}."]
-    if not tuning["use_crf"]:
-        notes.append(
-            f"CRF: on {where} none of {tuning['num_trials']} trials beat the network without a "
-            f"CRF; the best of them changes mIoU by {tuning['mean_iou_change']:+.4f}. Consider "
-            "leaving the CRF out."
-        )
-    if not tuning["finished"]:
-        notes.append(
-            f"CRF: the tuning was stopped after {tuning['num_trials']} of "
-            f"{tuning['num_trials_asked']} trials; the same command goes on with it."
-        )
-    if weights_sha256 is not None and weights_sha256 != tuning["weights_sha256"]:
-        notes.append("CRF: tuned for other weights than those used here; tune again.")
-    return ChosenCRF(
-        parameters=CRFSettings.from_dict(tuning["parameters"]),
-        source="tuned",
-        notes=tuple(notes),
-        tuned_on=tuning["split"],
     )
