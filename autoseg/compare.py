@@ -27,17 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         positional=("run",),
     )
-    from autoseg.commands.compare import run_compare
-    from autoseg.comparison import group_table_markdown, write_comparison  # late: torch
+    from autoseg.commands.compare import run_compare, save_comparison, tables_of  # late: torch
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     comparison = run_compare(request, command=[*PROG.split(), *arguments])
-    for group in comparison.groups:
-        print(f"\n{group.key}\n\n{group_table_markdown(group)}")
-    if comparison.warning:
-        print(f"\n{comparison.warning}")
+    print(tables_of(comparison))
     sys.stdout.flush()  # writing may fail, and its message comes after the tables
-    written = write_comparison(comparison, request.out)
+    written = save_comparison(comparison, request.out)
     print("\nwritten: " + " ".join(str(path) for path in written))
     print(f"open {written[-1].resolve().as_uri()}")
     return OK

@@ -16,10 +16,12 @@ from autoseg.comparison import (
     Subject,
     TimingChoice,
     group_networks,
+    group_table_markdown,
     measure,
     possible_outputs,
     trained_subject,
     untrained_subject,
+    write_comparison,
 )
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError
@@ -81,6 +83,24 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
         left_out=tuple(left_out),
         protocol=_protocol(request, command, device, crfs),
     )
+
+
+def tables_of(comparison: Comparison) -> str:
+    """Write the tables, and what a reader must know of them, for a terminal."""
+    tables = [f"\n{group.key}\n\n{group_table_markdown(group)}" for group in comparison.groups]
+    return "\n".join([*tables, *([f"\n{comparison.warning}"] if comparison.warning else [])])
+
+
+def save_comparison(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write the documents, after they were shown.
+
+    Returns:
+        The files; the last one is the page that shows everything.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    return write_comparison(comparison, folder)
 
 
 def find_subjects(request: CompareRequest) -> tuple[list[Subject], list[str]]:

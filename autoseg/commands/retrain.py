@@ -11,10 +11,9 @@ from autoseg.cli.console import announce
 from autoseg.commands.dataset_notes import announce_notes
 from autoseg.commands.retrain_figures import draw_retraining
 from autoseg.commands.retrain_plan import RetrainPlan, plan_resumed, plan_retraining
-from autoseg.commands.starting_weights import StartingWeights, starting_weights
 from autoseg.requests import RetrainRequest
 from autoseg.runs import Run, StopRequest, seed_everything
-from autoseg.trained import ARCHITECTURE_NAME, NetworkChoice
+from autoseg.trained import ARCHITECTURE_NAME, NetworkChoice, StartingWeights, starting_weights
 from autoseg.training import (
     DivergedError,
     TrainingResult,
@@ -74,6 +73,8 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
         normalisation=plan.train_dataset.normalisation,
         resumed=plan.folder if request.resume else None,
     )
+    for line in starting.lines if starting is not None else ():
+        announce(f"retrain: {line}")
     opened = (
         Run.resume(plan.folder)
         if request.resume

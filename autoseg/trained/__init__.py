@@ -3,6 +3,7 @@
 from autoseg.trained.choice import REFERENCES, SEARCHED, NetworkChoice
 from autoseg.trained.retrained import RetrainedNetwork
 from autoseg.trained.search import ARCHITECTURE_NAME, SearchRun
+from autoseg.trained.starting_weights import StartingWeights, starting_weights
 
 __all__ = [
     "ARCHITECTURE_NAME",
@@ -11,4 +12,6 @@ __all__ = [
     "NetworkChoice",
     "RetrainedNetwork",
     "SearchRun",
+    "StartingWeights",
+    "starting_weights",
 ]

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from autoseg import compare, tune
-from autoseg import comparison as comparison_module
 from autoseg.architecture import Architecture
 from autoseg.cli import run_command
 from autoseg.commands import compare as compare_command
@@ -157,7 +156,7 @@ def test_the_tables_are_printed_before_files_are_written(tmp_path, monkeypatch, 
     def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(comparison_module, "write_comparison", full)
+    monkeypatch.setattr(compare_command, "write_comparison", full)
     arguments = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--no-crf"]
     with pytest.raises(OSError, match="disk full"):
         compare.main([*arguments, *QUICK])

@@ -10,11 +10,11 @@ import torch
 
 from autoseg import retrain
 from autoseg.architecture import Architecture, CellEdge
-from autoseg.commands.starting_weights import starting_weights
 from autoseg.errors import UsageError
 from autoseg.networks import ENCODERS, build_network
 from autoseg.runs import load_record
 from autoseg.trained import NetworkChoice
+from autoseg.trained.starting_weights import starting_weights
 
 NAME = "deeplabv3plus_mobilenet_v2"
 RETRAIN = [

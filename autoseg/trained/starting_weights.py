@@ -8,7 +8,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from autoseg.cli.console import announce
 from autoseg.data import IMAGENET, Normalisation
 from autoseg.errors import UsageError
 from autoseg.networks import (
@@ -25,7 +24,7 @@ from autoseg.networks import (
 from autoseg.networks.weightless import weightless
 from autoseg.ops.image_channels import RGB_CHANNELS
 from autoseg.runs import load_record, reading_record, schema
-from autoseg.trained import NetworkChoice
+from autoseg.trained.choice import NetworkChoice
 
 CHECKPOINTS = "checkpoint-*.pt"
 
@@ -38,6 +37,8 @@ class StartingWeights:
     """What to copy into the network."""
     record: dict[str, Any]
     """What run.json keeps of it: the file's name and checksum, and what went where."""
+    lines: tuple[str, ...]
+    """Which part of the network it fills, from which file, and how."""
 
 
 def starting_weights(
@@ -95,14 +96,14 @@ def starting_weights(
     loaded = fitted.loaded
     everything = f"all but {len(loaded.random)} tensors" if loaded.random else "all"
     parts = ", ".join(loaded.parts) or everything
-    announce(f"retrain: {parts} of {choice.label} from {path}: {loaded}")
+    lines = [f"{parts} of {choice.label} from {path}: {loaded}"]
     if normalisation.num_channels != RGB_CHANNELS and not has_own:
-        announce(
-            f"retrain: its first convolutions are adapted from RGB to {normalisation.num_channels} "
+        lines.append(
+            f"its first convolutions are adapted from RGB to {normalisation.num_channels} "
             "channel(s)"
         )
     record = {"file": path.name, "sha256": _checksum(path), **loaded._asdict()}
-    return StartingWeights(fitted=fitted, record=record)
+    return StartingWeights(fitted=fitted, record=record, lines=tuple(lines))
 
 
 def _is_needed_again(path: Path | None, choices: Sequence[NetworkChoice], *, folder: Path) -> bool:
