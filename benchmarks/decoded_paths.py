@@ -57,7 +57,7 @@ class Row:
     border_share: float
     """Share of the layers at the finest or the coarsest stride, in [0, 1]."""
     standard_error: float
-    """Of that share, by the deviation between draws."""
+    """Standard error of that share, by the deviation between draws."""
     num_paths: int
     """Different paths."""
     most_frequent: str

@@ -74,7 +74,7 @@ class Operation:
     kernel_size: int = 1
     """Rows and columns of its kernel or window, of an operation of a family."""
     build: Builder | None = None
-    """Of a registered operation, which is evaluated by the modules that this builds."""
+    """Builds the modules that evaluate a registered operation; None for the others."""
 
     @property
     def rate(self) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         normalise,
         rgb_channels,
     )
-    from autoseg.data.registry import DATASETS, build_dataset
+    from autoseg.data.registry import DATASETS, DatasetOptions, build_dataset
     from autoseg.data.split import build_split
     from autoseg.data.spread import labelled_indices, spread_indices
     from autoseg.data.subset import Subset
@@ -48,6 +48,7 @@ __all__ = [
     "SPLITS",
     "Augmentation",
     "CamVid",
+    "DatasetOptions",
     "FolderImages",
     "Normalisation",
     "Sample",

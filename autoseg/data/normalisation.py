@@ -27,7 +27,7 @@ class Normalisation:
         """Channels of the images."""
         return len(self.mean)
 
-    def of_unit(self, images: Tensor) -> Tensor:
+    def from_unit(self, images: Tensor) -> Tensor:
         """Normalise float images in [0, 1], (..., C, H, W)."""
         mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
@@ -50,7 +50,7 @@ def normalise(images: Tensor, normalisation: Normalisation = IMAGENET) -> Tensor
 
     Args:
         images: uint8, (..., C, H, W).
-        normalisation: Of the dataset; ImageNet's for RGB, as the encoders expect them.
+        normalisation: The dataset's normalisation; ImageNet's for RGB, as the encoders expect them.
 
     Returns:
         (images / 255 - mean) / std, float32, same shape and device.
@@ -68,7 +68,7 @@ def normalise(images: Tensor, normalisation: Normalisation = IMAGENET) -> Tensor
             f"normalise: images are {tuple(images.shape)}; expected "
             f"(..., {normalisation.num_channels}, H, W)."
         )
-    return normalisation.of_unit(images.to(torch.float32) / 255)
+    return normalisation.from_unit(images.to(torch.float32) / 255)
 
 
 def rgb_channels(num_channels: int) -> tuple[int, int, int]:

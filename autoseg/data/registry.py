@@ -1,7 +1,8 @@
 """The datasets by name."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from autoseg.data.base import SegmentationDataset
 from autoseg.data.camvid import CamVid
@@ -10,96 +11,82 @@ from autoseg.data.street.classes import StreetClass
 from autoseg.data.synthetic import DEFAULT_IMAGE_SIZE, SyntheticStreets
 from autoseg.errors import UsageError, unknown_name
 
-
-class DatasetBuilder(Protocol):
-    """Builds one split; takes the arguments of `build_dataset`, less the name."""
-
-    def __call__(
-        self,
-        *,
-        split: str,
-        data_root: str | Path | None,
-        image_size: tuple[int, int] | None,
-        num_classes: int | None,
-        length: int | None,
-        seed: int,
-        description: str | Path | None,
-    ) -> SegmentationDataset:
-        """Build it, or refuse an argument that the dataset has no use for."""
-        ...
+_NO_USE = {
+    "data_root": "{dataset}: data_root {value!r} has no meaning, its scenes are drawn, not read; "
+    "leave it out, or name the dataset that lies there.",
+    "description": "{dataset}: a description, {value!r}, is for --dataset folder, and the classes "
+    "of {dataset} are fixed; leave it out.",
+    **dict.fromkeys(
+        ("image_size", "num_classes", "length"),
+        "{dataset}: {name} {value} cannot be chosen, the files decide it; leave it out ({name} "
+        "belongs to the synthetic dataset).",
+    ),
+}
+"""What is said where a dataset has no use for an option, by the option's name."""
 
 
-def _build_synthetic(
-    *,
-    split: str,
-    data_root: str | Path | None,
-    image_size: tuple[int, int] | None,
-    num_classes: int | None,
-    length: int | None,
-    seed: int,
-    description: str | Path | None,
-) -> SegmentationDataset:
-    if data_root is not None:
-        raise UsageError(
-            f"synthetic: data_root {str(data_root)!r} has no meaning, its scenes are drawn, not "
-            "read; leave it out, or name the dataset that lies there."
-        )
-    _refuse_description("synthetic", description)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetOptions:
+    """What `build_dataset` was asked for; every dataset refuses what it has no use for."""
+
+    split: str
+    """One of "train", "val" and "test"."""
+    data_root: str | Path | None = None
+    """Folder of the files."""
+    image_size: tuple[int, int] | None = None
+    """Height and width of drawn images, in pixels."""
+    num_classes: int | None = None
+    """K of drawn images."""
+    length: int | None = None
+    """Number of drawn images."""
+    seed: int = 0
+    """Decides which images are drawn; files are the same under every seed."""
+    description: str | Path | None = None
+    """File that describes a folder."""
+
+    def refuse(self, dataset: str, *names: str) -> None:
+        """Refuse options that were given and that a dataset has no use for.
+
+        Args:
+            dataset: The dataset's name, for the message.
+            names: Fields of this class that must have been left out.
+
+        Raises:
+            UsageError: If one was given.
+        """
+        for name in names:
+            value = getattr(self, name)
+            if value is not None:
+                value = str(value) if isinstance(value, Path) else value
+                raise UsageError(_NO_USE[name].format(dataset=dataset, name=name, value=value))
+
+
+DatasetBuilder = Callable[[DatasetOptions], SegmentationDataset]
+"""Builds one split, or refuses an option that the dataset has no use for."""
+
+
+def _build_synthetic(options: DatasetOptions) -> SegmentationDataset:
+    options.refuse("synthetic", "data_root", "description")
     return SyntheticStreets(
-        split=split,
-        image_size=DEFAULT_IMAGE_SIZE if image_size is None else image_size,
-        num_classes=len(StreetClass) if num_classes is None else num_classes,
-        length=length,
-        seed=seed,
+        split=options.split,
+        image_size=DEFAULT_IMAGE_SIZE if options.image_size is None else options.image_size,
+        num_classes=len(StreetClass) if options.num_classes is None else options.num_classes,
+        length=options.length,
+        seed=options.seed,
     )
 
 
-def _build_camvid(
-    *,
-    split: str,
-    data_root: str | Path | None,
-    image_size: tuple[int, int] | None,
-    num_classes: int | None,
-    length: int | None,
-    seed: int,
-    description: str | Path | None,
-) -> SegmentationDataset:
-    del seed  # which images a split has is fixed
-    _refuse_drawn("camvid", image_size=image_size, num_classes=num_classes, length=length)
-    _refuse_description("camvid", description)
-    return CamVid(split=split, data_root=data_root)
+def _build_camvid(options: DatasetOptions) -> SegmentationDataset:
+    options.refuse("camvid", "image_size", "num_classes", "length", "description")
+    return CamVid(split=options.split, data_root=options.data_root)
 
 
-def _build_folder(
-    *,
-    split: str,
-    data_root: str | Path | None,
-    image_size: tuple[int, int] | None,
-    num_classes: int | None,
-    length: int | None,
-    seed: int,
-    description: str | Path | None,
-) -> SegmentationDataset:
-    del seed  # the description's split_seed decides which images a split has
-    _refuse_drawn("folder", image_size=image_size, num_classes=num_classes, length=length)
-    return FolderImages(split=split, data_root=data_root, description=description)
-
-
-def _refuse_drawn(name: str, **options: object) -> None:
-    for option, value in options.items():
-        if value is not None:
-            raise UsageError(
-                f"{name}: {option} {value} cannot be chosen, the files decide it; leave it out "
-                f"({option} belongs to the synthetic dataset)."
-            )
-
-
-def _refuse_description(name: str, description: str | Path | None) -> None:
-    if description is not None:
-        raise UsageError(
-            f"{name}: a description, {str(description)!r}, is for --dataset folder, and the "
-            f"classes of {name} are fixed; leave it out."
-        )
+def _build_folder(options: DatasetOptions) -> SegmentationDataset:
+    # The description's split_seed decides which images a split has, not the options' seed.
+    options.refuse("folder", "image_size", "num_classes", "length")
+    return FolderImages(
+        split=options.split, data_root=options.data_root, description=options.description
+    )
 
 
 DATASETS: dict[str, DatasetBuilder] = {
@@ -107,7 +94,7 @@ DATASETS: dict[str, DatasetBuilder] = {
     "camvid": _build_camvid,
     "folder": _build_folder,
 }
-"""Every dataset that `build_dataset` knows."""
+"""Builder of every dataset that `build_dataset` knows, by name; docs/adding_datasets.md."""
 
 
 def build_dataset(
@@ -145,11 +132,13 @@ def build_dataset(
     if name not in DATASETS:
         raise unknown_name("dataset", name, DATASETS)
     return DATASETS[name](
-        split=split,
-        data_root=data_root,
-        image_size=image_size,
-        num_classes=num_classes,
-        length=length,
-        seed=seed,
-        description=description,
+        DatasetOptions(
+            split=split,
+            data_root=data_root,
+            image_size=image_size,
+            num_classes=num_classes,
+            length=length,
+            seed=seed,
+            description=description,
+        )
     )

@@ -95,7 +95,7 @@ class Augmentation:
         rows, pad_rows = _place(size[0], self.crop_size[0], y_draw)
         columns, pad_columns = _place(size[1], self.crop_size[1], x_draw)
         image, target = image[:, rows, columns], target[rows, columns]
-        image = normalisation.of_unit(self._jitter(image, *light))
+        image = normalisation.from_unit(self._jitter(image, *light))
         pad = (*pad_columns, *pad_rows)  # F.pad counts from the last axis
         return F.pad(image, pad), F.pad(target, pad, value=ignore_index)
 

@@ -79,8 +79,8 @@ class PerEdge(nn.Module):
 
     def evaluate(self, name: str, maps: Tensor, k: int, target: int) -> Tensor:
         """Evaluate one operation of the edge from input cell `k` on (N, C, H, W)."""
-        of_operation = cast(nn.ModuleList, self.modules_of[self.names.index(name)])
-        module = cast(nn.ModuleList, of_operation[target])[k]
+        by_target = cast(nn.ModuleList, self.modules_of[self.names.index(name)])
+        module = cast(nn.ModuleList, by_target[target])[k]
         return with_usual_strides(module(with_usual_strides(maps)))
 
 

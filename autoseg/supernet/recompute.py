@@ -16,7 +16,7 @@ def recomputed(module: nn.Module, *arguments: Any, is_random: bool = False) -> A
 
     Args:
         module: What is called.
-        arguments: Of the call.
+        arguments: Arguments of the call.
         is_random: Whether it may draw random numbers, which the second evaluation then draws
             again. Nothing of the supernet's own does, and a CUDA graph could not.
     """

@@ -64,7 +64,7 @@ class NetworkChoice:
 
         Args:
             num_classes: K.
-            normalisation: Of the images that it will see, which have as many channels.
+            normalisation: The normalisation of its images, which have as many channels.
         """
         network = self._build_network(num_classes, normalisation.num_channels)
         if self.crf_layer is None:

@@ -58,8 +58,8 @@ def starting_weights(
         path: The file that the user named; None starts a new retraining from random weights.
         choices: The networks to train.
         num_classes: K, the number of evaluated classes.
-        normalisation: Of the images. A file of a network that reads as many channels fits, or one
-            over RGB, whose first convolutions are adapted.
+        normalisation: The images' normalisation. A file of a network that reads as many channels
+            fits, or one over RGB, whose first convolutions are adapted.
         resumed: Folder of the retraining that is resumed; None starts a new one.
 
     Raises:

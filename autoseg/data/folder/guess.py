@@ -46,7 +46,7 @@ class MaskSummary:
     colours: dict[int, int] | None
     """Pixels by colour, 0xRRGGBB; None for a mask of numbers alone, without colours of its own."""
     palette: NDArray[np.uint8] | None
-    """Of a palette file, (256, 3)."""
+    """Colours of a palette file, (256, 3)."""
     is_bits: bool
     """Whether the file is of 1 bit, black and white."""
 
