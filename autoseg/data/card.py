@@ -182,11 +182,11 @@ def _class_warnings(splits: Sequence[SplitFacts], class_names: Sequence[str]) ->
         share = counts[largest] / labelled
         if share > DOMINANT_SHARE:
             warnings.append(dominance(split.split, class_names[largest], float(share)))
-        of_one = [s.name for s in split.samples if (s.counts[:-1] > 0).sum() <= 1]
-        if of_one and len(of_one) < len(split.samples):
+        single = [s.name for s in split.samples if (s.counts[:-1] > 0).sum() <= 1]
+        if single and len(single) < len(split.samples):
             warnings.append(
-                f"{split.split}: {len(of_one)} of {len(split.samples)} labels hold one class or "
-                f"none: {listed(of_one)}"
+                f"{split.split}: {len(single)} of {len(split.samples)} labels hold one class or "
+                f"none: {listed(single)}"
             )
     return warnings
 

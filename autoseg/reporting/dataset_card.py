@@ -64,7 +64,7 @@ class Card(Protocol):
 
     @property
     def num_channels(self) -> int:
-        """Of the images."""
+        """C, the number of the images' channels."""
         ...
 
     @property
