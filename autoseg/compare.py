@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} --networks icnet_resnet50 autodeeplab_paper --dataset camvid"
         ),
         positional=("run",),
+        takes_imports=True,
     )
     from autoseg.commands.compare import run_compare, save_comparison, tables_of  # late: torch
 

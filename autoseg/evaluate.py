@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} runs/NAME/searched --split test --scales 0.75 1 1.25 --flip --crf"
         ),
         positional=("run",),
+        takes_imports=True,
     )
     from autoseg.commands.evaluate import run_evaluate, save_scores  # late: torch
 

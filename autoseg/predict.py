@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} runs/NAME/icnet_resnet50 my_images/ --crf"
         ),
         positional=("run", "images"),
+        takes_imports=True,
     )
     from autoseg.commands.predict import run_predict  # late: torch
 

@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} --resume"
         ),
         presets=RETRAIN_PRESETS,
+        takes_imports=True,
     )
     from autoseg.commands.next_steps import after_retraining, go_on  # late: torch
     from autoseg.commands.retrain import run_retrain

@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} --resume"
         ),
         presets=SEARCH_PRESETS,
+        takes_imports=True,
     )
     from autoseg.commands.next_steps import after_search, go_on  # late: torch
     from autoseg.commands.search import run_search

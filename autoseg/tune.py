@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} crf runs/NAME/searched --split val --num-images 50 --num-trials 200"
         ),
         positional=("what", "run"),
+        takes_imports=True,
     )
     from autoseg.commands.next_steps import after_tuning  # late: torch
     from autoseg.commands.tune import run_tune, table_of

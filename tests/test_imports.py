@@ -66,7 +66,7 @@ DOOR_MAY_IMPORT = {"cli", "requests", "commands"}
 # What `import autoseg` offers by itself, when it is asked for.
 FRONT = "autoseg/__init__.py"
 FRONT_MAY_IMPORT = {"architecture", "supernet", "networks", "crf", "data", "metrics", "cost"}
-GROUND = {"atomic", "deferred", "errors", "foreign_text", "json_file"}
+GROUND = {"atomic", "deferred", "errors", "foreign_text", "json_file", "user_imports"}
 GROUND_FOLDERS = {"config"}
 GROUND_FILES = {f"autoseg/{name}.py" for name in GROUND}
 NOT_COMMANDS = GROUND | {"__version__"}

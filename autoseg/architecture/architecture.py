@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from autoseg.architecture import limits
-from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
+from autoseg.architecture.operations import NO_OPERATION, OPERATIONS, OWN_REMEDY
 from autoseg.architecture.space import shipped
 from autoseg.atomic import atomic_write
 from autoseg.errors import FileError, UsageError, reading
@@ -97,7 +97,8 @@ class Architecture:
                 if not isinstance(op, str) or op not in OPERATIONS or op == NO_OPERATION:
                     known = ", ".join(name for name in OPERATIONS if name != NO_OPERATION)
                     raise ValueError(
-                        f"{where} has operation {shown(op)}, but it must be one of {known}."
+                        f"{where} has operation {shown(op)}, but it must be one of {known}. "
+                        f"{OWN_REMEDY}"
                     )
 
     @property

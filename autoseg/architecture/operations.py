@@ -115,6 +115,10 @@ OPERATIONS: dict[str, Operation] = {
 """Every operation that a space may list, by name."""
 
 
+OWN_REMEDY = "An operation of one's own is known after --import FILE.py; docs/adding_operations.md."
+"""What to do where a name is not in the table."""
+
+
 def operations_of(family: Family) -> tuple[Operation, ...]:
     """Return a family's operations, smallest kernel first."""
     members = [operation for operation in OPERATIONS.values() if operation.family == family]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from autoseg.architecture import limits
-from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
+from autoseg.architecture.operations import NO_OPERATION, OPERATIONS, OWN_REMEDY
 from autoseg.architecture.trellis import TrellisEdge, num_trellis_paths, trellis_edges
 from autoseg.errors import UsageError, reading, unknown_name
 from autoseg.foreign_text import printable, shown
@@ -73,7 +73,8 @@ class SearchSpace:
         )
         for operation in self.operations:
             if operation not in OPERATIONS:
-                raise unknown_name("operation", operation[: limits.MAX_NAME], OPERATIONS)
+                unknown = unknown_name("operation", operation[: limits.MAX_NAME], OPERATIONS)
+                raise UsageError(f"{unknown} {OWN_REMEDY}")
         require(
             len(set(self.operations)) == len(self.operations)
             and any(op != NO_OPERATION for op in self.operations),

@@ -18,10 +18,11 @@ from autoseg.cli.field_docs import field_docs
 from autoseg.config import FieldType, field_types, values_of
 from autoseg.config.field_types import shown
 from autoseg.errors import UsageError, unknown_name
+from autoseg.user_imports import import_for_user
 
 RequestT = TypeVar("RequestT")
 
-_RESERVED = ("config", "help", "print_config")
+_RESERVED = ("config", "help", "print_config", "user_imports")
 _HELP_WIDTH = 100
 _MISSING = dataclasses.MISSING
 
@@ -42,6 +43,7 @@ def read_request(
     example: str,
     positional: Sequence[str] = (),
     presets: Mapping[str, Any] | None = None,
+    takes_imports: bool = False,
 ) -> RequestT:
     """Build a request from what the user says on the command line or in a file.
 
@@ -59,6 +61,8 @@ def read_request(
         example: One or more command lines.
         positional: Fields that are arguments instead of options; a tuple takes any number.
         presets: Dataclasses by the name of a preset, whose values the help shows as defaults.
+        takes_imports: Whether there is an option `--import`, which runs Python of the user's own.
+            It is no field: a configuration file, which may come from anyone, cannot hold it.
 
     Returns:
         The request, built from the given fields alone.
@@ -84,12 +88,13 @@ def read_request(
         description=description,
         example=example,
         names=positional,
+        takes_imports=takes_imports,
     )
     # Intermixed: options may stand between positional arguments, as in `predict RUN --crf IMAGE`.
     arguments = sys.argv[1:] if argv is None else list(argv)
     texts, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
-        raise _unknown_argument(unknown, types, positional, prog)
+        raise _unknown_argument(unknown, types, positional, prog, takes_imports)
     values = {} if texts.config is None else read_config(texts.config, types)
     for name, text in vars(texts).items():
         # argparse's "not given" of a positional argument is None or an empty list.
@@ -109,6 +114,8 @@ def read_request(
             end="",
         )
         sys.exit(0)
+    for word in texts.user_imports if takes_imports else ():
+        import_for_user(word)
     return request
 
 
@@ -121,6 +128,7 @@ def _build_parser(
     description: str,
     example: str,
     names: Sequence[str],
+    takes_imports: bool,
 ) -> _Parser:
     parser = _Parser(
         prog=prog,
@@ -166,6 +174,16 @@ def _build_parser(
                 default=argparse.SUPPRESS,
                 help=text,
             )
+    if takes_imports:
+        parser.add_argument(
+            "--import",
+            dest="user_imports",
+            action="append",
+            default=[],
+            metavar="FILE.py|MODULE",
+            help="Python of your own to run first, which adds operations, say "
+            "(docs/adding_operations.md); may be given several times, on the command line alone",
+        )
     parser.add_argument(
         "--config",
         type=Path,
@@ -181,16 +199,19 @@ def _build_parser(
 
 
 def _unknown_argument(
-    unknown: Sequence[str], types: dict[str, FieldType], positional: Sequence[str], prog: str
+    unknown: Sequence[str],
+    types: dict[str, FieldType],
+    positional: Sequence[str],
+    prog: str,
+    takes_imports: bool,
 ) -> UsageError:
     options = [argument for argument in unknown if argument.startswith("-")]
     if not options:
         return UsageError(f"unexpected argument {unknown[0]!r}. See {prog} --help.")
     known = [_label(name, positional) for name in types if name not in positional]
     flags = [f"--no-{name[2:]}" for name in known if types[_field_of(name)].is_flag]
-    return unknown_name(
-        "option", options[0].partition("=")[0], [*known, *flags, "--config", "--print-config"]
-    )
+    others = ["--config", "--print-config", *(["--import"] if takes_imports else [])]
+    return unknown_name("option", options[0].partition("=")[0], [*known, *flags, *others])
 
 
 def _label(name: str, positional: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from autoseg.config import Request
 from autoseg.requests import TuneRequest
 from autoseg.runs.folders import RUNS, newest
 from autoseg.trained import ARCHITECTURE_NAME, REFERENCES
+from autoseg.user_imports import imported
 
 
 def go_on(prog: str, request: Request, folder: Path) -> str:
@@ -52,4 +53,5 @@ def _device(request: Request) -> list[str]:
 
 
 def _line(prog: str, *words: str) -> str:
-    return shlex.join([*prog.split(), *words])
+    imports = [word for each in imported() for word in ("--import", each.word)]
+    return shlex.join([*prog.split(), *words, *imports])

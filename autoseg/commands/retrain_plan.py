@@ -33,6 +33,14 @@ from autoseg.runs import load_record, reading_record, schema
 from autoseg.runs.folders import folder_to_resume, new_folder, newest
 from autoseg.runs.record import RECORD_NAME
 from autoseg.trained import ARCHITECTURE_NAME, REFERENCES, SEARCHED, NetworkChoice
+from autoseg.trained.own_operations import (
+    OWN_OPERATIONS,
+    operations_of_architecture,
+    own_operations,
+    require_own_operations,
+    require_unchanged_operations,
+    warn_of_changed_operations,
+)
 from autoseg.training.overfit import overfit_images, overfit_note, overfit_recipe
 
 _WHICH_NETWORKS = ("network", "encoder", "architecture")
@@ -73,25 +81,32 @@ class RetrainPlan:
         settings = settings_of(self.request)
         for name in _WHICH_NETWORKS:
             del settings[name]
-        networks = [choice.to_dict() for choice in self.networks]
         return {
             **settings,
-            "networks": networks,
+            "networks": [choice.to_dict() for choice in self.networks],
             "weights": starting,
             "images": images_of(self.train_dataset, self.val_dataset),
+            **_own_operations_of(*self.networks),
         }
 
     def record_of(self, choice: NetworkChoice, starting: dict[str, Any] | None) -> dict[str, Any]:
         """Return what one network's run.json keeps of it."""
         settings = self.record(starting)
         del settings["networks"]
+        settings.pop(OWN_OPERATIONS, None)  # of all networks; this one may have none
         return {
             **settings,
+            **_own_operations_of(choice),
             "network": choice.to_dict(),
             "class_names": self.train_dataset.class_names,
             "palette": self.train_dataset.palette.tolist(),
             "normalisation": asdict(self.train_dataset.normalisation),
         }
+
+
+def _own_operations_of(*choices: NetworkChoice) -> dict[str, Any]:
+    used = [operations_of_architecture(choice.architecture) for choice in choices]
+    return own_operations(set().union(*used))
 
 
 def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPlan:
@@ -142,6 +157,8 @@ def _with_images_of_search(request: RetrainRequest) -> RetrainRequest:
     if folder is None or not (folder / RECORD_NAME).exists():
         return request
     config = load_record(folder)["config"]
+    require_own_operations(config, folder)
+    warn_of_changed_operations(config, folder)
     where = f"{folder / RECORD_NAME}"
     data = read_values(DataConfig, config, where=where)
     if "dataset" in request.given and request.dataset != data.dataset:
@@ -181,6 +198,8 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
     """
     folder = folder_to_resume("retrain-set", request.out)
     config = load_record(folder)["config"]
+    require_own_operations(config, folder)
+    require_unchanged_operations(config, folder)
     with reading_record(folder):
         schema.fields({"networks": schema.list_of(schema.mapping)})(config, "config")
         networks = [NetworkChoice.from_dict(choice) for choice in config["networks"]]

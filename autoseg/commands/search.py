@@ -52,6 +52,7 @@ from autoseg.strategies import (
 )
 from autoseg.supernet import resolve_backend
 from autoseg.trained import ARCHITECTURE_NAME, SearchRun
+from autoseg.trained.own_operations import own_operations, require_unchanged_operations
 from autoseg.training import resolve_precision
 
 
@@ -75,6 +76,7 @@ class SearchPlan:
         return {
             **settings_of(self.request),
             "search_space": self.space.to_dict(),
+            **own_operations(self.space.operations),
             "images": images_of(self.train_dataset, self.val_dataset),
         }
 
@@ -206,6 +208,7 @@ def _resume(request: SearchRequest) -> SearchPlan:
     """Take everything from the record of the run that is to go on."""
     folder = folder_to_resume("search", request.out)
     started = SearchRun.open(folder)
+    require_unchanged_operations(started.config, folder)
     saved = read_values(SearchRequest, started.config, where=f"{folder}/run.json")
     if request.preset == "auto":
         request = request.with_values(preset=saved.preset)

@@ -25,6 +25,7 @@ from autoseg.runs import (
 )
 from autoseg.runs.weights import Which
 from autoseg.trained.choice import NetworkChoice
+from autoseg.trained.own_operations import require_own_operations, warn_of_changed_operations
 
 _CONFIG = schema.fields(
     required={
@@ -69,12 +70,15 @@ class RetrainedNetwork:
         """Open the network in a folder: a retrain run, or a retraining of one network.
 
         Raises:
-            UsageError: If there is none, or there are several to choose from.
+            UsageError: If there is none, or there are several to choose from, or it has operations
+                that are not registered.
             FileError: If the record lacks what every retrained network has, or describes a network
                 that this autoseg does not know.
         """
         folder, record = _find(folder)
         config = record["config"]
+        require_own_operations(config, folder)
+        warn_of_changed_operations(config, folder)
         with reading_record(folder, "a record of a retrained network"):
             _CONFIG(config, "config")
             num_classes = len(config["class_names"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from autoseg.architecture import SearchSpace
 from autoseg.runs import load_record, reading_record, schema
+from autoseg.trained.own_operations import require_own_operations
 
 ARCHITECTURE_NAME = "architecture.json"
 """The architecture, in the run folder of a search and in that of a network built from it."""
@@ -29,10 +30,12 @@ class SearchRun:
         """Read a search's record.
 
         Raises:
-            UsageError: If the folder holds no run.
+            UsageError: If the folder holds no run, or the space has operations that are not
+                registered.
             FileError: If the record lacks a search space, or holds one that cannot be.
         """
         record = load_record(folder)
+        require_own_operations(record["config"], folder)
         with reading_record(folder):
             _CONFIG(record["config"], "config")
             space = SearchSpace.from_dict(record["config"]["search_space"])

@@ -267,7 +267,11 @@ WRONG_EDGES = [
         for source in (3, -1, 1.0, "1", True, None, [0])
     ),
     *(
-        (edge(0, op), f"has operation {op!r}, but it must be one of {KNOWN_OPS}.")
+        (
+            edge(0, op),
+            f"has operation {op!r}, but it must be one of {KNOWN_OPS}. An operation of one's own "
+            "is known after --import FILE.py; docs/adding_operations.md.",
+        )
         for op in ("none", "sep_conv_7x7", None, 3, ["skip_connect"], {})
     ),
 ]

@@ -373,7 +373,8 @@ def test_an_unknown_operation_is_refused_with_the_nearest_name(tmp_path):
     refused(
         path,
         f"{path}: unknown operation 'sep_conv_3x4'; did you mean 'sep_conv_3x3'? "
-        f"Known: {', '.join(sorted(OPERATIONS))}.",
+        f"Known: {', '.join(sorted(OPERATIONS))}. "
+        "An operation of one's own is known after --import FILE.py; docs/adding_operations.md.",
     )
 
 

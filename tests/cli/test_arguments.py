@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import pytest
 
+from autoseg import user_imports
 from autoseg.cli import read_request
 from autoseg.config import Range, Request
 from autoseg.errors import UsageError
@@ -329,3 +330,27 @@ def test_help_shows_the_defaults_of_presets(capsys):
     words = " ".join(capsys.readouterr().out.split())
     assert "Images a step. (a whole number at least 1; default 1 (small), 9 (large))" in words
     assert "Learning rate of alpha. (a number; default 0.003)" in words
+
+
+def test_python_of_ones_own_is_imported_on_the_command_line_alone(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(user_imports, "_imported", [])
+    file, config = tmp_path / "mine.py", tmp_path / "run.toml"
+    file.write_text("print('ran')")
+    options = {"prog": "x", "description": "", "example": ""}
+    request = read_request(Config, ["--import", str(file), "--flip"], **options, takes_imports=True)
+    assert given(request) == {"flip": True}
+    assert capsys.readouterr().out == "ran\n"
+    # Bad usage is found before anything runs, and a stranger's file makes nothing run.
+    for key in ("import", "user_imports"):
+        config.write_text(f"{key} = [{str(file)!r}]")
+        with pytest.raises(UsageError, match=f"unknown field '{key}'"):
+            read_request(Config, ["--config", str(config)], **options, takes_imports=True)
+    with pytest.raises(UsageError, match="unknown option '--imports'; did you mean '--import'"):
+        read_request(Config, ["--imports", str(file)], **options, takes_imports=True)
+    with pytest.raises(UsageError, match="unknown option '--import'"):
+        read_request(Config, ["--import", str(file)], **options)
+    with pytest.raises(SystemExit):
+        read_request(
+            Config, ["--import", str(file), "--print-config"], **options, takes_imports=True
+        )
+    assert "import" not in capsys.readouterr().out
