@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from autoseg.supernet.source_layout import SourceLayout
+from tests.supernet.bf16_cell import run_cell_on_bf16_maps
 from tests.supernet.source_reference import random_source, reference_source, updated_statistics
 
 HAS_CUDA = torch.cuda.is_available()
@@ -172,15 +173,21 @@ def fresh_process(**environment):
 
 
 @pytest.fixture(scope="module")
-def run():
-    """Run a case on the device that there is."""
+def run_function():
+    """Run a function on the device that there is, whose name is its last argument."""
     if HAS_CUDA:
-        yield lambda case, tensors: run_kernels(case, tensors, "cuda")
+        yield lambda function, *arguments: function(*arguments, "cuda")
         return
     with fresh_process(TRITON_INTERPRET="1") as process:
-        yield lambda case, tensors: process.submit(
-            run_kernels, case, [tensor.detach().numpy() for tensor in tensors]
-        ).result()
+        yield lambda function, *arguments: process.submit(function, *arguments, "cpu").result()
+
+
+@pytest.fixture(scope="module")
+def run(run_function):
+    """Run a case on the device that there is."""
+    return lambda case, tensors: run_function(
+        run_kernels, case, [tensor.detach().numpy() for tensor in tensors]
+    )
 
 
 def assert_close(results, expected, tolerance):
@@ -237,6 +244,19 @@ def test_equals_plain_operators(run, case, tolerance):
     optional = {"weight": case.wants_weight, "alpha": case.wants_alpha}
     assert set(results) == {name for name in expected if optional.get(name, True)}
     assert_close(results, expected, tolerance)
+
+
+def test_maps_in_bf16_are_cast_at_the_door(run_function):
+    types, own, expected = run_function(run_cell_on_bf16_maps)
+    assert types == {
+        "maps": "torch.bfloat16",
+        "out": "torch.float32",
+        "gradient of maps": "torch.bfloat16",
+        "gradient of alpha": "torch.float32",
+    }
+    in_bf16 = {"state": own.pop("state")}
+    assert_close(own, expected, SINGLE)
+    assert_close(in_bf16, expected, 2**-8)  # rounded once, at the door
 
 
 def test_the_first_maximum_receives_the_gradient(run):
