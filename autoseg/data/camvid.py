@@ -14,7 +14,7 @@ from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
 from autoseg.data.images import image_size, read_image
 from autoseg.data.labels import read_labels
 from autoseg.data.lists import read_list
-from autoseg.data.spread import spread_indices
+from autoseg.data.spread import checked_indices
 from autoseg.errors import FileError, UsageError, unknown_name
 
 _CLASSES: tuple[tuple[str, tuple[int, int, int]], ...] = (
@@ -31,10 +31,6 @@ _CLASSES: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("cyclist", (0, 128, 192)),
 )
 _UNLABELLED = 11
-
-NUM_CHECKED = 64
-"""Labels that are read before a training begins."""
-
 _REMEDY = "name the folder with --data-root DIR or the environment variable AUTOSEG_DATA"
 
 
@@ -99,17 +95,12 @@ class CamVid(SegmentationDataset):
         return Sample(image, label.to(torch.int64), self._files[index][0].stem)
 
     def check_labels(self) -> None:
-        """Read up to `NUM_CHECKED` labels of the split, and refuse values that are no class.
-
-        They are the first, the last and others evenly spread between: always the same ones, a
-        second or two of reading however large the split is. Numbering that is not the dataset's
-        shows in any of them; a single wrong label may be met by the training alone.
+        """Read the labels of `checked_indices`, and refuse values that are no class.
 
         Raises:
             FileError: As reading a sample does.
         """
-        last = len(self._files) - 1
-        for index in sorted({*spread_indices(len(self._files), NUM_CHECKED - 1), last}):
+        for index in checked_indices(len(self._files)):
             self._read_label(self._files[index][1])
 
     def _contents(self) -> Iterator[str]:

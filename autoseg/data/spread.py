@@ -12,6 +12,20 @@ def spread_indices(length: int, count: int) -> list[int]:
     return [index * length // count for index in range(count)]
 
 
+NUM_CHECKED = 64
+"""Labels of a split that are read before a training begins."""
+
+
+def checked_indices(length: int) -> list[int]:
+    """Choose the samples whose labels are checked before a training begins.
+
+    They are the first, the last and others evenly spread between, at most `NUM_CHECKED`: always the
+    same ones, a second or two of reading however large the split is. A numbering that is not the
+    dataset's shows in any of them; a single wrong label may be met by the training alone.
+    """
+    return sorted({*spread_indices(length, NUM_CHECKED - 1), length - 1})
+
+
 def labelled_indices(dataset: SegmentationDataset, count: int) -> list[int]:
     """Choose images to score a network on, evenly spread, of which at least one has labels.
 

@@ -1,8 +1,11 @@
 """Images that stand for a split: evenly spread, and labelled where any are."""
 
+from itertools import pairwise
+
 import pytest
 
 from autoseg.data import build_dataset, labelled_indices, spread_indices
+from autoseg.data.spread import NUM_CHECKED, checked_indices
 from tests.data.unlabelled import Unlabelled
 
 
@@ -19,6 +22,16 @@ def dataset(*labelled):
 )
 def test_indices_are_spread_evenly(length, count, expected):
     assert spread_indices(length, count) == expected
+
+
+@pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 500, 10_000])
+def test_the_labels_checked_are_the_first_the_last_and_some_between(length):
+    chosen = checked_indices(length)
+    assert chosen == sorted(set(chosen)) == checked_indices(length)
+    assert len(chosen) == min(length, NUM_CHECKED)
+    assert (chosen[0], chosen[-1]) == (0, length - 1)
+    gaps = [after - before for before, after in pairwise(chosen)]
+    assert max(gaps, default=0) <= length / len(chosen) + 2
 
 
 @pytest.mark.parametrize("count", [0, 3, 10])

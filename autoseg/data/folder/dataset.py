@@ -13,6 +13,7 @@ from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
 from autoseg.data.channels import read_channels
 from autoseg.data.folder.collection import read_folder
 from autoseg.data.folder.splitting import place
+from autoseg.data.spread import checked_indices
 from autoseg.errors import UsageError, unknown_name
 
 _SMALL, _LARGE = 255, 65_535
@@ -87,13 +88,15 @@ class FolderImages(SegmentationDataset):
         return Sample(image, label.to(torch.int64), self._pairs[index].image.stem)
 
     def check_labels(self) -> None:
-        """Read every mask of the split, and refuse values that are no class.
+        """Read the masks of `checked_indices`, and refuse values that are no class.
+
+        `python -m autoseg.data` reads all of them.
 
         Raises:
             FileError: As reading a sample does.
         """
-        for pair in self._pairs:
-            self._read_label(pair.mask)
+        for index in checked_indices(len(self._pairs)):
+            self._read_label(self._pairs[index].mask)
 
     def _contents(self) -> Iterator[str]:
         yield from super()._contents()

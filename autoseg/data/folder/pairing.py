@@ -1,5 +1,6 @@
 """Which mask belongs to which image: by the name, less what programs put behind it."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,7 @@ def _refuse_equal_names(images: Sequence[Path], root: Path) -> None:
 
 
 def _stem(path: Path) -> str:
-    stem = path.stem
+    stem = unicodedata.normalize("NFC", path.stem)  # one name however its accents are composed
     for mark in _FORMAT_MARKS:
         if stem.lower().endswith(mark):
             stem = stem[: -len(mark)]

@@ -79,6 +79,8 @@ def test_masks_beside_their_images(tmp_path):
         ("sub/a.png", "sub/a_seg.png"),
         ("scan_gt.png", "scan_gt.png"),
         ("a.npy", "a.npy"),
+        ("A.JPG", "A.PNG"),
+        ("caf\u00e9.jpg", "cafe\u0301_mask.png"),  # the accent composed, and not
     ],
 )
 def test_names_of_masks(tmp_path, image, mask):
