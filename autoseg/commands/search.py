@@ -43,6 +43,7 @@ from autoseg.runs import (
 )
 from autoseg.runs.folders import folder_to_resume, new_folder
 from autoseg.strategies import (
+    ESTIMATORS,
     STRATEGIES,
     DartsSearch,
     SearchResult,
@@ -191,17 +192,39 @@ def _require_read(request: SearchRequest) -> None:
     Raises:
         UsageError: With the strategies that read the setting.
     """
+    read = STRATEGIES[request.strategy].settings(request)
     for name in values_of(SearchConfig()):
-        if name in request.given and name not in STRATEGIES[request.strategy].reads:
-            others = [other for other in STRATEGIES if name in STRATEGIES[other].reads]
+        if name in request.given and name not in read:
             raise UsageError(
-                f"--{name.replace('_', '-')}: the strategy {request.strategy} does not read it; "
-                f"leave it out, or use --strategy {' or '.join(others)}."
+                f"--{name.replace('_', '-')}: {_searching(request)} does not read it; leave it "
+                f"out{_who_reads(name)}."
             )
+    # A supernet is trained for some steps before the samples are drawn.
+    is_prepared = request.strategy != "darts" and request.estimator == "supernet"
+    ends = sorted(request.given & {"budget", "arch_steps", "num_samples"})
+    if is_prepared and "budget" not in ends:
+        return
     ends = sorted(request.given & {"budget", "arch_steps", "num_samples"})
     if len(ends) > 1:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in ends)
         raise UsageError(f"{options}: each says when the search ends; give one of them.")
+
+
+def _searching(request: SearchRequest) -> str:
+    estimator = f" --estimator {request.estimator}" if "estimator" in request.given else ""
+    return f"--strategy {request.strategy}{estimator}"
+
+
+def _who_reads(name: str) -> str:
+    """Say which strategies read a setting, to follow "leave it out"."""
+    choices = [
+        f"--strategy {strategy}"
+        + (f" --estimator {estimator}" if "estimator" in read and estimator != "short" else "")
+        for strategy in STRATEGIES
+        for estimator in ESTIMATORS
+        if name in (read := STRATEGIES[strategy].settings(SearchConfig(estimator=estimator)))
+    ]
+    return f", or use {' or '.join(dict.fromkeys(choices))}"
 
 
 def _resume(request: SearchRequest) -> SearchPlan:

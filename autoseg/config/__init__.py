@@ -25,6 +25,7 @@ from autoseg.config.search import (
     SEARCH_PRESETS,
     BackendName,
     BetaNorm,
+    EstimatorName,
     PathRule,
     SearchConfig,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "CountOrNone",
     "DataConfig",
     "Difference",
+    "EstimatorName",
     "Factor",
     "FieldType",
     "LossConfig",

@@ -14,6 +14,12 @@ BetaNorm = Literal["paper", "two-thirds"]
 PathRule = Literal["paper", "unbiased"]
 """How the edges of a path are scored when it is decoded; see `edge_scores`."""
 
+EstimatorName = Literal["short", "supernet"]
+"""How an architecture that was drawn is scored."""
+
+PathSamplerName = Literal["uniform", "fair"]
+"""Which architectures one step of a supernet's training by sampled paths trains."""
+
 BackendName = Literal["auto", "torch", "fused"]
 """How source operations are evaluated: by plain operators ("torch"), by kernels that were compiled
 for the device ("fused"), or the fastest that is at hand."""
@@ -35,10 +41,17 @@ class SearchConfig(RecipeConfig):
     """Steps that choose the architecture: those that move alpha and beta (the warm-up comes on top,
     in the proportion of the epochs), or the training steps of all samples together. 0: what
     --num-epochs, or --num-samples and --sample-steps, come to."""
+    estimator: EstimatorName = "short"
+    """How architectures that are drawn are scored: short (each is trained for --sample-steps), or
+    supernet (by the weights that they inherit from a supernet, which is trained before by one
+    sampled path at a time)."""
     num_samples: Count = 20
-    """Architectures that a strategy draws and scores (random)."""
+    """Architectures that are drawn and scored."""
     sample_steps: Count = 1500
-    """Training steps of each architecture that is drawn, before it is scored (random)."""
+    """Training steps of each architecture that is drawn, before it is scored (short)."""
+    path_sampler: PathSamplerName = "uniform"
+    """Which paths of the supernet a step trains: uniform (one architecture), or fair (as many as
+    there are operations, each of which occurs once on every edge; as many times the cost)."""
     num_epochs: Count = 40
     """Epochs over trainA, the half of the training images that trains the weights; with --budget or
     --arch-steps the search has so many equal parts instead, each with a validation at its end."""

@@ -3,6 +3,7 @@
 from autoseg.config import SEARCH_PRESETS, SearchConfig
 from autoseg.strategies.darts import Darts, StepLosses
 from autoseg.strategies.darts_search import DartsSearch
+from autoseg.strategies.estimator import ESTIMATORS, Estimator
 from autoseg.strategies.registry import STRATEGIES
 from autoseg.strategies.search_loop import SearchResult, search
 from autoseg.strategies.single_path import PATH_SAMPLERS, SinglePathTraining
@@ -17,12 +18,14 @@ from autoseg.strategies.strategy import (
 )
 
 __all__ = [
+    "ESTIMATORS",
     "PATH_SAMPLERS",
     "SEARCH_PRESETS",
     "STRATEGIES",
     "Batch",
     "Darts",
     "DartsSearch",
+    "Estimator",
     "Report",
     "Round",
     "SearchConfig",

@@ -25,7 +25,7 @@ from autoseg.training import validate
 
 _WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
 
-_OF_SAMPLES = {"num_samples", "sample_steps"}
+_OF_SAMPLES = {"num_samples", "sample_steps", "estimator", "path_sampler"}
 """Settings of strategies that draw architectures."""
 
 
@@ -40,14 +40,13 @@ class DartsSearch(Strategy):
         darts: Makes the steps, by the class's rule.
     """
 
-    round_name: ClassVar[str] = "epoch"
-    logs: ClassVar[frozenset[str]] = frozenset(
+    round_name = "epoch"
+    logs = frozenset(
         {
             *("epoch", "val_miou", "val_num_averaged", "alpha_entropy", "beta_entropy"),
             *("skip_share", "architecture", "confidence"),
         }
     )
-    reads: ClassVar[frozenset[str]] = frozenset(values_of(SearchConfig())) - _OF_SAMPLES
     rule: ClassVar[type[Darts]] = Darts
     """How a step moves the weights, alpha and beta; a subclass may name another."""
 
@@ -86,6 +85,11 @@ class DartsSearch(Strategy):
         self._decodes = DecodeHistory()
         self._num_weight_steps = self._num_arch_steps = 0
         self._batches: tuple[Iterator[Batch], Iterator[Batch]] | None = None
+
+    @classmethod
+    def settings(cls, config: SearchConfig) -> frozenset[str]:
+        """Return all but those of strategies that draw architectures."""
+        return frozenset(values_of(SearchConfig())) - _OF_SAMPLES
 
     @classmethod
     def check(cls, task: SearchTask) -> None:

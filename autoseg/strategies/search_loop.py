@@ -185,5 +185,5 @@ def search(
 
 def _deciding(task: SearchTask, strategy: Strategy) -> dict[str, Any]:
     """Return the settings that decide this search, by name."""
-    settings = task.config.identity()
-    return {name: settings[name] for name in settings if name in strategy.reads}
+    settings, read = task.config.identity(), strategy.settings(task.config)
+    return {name: settings[name] for name in settings if name in read}

@@ -117,6 +117,10 @@ class SinglePathTraining:
             foreach=True,
         )
 
+    def learning_rate(self, progress: float) -> float:
+        """Return the learning rate at a share of the training, in [0, 1]."""
+        return cosine(progress, initial=self.config.weight_lr, final=self.config.weight_lr_final)
+
     def step(self, images: Tensor, target: Tensor, *, progress: float) -> Tensor:
         """Draw architectures and move the weights.
 
@@ -129,7 +133,7 @@ class SinglePathTraining:
             The architectures' mean loss before the step: a scalar without gradient.
         """
         images, target = images.to(self.device), target.to(self.device)
-        rate = cosine(progress, initial=self.config.weight_lr, final=self.config.weight_lr_final)
+        rate = self.learning_rate(progress)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.zero_grad(set_to_none=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ class SearchTask:
     space: SearchSpace
     """What may be chosen."""
     config: SearchConfig
-    """The settings; a strategy reads those that it names in `reads`."""
+    """The settings; a strategy reads those that its `settings` names."""
     train_dataset: SegmentationDataset
     """The train split, which a search uses in two halves."""
     val_dataset: SegmentationDataset
@@ -80,7 +80,7 @@ class Round:
     """What there is to tell after a round."""
 
     line: Mapping[str, object]
-    """What metrics.jsonl keeps of it, under the names in `Strategy.logs`."""
+    """What metrics.jsonl keeps of it, under names in `Strategy.logs`."""
     shown: Mapping[str, float | int | str]
     """What stands beside the progress, the most important first."""
     message: str
@@ -111,16 +111,23 @@ class Strategy(ABC):
     never stopped.
     """
 
-    round_name: ClassVar[str]
+    round_name: str
     """What a round is called, singular: "epoch", "sample"."""
-    logs: ClassVar[frozenset[str]]
-    """Names of what each round logs, besides "step" and "loss"."""
-    reads: ClassVar[frozenset[str]]
-    """Fields of `SearchConfig` that it reads; an option that it does not read is refused."""
+    logs: frozenset[str]
+    """Names of what rounds log, besides "step" and "loss"."""
 
     @abstractmethod
     def __init__(self, task: SearchTask) -> None:
         """Build what the search needs, with random weights; nothing is trained yet."""
+
+    @classmethod
+    @abstractmethod
+    def settings(cls, config: SearchConfig) -> frozenset[str]:
+        """Return the names of the settings that it reads, if they are these.
+
+        An option that it does not read is refused; those that it reads are what a checkpoint is
+        bound to.
+        """
 
     @classmethod
     @abstractmethod

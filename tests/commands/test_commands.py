@@ -170,12 +170,12 @@ def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, 
         (
             search,
             ["--num-samples", "3"],
-            r"--num-samples: the strategy darts does not read it; .* or use --strategy random\.",
+            r"--num-samples: --strategy darts does not read it; leave it out, or use --str",
         ),
         (
             search,
             ["--strategy", "random", "--arch-lr", "0.1"],
-            r"--arch-lr: the strategy random does not read it; .* or use --strategy darts\.",
+            r"--arch-lr: --strategy random does not read it; leave it out, or use --strategy da",
         ),
         (
             search,

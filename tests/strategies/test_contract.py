@@ -9,14 +9,14 @@ from autoseg.strategies import STRATEGIES  # noqa: E402
 from tests.strategies import contract  # noqa: E402
 
 
-@pytest.fixture(scope="module", params=sorted(STRATEGIES))
+@pytest.fixture(scope="module", params=sorted(contract.SETTINGS))
 def whole(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / request.param
     return request.param, contract.run_whole(request.param, folder)
 
 
 def test_every_strategy_is_in_the_suite():
-    assert set(contract.SETTINGS) == set(STRATEGIES)
+    assert {name.split()[0] for name in contract.SETTINGS} == set(STRATEGIES)
 
 
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__[6:])
@@ -35,10 +35,13 @@ def test_a_strategy(whole, check, tmp_path):
         # Whole samples alone.
         ("random", {"arch_steps": 6}, 6),
         ("random", {"arch_steps": 7}, 6),
+        # The supernet's training, by epochs or by steps, and one for each sample.
+        ("random by supernet", {}, 2 * 2 + 3),
+        ("random by supernet", {"arch_steps": 7, "num_samples": 1}, 7 + 1),
     ],
 )
 def test_a_budget_of_steps(name, changes, num_steps):
-    assert STRATEGIES[name](contract.task_of(name, **changes)).num_steps == num_steps
+    assert contract.strategy_of(name)(contract.task_of(name, **changes)).num_steps == num_steps
 
 
 def test_a_budget_below_one_sample_is_refused():

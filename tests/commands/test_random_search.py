@@ -1,0 +1,94 @@
+"""`python -m autoseg.search --strategy random`: killed, resumed, drawn, and retrained."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from autoseg import retrain, search
+from autoseg.architecture import Architecture
+from autoseg.runs import load_metrics, load_record
+
+DATA = ["--image-size", "64", "72", "--train-length", "8", "--device", "cpu"]
+SETTINGS = [
+    *("--strategy", "random", "--num-samples", "3", "--sample-steps", "2", "--batch-size", "2"),
+    *("--val-images", "1", *DATA),
+]
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory):
+    folder, before = tmp_path_factory.mktemp("workplace"), Path.cwd()
+    os.chdir(folder)
+    try:
+        assert search.main([*SETTINGS, "--out", "runs/whole"]) == 0
+        yield folder
+    finally:
+        os.chdir(before)
+
+
+def without_time(folder):
+    return [{k: v for k, v in line.items() if k != "time"} for line in load_metrics(folder)]
+
+
+def test_every_sample_is_kept_and_the_best_is_the_result(inside):
+    lines = load_metrics(Path("runs/whole"))
+    assert [line["sample"] for line in lines] == [1, 2, 3]
+    best = max(lines, key=lambda line: line["score"])
+    found = Architecture.load("runs/whole/architecture.json")
+    assert found.to_dict() == best["architecture"]
+    record = load_record(Path("runs/whole"))
+    assert record["state"] == "finished"
+    assert (record["config"]["strategy"], record["results"]["sample"]) == ("random", 3)
+    cost = record["results"]["cost"]
+    assert (cost["steps"], cost["evaluations"]) == (6, 6)
+    for name in ("cell", "path", "scores"):
+        assert Path(f"runs/whole/figures/{name}.png").stat().st_size > 5000
+
+
+def test_killed_it_resumes_to_the_same_result(inside):
+    command = [sys.executable, "-m", "autoseg.search", *SETTINGS, "--out", "runs/killed"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(search.__file__).parents[1])}
+    process = subprocess.Popen(
+        command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
+    )
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if list(Path("runs/killed").glob("checkpoint-*.pt")):  # one sample was scored
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list(Path("runs/killed").glob("checkpoint-*.pt"))
+    assert search.main(["--resume", "--out", "runs/killed"]) == 0
+    assert without_time(Path("runs/killed")) == without_time(Path("runs/whole"))
+    whole, killed = (Path(f"runs/{run}/architecture.json") for run in ("whole", "killed"))
+    assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_retraining_takes_the_newest_search(inside, capsys):
+    # No network beside it: a step of the searched one is what is tested.
+    steps = ["--num-steps", "1", "--batch-size", "2", "--validate-every", "1", "--val-images", "1"]
+    found = "runs/whole/architecture.json"
+    assert retrain.main(["--architecture", found, *steps, *DATA, "--out", "runs/retrained"]) == 0
+    (kept,) = Path("runs/retrained").rglob("architecture.json")
+    assert Architecture.load(kept) == Architecture.load(found)
+
+
+def test_a_supernet_may_score_and_its_settings_are_read(inside, capsys):
+    by_supernet = ["--estimator", "supernet", "--num-samples", "2", "--arch-steps", "1"]
+    settings = [*SETTINGS[:2], *SETTINGS[6:], *by_supernet]  # without --sample-steps
+    assert search.main([*settings, "--num-epochs", "1", "--out", "runs/supernet"]) == 0
+    epoch, *samples = load_metrics(Path("runs/supernet"))
+    assert (epoch["epoch"], [line["sample"] for line in samples]) == (1, [1, 2])
+    assert load_record(Path("runs/supernet"))["results"]["cost"]["evaluations"] == 1
+    assert "scored by the weights of a supernet that was trained for 1 steps" in (
+        capsys.readouterr().out
+    )
+    rule = r"--sample-steps: --strategy random --estimator supernet does not read it; leave it out"
+    with pytest.raises(ValueError, match=rf"{rule}, or use --strategy random\."):
+        search.main([*settings, "--sample-steps", "3"])
