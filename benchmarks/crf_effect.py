@@ -106,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     figure = draw_effect(
         refined,
         palette=dataset.palette,
+        class_names=dataset.class_names,
         ignore_index=dataset.ignore_index,
         title=f"{trained.folder.name} on {dataset.name}, {request.split} split. CRF: {text}",
     )

@@ -13,6 +13,7 @@ from autoseg.reporting.fonts import figure_text
 
 _WIDTH = 3.4  # inches of a panel
 _HEADINGS = 0.3  # inches above a row of panels
+_LEGEND_COLUMNS, _LEGEND_LINE = 8, 0.25  # a line takes so many inches
 EFFECTS = {
     "mended": (27, 120, 55),
     "broken": (178, 24, 43),
@@ -52,6 +53,7 @@ def draw_effect(
     images: Sequence[Refined],
     *,
     palette: NDArray[np.uint8],
+    class_names: Sequence[str],
     ignore_index: int,
     title: str,
 ) -> Figure:
@@ -60,12 +62,17 @@ def draw_effect(
     Args:
         images: At least one.
         palette: Colour of each class, RGB, uint8, (K, 3).
+        class_names: Name of each class; the legend has those that occur before or after.
         ignore_index: Label of pixels that do not count; they are white.
         title: Text above the drawing.
     """
     height, width = images[0].target.shape
     panel_height = _WIDTH * height / width + _HEADINGS
-    figure = new_figure(3 * _WIDTH, len(images) * panel_height + 0.9)
+    shown = sorted({int(k) for each in images for k in np.union1d(each.before, each.after)})
+    colours = [(class_names[k], palette[k]) for k in shown]
+    colours += [*EFFECTS.items(), ("unchanged", _UNCHANGED), ("not labelled", _IGNORED)]
+    num_lines = -(-len(colours) // _LEGEND_COLUMNS)
+    figure = new_figure(3 * _WIDTH, len(images) * panel_height + 0.7 + _LEGEND_LINE * num_lines)
     grid = figure.subplots(len(images), 3, squeeze=False)
     for row, refined in zip(grid, images, strict=True):
         panels = {
@@ -78,9 +85,15 @@ def draw_effect(
             axes.set_title(figure_text(heading), fontsize=8)
             axes.set_axis_off()
     patches = [
-        Patch(color=(red / 255, green / 255, blue / 255), label=figure_text(name))
-        for name, (red, green, blue) in EFFECTS.items()
-    ]
-    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=8)
+        Patch(
+            facecolor=np.array(colour) / 255, edgecolor="grey", linewidth=0.5,
+            label=figure_text(name),
+        )
+        for name, colour in colours
+    ]  # fmt: skip
+    figure.legend(
+        handles=patches, loc="outside lower center", ncols=_LEGEND_COLUMNS, frameon=False,
+        fontsize=8,
+    )  # fmt: skip
     figure.suptitle(figure_text(title), fontsize=9, wrap=True)
     return figure

@@ -29,6 +29,11 @@ _PARAMETERS = {
     "spatial_xy_std": r"spatial xy std $\sigma_\gamma$ (pixels)",
     "num_iterations": "iterations",
 }
+# Hollow: stock parameters may be the best, and their mark must show inside.
+_BEST_MARK: dict[str, Any] = {
+    "color": GREEN, "marker": "*", "markersize": 15, "markerfacecolor": "none",
+    "markeredgewidth": 1.6,
+}  # fmt: skip
 _STOCK_MARKS = ((VERMILLION, "s"), (ORANGE, "D"), (PURPLE, "^"))
 
 
@@ -97,8 +102,7 @@ def _draw_slice(axes: Axes, record: Mapping[str, Any], name: str) -> None:
             markersize=6, linestyle="none",
         )  # fmt: skip
     axes.plot(
-        record["parameters"][name], 100 * record["mean_iou"], color=GREEN, marker="*",
-        markersize=13, linestyle="none",
+        record["parameters"][name], 100 * record["mean_iou"], linestyle="none", **_BEST_MARK,
     )  # fmt: skip
     if name == "num_iterations":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -124,8 +128,7 @@ def _mark_stock(axes: Axes, record: Mapping[str, Any]) -> None:
         )  # fmt: skip
     best = max(record["trials"], key=lambda trial: trial["mean_iou"])
     axes.plot(
-        numbers[id(best)], 100 * best["mean_iou"], color=GREEN, marker="*", markersize=13,
-        linestyle="none", label="best",
+        numbers[id(best)], 100 * best["mean_iou"], linestyle="none", label="best", **_BEST_MARK,
     )  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from autoseg.reporting.figure import BLUE, VERMILLION, formula, hide_spines, new_figure
 from autoseg.reporting.fonts import figure_text
 
+_ENTROPY_FROM = 0.9  # largest value at which the axis of the entropies begins
+
 
 class _Curve(NamedTuple):
     field: str
@@ -70,6 +72,10 @@ def draw_history(records: Sequence[Mapping[str, Any]], *, title: str | None = No
             axes.legend(frameon=False, fontsize=8)
         if any(drawn) and unit.startswith("%"):
             axes.set_ylim(bottom=0)
+        if any(drawn) and unit.startswith("share"):
+            # Enlarged further, an entropy that hardly moved would look like a decision.
+            low, high = axes.get_ylim()
+            axes.set_ylim(min(low, _ENTROPY_FROM), max(high, 1.005))
     if title is not None:
         figure.suptitle(figure_text(title), fontsize=11)
     return figure

@@ -16,7 +16,7 @@ Boxes = NDArray[np.float64]
 
 _MARKER_RADIUS, _LINE_RADIUS = 6.0, 2.0  # pixels that are to be left free, at the figure's dpi
 _NEAR, _STEP, _NUM_RINGS, _NUM_DIRECTIONS = 8.0, 8.0, 12, 24  # where a name is tried
-_LEADER_FROM = 20.0  # pixels; a name farther away gets a line to its point
+_LEADER_FROM = 12.0  # pixels; a name farther away gets a line to its point
 _NAME_OVER_LINE = 40.0  # covering a name or marker is worse than covering a line, by this factor
 _PER_PIXEL = 1.5  # square pixels of a covered line that one pixel more of distance is worth
 

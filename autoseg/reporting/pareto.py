@@ -104,7 +104,8 @@ def _draw_panel(
     front = [
         competing[i] for i in pareto_front([xs[i] for i in competing], [ys[i] for i in competing])
     ]
-    names = list(dict.fromkeys(record["label"] for record in records))
+    # By the alphabet: a network has the same colour whatever it scores in another table.
+    names = sorted({record["label"] for record in records})
     labels = []
     for number, name in enumerate(names):
         points = sorted(

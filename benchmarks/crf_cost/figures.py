@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from autoseg.reporting.figure import BLUE, GREY, LIGHT_GREY, ORANGE, hide_spines, new_figure
+from autoseg.reporting.figure import BLUE, LIGHT_GREY, ORANGE, hide_spines, new_figure
 from autoseg.reporting.fonts import figure_text
 from autoseg.reporting.tables import significant
 
@@ -48,7 +49,7 @@ def draw_crf(costs: Sequence[CostRow], accuracy: Sequence[AccuracyRow], *, title
         raise NothingToDraw("no picture: none of the methods that it shows was measured.")
     num_columns = min(2, count)
     num_rows = -(-count // num_columns)
-    figure = new_figure(5.6 * num_columns, 2.6 * num_rows + 0.4)
+    figure = new_figure(5.6 * num_columns, 2.6 * num_rows + 0.7)
     all_axes = list(figure.subplots(num_rows, num_columns, squeeze=False).flat)
     for axes in all_axes[count:]:
         axes.set_axis_off()
@@ -65,6 +66,12 @@ def draw_crf(costs: Sequence[CostRow], accuracy: Sequence[AccuracyRow], *, title
         heading = f"distance from the exact CRF, {name} parameters"
         axes.set_title(figure_text(heading), fontsize=9, loc="left")
         axes.set_xlabel("mean |Q - exact Q| (thousandths)", fontsize=8)
+    drawn = {row.method for rows in (*panels.values(), *errors.values()) for row in rows}
+    kinds = dict(sorted({_kind(method) for method in drawn}))
+    figure.legend(
+        handles=[Patch(color=colour, label=figure_text(kind)) for kind, colour in kinds.items()],
+        loc="outside lower center", ncols=len(kinds), frameon=False, fontsize=8,
+    )  # fmt: skip
     figure.suptitle(figure_text(title), fontsize=11)
     return figure
 
@@ -89,7 +96,7 @@ def _time_panels(costs: Sequence[CostRow]) -> dict[str, list[CostRow]]:
 def _bars(axes: Axes, values: Sequence[tuple[str, float, float | None]], unit: str) -> None:
     """Draw bars with their values behind them."""
     names = [name for name, _, _ in values]
-    colours = [_colour(name) for name in names]
+    colours = [_kind(name)[1] for name in names]
     axes.barh(
         [figure_text(name) for name in names],
         [value for _, value, _ in values],
@@ -110,9 +117,10 @@ def _bars(axes: Axes, values: Sequence[tuple[str, float, float | None]], unit: s
     hide_spines(axes, "right", "top")
 
 
-def _colour(method: str) -> str:
+def _kind(method: str) -> tuple[str, str]:
+    """Return what computes a method, and the colour of its bars."""
     if method in PEERS:
-        return LIGHT_GREY
-    if method.endswith("fused"):
-        return BLUE
-    return ORANGE if method.endswith("torch") else GREY
+        return "other software", LIGHT_GREY
+    if "fused" in method:
+        return "autoseg, compiled kernels", BLUE
+    return "autoseg, plain operators", ORANGE

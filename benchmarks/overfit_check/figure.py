@@ -5,16 +5,17 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from autoseg.data import SegmentationDataset
 from autoseg.reporting.figure import VERMILLION, new_figure
 from autoseg.reporting.fonts import figure_text
-from autoseg.reporting.samples import colour_label
+from autoseg.reporting.samples import colour_label, ignored_colour
 
 _NUM_COLUMNS = 4
-_WIDTH, _TITLE = 2.6, 0.22  # inches
+_WIDTH, _TITLE, _FOOT = 2.6, 0.22, 0.8  # inches
 _GAP = 1  # white pixels between two images
 _WRONG = np.array([int(VERMILLION[start : start + 2], 16) for start in (1, 3, 5)], np.uint8)
 _RIGHT = np.array([238, 238, 238], np.uint8)
@@ -31,7 +32,7 @@ def draw_overfit(
         titles: By network: what stands above its panel.
 
     Returns:
-        A figure; wrong pixels are red, ignored ones black.
+        A figure with a legend; wrong pixels are red in the lower strip of a panel.
     """
     samples = [images[index] for index in range(len(images))]
     target = torch.stack([sample.target for sample in samples])
@@ -47,13 +48,25 @@ def draw_overfit(
         )
     num_rows = -(-len(panels) // _NUM_COLUMNS)
     height, width = next(iter(panels.values())).shape[:2]
-    figure = new_figure(_WIDTH * _NUM_COLUMNS, (_WIDTH * height / width + _TITLE) * num_rows)
+    panels_height = (_WIDTH * height / width + _TITLE) * num_rows
+    figure = new_figure(_WIDTH * _NUM_COLUMNS, panels_height + _FOOT)
     axes = figure.subplots(num_rows, _NUM_COLUMNS, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, (title, panel) in zip(axes.flat, panels.items(), strict=False):
         axis.imshow(panel, interpolation="nearest")
         axis.set_title(figure_text(title), fontsize=6.5, pad=2)
+    entries = [("predicted wrongly (lower strip)", _WRONG), ("predicted rightly", _RIGHT)]
+    entries += zip(images.class_names, images.palette, strict=True)
+    entries.append(("ignored", np.array(ignored_colour(images.palette), np.uint8)))
+    figure.legend(
+        handles=[
+            Patch(facecolor=colour / 255, edgecolor="grey", linewidth=0.5, label=figure_text(name))
+            for name, colour in entries
+        ],
+        title="above each panel: the network and its training mIoU in percent",
+        loc="outside lower center", ncols=5, frameon=False, fontsize=7, title_fontsize=7,
+    )  # fmt: skip
     return figure
 
 

@@ -22,6 +22,7 @@ from .scaling import FACTOR_NAMES, GRID, PowerLaw, points
 from .setting import Row
 
 _BAR = 0.66
+_FLOOR = "floor: the work at the speed of a matrix product or a copy on this machine"
 
 
 def draw_comparison(rows: Sequence[Row], *, title: str) -> Figure:
@@ -50,7 +51,7 @@ def draw_comparison(rows: Sequence[Row], *, title: str) -> Figure:
     left.set_xlabel("smallest time of half-steps and step (ms)")
     _label_bars(left, [row.step_min_ms for row in shown], "ms")
     left.axvline(shown[0].floor_ms, color="black", linewidth=1.2, linestyle=(0, (5, 2)))
-    left.plot([], [], color="black", linewidth=1.2, linestyle=(0, (5, 2)), label="floor")
+    left.plot([], [], color="black", linewidth=1.2, linestyle=(0, (5, 2)), label=_FLOOR)
     left.invert_yaxis()
     right.barh(names, [row.memory_mib or 0.0 for row in shown], _BAR, color=LIGHT_GREY)
     right.set_xlabel("peak memory of a step (MiB)")

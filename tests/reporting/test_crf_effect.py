@@ -22,9 +22,16 @@ def test_every_change_has_the_colour_of_what_it_does():
 
 def test_each_image_has_a_row_of_three_panels():
     palette = np.array([[0, 0, 0], [10, 20, 30], [200, 100, 50]], dtype=np.uint8)
-    figure = draw_effect([REFINED, REFINED], palette=palette, ignore_index=255, title="t")
+    figure = draw_effect(
+        [REFINED, REFINED],
+        palette=palette,
+        class_names=("road", "sky", "car"),
+        ignore_index=255,
+        title="t",
+    )
     images = [axes.get_images()[0].get_array() for axes in figure.axes]
     assert len(images) == 6
     assert np.array_equal(images[0], palette[REFINED.before])
     assert np.array_equal(images[1], palette[REFINED.after])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(EFFECTS)
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["road", "sky", "car", *EFFECTS, "unchanged", "not labelled"]

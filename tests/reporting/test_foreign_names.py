@@ -191,6 +191,7 @@ FIGURES = {
     "crf effect": lambda name: draw_effect(
         [Refined(name=name, before=CLASSES, after=CLASSES, target=CLASSES)],
         palette=Dataset.palette,
+        class_names=name.split("\n")[: len(Dataset.palette)],
         ignore_index=7,
         title=name,
     ),

@@ -19,6 +19,14 @@ def curve(figure, field):
     return line.get_xydata().tolist()
 
 
+def test_an_entropy_that_hardly_moved_looks_so():
+    lines = [{"epoch": epoch, "alpha_entropy": 1 - epoch / 1e4} for epoch in (1, 2, 3)]
+    low, high = draw_history(lines).axes[2].get_ylim()
+    assert low <= 0.9 and high >= 1
+    lines.append({"epoch": 4, "alpha_entropy": 0.4})
+    assert draw_history(lines).axes[2].get_ylim()[0] < 0.4
+
+
 def test_curves_by_hand():
     figure = draw_history(RECORDS, title="a search")
     assert curve(figure, "val_miou") == [[1, 25.0], [2, 50.0]]  # in percent
