@@ -24,7 +24,7 @@ def own_operations(names: Iterable[str]) -> dict[str, Any]:
     """Return what a record keeps of the registered ones among operations.
 
     Args:
-        names: Of any operations.
+        names: Names of operations.
 
     Returns:
         A field of the configuration that says for each what has to be imported, with the checksum
