@@ -182,6 +182,8 @@ def _edges(
     flops = num_maps = 0
     for name in space.operations:
         family, area = OPERATIONS[name].family, OPERATIONS[name].kernel_size ** 2
+        if OPERATIONS[name].build is not None:
+            raise ValueError(f"count_work: the work of {name!r} does not follow from its name.")
         if family is None:
             continue
         if family.kind == "pool":

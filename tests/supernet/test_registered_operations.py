@@ -2,7 +2,9 @@
 
 import copy
 import dataclasses
+from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from autoseg.errors import UsageError
 from autoseg.ops import build_operation
 from autoseg.supernet import SinglePath
 from autoseg.supernet.reference import reference_logits
+from autoseg.supernet.source_op import SourceOp
 from tests.supernet.test_single_path import supernet_logits
 from tests.supernet.test_supernet import (
     BACK_ENDS,
@@ -22,6 +25,7 @@ from tests.supernet.test_supernet import (
     random_supernet,
     small_space,
 )
+from tests.supernet.test_triton_kernels import fresh_process
 
 
 @pytest.fixture(autouse=True)
@@ -185,3 +189,31 @@ def test_the_reference_leaves_running_statistics_alone():
     after = net.state_dict()
     # Stem and heads are the network's own modules, in training mode.
     assert all(torch.equal(after[name], before[name]) for name in after if "cells." in name)
+
+
+def through_plain_operators_and_triton():
+    """Evaluate a source operation both ways; return values and gradients of each."""
+    from autoseg.supernet.triton_kernels import TritonSourceKernels
+
+    register_operation("gated", Gated, description="a convolution times a gate, with a bias")
+    torch.manual_seed(0)
+    operations = ("none", "gated", "skip_connect", "dil_conv_3x3")
+    source = SourceOp(3, num_targets=2, num_inputs=2, operations=operations).double()
+    state = torch.randn(2, 2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    alpha = torch.rand(2, 4, dtype=torch.float64, requires_grad=True)
+    results = []
+    for kernels in (None, TritonSourceKernels(block_elements=512, num_programs=1)):
+        out = source(state, alpha, kernels)
+        wanted = (state, alpha, *source.parameters())
+        gradients = torch.autograd.grad(out.sin().sum(), wanted)
+        results.append([each.detach().numpy() for each in (out, *gradients)])
+    return results
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
+def test_stands_beside_tritons_kernels():
+    with fresh_process(TRITON_INTERPRET="1") as process:
+        plain, triton = process.submit(through_plain_operators_and_triton).result()
+    for got, want in zip(triton, plain, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-10)
