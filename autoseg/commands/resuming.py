@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from autoseg.config import Request, values_of
 from autoseg.config.field_types import shown
 from autoseg.config.recipe import NOT_DECIDING
-from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.runs import reading_record, schema
 
@@ -47,20 +46,13 @@ def resumed_request(
     return request.with_defaults(saved)
 
 
-def images_of(
-    train_dataset: SegmentationDataset, val_dataset: SegmentationDataset
-) -> dict[str, str]:
-    """Return what a record keeps of the images, so that no others are taken when it goes on."""
-    return {"train": train_dataset.fingerprint(), "val": val_dataset.fingerprint()}
-
-
 def require_same_images(folder: Path, saved: dict[str, Any], images: Mapping[str, str]) -> None:
     """Refuse to resume on other images than those that the run was started on.
 
     Args:
         folder: The run folder, for the message.
         saved: The configuration in its record; earlier ones do not tell their images.
-        images: Those of now, from `images_of`.
+        images: Those of now, from `images_in`.
 
     Raises:
         UsageError: If they differ.

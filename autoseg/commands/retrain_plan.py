@@ -11,7 +11,6 @@ from autoseg.architecture import Architecture
 from autoseg.cli.console import announce
 from autoseg.commands.presets import choose_image_scale, choose_preset, fit_to_images
 from autoseg.commands.resuming import (
-    images_of,
     require_same_images,
     resumed_request,
     settings_of,
@@ -24,7 +23,7 @@ from autoseg.config import (
     TrainingConfig,
     read_values,
 )
-from autoseg.data import SegmentationDataset, build_split
+from autoseg.data import SegmentationDataset, build_split, images_in
 from autoseg.errors import UsageError
 from autoseg.foreign_text import folder_name
 from autoseg.networks import NETWORKS, named_networks
@@ -85,7 +84,7 @@ class RetrainPlan:
             **settings,
             "networks": [choice.to_dict() for choice in self.networks],
             "weights": starting,
-            "images": images_of(self.train_dataset, self.val_dataset),
+            "images": images_in(self.train_dataset, self.val_dataset),
             **_own_operations_of(*self.networks),
         }
 
@@ -216,7 +215,7 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
         _require_same_networks(choose_networks(resumed), networks, folder=folder)
     train_dataset = build_split(resumed.pick(DataConfig), "train")
     plan = _with_datasets(resumed, networks, folder, train_dataset)
-    require_same_images(folder, config, images_of(plan.train_dataset, plan.val_dataset))
+    require_same_images(folder, config, images_in(plan.train_dataset, plan.val_dataset))
     return plan
 
 

@@ -18,13 +18,12 @@ from autoseg.commands.presets import (
     fit_to_images,
 )
 from autoseg.commands.resuming import (
-    images_of,
     require_same_images,
     resumed_request,
     settings_of,
 )
 from autoseg.config import SEARCH_PRESETS, DataConfig, SearchConfig, read_values, values_of
-from autoseg.data import SegmentationDataset, build_split
+from autoseg.data import SegmentationDataset, build_split, images_in
 from autoseg.errors import UsageError, unknown_name
 from autoseg.reporting import (
     draw_cell,
@@ -78,7 +77,7 @@ class SearchPlan:
             **settings_of(self.request),
             "search_space": self.space.to_dict(),
             **own_operations(self.space.operations),
-            "images": images_of(self.train_dataset, self.val_dataset),
+            "images": images_in(self.train_dataset, self.val_dataset),
         }
 
 
@@ -238,7 +237,7 @@ def _resume(request: SearchRequest) -> SearchPlan:
     request = resumed_request(request, saved, folder=folder)
     data = request.pick(DataConfig)
     train_dataset, val_dataset = build_split(data, "train"), build_split(data, "val")
-    require_same_images(folder, started.config, images_of(train_dataset, val_dataset))
+    require_same_images(folder, started.config, images_in(train_dataset, val_dataset))
     return SearchPlan(
         request=request,
         folder=folder,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         rgb_channels,
     )
     from autoseg.data.registry import DATASETS, DatasetOptions, build_dataset
-    from autoseg.data.split import build_split
+    from autoseg.data.split import build_split, images_in
     from autoseg.data.spread import labelled_indices, spread_indices
     from autoseg.data.subset import Subset
     from autoseg.data.synthetic import SyntheticStreets
@@ -59,6 +59,7 @@ __all__ = [
     "batch_generator",
     "build_dataset",
     "build_split",
+    "images_in",
     "labelled_indices",
     "normalise",
     "resize_label",

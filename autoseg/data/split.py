@@ -5,6 +5,13 @@ from autoseg.data.base import SegmentationDataset
 from autoseg.data.registry import build_dataset
 
 
+def images_in(
+    train_dataset: SegmentationDataset, val_dataset: SegmentationDataset
+) -> dict[str, str]:
+    """Return the fingerprints that records and checkpoints keep of the images of a run."""
+    return {"train": train_dataset.fingerprint(), "val": val_dataset.fingerprint()}
+
+
 def build_split(data: DataConfig, split: str) -> SegmentationDataset:
     """Build the dataset's "train", "val" or "test" split.
 

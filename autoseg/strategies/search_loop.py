@@ -6,26 +6,22 @@ from typing import Any
 import torch
 
 from autoseg.architecture import Architecture
+from autoseg.data import images_in
 from autoseg.runs import (
     COMPILING,
     Progress,
     Run,
     StopRequest,
-    restore_rng_state,
-    rng_state,
     schema,
 )
 from autoseg.strategies.budget import Budget
 from autoseg.strategies.strategy import Report, SearchTask, Strategy
-from autoseg.training import PendingLosses
+from autoseg.training import LOOP_FIELDS, LoopState, PendingLosses
 
 _STATE = schema.fields(
     required={
         "strategy": schema.mapping,
-        "rng": schema.mapping,
-        "step": schema.whole(),
-        "loss_sum": schema.number(),
-        "loss_count": schema.whole(),
+        **LOOP_FIELDS,
         "spent_s": schema.number(0),
     }
 )
@@ -87,33 +83,27 @@ def search(
         "space": task.space.to_dict(),
         "num_classes": task.train_dataset.num_classes,
         "settings": _deciding(task, strategy),
-        "images": {
-            "train": task.train_dataset.fingerprint(),
-            "val": task.val_dataset.fingerprint(),
-        },
+        "images": images_in(task.train_dataset, task.val_dataset),
     }
     losses, steps_a_read = PendingLosses(), _steps_a_read(task.device)
-    step, loss_sum, loss_count, spent_s = 0, 0.0, 0, 0.0
+    state, spent_s = LoopState(), 0.0
     main_loss = ""
 
-    def restore(state: dict[str, Any]) -> None:
-        nonlocal step, loss_sum, loss_count, spent_s
-        _STATE(state, "")
-        strategy.load_state_dict(state["strategy"])
-        restore_rng_state(state["rng"])
-        step, spent_s = state["step"], state["spent_s"]
-        loss_sum, loss_count = state["loss_sum"], state["loss_count"]
+    def restore(saved: dict[str, Any]) -> None:
+        nonlocal spent_s
+        _STATE(saved, "")
+        strategy.load_state_dict(saved["strategy"])
+        state.load_state_dict(saved)
+        spent_s = saved["spent_s"]
 
     run.load_checkpoint(identity=identity, map_location=task.device, restore=restore)
     budget = Budget(num_steps=strategy.num_steps, seconds=task.config.seconds, spent_s=spent_s)
 
     def read_losses() -> list[float]:
         """Check the losses since the last call, and add up and return those that are shown."""
-        nonlocal loss_sum, loss_count
         values = losses.read().get(main_loss, [])
         for value in values:
-            loss_sum += value
-        loss_count += len(values)
+            state.add(value)
         return values
 
     def save() -> None:
@@ -121,18 +111,15 @@ def search(
         run.save_checkpoint(
             {
                 "strategy": strategy.state_dict(),
-                "rng": rng_state(),
-                "step": step,
-                "loss_sum": loss_sum,
-                "loss_count": loss_count,
+                **state.state_dict(),
                 "spent_s": budget.spent_s,
             },
             identity=identity,
-            step=step,
+            step=state.step,
         )
 
-    num_done, total, unit = budget.units(step)
-    is_over, is_saved = budget.share(step) == 1, True
+    num_done, total, unit = budget.units(state.step)
+    is_over, is_saved = budget.share(state.step) == 1, True
     with Progress(
         total,
         description="search",
@@ -141,42 +128,44 @@ def search(
         starting="" if task.device.type == "cpu" else COMPILING,
     ) as progress:
         while not is_over and not stop.requested:
-            share = budget.share(step)
+            share = budget.share(state.step)
             rounds = strategy.rounds_done(share)
-            for number, loss in enumerate(strategy.step(step, share)):
-                losses.add(loss.value, step=step, learning_rate=loss.learning_rate, what=loss.what)
+            for number, loss in enumerate(strategy.step(state.step, share)):
+                losses.add(
+                    loss.value, step=state.step, learning_rate=loss.learning_rate, what=loss.what
+                )
                 main_loss = main_loss if number else loss.what
-            step, is_saved = step + 1, False
-            share = budget.share(step)
+            state.step, is_saved = state.step + 1, False
+            share = budget.share(state.step)
             is_round_end = strategy.rounds_done(share) > rounds
             shown: dict[str, float | int | str] = {strategy.round_name: f"{rounds + 1}"}
-            if (is_round_end or step % steps_a_read == 0) and (values := read_losses()):
+            if (is_round_end or state.step % steps_a_read == 0) and (values := read_losses()):
                 shown = {"loss": values[-1], **shown}
             if unit != "step":
-                shown["step"] = step
-            progress.update(budget.units(step)[0] - progress.num_done, **shown)
+                shown["step"] = state.step
+            progress.update(budget.units(state.step)[0] - progress.num_done, **shown)
             is_over = share == 1
             if is_round_end:
-                end = strategy.end_round(step, share, phase=progress.phase)
-                loss_mean = {"loss": loss_sum / loss_count} if loss_count else {}
-                run.log(step=step, **loss_mean, **end.line)
+                end = strategy.end_round(state.step, share, phase=progress.phase)
+                mean = state.take_mean()
+                shown_loss = {} if mean is None else {"loss": mean}
+                run.log(step=state.step, **shown_loss, **end.line)
                 strategy.decode().save(run.folder / "architecture.json")
-                loss_sum, loss_count = 0.0, 0
                 save()
                 progress.update(0, **end.shown)
                 progress.write(end.message)
-                is_saved, is_over = True, end.is_last or budget.share(step) == 1
+                is_saved, is_over = True, end.is_last or budget.share(state.step) == 1
         if not is_saved:
             save()
     return SearchResult(
         architecture=strategy.decode(),
         report=strategy.report(),
         round_name=strategy.round_name,
-        rounds=strategy.rounds_done(budget.share(step)),
-        step=step,
+        rounds=strategy.rounds_done(budget.share(state.step)),
+        step=state.step,
         is_finished=is_over,
         cost={
-            "steps": step,
+            "steps": state.step,
             "evaluations": strategy.num_evaluations,
             "seconds": round(budget.spent_s, 1),
         },

@@ -9,20 +9,19 @@ import torch
 from torch import nn
 
 from autoseg.config import TrainingConfig
-from autoseg.data import SegmentationDataset, labelled_indices
+from autoseg.data import SegmentationDataset, images_in, labelled_indices
 from autoseg.runs import (
     COMPILING,
     Progress,
     Run,
     StopRequest,
-    restore_rng_state,
-    rng_state,
     schema,
 )
 from autoseg.training.averaging import averaged_network
 from autoseg.training.batches import retraining_batches
 from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss
 from autoseg.training.divergence import require_finite
+from autoseg.training.loop_state import LOOP_FIELDS, LoopState
 from autoseg.training.loss_functions import segmentation_loss
 from autoseg.training.optimisers import build_optimizer
 from autoseg.training.precision import autocast, resolve_precision, tensor_float
@@ -36,10 +35,7 @@ _STATE = schema.fields(
     required={
         "network": schema.mapping,
         "optimizer": schema.mapping,
-        "rng": schema.mapping,
-        "step": schema.whole(),
-        "loss_sum": schema.number(),
-        "loss_count": schema.whole(),
+        **LOOP_FIELDS,
         "best_step": schema.whole(),
         "best_val_miou": schema.number(UNDEFINED, 1),
     },
@@ -119,7 +115,7 @@ def train(
     identity = {
         **identity,
         "settings": config.identity(),
-        "images": {"train": train_dataset.fingerprint(), "val": val_dataset.fingerprint()},
+        "images": images_in(train_dataset, val_dataset),
         "loss": asdict(chosen_loss),
     }
     loss_function = build_loss(chosen_loss, device=device)
@@ -128,18 +124,17 @@ def train(
     # What is validated and saved.
     result = network if average is None else average.module
     val_indices = labelled_indices(val_dataset, config.val_images)
-    step, loss_sum, loss_count, best = 0, 0.0, 0, (0, UNDEFINED)
+    state, best = LoopState(), (0, UNDEFINED)
 
-    def restore(state: dict[str, Any]) -> None:
-        nonlocal step, loss_sum, loss_count, best
-        _STATE(state, "")
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
+    def restore(saved: dict[str, Any]) -> None:
+        nonlocal best
+        _STATE(saved, "")
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
         if average is not None:
-            average.load_state_dict(state["average"])
-        restore_rng_state(state["rng"])
-        step, loss_sum, loss_count = state["step"], state["loss_sum"], state["loss_count"]
-        best = (state["best_step"], state["best_val_miou"])
+            average.load_state_dict(saved["average"])
+        state.load_state_dict(saved)
+        best = (saved["best_step"], saved["best_val_miou"])
 
     run.load_checkpoint(
         identity=identity,
@@ -155,31 +150,28 @@ def train(
                 "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 **({} if average is None else {"average": average.state_dict()}),
-                "rng": rng_state(),
-                "step": step,
-                "loss_sum": loss_sum,
-                "loss_count": loss_count,
+                **state.state_dict(),
                 "best_step": best[0],
                 "best_val_miou": best[1],
             },
             identity=identity,
-            step=step,
+            step=state.step,
         )
 
-    batches = retraining_batches(train_dataset, config, start_step=step)
+    batches = retraining_batches(train_dataset, config, start_step=state.step)
     network.train()
     with Progress(
         config.num_steps,
         description=description,
-        initial=step,
+        initial=state.step,
         starting="" if device.type == "cpu" else COMPILING,
     ) as progress:
-        while step < config.num_steps and not stop.requested:
+        while state.step < config.num_steps and not stop.requested:
             images, target = next(batches)
             images, target = images.to(device), target.to(device)
-            share = step / config.num_steps
+            share = state.step / config.num_steps
             rate = poly(share, initial=config.learning_rate, power=config.poly_power)
-            rate *= warm_up(step, config.warmup_steps)
+            rate *= warm_up(state.step, config.warmup_steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             if isinstance(network, FollowsProgress):
@@ -195,7 +187,7 @@ def train(
                     loss=loss_function,
                 )
                 value = loss.item()
-                require_finite(value, step=step, learning_rate=rate, what="training")
+                require_finite(value, step=state.step, learning_rate=rate, what="training")
                 optimizer.zero_grad()
                 loss.backward()
             if config.gradient_clip > 0:
@@ -203,10 +195,11 @@ def train(
             optimizer.step()
             if average is not None:
                 average.update_parameters(network)
-            step, loss_sum, loss_count = step + 1, loss_sum + value, loss_count + 1
+            state.add(value)
+            state.step += 1
             progress.update(loss=value)
 
-            if step % config.validate_every == 0 or step == config.num_steps:
+            if state.step % config.validate_every == 0 or state.step == config.num_steps:
                 with progress.phase("validating") as on_image:
                     score = validate(
                         result,
@@ -214,31 +207,30 @@ def train(
                         device=device,
                         indices=val_indices,
                         image_scale=config.image_scale,
-                        step=step,
+                        step=state.step,
                         on_image=on_image,
                     )
                 miou = score.mean_iou
                 run.log(
-                    step=step,
-                    loss=loss_sum / loss_count,
+                    step=state.step,
+                    loss=state.take_mean(),
                     learning_rate=rate,
                     val_miou=miou,
                     val_pixel_accuracy=score.pixel_accuracy,
                     val_num_averaged=score.num_averaged,
                 )
-                metadata = {"step": str(step), "val_miou": f"{miou:.6f}"}
+                metadata = {"step": str(state.step), "val_miou": f"{miou:.6f}"}
                 if miou > best[1] or math.isnan(miou):
-                    best = (step, UNDEFINED if math.isnan(miou) else miou)
+                    best = (state.step, UNDEFINED if math.isnan(miou) else miou)
                     run.save_weights("best", result.state_dict(), metadata=metadata)
                 run.save_weights("last", result.state_dict(), metadata=metadata)
-                loss_sum, loss_count = 0.0, 0
                 save()
                 progress.update(0, val_miou=miou)
-        if stop.requested and step % config.validate_every != 0:
+        if stop.requested and state.step % config.validate_every != 0:
             save()
     return TrainingResult(
-        step=step,
+        step=state.step,
         best_step=best[0],
         best_val_miou=math.nan if best[1] == UNDEFINED else best[1],
-        is_finished=step == config.num_steps,
+        is_finished=state.step == config.num_steps,
     )
