@@ -18,13 +18,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog=PROG,
         description=(
             "Search a segmentation architecture on your images: a supernet that holds all networks "
-            "of a space is trained, and the strongest cell and path are decoded. The result is a "
-            "run folder with architecture.json, pictures of cell and trellis, and all that "
-            "resuming needs; `python -m autoseg.retrain` takes it from there."
+            "of a space is trained, and the strongest cell and path are decoded, or architectures "
+            "are drawn and scored (--strategy). The result is a run folder with "
+            "architecture.json, pictures of cell and path, and all that resuming needs; `python -m "
+            "autoseg.retrain` takes it from there."
         ),
         example=(
             f"{PROG} --space autodeeplab\n"
             f"{PROG} --dataset camvid --data-root ~/camvid --preset paper --device cuda\n"
+            f"{PROG} --strategy random --budget 10m\n"
             f"{PROG} --resume"
         ),
         presets=SEARCH_PRESETS,

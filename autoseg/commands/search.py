@@ -25,6 +25,7 @@ from autoseg.commands.resuming import (
 from autoseg.config import SEARCH_PRESETS, DataConfig, SearchConfig, read_values, values_of
 from autoseg.data import SegmentationDataset, build_split, images_in
 from autoseg.errors import UsageError, unknown_name
+from autoseg.foreign_text import printable
 from autoseg.reporting import (
     draw_cell,
     draw_history,
@@ -232,6 +233,12 @@ def _resume(request: SearchRequest) -> SearchPlan:
     started = SearchRun.open(folder)
     require_unchanged_operations(started.config, folder)
     saved = read_values(SearchRequest, started.config, where=f"{folder}/run.json")
+    if saved.strategy not in STRATEGIES:
+        raise UsageError(
+            f"--resume: {folder} is a search by the strategy {printable(saved.strategy)!r}, which "
+            "does not come with autoseg; give the --import that adds it again, if you trust that "
+            "code."
+        )
     if request.preset == "auto":
         request = request.with_values(preset=saved.preset)
     request = resumed_request(request, saved, folder=folder)

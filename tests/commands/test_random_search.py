@@ -1,6 +1,7 @@
 """`python -m autoseg.search --strategy random`: killed, resumed, drawn, and retrained."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import pytest
 
 from autoseg import retrain, search
 from autoseg.architecture import Architecture
+from autoseg.errors import UsageError
 from autoseg.runs import load_metrics, load_record
+from autoseg.strategies import STRATEGIES
 
 DATA = ["--image-size", "64", "72", "--train-length", "8", "--device", "cpu"]
 SETTINGS = [
@@ -92,3 +95,25 @@ def test_a_supernet_may_score_and_its_settings_are_read(inside, capsys):
     rule = r"--sample-steps: --strategy random --estimator supernet does not read it; leave it out"
     with pytest.raises(ValueError, match=rf"{rule}, or use --strategy random\."):
         search.main([*settings, "--sample-steps", "3"])
+
+
+def test_a_strategy_that_is_not_known_any_more_is_asked_for(inside, monkeypatch):
+    monkeypatch.delitem(STRATEGIES, "random")
+    rule = "runs/whole is a search by the strategy 'random', which does not come with autoseg; give"
+    with pytest.raises(UsageError, match=rule):
+        search.main(["--resume", "--out", "runs/whole"])
+
+
+def test_a_strategy_of_ones_own_is_searched_by_the_command(inside):
+    page = (Path(search.__file__).parents[1] / "docs" / "adding_strategies.md").read_text()
+    code = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    Path("my_strategy.py").write_text("\n".join(code))
+    mine = ["--import", "my_strategy.py", "--strategy", "largest", "--num-samples", "2"]
+    try:
+        assert search.main([*mine, *DATA, "--out", "runs/mine"]) == 0
+    finally:
+        STRATEGIES.pop("largest", None)
+    sizes = [line["num_params"] for line in load_metrics(Path("runs/mine"))]
+    assert len(sizes) == 2
+    doubts = load_record(Path("runs/mine"))["results"]["doubts"]
+    assert doubts == ["Parameters say nothing of how well a network segments."]
