@@ -150,7 +150,8 @@ def search(
                 mean = state.take_mean()
                 shown_loss = {} if mean is None else {"loss": mean}
                 run.log(step=state.step, **shown_loss, **end.line)
-                strategy.decode().save(run.folder / "architecture.json")
+                architecture = strategy.decode()
+                architecture.save(run.folder / "architecture.json")
                 save()
                 progress.update(0, **end.shown)
                 progress.write(end.message)
