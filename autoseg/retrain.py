@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     score = "val mIoU" if result.note is None else "training mIoU"
     for label, trained in result.finished.items():
         print(f"{label}: {trained.best_as(score)}")
+        if trained.doubt is not None:
+            print(f"{label}: doubtful: {trained.doubt}")
     for label, message in result.failed.items():
         print(f"{label}: failed: {message}")
     if not result.is_finished:

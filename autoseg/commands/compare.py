@@ -12,6 +12,7 @@ from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_clashes
 from autoseg.comparison import (
+    DOUBTFUL,
     Comparison,
     Subject,
     TimingChoice,
@@ -88,7 +89,15 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
 def tables_of(comparison: Comparison) -> str:
     """Write the tables, and what a reader must know of them, for a terminal."""
     tables = [f"\n{group.key}\n\n{group_table_markdown(group)}" for group in comparison.groups]
-    return "\n".join([*tables, *([f"\n{comparison.warning}"] if comparison.warning else [])])
+    doubts = [
+        f"{network.rows[0].label}: {note}"
+        for group in comparison.groups
+        for network in group.networks
+        for note in network.notes
+        if note.startswith(DOUBTFUL)
+    ]
+    warnings = [comparison.warning] if comparison.warning else []
+    return "\n".join([*tables, *(f"\n{sentence}" for sentence in (*doubts, *warnings))])
 
 
 def save_comparison(comparison: Comparison, folder: Path) -> list[Path]:

@@ -8,9 +8,10 @@ import torch
 
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.commands.dataset_notes import announce_notes
+from autoseg.commands.dataset_notes import announce_baselines, announce_notes
 from autoseg.commands.retrain_figures import draw_retraining
 from autoseg.commands.retrain_plan import RetrainPlan, plan_resumed, plan_retraining
+from autoseg.evaluation import Baselines
 from autoseg.requests import RetrainRequest
 from autoseg.runs import Run, StopRequest, seed_everything
 from autoseg.trained import ARCHITECTURE_NAME, NetworkChoice, StartingWeights, starting_weights
@@ -88,7 +89,9 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     )
     finished: dict[str, TrainingResult] = {}
     failed: dict[str, str] = {}
+    baselines = announce_baselines("retrain", plan.train_dataset, plan.val_dataset, plan.training)
     with opened as whole, StopRequest() as stop:
+        whole.update(baselines=asdict(baselines))
         for number, choice in enumerate(plan.networks, start=1):
             if stop.requested:
                 break
@@ -98,6 +101,7 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
                     plan,
                     command=command,
                     starting=starting,
+                    baselines=baselines,
                     device=device,
                     stop=stop,
                     description=f"[{number}/{len(plan.networks)}] {choice.label}",
@@ -124,6 +128,7 @@ def _train_one(
     *,
     command: Sequence[str],
     starting: StartingWeights | None,
+    baselines: Baselines,
     device: torch.device,
     stop: StopRequest,
     description: str,
@@ -167,9 +172,10 @@ def _train_one(
             device=device,
             stop=stop,
             description=description,
+            colour_miou=baselines.colour_miou,
         )
         draw_retraining(run, {choice.label: folder}, note=plan.note)
         note = {} if plan.note is None else {"note": plan.note}
-        run.update(results={**asdict(result), **note})
+        run.update(results={**asdict(result), **note}, baselines=asdict(baselines))
         run.finish("finished" if result.is_finished else "interrupted")
     return result

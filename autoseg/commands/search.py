@@ -10,7 +10,7 @@ import torch
 from autoseg.architecture import SearchSpace
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.commands.dataset_notes import announce_notes
+from autoseg.commands.dataset_notes import announce_baselines, announce_notes
 from autoseg.commands.presets import (
     choose_arch_steps,
     choose_image_scale,
@@ -123,6 +123,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     strategy_type.check(task)
     for dataset in (plan.train_dataset, plan.val_dataset):
         dataset.check_labels()
+    announce_baselines("search", plan.train_dataset, plan.val_dataset, config)
     opened = (
         Run.resume(folder)
         if request.resume

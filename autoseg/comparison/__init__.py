@@ -1,7 +1,7 @@
 """Networks side by side: what is measured of each, and the documents that show it."""
 
 from autoseg.comparison.documents import Comparison, group_table_markdown
-from autoseg.comparison.measuring import TimingChoice, measure
+from autoseg.comparison.measuring import DOUBTFUL, TimingChoice, measure
 from autoseg.comparison.rows import group_networks
 from autoseg.comparison.subject import (
     Subject,
@@ -12,6 +12,7 @@ from autoseg.comparison.subject import (
 from autoseg.comparison.writing import possible_outputs, write_comparison
 
 __all__ = [
+    "DOUBTFUL",
     "Comparison",
     "Subject",
     "TimingChoice",

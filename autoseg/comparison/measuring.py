@@ -21,7 +21,7 @@ from autoseg.cost import (
 from autoseg.crf import DenseCRF
 from autoseg.data import as_rgb, normalise
 from autoseg.evaluation import evaluate, predict_logits
-from autoseg.metrics import ConfusionMatrix
+from autoseg.metrics import ConfusionMatrix, doubt_about
 from autoseg.networks import inference_parameters
 from autoseg.reporting.tables import scaled
 from autoseg.runs import Progress
@@ -33,6 +33,9 @@ _CRF_LAYER = (
     "parameters, latency and memory, but not in MACs, which count no message passing; the row with "
     "CRF refines its result by another one."
 )
+DOUBTFUL = "doubtful: "
+"""How the note begins that says why a score is no achievement."""
+
 _NUM_REASONS = 3  # of a difference between two counters, before "other" sums up the rest
 
 
@@ -93,8 +96,24 @@ def measure(
         rows=tuple(rows),
         class_names=subject.dataset.class_names,
         class_iou=tuple(class_iou),
-        notes=(*_training_notes(subject), *counts.notes, *costs.notes, *crf_notes),
+        notes=(
+            *_doubts(subject, scores.plain if scores else None),
+            *_training_notes(subject),
+            *counts.notes,
+            *costs.notes,
+            *crf_notes,
+        ),
     )
+
+
+def _doubts(subject: Subject, confusion: ConfusionMatrix | None) -> tuple[str, ...]:
+    """Say why a score is no achievement, where it is none."""
+    if confusion is None or subject.trained is None:
+        return ()
+    dataset = subject.dataset
+    colour_miou = subject.trained.colour_miou if dataset.split == "val" else None
+    doubt = doubt_about(confusion, dataset.class_names, colour_miou=colour_miou)
+    return () if doubt is None else (f"{DOUBTFUL}{doubt}.",)
 
 
 def _training_notes(subject: Subject) -> tuple[str, ...]:

@@ -20,6 +20,9 @@ _CONFIG = schema.fields(
         "weights": schema.optional(schema.fields(allowed={"file": schema.text})),
     },
 )
+_BASELINES = schema.fields(
+    allowed={"baselines": schema.fields(allowed={"colour_miou": schema.optional(schema.number())})}
+)
 _RESULTS = schema.fields({"best_step": schema.whole()})
 """What a comparison reads of a run beside what builds its network."""
 
@@ -40,6 +43,8 @@ class Trained:
     """What the training minimised."""
     started_from: str | None = None
     """Name of the file that it started from; None: random weights."""
+    colour_miou: float | None = None
+    """Mean IoU on val that each pixel's colour alone has; None where it was not measured."""
 
     @property
     def folder(self) -> Path:
@@ -126,6 +131,7 @@ def trained_subject(
     with reading_record(folder, "a record of a finished retraining"):
         _CONFIG(config, "config")
         _RESULTS(results, "results")
+        _BASELINES(run.record, "record")
     dataset = run.dataset(split, data_root=data_root)
     return _subject(
         run.choice,
@@ -140,6 +146,7 @@ def trained_subject(
             weights_sha256=run.weights_sha256("best"),
             loss=_describe_loss(config),
             started_from=(config.get("weights") or {}).get("file"),
+            colour_miou=run.record.get("baselines", {}).get("colour_miou"),
         ),
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from autoseg.config.field_types import require_in_range, values_of
-from autoseg.config.ranges import Count, CountOrNone, Factor, Pixels, Range, Seed, Weight
+from autoseg.config.ranges import Count, CountOrNone, Factor, Pixels, Range, Seed, Share, Weight
 from autoseg.errors import UsageError
 
 Precision = Literal["auto", "fp32", "tf32", "bf16"]
@@ -20,6 +20,10 @@ ScaleRange = tuple[Factor, Factor]
 
 NOT_DECIDING = ("num_workers", "backend", "cuda_graph")
 """Settings that decide how a result is computed, and not what it is."""
+
+
+# Fields that came later, and the value at which a run is what it was before.
+_LATER = (("class_uniform", 0.0), ("category_cap", 1.0))
 
 
 # Settings have no slots, here and below: a request inherits from several of them.
@@ -42,6 +46,12 @@ class RecipeConfig:
     are always taken at the label's own resolution."""
     scale_range: ScaleRange
     """Smallest and largest random scale of the augmentation, on top of image_scale."""
+    class_uniform: Share = 0.0
+    """Share of the crops that are placed on a class drawn uniformly from those of the image, so
+    that rare classes are seen as often as frequent ones; 0 is off."""
+    category_cap: Annotated[float, Range(low=0, high=1, without_low=True)] = 1.0
+    """Largest share of a crop that one class may have: up to ten places are tried. 0.75 is usual;
+    1 is off."""
     val_images: CountOrNone = 0
     """Images of the val split that a validation uses, evenly spread; 0 takes all."""
     num_workers: Annotated[int, Range(low=0, high=1024)] = 0
@@ -56,7 +66,11 @@ class RecipeConfig:
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide a result, by name: a run goes on with the same ones."""
         values = values_of(self)
-        return {name: values[name] for name in values if name not in NOT_DECIDING}
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in NOT_DECIDING and (name, value) not in _LATER
+        }
 
     def __post_init__(self) -> None:
         require_in_range(self)

@@ -7,6 +7,7 @@ from autoseg.deferred import deferred_names
 if TYPE_CHECKING:
     from autoseg.data.base import SPLITS, Sample, SegmentationDataset
     from autoseg.data.camvid import CamVid
+    from autoseg.data.crops import CropRule
     from autoseg.data.folder import FolderImages
     from autoseg.data.loading import batch_generator, split_half, training_batches
     from autoseg.data.normalisation import (
@@ -29,6 +30,7 @@ else:
         __name__,
         "base",
         "camvid",
+        "crops",
         "folder",
         "loading",
         "normalisation",
@@ -48,6 +50,7 @@ __all__ = [
     "SPLITS",
     "Augmentation",
     "CamVid",
+    "CropRule",
     "DatasetOptions",
     "FolderImages",
     "Normalisation",

@@ -195,9 +195,9 @@ def dominance(split: str, class_name: str, share: float) -> str:
     """Say that one class has nearly all pixels, and what to do about it."""
     return (
         f"{split}: {share:.1%} of the labelled pixels are {class_name}; a network that predicts "
-        "nothing else looks good by its pixel accuracy. Consider --class-weights median_frequency, "
-        "--class-uniform 0.5 (half of the crops show a class drawn at random) or --loss "
-        "cross_entropy dice"
+        "nothing else looks good by its pixel accuracy. Consider --class-uniform 0.5 (half of the "
+        "crops show a class drawn at random); in a retraining also --class-weights "
+        "median_frequency or --loss cross_entropy dice"
     )
 
 

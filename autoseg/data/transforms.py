@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autoseg.data.base import Sample
+from autoseg.data.crops import ANYWHERE, CropRule
 from autoseg.data.normalisation import IMAGENET, Normalisation
 from autoseg.errors import UsageError
 
@@ -38,6 +39,9 @@ class Augmentation:
 
     saturation: float = 0.25
     """Distances to each pixel's grey are multiplied by a factor from 1 -+ this; 0 is off."""
+
+    crop_rule: CropRule = ANYWHERE
+    """Where crops lie; anywhere unless it says otherwise."""
 
     def __post_init__(self) -> None:
         if min(self.crop_size) < 1:
@@ -92,8 +96,9 @@ class Augmentation:
         if flip_draw < self.flip_probability:
             image, target = image.flip(-1), target.flip(-1)
 
-        rows, pad_rows = _place(size[0], self.crop_size[0], y_draw)
-        columns, pad_columns = _place(size[1], self.crop_size[1], x_draw)
+        (rows, pad_rows), (columns, pad_columns) = self.crop_rule.place(
+            target, self.crop_size, (y_draw, x_draw), generator, ignore_index=ignore_index
+        )
         image, target = image[:, rows, columns], target[rows, columns]
         image = normalisation.from_unit(self._jitter(image, *light))
         pad = (*pad_columns, *pad_rows)  # F.pad counts from the last axis
@@ -154,12 +159,3 @@ def _factor(strength: float, draw: float) -> float:
 def _blend(image: Tensor, grey: Tensor, factor: float) -> Tensor:
     """Stretch the distance to grey; in this form a factor of 1 changes no bit."""
     return factor * image + (1 - factor) * grey
-
-
-def _place(length: int, crop: int, draw: float) -> tuple[slice, tuple[int, int]]:
-    """Place a crop on one axis: the part of the image it keeps, and the padding on both sides."""
-    if length >= crop:
-        start = int(draw * (length - crop + 1))
-        return slice(start, start + crop), (0, 0)
-    before = int(draw * (crop - length + 1))
-    return slice(0, length), (before, crop - length - before)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from autoseg.data import Sample, SegmentationDataset, as_rgb, normalise
 from autoseg.evaluation.predict import predict_logits
-from autoseg.metrics import ConfusionMatrix
+from autoseg.metrics import ConfusionMatrix, doubt_about
 
 
 class NonFiniteLogitsError(ValueError):
@@ -28,6 +28,10 @@ class Evaluation:
 
     num_images: int
     """Images that were scored."""
+
+    def doubt(self, class_names: Sequence[str], *, colour_miou: float | None = None) -> str | None:
+        """Say why the score of the plain prediction is no achievement; see `doubt_about`."""
+        return doubt_about(self.plain, class_names, colour_miou=colour_miou)
 
 
 def evaluate(

@@ -1,5 +1,6 @@
 """Scores of predictions against labels, counted once and read many ways."""
 
+from autoseg.metrics.collapse import best_constant, doubt_about
 from autoseg.metrics.confusion import ConfusionMatrix, confusion_matrix
 
-__all__ = ["ConfusionMatrix", "confusion_matrix"]
+__all__ = ["ConfusionMatrix", "best_constant", "confusion_matrix", "doubt_about"]

@@ -22,6 +22,7 @@ _LOSS = "weights' (--weight-lr)"
 _TRAINING = frozenset(
     {
         *("batch_size", "crop_size", "image_scale", "scale_range", "val_images", "precision"),
+        *("class_uniform", "category_cap"),
         *("weight_lr", "weight_lr_final", "momentum", "weight_decay", "gradient_clip"),
         *("arch_steps", "num_samples", "num_workers", "seed", "budget"),
     }
@@ -207,6 +208,7 @@ class SupernetEstimator(Estimator):
             num_classes=task.train_dataset.num_classes,
             backend=task.backend,
             recompute_cells=config.recompute_cells,
+            in_channels=task.train_dataset.num_channels,
         ).to(task.device)
         self.trainer = SinglePathTraining(
             supernet.train(),

@@ -5,7 +5,13 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from autoseg.config import RecipeConfig, TrainingConfig
-from autoseg.data import Augmentation, SegmentationDataset, batch_generator, training_batches
+from autoseg.data import (
+    Augmentation,
+    CropRule,
+    SegmentationDataset,
+    batch_generator,
+    training_batches,
+)
 from autoseg.training.cutmix import cutmix
 
 
@@ -39,6 +45,9 @@ def augmented_batches(
             brightness=colour_jitter,
             contrast=colour_jitter,
             saturation=colour_jitter,
+            crop_rule=CropRule(
+                class_uniform=config.class_uniform, category_cap=config.category_cap
+            ),
         ),
         batch_size=config.batch_size,
         seed=config.seed,

@@ -15,6 +15,7 @@ from autoseg.runs import (
     Progress,
     Run,
     StopRequest,
+    load_metrics,
     schema,
 )
 from autoseg.training.averaging import averaged_network
@@ -66,6 +67,8 @@ class TrainingResult:
     of the validation's images is labelled: the best weights are then the last ones."""
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
+    doubt: str | None = None
+    """Why that score is no achievement, in words; None if it is one."""
 
     def best_as(self, score: str) -> str:
         """Say in words how good the best weights are, and of which step; `score` is its name."""
@@ -88,6 +91,7 @@ def train(
     device: torch.device,
     stop: StopRequest,
     description: str,
+    colour_miou: float | None = None,
 ) -> TrainingResult:
     """Train, validate, and keep the best and the last weights in the run folder.
 
@@ -104,6 +108,7 @@ def train(
         device: Where the network is.
         stop: Asked after every step.
         description: Shown beside the progress.
+        colour_miou: Mean IoU on val that each pixel's colour alone has; None if it is unknown.
 
     Raises:
         DivergedError: If the loss is not finite, or the network's output holds NaN at a validation;
@@ -208,6 +213,7 @@ def train(
                         indices=val_indices,
                         image_scale=config.image_scale,
                         step=state.step,
+                        colour_miou=colour_miou,
                         on_image=on_image,
                     )
                 miou = score.mean_iou
@@ -218,6 +224,7 @@ def train(
                     val_miou=miou,
                     val_pixel_accuracy=score.pixel_accuracy,
                     val_num_averaged=score.num_averaged,
+                    val_doubt=score.doubt,
                 )
                 metadata = {"step": str(state.step), "val_miou": f"{miou:.6f}"}
                 if miou > best[1] or math.isnan(miou):
@@ -233,4 +240,11 @@ def train(
         best_step=best[0],
         best_val_miou=math.nan if best[1] == UNDEFINED else best[1],
         is_finished=state.step == config.num_steps,
+        doubt=_doubt_at(run, best[0]),
     )
+
+
+def _doubt_at(run: Run, step: int) -> str | None:
+    """Return what the log says of the validation after a step; it outlives a resumed training."""
+    lines = [line for line in load_metrics(run.folder) if line.get("step") == step]
+    return lines[-1].get("val_doubt") if lines else None

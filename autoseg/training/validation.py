@@ -22,6 +22,8 @@ class ValidationScore:
     """In [0, 1]; NaN if no pixel of the images is labelled."""
     num_averaged: int
     """Classes in the mean."""
+    doubt: str | None
+    """Why the score is no achievement, in words; None if it is one."""
 
 
 def validate(
@@ -32,6 +34,7 @@ def validate(
     indices: Sequence[int],
     image_scale: float,
     step: int,
+    colour_miou: float | None = None,
     on_image: Callable[[int, int], None] | None = None,
 ) -> ValidationScore:
     """Score a network on some images, at the labels' resolution.
@@ -43,6 +46,7 @@ def validate(
         indices: Images to score.
         image_scale: Factor on the images' sides before the network sees them.
         step: Steps of the training that are done, for the message.
+        colour_miou: Mean IoU that each pixel's colour alone has, where it was measured.
         on_image: Called after each image with the number done and in all.
 
     Raises:
@@ -50,21 +54,23 @@ def validate(
             running statistics and its last step are seen here first.
     """
     try:
-        score = evaluate(
+        evaluation = evaluate(
             network,
             dataset,
             device=device,
             indices=indices,
             scales=(image_scale,),
             on_image=on_image,
-        ).plain
+        )
     except NonFiniteLogitsError as error:
         raise DivergedError(
             f"the network's output holds NaN at the validation after step {step}. {REMEDY}"
         ) from error
+    score = evaluation.plain
     is_defined = score.num_pixels > 0
     return ValidationScore(
         mean_iou=score.mean_iou() if is_defined else math.nan,
         pixel_accuracy=score.pixel_accuracy() if is_defined else math.nan,
         num_averaged=score.num_averaged,
+        doubt=evaluation.doubt(dataset.class_names, colour_miou=colour_miou),
     )

@@ -19,6 +19,7 @@ from autoseg.commands.compare import find_subjects
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
+from autoseg.metrics import doubt_about
 from autoseg.requests import CompareRequest
 from autoseg.runs import Run, load_record
 from autoseg.runs.record import save_record
@@ -105,6 +106,8 @@ def make_away(folder):
 
 def test_one_row_a_setting_in_every_format(tmp_path, capsys):
     folder = make_run(tmp_path / "runs" / "set" / "icnet")
+    with Run.annotate(folder) as run:
+        run.update(baselines={"colour_miou": 0.99})
     out = tmp_path / "out"
     arguments = ["--runs", str(tmp_path / "runs"), "--out", str(out), "--num-iterations", "1"]
     assert compare.main([*arguments, *QUICK]) == 0
@@ -140,6 +143,11 @@ def test_one_row_a_setting_in_every_format(tmp_path, capsys):
     assert all(line in (out / "compare.md").read_text() for line in table)
     assert printed.out.splitlines()[-1] == f"open {(out / 'report.html').as_uri()}"
     assert "compare: 3/3 steps" in printed.err
+    # A score below what each pixel's colour has is no achievement, and every document says so.
+    doubt = doubt_about(expected.plain, [f"class {n}" for n in range(4)], colour_miou=0.99)
+    assert f": doubtful: {doubt}." in printed.out
+    assert "doubtful: its mIoU" in (out / "compare.md").read_text()
+    assert "doubtful: its mIoU" in (out / "report.html").read_text()
 
 
 def test_a_folder_for_results_that_cannot_be_is_told_before_the_measurements(tmp_path, monkeypatch):

@@ -71,14 +71,14 @@ def test_what_makes_a_score_doubtful_is_said(tmp_path):
     card = card_of(tmp_path)
     assert card.warnings == (
         "train: 99.7% of the labelled pixels are background; a network that predicts nothing else "
-        "looks good by its pixel accuracy. Consider --class-weights median_frequency, "
-        "--class-uniform 0.5 (half of the crops show a class drawn at random) or --loss "
+        "looks good by its pixel accuracy. Consider --class-uniform 0.5 (half of the crops show a "
+        "class drawn at random); in a retraining also --class-weights median_frequency or --loss "
         "cross_entropy dice",
         "train: 1 of 5 labels hold one class or none: empty",
         "val: no pixel is foreground",
         "val: 100.0% of the labelled pixels are background; a network that predicts nothing else "
-        "looks good by its pixel accuracy. Consider --class-weights median_frequency, "
-        "--class-uniform 0.5 (half of the crops show a class drawn at random) or --loss "
+        "looks good by its pixel accuracy. Consider --class-uniform 0.5 (half of the crops show a "
+        "class drawn at random); in a retraining also --class-weights median_frequency or --loss "
         "cross_entropy dice",
         "1 image(s) are there several times: train/a0 = train/copy",
         "1 image(s) of val look like one of train (another size or quality of it, or the next "

@@ -241,7 +241,7 @@ def test_weights_and_architecture_see_disjoint_halves(tmp_path, monkeypatch):
 
     monkeypatch.setattr(dataset_type, "__getitem__", record)
     monkeypatch.setattr(SearchTask, "batches", record_half)
-    score = ValidationScore(mean_iou=0.5, pixel_accuracy=0.5, num_averaged=1)
+    score = ValidationScore(mean_iou=0.5, pixel_accuracy=0.5, num_averaged=1, doubt=None)
     monkeypatch.setattr(darts_search, "validate", lambda *_a, **_o: score)
     monkeypatch.setattr(darts_search, "labelled_indices", lambda *_: [0])  # reads nothing
     record_step("weight_step", "a")
