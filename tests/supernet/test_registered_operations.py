@@ -10,12 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autoseg.architecture import OPERATIONS, register_operation, sample_architecture
+from autoseg.architecture import (
+    OPERATIONS,
+    Architecture,
+    CellEdge,
+    register_operation,
+    sample_architecture,
+)
 from autoseg.errors import UsageError
+from autoseg.networks import build_network
 from autoseg.ops import build_operation
+from autoseg.runs import Run
 from autoseg.supernet import SinglePath
 from autoseg.supernet.reference import reference_logits
 from autoseg.supernet.source_op import SourceOp
+from tests.strategies.test_search_loop import SPACE, new_run, run_search
 from tests.supernet.test_single_path import supernet_logits
 from tests.supernet.test_supernet import (
     BACK_ENDS,
@@ -26,6 +35,7 @@ from tests.supernet.test_supernet import (
     small_space,
 )
 from tests.supernet.test_triton_kernels import fresh_process
+from tests.training.test_loop import Flag
 
 
 @pytest.fixture(autouse=True)
@@ -191,6 +201,19 @@ def test_the_reference_leaves_running_statistics_alone():
     assert all(torch.equal(after[name], before[name]) for name in after if "cells." in name)
 
 
+def test_a_search_goes_on_where_it_stopped_bit_for_bit(tmp_path):
+    space = dataclasses.replace(SPACE, operations=("none", "gated", "dropping", "sep_conv_3x3"))
+    with new_run(tmp_path / "whole") as run:
+        net, expected = run_search(run, space=space)
+    with new_run(tmp_path / "stopped") as run:
+        run_search(run, space=space, stop=Flag(3))
+    with Run.resume(tmp_path / "stopped") as run:
+        again, result = run_search(run, space=space)
+    assert result == expected
+    state = again.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in net.state_dict().items())
+
+
 def through_plain_operators_and_triton():
     """Evaluate a source operation both ways; return values and gradients of each."""
     from autoseg.supernet.triton_kernels import TritonSourceKernels
@@ -217,3 +240,21 @@ def test_stands_beside_tritons_kernels():
         plain, triton = process.submit(through_plain_operators_and_triton).result()
     for got, want in zip(triton, plain, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-10)
+
+
+def test_a_derived_network_leaves_it_as_its_author_built_it():
+    architecture = Architecture(
+        space="mine",
+        strides=(4, 8),
+        path=(4, 8),
+        cell=((CellEdge(0, "gated"), CellEdge(1, "gated")),),
+    )
+    network = build_network(architecture, num_classes=5, filter_multiplier=4, width=0.125)
+    parts = [module for module in network.modules() if isinstance(module, Gated)]
+    assert [part.conv.stride for part in parts] == [(1, 1), (1, 1), (2, 2), (2, 2)]
+    for part in parts:
+        bound = (7 * part.conv.in_channels) ** -0.5  # torch's own rule; autoseg's has no bound
+        assert 0.5 * bound < part.conv.weight.abs().max() <= bound
+        assert part.conv.bias.abs().max() > 0
+        assert part.norm.affine  # as all norms of a derived network
+    assert network(torch.randn(2, 3, 33, 40)).shape == (2, 5, 33, 40)
