@@ -29,11 +29,13 @@ from search_cost.worker import VariantProcess, measure_ceilings_apart
 from autoseg.architecture import SearchSpace
 from autoseg.atomic import atomic_write
 from autoseg.cli import FAILED, OK, read_request, resolve_device, run_command
+from autoseg.config import SEARCH_PRESETS, Precision
 from autoseg.errors import UsageError
 from autoseg.reporting import save_figure
 from autoseg.runs import Progress
-from autoseg.strategies import SEARCH_PRESETS
-from autoseg.training import Precision, resolve_precision
+from autoseg.training import (
+    resolve_precision,
+)
 
 PROG = "python benchmarks/search_step.py"
 

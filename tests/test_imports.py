@@ -136,6 +136,20 @@ def test_imports_point_one_way(path):
     assert broken_rules((ROOT / path).read_text(encoding="utf-8"), path) == []
 
 
+def test_a_folder_hands_on_nothing_that_is_not_its_own():
+    # Whoever looks for a name finds it in the room that it is imported from.
+    handed_on = []
+    for path in PATHS:
+        top, *folders, file = Path(path).parts
+        if top != "autoseg" or not folders or file != "__init__.py":
+            continue
+        for name in imported_modules((ROOT / path).read_text(encoding="utf-8"), (top, *folders)):
+            _, room, *_ = f"{name}..".split(".")
+            if name.startswith("autoseg.") and room not in {folders[0], *GROUND}:
+                handed_on.append(f"{path}: {name}")
+    assert handed_on == []
+
+
 def test_every_folder_has_a_row_and_every_other_file_a_place():
     folders = {path.name for path in (ROOT / "autoseg").iterdir() if any(path.rglob("*.py"))}
     assert folders == set(ALLOWED)

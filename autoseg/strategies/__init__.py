@@ -1,6 +1,5 @@
 """How a space is explored: search strategies and their loop."""
 
-from autoseg.config import SEARCH_PRESETS, SearchConfig
 from autoseg.strategies.darts import Darts, StepLosses
 from autoseg.strategies.darts_search import DartsSearch
 from autoseg.strategies.estimator import ESTIMATORS, Estimator
@@ -20,7 +19,6 @@ from autoseg.strategies.strategy import (
 __all__ = [
     "ESTIMATORS",
     "PATH_SAMPLERS",
-    "SEARCH_PRESETS",
     "STRATEGIES",
     "Batch",
     "Darts",
@@ -28,7 +26,6 @@ __all__ = [
     "Estimator",
     "Report",
     "Round",
-    "SearchConfig",
     "SearchResult",
     "SearchTask",
     "SinglePathTraining",

@@ -1,6 +1,5 @@
 """Training a network: losses, schedules, precision, the loop."""
 
-from autoseg.config import LossConfig, Precision, TrainingConfig
 from autoseg.training.batches import augmented_batches, retraining_batches
 from autoseg.training.class_weights import require_rule_fits
 from autoseg.training.divergence import DivergedError, PendingLosses, require_finite
@@ -22,11 +21,8 @@ __all__ = [
     "LOSSES",
     "DivergedError",
     "LoopState",
-    "LossConfig",
     "PendingLosses",
-    "Precision",
     "ResolvedPrecision",
-    "TrainingConfig",
     "TrainingResult",
     "ValidationScore",
     "augmented_batches",

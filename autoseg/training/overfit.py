@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from torch import nn
 
+from autoseg.config import TrainingConfig
 from autoseg.data import SegmentationDataset, Subset, spread_indices
 from autoseg.errors import UsageError
-from autoseg.training import TrainingConfig
 
 RecipeT = TypeVar("RecipeT", bound=TrainingConfig)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from autoseg.config import LossConfig, TrainingConfig
 from autoseg.errors import UsageError
-from autoseg.training import LossConfig, TrainingConfig
 
 
 @pytest.mark.parametrize(

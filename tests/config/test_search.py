@@ -3,8 +3,8 @@
 import pytest
 
 from autoseg.architecture import SearchSpace
+from autoseg.config import SEARCH_PRESETS, SearchConfig
 from autoseg.errors import UsageError
-from autoseg.strategies import SEARCH_PRESETS, SearchConfig
 
 
 def test_paper_preset_is_the_papers():

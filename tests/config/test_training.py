@@ -1,7 +1,7 @@
 import pytest
 
+from autoseg.config import TrainingConfig
 from autoseg.errors import UsageError
-from autoseg.training import TrainingConfig
 
 
 @pytest.mark.parametrize(

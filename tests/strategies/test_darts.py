@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from autoseg.architecture import SearchSpace
-from autoseg.strategies import Darts, SearchConfig
+from autoseg.config import SearchConfig
+from autoseg.strategies import (
+    Darts,
+)
 from autoseg.supernet import Supernet
 
 CPU = torch.device("cpu")

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from autoseg.architecture import Architecture, SearchSpace
+from autoseg.config import SearchConfig
 from autoseg.data import build_dataset, split_half
 from autoseg.errors import UsageError
 from autoseg.runs import Run, save_checkpoint, seed_everything
 from autoseg.strategies import (
     Darts,
     DartsSearch,
-    SearchConfig,
     SearchTask,
     darts,
     darts_search,

@@ -9,10 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from autoseg.config import LossConfig, TrainingConfig
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.runs import Run, load_weights, seed_everything
-from autoseg.training import LossConfig, TrainingConfig, loop, train
+from autoseg.training import (
+    loop,
+    train,
+)
 from autoseg.training.chosen_loss import PLAIN, ChosenLoss, build_loss, choose_loss
 from autoseg.training.loss_functions import dice_loss, focal_loss, ohem_cross_entropy
 

@@ -8,11 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from autoseg.config import TrainingConfig
 from autoseg.config.optimisation import WITHOUT_EFFECT
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.runs import Run, load_weights, save_checkpoint, seed_everything
-from autoseg.training import DivergedError, TrainingConfig, train
+from autoseg.training import (
+    DivergedError,
+    train,
+)
 from tests.data.unlabelled import Unlabelled
 
 CONFIG = TrainingConfig(
