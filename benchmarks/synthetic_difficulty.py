@@ -41,7 +41,7 @@ _PRIOR_POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difficulty:
+class DifficultyRequest:
     """Settings of the measurement."""
 
     out: Path = Path("results/synthetic")
@@ -111,7 +111,7 @@ class SmallNetwork(nn.Module):
 def main(argv: list[str] | None = None) -> None:
     """Measure and write the table, the record and the picture."""
     settings = read_request(
-        Difficulty,
+        DifficultyRequest,
         argv,
         prog="python benchmarks/synthetic_difficulty.py",
         description="Measure how hard the synthetic dataset is without shapes, and with them.",
@@ -180,7 +180,7 @@ def score_histogram(
 
 
 def score_networks(
-    settings: Difficulty,
+    settings: DifficultyRequest,
     train: SegmentationDataset,
     val: SegmentationDataset,
     val_images: Tensor,
@@ -201,7 +201,9 @@ def score_networks(
     return _score("small network", confusions, num_params, statistics.mean(seconds))
 
 
-def train_network(settings: Difficulty, train: SegmentationDataset, *, seed: int) -> SmallNetwork:
+def train_network(
+    settings: DifficultyRequest, train: SegmentationDataset, *, seed: int
+) -> SmallNetwork:
     """Train one small network; returns it in eval mode."""
     torch.manual_seed(seed)
     network = SmallNetwork(num_classes=train.num_classes, width=settings.width)
@@ -275,7 +277,7 @@ def _score(
 
 
 def _write(
-    settings: Difficulty,
+    settings: DifficultyRequest,
     scores: list[Score],
     train: SegmentationDataset,
     val: SegmentationDataset,

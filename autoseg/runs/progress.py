@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
+from autoseg.runs.closing import Closing
 from autoseg.runs.progress_line import ProgressState, columns, plain_line, terminal_line
 
 COMPILING = "the first step compiles kernels"
@@ -21,7 +21,7 @@ _FREQUENT, _SPARSE = 60, 6
 _UNKNOWN_WIDTH = 80
 
 
-class Progress:
+class Progress(Closing):
     """Show progress: a live line on a terminal, plain lines elsewhere; use as a context manager."""
 
     def __init__(
@@ -135,19 +135,6 @@ class Progress:
         elif self._last_line_at != self.num_done:
             self._print_line()
         self._is_closed = True
-
-    def __enter__(self) -> Self:
-        """Return the progress."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _show(self) -> None:
         if not self._is_due():

@@ -48,7 +48,7 @@ class SearchResult:
     """Steps, passes of a network over a batch ("evaluations"), and seconds."""
 
 
-def _steps_a_read(device: torch.device) -> int:
+def _steps_between_reads(device: torch.device) -> int:
     """Return the steps between two looks at the losses, for each of which a GPU is waited for."""
     return 1 if device.type == "cpu" else 50
 
@@ -85,7 +85,7 @@ def search(
         "settings": _deciding(task, strategy),
         "images": images_in(task.train_dataset, task.val_dataset),
     }
-    losses, steps_a_read = PendingLosses(), _steps_a_read(task.device)
+    losses, steps_between_reads = PendingLosses(), _steps_between_reads(task.device)
     state, spent_s = LoopState(), 0.0
     main_loss = ""
 
@@ -139,7 +139,9 @@ def search(
             share = budget.share(state.step)
             is_round_end = strategy.rounds_done(share) > rounds
             shown: dict[str, float | int | str] = {strategy.round_name: f"{rounds + 1}"}
-            if (is_round_end or state.step % steps_a_read == 0) and (values := read_losses()):
+            if (is_round_end or state.step % steps_between_reads == 0) and (
+                values := read_losses()
+            ):
                 shown = {"loss": values[-1], **shown}
             if unit != "step":
                 shown["step"] = state.step

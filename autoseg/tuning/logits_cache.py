@@ -2,19 +2,18 @@
 
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autoseg.atomic import write_error
+from autoseg.runs.closing import Closing
 
 _FOLDER_PREFIX = ".crf-logits-"
 
 
-class LogitsCache:
+class LogitsCache(Closing):
     """Tensors in the order in which they were added; use as a context manager.
 
     On disk each is a file of its own, in a folder that goes when the block ends.
@@ -65,16 +64,7 @@ class LogitsCache:
             return self._tensors[index]
         return torch.from_numpy(np.load(self._paths[index]))
 
-    def __enter__(self) -> Self:
-        """Return the cache."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Remove the files."""
         if self._folder is not None:
             self._folder.cleanup()

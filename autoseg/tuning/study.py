@@ -4,8 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
@@ -15,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autoseg.crf import CRFSettings
 from autoseg.errors import reading
 from autoseg.runs import schema
+from autoseg.runs.closing import Closing
 from autoseg.runs.json_lines import JsonLines
 
 RANGES: dict[str, FloatDistribution | IntDistribution] = {
@@ -67,7 +67,7 @@ _LINE = schema.fields(required={"op_code": schema.whole(), "worker_id": schema.t
 _REMEDY = "restore the file, or delete it, and the tuning begins again"
 
 
-class CRFStudy:
+class CRFStudy(Closing):
     """Trials of one study, those of earlier processes included; use as a context manager.
 
     The sampler is seeded anew for each trial, by the study's seed and the number of trials that
@@ -110,16 +110,7 @@ class CRFStudy:
             self._journal.close()
             raise
 
-    def __enter__(self) -> Self:
-        """Return the study."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Close the file."""
         self._journal.close()
 

@@ -10,13 +10,13 @@ import traceback
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from autoseg.cost import synchronised_clock
+from autoseg.runs.closing import Closing
 from autoseg.training import ResolvedPrecision, tensor_float
 
 from .calls import count_calls
@@ -33,7 +33,7 @@ class Unavailable(RuntimeError):
     """A variant cannot be built or run; the message says why."""
 
 
-class VariantProcess:
+class VariantProcess(Closing):
     """A variant in its own process; use as a context manager."""
 
     def __init__(self, setting: Setting, variant: Variant) -> None:
@@ -81,19 +81,6 @@ class VariantProcess:
         if self._process.is_alive():
             self._process.terminate()
             self._process.join()
-
-    def __enter__(self) -> Self:
-        """Return the process."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the process."""
-        self.close()
 
     def _ask(self, request: str) -> Any:
         try:

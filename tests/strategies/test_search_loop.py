@@ -96,7 +96,7 @@ def test_stopping_and_resuming_gives_the_same_result_bit_for_bit(
 
 def test_reading_losses_rarely_changes_nothing(tmp_path, uninterrupted, monkeypatch):
     whole, expected_net, expected = uninterrupted
-    monkeypatch.setattr(search_loop, "_steps_a_read", lambda device: 50)
+    monkeypatch.setattr(search_loop, "_steps_between_reads", lambda device: 50)
     with new_run(tmp_path / "rare") as run:
         run_search(run, stop=Flag(3))
     with Run.resume(tmp_path / "rare") as run:
@@ -106,7 +106,7 @@ def test_reading_losses_rarely_changes_nothing(tmp_path, uninterrupted, monkeypa
     assert metrics(tmp_path / "rare") == metrics(whole)
 
 
-@pytest.mark.parametrize("steps_a_read", [1, 50])
+@pytest.mark.parametrize("steps_between_reads", [1, 50])
 @pytest.mark.parametrize(
     ("bad_loss", "stop_after", "message"),
     # One loss in each of the two warm-up steps, then two a step: the fifth is step 3's first.
@@ -117,7 +117,7 @@ def test_reading_losses_rarely_changes_nothing(tmp_path, uninterrupted, monkeypa
     ],
 )
 def test_a_loss_that_is_not_finite_stops_the_search_and_nothing_is_saved(
-    tmp_path, monkeypatch, steps_a_read, bad_loss, stop_after, message
+    tmp_path, monkeypatch, steps_between_reads, bad_loss, stop_after, message
 ):
     numbers = itertools.count(1)
     loss_of = darts.segmentation_loss
@@ -127,7 +127,7 @@ def test_a_loss_that_is_not_finite_stops_the_search_and_nothing_is_saved(
         return loss * float("nan") if next(numbers) == bad_loss else loss
 
     monkeypatch.setattr(darts, "segmentation_loss", sometimes_bad)
-    monkeypatch.setattr(search_loop, "_steps_a_read", lambda device: steps_a_read)
+    monkeypatch.setattr(search_loop, "_steps_between_reads", lambda device: steps_between_reads)
     folder = tmp_path / "run"
     with pytest.raises(DivergedError, match=message), new_run(folder) as run:
         run_search(run, stop=Flag(stop_after))
