@@ -185,6 +185,10 @@ class DartsSearch(Strategy):
         """Go back to a state that `state_dict` returned."""
         self.darts.load_state_dict(state)
         self._decodes.load_state_dict(state["decodes"])
+        if "step" in state:  # from before the steps were counted
+            step = state["step"]
+            num_arch_steps = max(0, step - int(self._warm_up * self._num_steps))
+            state = {**state, "num_weight_steps": step, "num_arch_steps": num_arch_steps}
         self._num_weight_steps = state["num_weight_steps"]
         self._num_arch_steps = state["num_arch_steps"]
         self._batches = None

@@ -91,6 +91,7 @@ def search(
 
     def restore(saved: dict[str, Any]) -> None:
         nonlocal spent_s
+        saved = _upgraded(saved)
         _STATE(saved, "")
         strategy.load_state_dict(saved["strategy"])
         state.load_state_dict(saved)
@@ -176,6 +177,19 @@ def search(
 
 
 def _deciding(task: SearchTask, strategy: Strategy) -> dict[str, Any]:
-    """Return the settings that decide this search, by name."""
+    """Return the settings that decide this search, by name; budgets only where there is one."""
     settings, read = task.config.identity(), strategy.settings(task.config)
-    return {name: settings[name] for name in settings if name in read}
+    absent = {name for name in ("budget", "arch_steps") if not settings[name]}
+    return {name: settings[name] for name in settings if name in read - absent}
+
+
+def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
+    """Bring a checkpoint of DARTS, from when the loop knew nothing else, into today's form.
+
+    The loss that its epoch had so far is left out of the epoch's mean.
+    """
+    if "loss_count" in state:
+        return state
+    earlier = {"step": state["step"], "decodes": state.get("decodes", {"earlier": []})}
+    strategy = {**state["strategy"], **earlier}
+    return {**state, "strategy": strategy, "loss_sum": 0.0, "loss_count": 0, "spent_s": 0.0}

@@ -188,6 +188,35 @@ def test_a_checkpoint_with_a_foreign_state_falls_back(tmp_path, uninterrupted):
     assert all(map(torch.equal, net.parameters(), expected_net.parameters()))
 
 
+def test_a_checkpoint_from_before_strategies_counted_their_steps_goes_on(tmp_path, uninterrupted):
+    whole, expected_net, expected = uninterrupted
+    folder = tmp_path / "run"
+    with new_run(folder) as run:
+        run_search(run, stop=Flag(4))  # two epochs, of which one was the warm-up
+    newest = torch.load(folder / "checkpoint-00000004.pt", weights_only=True)
+    state, settings = newest["state"], newest["identity"]["settings"]
+    assert {"budget", "arch_steps", "num_samples"}.isdisjoint(settings)  # as it was then
+    strategy = {
+        name: state["strategy"][name] for name in ("supernet", "weight_optimizer", "arch_optimizer")
+    }
+    save_checkpoint(
+        folder,
+        {
+            **{name: state[name] for name in ("rng", "step", "loss_sum")},
+            "strategy": strategy,
+            "decodes": state["strategy"]["decodes"],
+        },
+        identity=newest["identity"],
+        step=4,
+        metrics_bytes=newest["metrics_bytes"],
+    )
+    with Run.resume(folder) as run:
+        net, result = run_search(run)
+    assert result == expected
+    assert all(map(torch.equal, net.parameters(), expected_net.parameters()))
+    assert metrics(folder) == metrics(whole)
+
+
 def test_a_batch_of_one_is_searched(tmp_path):
     config = dataclasses.replace(CONFIG, batch_size=1, num_epochs=2)
     with new_run(tmp_path / "run") as run:
