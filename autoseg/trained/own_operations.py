@@ -1,6 +1,7 @@
 """What a run keeps of operations that do not come with autoseg, and asks for when it goes on."""
 
 import hashlib
+import shlex
 import sys
 import warnings
 from collections.abc import Iterable
@@ -64,7 +65,7 @@ def require_own_operations(config: dict[str, Any], folder: Path) -> None:
     """
     missing = [entry for entry in _entries(config, folder) if entry["name"] not in OPERATIONS]
     if missing:
-        words = dict.fromkeys(entry["import"] for entry in missing)
+        words = dict.fromkeys(shlex.quote(entry["import"]) for entry in missing)
         names = ", ".join(entry["name"] for entry in missing)
         again = " ".join(f"--import {word}" for word in words)
         raise UsageError(
