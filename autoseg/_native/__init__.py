@@ -12,7 +12,7 @@ from autoseg.errors import UsageError
 
 _NAME = f"{__name__}._core"
 _NATIVE_DIR = "AUTOSEG_NATIVE_DIR"
-INTERFACE = 6
+INTERFACE = 7
 """Counts changes of the compiled functions that Python calls; an older build has another number or
 none."""
 

@@ -102,6 +102,9 @@ void crf_sixth(std::uintptr_t x, std::ptrdiff_t count, std::uintptr_t result,
 }  // namespace
 
 void bind_crf(nb::module_& module) {
+    nb::list normalisations;
+    for (const char* name : autoseg::kNormalisations) normalisations.append(name);
+    module.attr("normalisations") = normalisations;  // in the order of the numbers for them
     module.def("crf_marginals", &crf_marginals, nb::arg("scores"), nb::arg("image"),
                nb::arg("is_bytes"), nb::arg("marginals"), nb::arg("size"), nb::arg("bilateral"),
                nb::arg("spatial"),

@@ -20,6 +20,18 @@ enum Operation {
     kNumOperations
 };
 
+// The kernel of each, in the order of Operation; autoseg.supernet.native compares it with the table
+// of operations and takes the order from here.
+struct OperationKernel {
+    const char* name;
+    int size, rate;
+};
+inline constexpr OperationKernel kOperations[kNumOperations] = {
+    {"skip_connect", 1, 1},    {"max_pool_3x3", 3, 1}, {"avg_pool_3x3", 3, 1},
+    {"sep_conv_3x3", 3, 1},    {"sep_conv_5x5", 5, 1}, {"dil_conv_3x3", 3, 2},
+    {"dil_conv_5x5", 5, 2},    {"atrous_conv_3x3", 3, 2}, {"atrous_conv_5x5", 5, 2},
+};
+
 struct SourceShape {
     std::ptrdiff_t num_images, num_inputs, num_targets, channels, height, width;
     std::ptrdiff_t num_columns;  // of alpha
@@ -65,6 +77,8 @@ struct SourceBackward {
 
 // What D = K 1 divides in a pairwise kernel K of the dense CRF: both sides by its root, one, none.
 enum Normalisation { kSymmetric, kBefore, kAfter, kNone };
+// Their names in that order; autoseg.crf.native takes it from here.
+inline constexpr const char* kNormalisations[] = {"symmetric", "before", "after", "none"};
 
 struct CrfBilateral {
     const float* weights;  // (labels,)

@@ -35,7 +35,7 @@ constexpr bool kHasOpenMP =
 NB_MODULE(_core, module) {
     nb::set_leak_warnings(false);  // Python keeps cached objects until it exits
     module.doc() = "Compiled kernels; autoseg._native.core() loads them.";
-    module.attr("interface") = 6;  // INTERFACE in __init__.py; counts changes of the functions here
+    module.attr("interface") = 7;  // INTERFACE in __init__.py; counts changes of the functions here
     module.def(
         "isa", [] { return autoseg::chosen_kernels().isa; },
         "Name the instruction set in use: avx512, avx2 or plain.\n\n"

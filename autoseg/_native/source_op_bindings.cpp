@@ -89,6 +89,11 @@ private:
 }  // namespace
 
 void bind_source_op(nb::module_& module) {
+    nb::list operations;
+    for (const auto& kernel : autoseg::kOperations) {
+        operations.append(nb::make_tuple(kernel.name, kernel.size, kernel.rate));
+    }
+    module.attr("operations") = operations;  // (name, kernel size, rate), in the order of columns
     nb::class_<Source>(module, "Source", "A source operation of fixed sizes.")
         .def(nb::init<std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
                       std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, const std::vector<int>&,

@@ -53,21 +53,22 @@ struct SourcePlan {
             pool_feature[pool] = feature;
             feature += shape.num_inputs * channels;
         }
-        const auto stage = [&](Operation first, int dilation, int number) {
+        const auto kernel = [](Operation first, int i) { return kOperations[first + i]; };
+        const auto stage = [&](Operation first, int number) {
             // Both sizes' depthwise weights, then one stack of pointwise ones, as in SourceLayout.
             const bool present[2] = {shape.columns[first] >= 0, shape.columns[first + 1] >= 0};
             const index_t stacked = index_t(present[0]) + present[1];
             index_t depthwise[2];
             for (int i = 0; i < 2; ++i) {
                 depthwise[i] = weight;
-                if (present[i]) weight += targets * channels * (i == 0 ? 9 : 25);
+                if (present[i]) weight += targets * channels * taps(kernel(first, i));
             }
             index_t position = 0;
             for (int i = 0; i < 2; ++i) {
                 if (!present[i]) continue;
                 Conv conv{};
-                conv.size = i == 0 ? 3 : 5;
-                conv.dilation = dilation;
+                conv.size = kernel(first, i).size;
+                conv.dilation = kernel(first, i).rate;
                 conv.is_depthwise = true;
                 conv.depthwise = depthwise[i];
                 conv.dense = weight + position * targets * channels * channels;
@@ -81,15 +82,15 @@ struct SourcePlan {
             weight += stacked * targets * channels * channels;
             feature += shape.num_inputs * stacked * targets * channels;
         };
-        stage(kSeparable3, 1, 0);
-        stage(kSeparable3, 1, 1);
-        stage(kDilated3, 2, 1);
+        stage(kSeparable3, 0);
+        stage(kSeparable3, 1);
+        stage(kDilated3, 1);
         for (int i = 0; i < 2; ++i) {
             const int column = shape.columns[kAtrous3 + i];
             if (column < 0) continue;
             Conv conv{};
-            conv.size = i == 0 ? 3 : 5;
-            conv.dilation = 2;
+            conv.size = kernel(kAtrous3, i).size;
+            conv.dilation = kernel(kAtrous3, i).rate;
             conv.dense = weight;
             conv.feature = feature;
             conv.feature_inputs = targets * channels;
@@ -141,6 +142,10 @@ struct SourcePlan {
     }
 
 private:
+    static index_t taps(const autoseg::OperationKernel& kernel) {
+        return index_t(kernel.size) * kernel.size;
+    }
+
     Branch& branch(int column) {
         for (int b = 0; b < num_branches; ++b) {
             if (branches[b].column == column) return branches[b];

@@ -55,8 +55,7 @@ class _LinearFunction(torch.autograd.Function):
 
 
 NORMALISATIONS = ("symmetric", "before", "after", "none")
-"""What a kernel can be divided by, see `Normalised`; in the order of `autoseg::Normalisation` in
-autoseg/_native/kernels.hpp."""
+"""What a kernel can be divided by, see `Normalised`."""
 
 
 class Normalised(LinearFilter):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autoseg._native import core
 from autoseg.crf.kernels import LATTICE_MODES, BilateralKernel, Kernel
-from autoseg.crf.linear import NORMALISATIONS, LinearFilter
+from autoseg.crf.linear import LinearFilter
 from autoseg.crf.memory import allowed_bytes, lattice_shortage
 from autoseg.crf.permutohedral import CLOSED_SCALE
 from autoseg.crf.settings import CRFSettings
@@ -89,7 +89,7 @@ def native_marginals(
             bilateral=bilateral,
             spatial=spatial,
             compatibility=0 if compatibility is None else compatibility.data_ptr(),
-            normalisation=NORMALISATIONS.index(settings.normalisation),
+            normalisation=module.normalisations.index(settings.normalisation),
             closed=is_closed,
             feature_scale=CLOSED_SCALE if is_closed else 1.0,
             num_iterations=settings.num_iterations,

@@ -8,22 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autoseg._native import core
+from autoseg.architecture import OPERATIONS
 from autoseg.supernet.batch_norm import EPS
 from autoseg.supernet.fused_cell import Size
 from autoseg.supernet.source_layout import SourceLayout
-
-# Order of `autoseg::Operation` in autoseg/_native/kernels.hpp.
-_OPERATIONS = (
-    "skip_connect",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-    "atrous_conv_3x3",
-    "atrous_conv_5x5",
-)
 
 
 class NativeSourceKernels:
@@ -138,6 +126,30 @@ class NativeSourceKernels:
         )
 
 
+def operation_names(module: Any) -> tuple[str, ...]:
+    """Return the operations that compiled kernels evaluate, in the order that they count them.
+
+    Args:
+        module: The compiled module, whose `operations` are (name, kernel size, atrous rate).
+
+    Raises:
+        RuntimeError: If they are not those of the table.
+    """
+    table = {
+        (operation.name, operation.kernel_size, operation.rate)
+        for operation in OPERATIONS.values()
+        if operation.family is not None
+    }
+    if set(module.operations) != table:
+        differing = sorted(table.symmetric_difference(module.operations))
+        raise RuntimeError(
+            "the compiled kernels evaluate other operations (name, kernel size, rate) than "
+            f"autoseg.architecture.operations lists; the two differ in {differing}. Install "
+            "autoseg again."
+        )
+    return tuple(name for name, _, _ in module.operations)
+
+
 def _check(state: Tensor, *tensors: Tensor) -> None:
     # The kernels see addresses only.
     for tensor in tensors:
@@ -156,7 +168,8 @@ def _source(layout: SourceLayout, size: Size, dtype: torch.dtype, isa: str) -> t
     assert module is not None
     num_images, channels, height, width = size
     columns = [
-        layout.operations.index(name) if name in layout.operations else -1 for name in _OPERATIONS
+        layout.operations.index(name) if name in layout.operations else -1
+        for name in operation_names(module)
     ]
     source = module.Source(
         num_images,

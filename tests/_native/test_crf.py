@@ -9,7 +9,7 @@ import torch
 
 from autoseg._native import core
 from autoseg.crf.gaussian import GaussianFilter
-from autoseg.crf.linear import Normalised
+from autoseg.crf.linear import NORMALISATIONS, Normalised
 from autoseg.crf.mean_field import mean_field
 from autoseg.crf.permutohedral import PermutohedralFilter
 from autoseg.crf.pixels import pixel_colours, pixel_positions
@@ -337,3 +337,7 @@ def test_large_scores_lose_nothing_where_every_other_pixel_is_computed(isa, offs
     assert (native_marginals(logits, images[0], **settings) - small).abs().max() < TOLERANCE
     if offset < 1e8:  # there all is certain
         assert (small - everything).abs().max() > TOLERANCE
+
+
+def test_the_kernels_and_the_settings_know_the_same_normalisations():
+    assert sorted(core().normalisations) == sorted(NORMALISATIONS)

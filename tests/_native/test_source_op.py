@@ -1,16 +1,19 @@
 """The compiled source operation against plain operators, for every instruction set."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from autoseg._native import core
+from autoseg.architecture import FAMILIES, operations_of
 from autoseg.supernet.source_layout import SourceLayout
 from tests.supernet.source_reference import random_source, reference_source, updated_statistics
 
 if core() is None:
     pytest.skip("the compiled kernels are missing", allow_module_level=True)
 
-from autoseg.supernet.native import NativeSourceKernels
+from autoseg.supernet.native import NativeSourceKernels, operation_names
 
 BOTH_FAMILIES = (
     "none",
@@ -250,3 +253,19 @@ def test_a_tensor_of_another_dtype_is_refused():
             momentum=0.0,
             keep=True,
         )
+
+
+def test_the_kernels_and_the_table_know_the_same_operations():
+    names = operation_names(core())
+    assert sorted(names) == sorted(
+        each.name for family in FAMILIES for each in operations_of(family)
+    )
+    # A build in another order is used in its order; one with other operations is refused.
+    entries = core().operations
+    other = SimpleNamespace(operations=list(reversed(entries)))
+    assert operation_names(other) == tuple(reversed(names))
+    other = SimpleNamespace(operations=[("sep_conv_3x3", 3, 2), *entries[1:]])
+    with pytest.raises(
+        RuntimeError, match=r"differ in .*\('sep_conv_3x3', 3, 2\).* Install autoseg"
+    ):
+        operation_names(other)
