@@ -31,7 +31,7 @@ from autoseg.data.folder.pairing import Pair
 from autoseg.data.folder.splitting import Splits, divide
 from autoseg.data.labels import ColourFile, default_palette
 from autoseg.data.normalisation import Normalisation, usual_normalisation
-from autoseg.errors import FileError, UsageError
+from autoseg.errors import FileError, UsageError, reading
 from autoseg.foreign_text import printable
 
 _FileState = tuple[Path, int, int]
@@ -121,13 +121,10 @@ def _check_pairs(
     """Compare the sizes of images and masks, and settle the channels; headers alone are read."""
     sizes: dict[Path, tuple[int, int]] = {}
     found: dict[int, Path] = {}
-    with all_faults() as each:
-        for pair in pairs:
-            with each:
-                size, channels = size_and_channels(pair.image)
-                _require_equal(pair, size, mask_size(pair.mask))
-                sizes[pair.image] = size
-                found.setdefault(channels, pair.image)
+    headers = _headers(tuple((_state(pair.image), _state(pair.mask)) for pair in pairs))
+    for pair, (size, channels) in zip(pairs, headers, strict=True):
+        sizes[pair.image] = size
+        found.setdefault(channels, pair.image)
     if num_channels is None:
         if set(found) - {1, 3} and len(found) > 1:
             first, second = list(found.items())[:2]
@@ -139,12 +136,27 @@ def _check_pairs(
     return sizes, num_channels
 
 
-def _require_equal(pair: Pair, size: tuple[int, int], mask: tuple[int, int]) -> None:
-    if size != mask:
+@functools.lru_cache(maxsize=2)  # each split asks for the headers of all
+def _headers(
+    states: tuple[tuple[_FileState, _FileState], ...],
+) -> tuple[tuple[tuple[int, int], int], ...]:
+    """Read height, width and channels of images, whose masks must be as large."""
+    found = []
+    with all_faults() as each:
+        for (image, *_), (mask, *_) in states:
+            with each:
+                size, channels = size_and_channels(image)
+                _require_equal(image, size, mask, mask_size(mask))
+                found.append((size, channels))
+    return tuple(found)
+
+
+def _require_equal(image: Path, size: tuple[int, int], mask: Path, other: tuple[int, int]) -> None:
+    if size != other:
         raise FileError(
-            f"{printable(str(pair.image))} is {size[0]} x {size[1]} (height x width), but its "
-            f"mask {printable(str(pair.mask))} is {mask[0]} x {mask[1]}; they must be equal. "
-            "Resize masks by nearest neighbour only."
+            f"{printable(str(image))} is {size[0]} x {size[1]} (height x width), but its mask "
+            f"{printable(str(mask))} is {other[0]} x {other[1]}; they must be equal. Resize masks "
+            "by nearest neighbour only."
         )
 
 
@@ -256,5 +268,7 @@ def _summarise(states: tuple[_FileState, ...]) -> tuple[MaskSummary, ...]:
 
 
 def _state(path: Path) -> _FileState:
-    state = path.stat()
+    """Tell whether a file has changed since it was read."""
+    with reading(path, "a file"):
+        state = path.stat()
     return path, state.st_size, state.st_mtime_ns
