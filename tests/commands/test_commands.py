@@ -153,7 +153,8 @@ def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, 
     assert classes.shape == (30, 41)
     assert classes.max() < 12
     assert np.array_equal(np.asarray(mask.convert("RGB")), palette[classes])
-    blend = np.asarray(Image.open(out / "photo_overlay.png")).astype(float)
+    # Under the image are the names of the classes.
+    blend = np.asarray(Image.open(out / "photo_overlay.png"))[:30].astype(float)
     # 0.6 of the mask and 0.4 of the image, rounded.
     assert np.abs(blend - (0.6 * palette[classes] + 0.4 * pixels)).max() <= 0.51
     assert len((out / "classes.txt").read_text().splitlines()) == 12
@@ -216,7 +217,7 @@ def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, 
         (retrain, ["--network", "icnet50"], r"unknown network 'icnet50'; did you mean 'icnet_"),
         (retrain, ["--architecture", "none.json"], r"architecture file none\.json does not exist"),
         (evaluate, ["nowhere"], r"nowhere holds no run"),
-        (predict, ["nowhere", "missing.png"], r"missing\.png does not exist"),
+        (predict, ["nowhere", "missing.png"], r"nowhere holds no run"),
     ],
 )
 def test_bad_requests_are_told_what_to_do(tmp_path, monkeypatch, command, arguments, message):

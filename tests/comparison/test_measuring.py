@@ -16,6 +16,7 @@ from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, build_dataset
 from autoseg.evaluation import evaluate
 from autoseg.networks import CRF_RNN, build_network, crf_rnn
 from autoseg.runs import Progress
+from autoseg.trained import NetworkChoice, RetrainedNetwork
 
 SIZE = (32, 48)
 
@@ -37,7 +38,10 @@ def subject(*, num_images=2, image_scale=1.0):
 
 def test_what_sets_a_training_apart_is_told():
     plain = subject(num_images=1)
-    trained = Trained(folder=Path(), seed=0, num_steps=1, best_step=1, weights_sha256="0" * 64)
+    run = RetrainedNetwork(
+        folder=Path("r"), record={"seed": 5}, choice=NetworkChoice(label="x", name="icnet_resnet50")
+    )
+    trained = Trained(run=run, num_steps=1, best_step=1, weights_sha256="0" * 64)
     told = replace(trained, loss="focal + dice", started_from="resnet50.pth")
     timing = TimingChoice(min_runs=1, min_seconds=0.0)
     common, apart = (
