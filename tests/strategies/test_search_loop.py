@@ -76,7 +76,8 @@ def uninterrupted(tmp_path):
         return tmp_path / "whole", *run_search(run)
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
+# At an epoch's end and inside one; `contract.py` cuts at every step.
+@pytest.mark.parametrize("stop_after", [2, 3])
 def test_stopping_and_resuming_gives_the_same_result_bit_for_bit(
     tmp_path, uninterrupted, stop_after
 ):
