@@ -22,19 +22,10 @@ class DenseCRF(nn.Module):
         pairwise(i, j) = (bilateral_weight k_bilateral + spatial_weight k_spatial) mu(l_i, l_j)
 
     where each kernel, j = i included, is replaced by D^-1/2 K D^-1/2 with D = K 1, or as another
-    `normalisation` says, and mu is [l_i != l_j] (Potts) or a `compatibility` matrix. The equations
-    of the updates are those of `autoseg.crf.mean_field.mean_field`. These are the conventions of
-    pydensecrf with its default normalisation and a scalar compatibility, save one: the
-    probabilities are not clipped at 1e-5 before the logarithm, because logits give it exactly.
-
-    `bilateral_weight`, `spatial_weight`, `additional_weights` and `compatibility` are parameters;
-    the result is differentiable in them and in the logits. It has no gradient in the image or the
-    standard deviations. An update keeps one (K, P) tensor for the gradient, or none with
-    `recompute`. Inference is fastest under `torch.no_grad()`.
-
-    The default parameters are DeepLab's; they were chosen for PASCAL VOC and for that network.
-    Stock parameters can make the output of a good network worse, thin objects first: choose them
-    on the training or validation split of your data, with "no CRF" among the candidates.
+    `normalisation` says, and mu is [l_i != l_j] (Potts) or a `compatibility` matrix. The weights
+    and the compatibility are parameters; the result is differentiable in them and in the logits,
+    and has no gradient in the image or the standard deviations. docs/crf.md tells what to know
+    before choosing parameters, a mode or a back end.
 
     Source: Krahenbuhl and Koltun 2011, "Efficient Inference in Fully Connected CRFs with Gaussian
     Edge Potentials" (arXiv 1210.5644); Chen et al. 2016, "DeepLab" (arXiv 1606.00915). Default

@@ -1,26 +1,12 @@
 """Weights from a file into a network: ImageNet classifiers', and whole networks'.
 
 What a file's names mean is tried in every way that `readings` knows, for the whole network and for
-its encoder, and the first that fits is taken. Everything must fit then: a file that lacks a weight,
-has one too many, or has one of another shape or a value that is not finite is refused, and the
-network stays as it was. Some things may differ, and what they were is in `LoadedWeights`:
+its encoder, and the first that fits is taken. Everything must fit then, or the network stays as it
+was. What may differ all the same, and what names and shapes cannot tell, is in docs/weights.md;
+what did differ is in `LoadedWeights`.
 
-- Names: wrappers' and libraries' (`autoseg.networks.weights.names`).
-- The number of classes: the layers that depend on it keep their random weights, all others are
-  filled.
-- The classifiers that serve training alone, which many files lack.
-- A classifier's own parts have no place in an encoder without one, and are left out; so are the
-  other parts of a segmentation network of which the encoder is taken.
-- VGG's first two fully connected layers are not left out where a network has them as convolutions
-  of the same size (FCN, DeepLab-7x7, DeconvNet): each row of a linear layer is a kernel over the
-  map that the layer read. Source: Long et al. 2015 (arXiv 1411.4038), section 3.1.
-- Batch norm's count of batches, which old files lack, stays as it is; no forward pass reads it.
-
-Networks here read images normalised with ImageNet's mean and deviation, RGB, which is what
-torchvision's weights were trained for, but for GoogLeNet's (see `GoogLeNet`). Weights of other
-origin may expect another scale: those of Xception in circulation were trained with 0.5 for both.
-Names and shapes cannot tell where a stride is: DeepLab v2's ResNet has it on the first 1x1, as in
-Caffe; torchvision's weights fit, and were trained with it on the 3x3.
+Source: Long et al. 2015 (arXiv 1411.4038), section 3.1, for VGG's linear layers as convolutions:
+each row is a kernel over the map that the layer read.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
