@@ -106,7 +106,11 @@ def test_equals_the_per_edge_reference_for_a_single_image(backend):
     assert_same(net, images, torch.randint(5, (1, 49, 65)), tolerance=1e-8)
 
 
-@pytest.fixture(scope="module", params=["autodeeplab", "autodeeplab_depthwise"])
+@pytest.fixture(
+    scope="module",
+    # The other family's operations are compared above, in smaller spaces.
+    params=["autodeeplab", pytest.param("autodeeplab_depthwise", marks=pytest.mark.nightly)],
+)
 def at_the_papers_size(request):
     """Compute the reference, which takes most of the time, once for all back ends."""
     space = SearchSpace.load(request.param)
