@@ -36,7 +36,7 @@ NUM_RELUS = {"heads": 2, "cells": 2 + 2 * 5, "stem": 2 + 2 * 5 + 3, "architectur
 # A summand that is forgotten or counted twice is not: it shows here.
 ALONG = 0.1
 
-# Networks that rounding moves least, of ten drawn for each space: where batch norm divides by a
+# Networks that rounding moves least, of eight drawn for each space: where batch norm divides by a
 # small deviation (a map of stride 8 has 96 values), 8 bits move gradients by more than their norm.
 SEEDS = {"autodeeplab": 2, "autodeeplab_depthwise": 7}
 
