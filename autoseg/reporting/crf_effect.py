@@ -86,7 +86,7 @@ def draw_effect(
             axes.set_axis_off()
     patches = [
         Patch(
-            facecolor=np.array(colour) / 255, edgecolor="grey", linewidth=0.5,
+            facecolor=tuple(np.array(colour) / 255), edgecolor="grey", linewidth=0.5,
             label=figure_text(name),
         )
         for name, colour in colours

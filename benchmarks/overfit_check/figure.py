@@ -61,7 +61,10 @@ def draw_overfit(
     entries.append(("ignored", np.array(ignored_colour(images.palette), np.uint8)))
     figure.legend(
         handles=[
-            Patch(facecolor=colour / 255, edgecolor="grey", linewidth=0.5, label=figure_text(name))
+            Patch(
+                facecolor=tuple(colour / 255), edgecolor="grey", linewidth=0.5,
+                label=figure_text(name),
+            )
             for name, colour in entries
         ],
         title="above each panel: the network and its training mIoU in percent",
