@@ -1,12 +1,10 @@
-"""docs/architecture.md names files and functions as they are; its table is in test_imports."""
+"""docs/architecture.md names files and functions as they are; test_imports has its table."""
 
 import ast
 import re
 from pathlib import Path
 
 import pytest
-
-from tests.test_imports import DOORS, GROUND_FILES
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -35,7 +33,3 @@ def test_a_name_that_is_not_there_is_found():
     names = defined(ROOT / "autoseg" / "architecture" / "architecture.py")
     assert "Architecture.load" in names
     assert not {"Architecture.lod", "load"} & names
-
-
-def test_every_command_and_every_file_of_the_ground_is_named():
-    assert {path for path in DOORS | GROUND_FILES if path not in NAMED} == set()

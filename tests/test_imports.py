@@ -173,6 +173,7 @@ def test_the_page_of_the_architecture_has_the_same_table():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| [^|]+\. \|([^|]*)\|$", page, re.MULTILINE)
     assert {room: {*names.replace(",", " ").split()} for room, names in rows} == ALLOWED
+    assert {path for path in DOORS | GROUND_FILES if f"`{path}`" not in page} == set()
 
 
 def test_the_table_has_no_circle():
