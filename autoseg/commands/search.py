@@ -110,8 +110,10 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     # Refuse what cannot work before a folder is made.
     resolve_precision(config.precision, device)
     backend = resolve_backend(config.backend, device.type)
-    announce(f"search: back end {backend.name} ({backend.reason})")
     strategy_type = STRATEGIES[plan.request.strategy]
+    has_backend = "backend" in strategy_type.settings(config)
+    if has_backend:
+        announce(f"search: back end {backend.name} ({backend.reason})")
     task = SearchTask(
         space=space,
         config=config,
@@ -144,7 +146,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
                 "doubts": list(result.report.doubts),
                 "cost": result.cost,
             },
-            backend=backend.name,
+            **({"backend": backend.name} if has_backend else {}),
         )
         run.finish("finished" if result.is_finished else "interrupted")
     return folder, result

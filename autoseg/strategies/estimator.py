@@ -190,9 +190,7 @@ class SupernetEstimator(Estimator):
     Sampling", arXiv 1904.00420.
     """
 
-    reads: ClassVar[frozenset[str]] = _TRAINING | {
-        *("path_sampler", "num_epochs", "backend", "recompute_cells"),
-    }
+    reads: ClassVar[frozenset[str]] = _TRAINING | {"path_sampler", "num_epochs"}
 
     NUM_STATISTICS_BATCHES: ClassVar[int] = 8
     """Batches of trainA that an architecture's statistics are averaged over."""
@@ -206,8 +204,7 @@ class SupernetEstimator(Estimator):
         supernet = Supernet(
             task.space,
             num_classes=task.train_dataset.num_classes,
-            backend=task.backend,
-            recompute_cells=config.recompute_cells,
+            backend="torch",  # a single path is evaluated by plain operators
             in_channels=task.train_dataset.num_channels,
         ).to(task.device)
         self.trainer = SinglePathTraining(
