@@ -175,8 +175,9 @@ def _classes(
             ignored=[*ignored, *_ignored(description, by_colour=guessed.by_colour)],
         )
         return codec, guessed.entries, guessed.notes
-    has_values = any(entry.values for entry in entries)
-    by_colour = not has_values and isinstance(read_mask_file(masks[0]), ColourFile)
+    by_colour = not any(entry.values for entry in entries) and _shows_colours(
+        masks[0], has_colours=any(entry.colours for entry in entries)
+    )
     ignored = _ignored(description, by_colour=by_colour)
     if len(entries) == 1:
         background = ClassEntry(name=BINARY_NAMES[0], colours=((0, 0, 0),))
@@ -194,6 +195,12 @@ def _classes(
             ignored = [VOID]
             notes = (f"{VOID} in masks means no class (ignore_value = [] refuses it)",)
     return _codec(entries, by_colour=by_colour, ignored=ignored), entries, notes
+
+
+def _shows_colours(mask: Path, *, has_colours: bool) -> bool:
+    """Tell whether classes are to be told by colour: also by a palette's, if there are any."""
+    file = read_mask_file(mask)
+    return isinstance(file, ColourFile) or (has_colours and file.palette is not None)
 
 
 def _without_ignored(guessed: GuessedClasses, description: Description) -> GuessedClasses:

@@ -62,6 +62,11 @@ class FolderSettings:
 
     def __post_init__(self) -> None:
         require_in_range(self)
+        for name in (self.images, self.masks):
+            if name is not None and (Path(name).is_absolute() or ".." in Path(name).parts):
+                raise UsageError(
+                    f"{shown(name)} leads out of the dataset's folder; name a folder in it."
+                )
         if (self.mean is None) != (self.std is None):
             raise UsageError("mean and std must be given together, or neither.")
         if self.mean is not None and self.std is not None:

@@ -14,7 +14,7 @@ from autoseg.data.folder.pairing import (
 )
 from autoseg.data.lists import read_list
 from autoseg.errors import FileError, UsageError
-from autoseg.foreign_text import printable
+from autoseg.foreign_text import printable, shown
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
 """Names of a folder of images, whatever their case."""
@@ -76,7 +76,7 @@ def find_layout(root: Path, *, images: str | None = None, masks: str | None = No
         or _from_two_folders(root, images, masks)
         or _from_split_folders(root, images, masks)
         or _from_suffixes(root)
-        or _refuse(root)
+        or _refuse(root, [name for name in (images, masks) if name is not None])
     )
 
 
@@ -189,7 +189,13 @@ def _require_folder(root: Path) -> None:
         raise UsageError(f"folder: {printable(str(root))} is empty; expected {_EXPECTED}.")
 
 
-def _refuse(root: Path) -> FolderLayout:
+def _refuse(root: Path, named: Sequence[str]) -> FolderLayout:
+    for name in named:
+        if not any((folder / name).is_dir() for folder in (root, *_split_folders(root).values())):
+            raise UsageError(
+                f"folder: dataset.toml names the folder {shown(name)}, and "
+                f"{printable(str(root))} has none of that name."
+            )
     names = [f"{path.name}/" if path.is_dir() else path.name for path in _children(root)]
     more = ", ..." if len(names) > 8 else ""
     inside = f"{', '.join(map(printable, names[:8]))}{more}"

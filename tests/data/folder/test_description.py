@@ -53,6 +53,8 @@ def test_a_whole_description(tmp_path):
         ("chanels = 1", "unknown field 'chanels'; did you mean 'channels'?"),
         ("channels = 17", "field 'channels' must be from 1 to 16, or none, not 17."),
         ("val_share = 1.0", "field 'val_share' must be above 0 and below 1, not 1.0."),
+        ("images = '/data'", "'/data' leads out of the dataset's folder; name a folder in it."),
+        ("masks = '../masks'", "'../masks' leads out of the dataset's folder"),
         ("mean = [0.5]", "mean and std must be given together, or neither."),
         ("mean = [0.5]\nstd = [1.0, 2.0]", "mean has 1 value(s) and std 2, but there must be one"),
         ("group_by = '('", "group_by '(' is no regular expression: "),

@@ -128,6 +128,8 @@ def test_what_is_no_layout_is_said(tmp_path, files, message):
 def test_folders_are_named_where_there_are_several(tmp_path):
     touch(tmp_path, "images/a.png", "masks/a.png", "labels/a.png", "photos/b.png", "labels/b.png")
     assert pairs_of(tmp_path, masks="masks") == {"all": [("images/a.png", "masks/a.png")]}
+    with pytest.raises(UsageError, match=r"dataset.toml names the folder 'scans', and .* has none"):
+        find_layout(tmp_path, images="scans", masks="labels")
     assert pairs_of(tmp_path, images="photos", masks="labels") == {
         "all": [("photos/b.png", "labels/b.png")]
     }

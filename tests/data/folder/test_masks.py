@@ -85,6 +85,15 @@ def test_a_palette_gives_the_colours(tmp_path):
     np.testing.assert_array_equal(targets["0"], pixels)
 
 
+def test_described_colours_are_those_of_a_palette_whatever_its_order(tmp_path):
+    folder_of(tmp_path, mask(0, 1), mask(0, 1), palette=[*RED, *GREEN])
+    describe(
+        tmp_path, f'name = "moss"\ncolour = {list(GREEN)}', f'name = "rust"\ncolour = {list(RED)}'
+    )
+    _, targets = all_of(tmp_path)
+    np.testing.assert_array_equal(targets["0"], mask(1, 0))
+
+
 def test_grey_that_was_saved_as_rgb_is_numbers(tmp_path):
     train, targets = all_of(folder_of(tmp_path, coloured((0,) * 3, (255,) * 3), mask(0, 255)))
     assert train.num_classes == 2
