@@ -82,7 +82,7 @@ def test_every_network_is_held_to_it() -> None:
 def test_parameters_are_the_published_ones(case: Case) -> None:
     published_classes, published = case.published_params
     assert case.num_params(published_classes) == published
-    for num_classes in (1, 11, 19, 21):
+    for num_classes in {1, 19, published_classes}:
         with torch.device("meta"):
             network = case.full(num_classes)
         counted = sum(parameter.numel() for parameter in inference_parameters(network))
