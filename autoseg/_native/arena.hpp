@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "geometry.hpp"
+#include "vec.hpp"
 #include "memory_account.hpp"
 
 namespace AUTOSEG_ISA {

@@ -7,10 +7,12 @@
 namespace plain {
 extern const autoseg::Kernels kernels;
 }
-#if defined(AUTOSEG_X86_64)
+#if defined(AUTOSEG_HAS_AVX2)
 namespace avx2 {
 extern const autoseg::Kernels kernels;
 }
+#endif
+#if defined(AUTOSEG_HAS_AVX512)
 namespace avx512 {
 extern const autoseg::Kernels kernels;
 }
@@ -22,14 +24,17 @@ namespace {
 // Best first. What is asked of the processor is what CMakeLists.txt lets the compiler use.
 std::vector<const Kernels*> present() {
     std::vector<const Kernels*> all;
-#if defined(AUTOSEG_X86_64)
-    __builtin_cpu_init();
-    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool has_avx512 =
-        has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-    if (has_avx512) all.push_back(&avx512::kernels);
-    if (has_avx2) all.push_back(&avx2::kernels);
+#if defined(AUTOSEG_HAS_AVX512)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
+        all.push_back(&avx512::kernels);
+    }
+#endif
+#if defined(AUTOSEG_HAS_AVX2)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        all.push_back(&avx2::kernels);
+    }
 #endif
     all.push_back(&plain::kernels);
     return all;

@@ -1,6 +1,7 @@
 // The kernels of one instruction set: compiled once for each, with AUTOSEG_ISA naming it.
-#include "crf.hpp"
-#include "source_gradient.hpp"
+#include "crf/crf.hpp"
+#include "supernet/source.hpp"
+#include "vec.hpp"
 
 #define AUTOSEG_STRING_(x) #x
 #define AUTOSEG_STRING(x) AUTOSEG_STRING_(x)

@@ -23,7 +23,12 @@
 #define AUTOSEG_VECTOR_BYTES 16
 #endif
 
+// Sanitizers check every access of every copy: CMakeLists.txt.
+#if defined(AUTOSEG_SANITIZE)
+#define AUTOSEG_INLINE inline
+#else
 #define AUTOSEG_INLINE inline __attribute__((always_inline))
+#endif
 
 namespace AUTOSEG_ISA {
 

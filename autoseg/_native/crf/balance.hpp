@@ -6,8 +6,8 @@
 #include <limits>
 #include <vector>
 
-#include "crf_bands.hpp"
-#include "kernels.hpp"
+#include "bands.hpp"
+#include "../kernels.hpp"
 
 namespace AUTOSEG_ISA {
 

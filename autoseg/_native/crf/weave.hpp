@@ -13,8 +13,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "crf_bands.hpp"
-#include "crf_math.hpp"
+#include "bands.hpp"
+#include "math.hpp"
 
 namespace AUTOSEG_ISA {
 

@@ -10,7 +10,7 @@
 #include <new>
 #include <vector>
 
-#include "arena.hpp"
+#include "../arena.hpp"
 
 namespace AUTOSEG_ISA {
 

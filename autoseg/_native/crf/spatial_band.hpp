@@ -5,8 +5,8 @@
 // it. Rows that another band may be reading wait until all have finished.
 #pragma once
 
-#include "crf_spatial.hpp"
-#include "crf_weave.hpp"
+#include "spatial.hpp"
+#include "weave.hpp"
 
 namespace AUTOSEG_ISA {
 

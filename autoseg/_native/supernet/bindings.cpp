@@ -11,7 +11,7 @@
 #include <tuple>
 #include <vector>
 
-#include "dispatch.hpp"
+#include "../dispatch.hpp"
 
 namespace nb = nanobind;
 

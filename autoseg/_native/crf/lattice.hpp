@@ -1,18 +1,16 @@
-// The permutohedral lattice over the pixels of an image: which points exist, and who is next to
-// whom.
+// The permutohedral lattice over the pixels of an image: which points exist.
 //
 // The definition is that of autoseg/crf/permutohedral.py, in the same double precision and order of
 // operations, so that the same points exist. Each thread names the simplices and points of a band
 // of rows; the bands' points are then merged in order.
 #pragma once
 
-#include <array>
 #include <vector>
 
-#include "arena.hpp"
-#include "crf_bands.hpp"
-#include "crf_hash.hpp"
-#include "crf_simplex.hpp"
+#include "../arena.hpp"
+#include "bands.hpp"
+#include "chains.hpp"
+#include "simplex.hpp"
 
 namespace AUTOSEG_ISA {
 
@@ -47,7 +45,7 @@ public:
         });
         merge_points();
         if (closed) close();
-        find_chains();
+        chains_ = AxisChains(keys_, std::move(index_), points_, num_threads);
     }
 
     index_t num_points() const { return index_t(points_.size()); }  // the empty point 0 included
@@ -63,22 +61,7 @@ public:
     }
     const Eight* weights(index_t pixel) const { return weights_ + pixel; }
     const std::uint32_t* simplices(index_t pixel) const { return simplex_ + pixel; }
-    // Points one after the other along an axis, as far as they exist; those without a neighbour are
-    // left out.
-    //
-    // One number for each point: its name, and the highest bit where the next one does not follow
-    // it. Threads take a part each; no chain lies in two of them.
-    static constexpr std::uint32_t kEnd = std::uint32_t(1) << 31;
-    struct Chains {
-        const std::uint32_t* first;
-        const std::uint32_t* last;
-    };
-    Chains chains(int axis, index_t part) const {
-        const Axis& of = axes_[std::size_t(axis)];
-        return {of.points.data() + of.parts[std::size_t(part)],
-                of.points.data() + of.parts[std::size_t(part + 1)]};
-    }
-    index_t num_parts() const { return num_threads_; }
+    const AxisChains& chains() const { return chains_; }
     // Name among all points of each of a band's.
     const PooledVector<std::uint32_t>& names(index_t band) const {
         return bands_[std::size_t(band)].names;
@@ -169,14 +152,14 @@ private:
             }
         }
         for (int axis = 0; axis < kCorners; ++axis) {
-            in_parallel(num_parts(), num_threads_, [&](index_t part) {
-                const Chains chains = this->chains(axis, part);
+            in_parallel(chains_.num_parts(), num_threads_, [&](index_t part) {
+                const AxisChains::Part chains = chains_.part(axis, part);
                 float before = 0, centre = 0;
-                if (chains.first < chains.last) centre = values[*chains.first & ~kEnd];
+                if (chains.first < chains.last) centre = values[*chains.first & ~AxisChains::kEnd];
                 for (const std::uint32_t* at = chains.first; at < chains.last; ++at) {
-                    const float after = at + 1 < chains.last ? values[at[1] & ~kEnd] : 0;
-                    const bool is_end = *at & kEnd;
-                    values[*at & ~kEnd] = centre + 0.5f * (before + (is_end ? 0 : after));
+                    const float after = at + 1 < chains.last ? values[at[1] & ~AxisChains::kEnd] : 0;
+                    const bool is_end = *at & AxisChains::kEnd;
+                    values[*at & ~AxisChains::kEnd] = centre + 0.5f * (before + (is_end ? 0 : after));
                     before = is_end ? 0 : centre;
                     centre = after;
                 }
@@ -334,63 +317,6 @@ private:
         }
     }
 
-    void find_chains() {
-        const index_t count = num_points();
-        PooledVector<std::uint32_t> ahead(std::size_t(kCorners * count), 0);
-        // One more for each thread, to mark where there is nothing ahead.
-        PooledVector<std::uint8_t> has_before(std::size_t(kCorners * count + num_threads_), 0);
-        in_parallel(num_threads_, num_threads_, [&](index_t part) {
-            const Rows points = part_of(count, part, num_threads_);
-            for (index_t i = std::max<index_t>(1, points.first); i < points.last; ++i) {
-                constexpr index_t kAhead = 4;
-                for (int axis = 0; axis < kCorners && i + kAhead < count; ++axis) {
-                    index_.prefetch(points_[std::size_t(i + kAhead)] + keys_.step(axis));
-                }
-                std::uint64_t keys[kCorners];
-                std::uint32_t next_numbers[kCorners];
-                for (int axis = 0; axis < kCorners; ++axis) {
-                    keys[axis] = points_[std::size_t(i)] + keys_.step(axis);
-                }
-                index_.template find<kCorners>(keys, points_, next_numbers);
-                for (int axis = 0; axis < kCorners; ++axis) {
-                    const bool is_there = next_numbers[axis] != 0;
-                    const std::uint32_t next = next_numbers[axis] - is_there;
-                    ahead[std::size_t(axis * count + i)] = next;
-                    const index_t place =
-                        is_there ? axis * count + index_t(next) : kCorners * count + part;
-                    has_before[std::size_t(place)] = 1;
-                }
-            }
-        });
-        index_ = HashIndex<std::uint64_t>();
-        in_parallel(kCorners, num_threads_, [&](index_t axis) {
-            const std::uint32_t* next = ahead.data() + axis * count;
-            const std::uint8_t* is_inside = has_before.data() + axis * count;
-            Axis& of = axes_[std::size_t(axis)];
-            of.points.resize(std::size_t(count));
-            std::uint32_t* to = of.points.data();
-            for (index_t i = 1; i < count; ++i) {
-                if (is_inside[i] || next[i] == 0) continue;
-                std::uint32_t point = std::uint32_t(i);
-                for (; next[point] != 0; point = next[point]) *to++ = point;
-                *to++ = point | kEnd;
-            }
-            const index_t size = to - of.points.data();
-            of.points.resize(std::size_t(size));
-            of.parts.assign(1, 0);
-            for (index_t part = 1; part < num_threads_; ++part) {
-                index_t at = std::max(size * part / num_threads_, of.parts.back());
-                while (at > 0 && at < size && !(of.points[std::size_t(at - 1)] & kEnd)) ++at;
-                of.parts.push_back(at);
-            }
-            of.parts.push_back(size);
-        });
-    }
-
-    struct Axis {
-        PooledVector<std::uint32_t> points;
-        std::vector<index_t> parts;  // where each begins, and the end
-    };
     LatticeKeys keys_;
     index_t width_, pitch_;
     int num_threads_;
@@ -399,7 +325,7 @@ private:
     std::vector<Band> bands_;
     HashIndex<std::uint64_t> index_;
     PooledVector<std::uint64_t> points_;
-    std::array<Axis, kCorners> axes_;
+    AxisChains chains_;
 };
 
 }  // namespace AUTOSEG_ISA

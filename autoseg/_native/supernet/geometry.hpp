@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "vec.hpp"
+#include "../vec.hpp"
 
 namespace AUTOSEG_ISA {
 

@@ -11,8 +11,8 @@
 #include <tuple>
 #include <vector>
 
-#include "dispatch.hpp"
-#include "memory_account.hpp"
+#include "../dispatch.hpp"
+#include "../memory_account.hpp"
 
 namespace nb = nanobind;
 

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "crf_math.hpp"
-#include "kernels.hpp"
+#include "math.hpp"
+#include "../kernels.hpp"
 
 namespace AUTOSEG_ISA {
 

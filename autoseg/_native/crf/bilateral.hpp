@@ -1,12 +1,12 @@
 // The bilateral filter over an image's pixels: the lattice with a row of labels at each point.
 //
-// Rows are woven (crf_weave.hpp) here: of the lattice, of the factors and in all arguments.
+// Rows are woven (weave.hpp) here: of the lattice, of the factors and in all arguments.
 #pragma once
 
-#include "crf_softmax.hpp"
-#include "crf_spatial.hpp"
-#include "crf_table.hpp"
-#include "crf_weave.hpp"
+#include "softmax.hpp"
+#include "spatial.hpp"
+#include "table.hpp"
+#include "weave.hpp"
 
 namespace AUTOSEG_ISA {
 

@@ -1,7 +1,7 @@
 // The dense CRF of one instruction set: see crf.cpp.
 #pragma once
 
-#include "kernels.hpp"
+#include "../kernels.hpp"
 
 namespace AUTOSEG_ISA {
 

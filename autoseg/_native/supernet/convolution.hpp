@@ -1,7 +1,7 @@
 // A convolution of a source operation over one map of one (input cell, target), and its gradient.
 #pragma once
 
-#include "arena.hpp"
+#include "../arena.hpp"
 #include "batch_norm.hpp"
 #include "source_plan.hpp"
 

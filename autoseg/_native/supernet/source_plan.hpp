@@ -2,7 +2,7 @@
 #pragma once
 
 #include "dense.hpp"
-#include "kernels.hpp"
+#include "../kernels.hpp"
 
 namespace AUTOSEG_ISA {
 

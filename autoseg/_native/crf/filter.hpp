@@ -1,7 +1,7 @@
 // The lattice alone: products with vectors of any features' pixels, for gradients.
 #pragma once
 
-#include "crf_table.hpp"
+#include "table.hpp"
 
 namespace AUTOSEG_ISA {
 

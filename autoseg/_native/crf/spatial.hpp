@@ -13,10 +13,10 @@
 #include <cmath>
 #include <vector>
 
-#include "arena.hpp"
-#include "crf_bands.hpp"
-#include "crf_math.hpp"
-#include "kernels.hpp"
+#include "../arena.hpp"
+#include "bands.hpp"
+#include "math.hpp"
+#include "../kernels.hpp"
 
 namespace AUTOSEG_ISA {
 

@@ -7,8 +7,8 @@
 #include <malloc.h>
 #endif
 
-#include "crf_filter.hpp"
-#include "crf_mean_field.hpp"
+#include "filter.hpp"
+#include "mean_field.hpp"
 
 namespace AUTOSEG_ISA {
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "crf_scores.hpp"
+#include "scores.hpp"
 
 namespace AUTOSEG_ISA {
 

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <stdexcept>
 
-#include "arena.hpp"
-#include "crf_hash.hpp"
-#include "crf_math.hpp"
+#include "../arena.hpp"
+#include "hash.hpp"
+#include "math.hpp"
 
 namespace AUTOSEG_ISA {
 

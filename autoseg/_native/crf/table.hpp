@@ -1,7 +1,7 @@
 // A row of numbers at every lattice point: what is splatted there, blurred and sliced.
 #pragma once
 
-#include "crf_lattice.hpp"
+#include "lattice.hpp"
 
 namespace AUTOSEG_ISA {
 
@@ -72,8 +72,8 @@ public:
         join_shared(num_threads);
         for (int i = 0; i < kCorners; ++i) {
             const int axis = is_reversed ? kCorners - 1 - i : i;
-            in_parallel(lattice_.num_parts(), num_threads, [&](index_t part) {
-                const Lattice::Chains chains = lattice_.chains(axis, part);
+            in_parallel(lattice_.chains().num_parts(), num_threads, [&](index_t part) {
+                const AxisChains::Part chains = lattice_.chains().part(axis, part);
                 index_t x = 0;
                 for (; x + 4 * kHalfRow <= row_; x += 4 * kHalfRow) blur_chains<4>(chains, x);
                 if (row_ - x == 3 * kHalfRow) blur_chains<3>(chains, x);
@@ -117,7 +117,7 @@ private:
     // Blur Count half vectors of a row, from x on, where they are. A point's row is read once, and
     // written when the next one's has been read.
     template <int Count>
-    void blur_chains(const Lattice::Chains& chains, index_t x) {
+    void blur_chains(const AxisChains::Part& chains, index_t x) {
         constexpr index_t kAhead = 16;  // points whose rows are fetched early
         static constexpr float kShare[2] = {0.5f, 0.f};  // of the next point, unless at an end
         if (chains.first == chains.last) return;
@@ -133,7 +133,7 @@ private:
                 __builtin_prefetch(later);
                 if constexpr (Count > 2) __builtin_prefetch(later + 2);
             }
-            const float share = kShare[*point / Lattice::kEnd];
+            const float share = kShare[*point / AxisChains::kEnd];
             unroll<Count>([&](auto i) AUTOSEG_INLINED {
                 const Half after = next[i];
                 at[i] = centre[i] + before[i] + after * share;
@@ -145,7 +145,7 @@ private:
     }
 
     Half* row_of(float* table, std::uint32_t point) const {
-        return reinterpret_cast<Half*>(table + index_t(point & ~Lattice::kEnd) * row_);
+        return reinterpret_cast<Half*>(table + index_t(point & ~AxisChains::kEnd) * row_);
     }
 
     const Lattice& lattice_;

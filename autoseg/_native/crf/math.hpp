@@ -3,10 +3,14 @@
 
 #include <cmath>
 
-#include "vec.hpp"
+#include "../vec.hpp"
 
 // For lambdas: their arrays live in registers only where they are inlined.
+#if defined(AUTOSEG_SANITIZE)
+#define AUTOSEG_INLINED
+#else
 #define AUTOSEG_INLINED __attribute__((always_inline))
+#endif
 
 namespace AUTOSEG_ISA {
 

@@ -4,7 +4,7 @@
 #include <exception>
 #include <vector>
 
-#include "vec.hpp"
+#include "../vec.hpp"
 
 namespace AUTOSEG_ISA {
 

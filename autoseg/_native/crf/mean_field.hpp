@@ -5,7 +5,7 @@
 // has the labels one after the other, L pixels a vector: softmax then needs no sum across lanes and
 // no lane is spent on labels that do not exist. Only the lattice has labels in lanes; rows are
 // transposed on the way. A tile's rows are woven, and where half of the pixels are enough only one
-// of the two is computed (crf_weave.hpp): the first update finds out where. Only the last update
+// of the two is computed (subsampling.hpp): the first update finds out where. Only the last update
 // writes marginals.
 #pragma once
 
@@ -13,11 +13,12 @@
 #include <memory>
 #include <vector>
 
-#include "crf_balance.hpp"
-#include "crf_bilateral.hpp"
-#include "crf_softmax.hpp"
-#include "crf_spatial_band.hpp"
-#include "crf_weave.hpp"
+#include "balance.hpp"
+#include "bilateral.hpp"
+#include "marginals.hpp"
+#include "softmax.hpp"
+#include "spatial_band.hpp"
+#include "subsampling.hpp"
 
 namespace AUTOSEG_ISA {
 
@@ -30,10 +31,8 @@ public:
     MeanField(const autoseg::CrfCall& call, Arena& memory)
         : call_(call),
           scores_(call),
-          num_pixels_(call.height * call.width),
-          may_subsample_(call.num_bilateral > 0 && call.tolerance == 0),
-          blocks_per_row_((call.width + BlockSums::kColumns - 1) / BlockSums::kColumns),
-          is_alike_(std::size_t((call.height + 1) / 2 * blocks_per_row_)),
+          marginals_(call),
+          subsampling_(call),
           bands_(balanced_bands(call)) {
         for (index_t m = 0; m < call.num_bilateral; ++m) {
             bilateral_.push_back(
@@ -41,7 +40,6 @@ public:
         }
         spatial_bands_.resize(bands_.size());
         for (index_t m = 0; m < call.num_spatial; ++m) {
-            may_subsample_ &= call.spatial[m].xy_std >= kSmallestSubsampledStd;
             spatial_.push_back(std::make_unique<SpatialFilter>(call, call.spatial[m], memory));
             for (std::size_t i = 0; i < bands_.size(); ++i) {
                 spatial_bands_[i].emplace_back(*spatial_.back(), bands_[i], memory);
@@ -63,21 +61,8 @@ public:
     }
 
 private:
-    // From there on a Gaussian's sum over one colour of a chessboard is half of that over all
-    // pixels, to 4 exp(-pi^2) = 2e-4.
-    static constexpr double kSmallestSubsampledStd = 1;
-
     static constexpr float kOnes[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     static_assert(sizeof(kOnes) / sizeof(float) >= std::size_t(L));
-
-    // Rows y and, if the image has it, y + 1; L pixels from x on.
-    struct Tile {
-        index_t y, x;
-        int rows;
-        int first, last;  // of its woven rows, those to be computed
-
-        bool is_subsampled() const { return last - first < rows; }
-    };
 
     // A thread's share of an update.
     struct Band {
@@ -171,20 +156,14 @@ private:
     }
 
     Tile tile(const Band& band, index_t y, index_t x, int rows) const {
-        if (band.is_last || !is_alike_[block_at(y, x)]) return {y, x, rows, 0, rows};
-        const int turn = band.update % 2;
-        return {y, x, rows, turn, turn + 1};
-    }
-
-    std::size_t block_at(index_t y, index_t x) const {
-        return std::size_t(y / 2 * blocks_per_row_ + x / BlockSums::kColumns);
+        return band.is_last ? whole_tile(y, x, rows) : subsampling_.tile(band.update, y, x, rows);
     }
 
     // The first update of a block: of all pixels, because it decides whether half of them are
     // enough in this update and the others.
     void start_block(Band& band, index_t y, index_t x, int count) {
         const bool is_dense =
-            may_subsample_ && !band.is_last && count == 2 &&
+            subsampling_.is_possible() && !band.is_last && count == 2 &&
             std::all_of(bilateral_.begin(), bilateral_.end(), [&](auto& filter) {
                 return double(filter->block_sum(y, x)) > call_.subsample_above;
             });
@@ -194,14 +173,14 @@ private:
         for (index_t i = 0; x + i * L < end; ++i) {
             look_ahead(band, y, x + i * L, count);
             band.values = band.block + i * tile_size();
-            start_tile(band, {y, x + i * L, count, 0, count}, factors[i]);
+            start_tile(band, whole_tile(y, x + i * L, count), factors[i]);
             if (!is_dense) continue;
             const index_t pixels = std::min(L, end - (x + i * L));
             const Vec<float> is_pixel = load_some(kOnes, pixels);
             likeness.add(call_.labels, values_of(band, 0), factors[i][0] * is_pixel,
                          values_of(band, 1), factors[i][1] * is_pixel);
         }
-        is_alike_[block_at(y, x)] = is_dense && likeness.is_given(2 * (end - x));
+        subsampling_.decide(y, x, is_dense && likeness.is_given(2 * (end - x)));
         for (index_t i = 0; x + i * L < end; ++i) {
             look_ahead(band, y, x + i * L, count);
             band.values = band.block + i * tile_size();
@@ -225,7 +204,7 @@ private:
         add_messages(band, tile);
         Vec<float> factors[2] = {};
         for (int row = tile.first; row < tile.last; ++row) {
-            const Scores ahead = scores_.kept(row_ahead(band, row), band.ahead.x);
+            const Scores ahead = scores_.kept(band.ahead.row(row), band.ahead.x);
             float* values = values_of(band, row);
             factors[row] = exponentiate(call_.labels, values, highest_of(call_.labels, values),
                                         reads_caller(band) ? nullptr : &ahead);
@@ -261,8 +240,8 @@ private:
         const bool is_pair = tile.rows == 2;
         const Scores upper = scores_.of_caller(tile.y, tile.x);
         const Scores lower = scores_.of_caller(tile.y + is_pair, tile.x);
-        const Scores ahead[2] = {scores_.of_caller(row_ahead(band, 0), band.ahead.x),
-                                 scores_.of_caller(row_ahead(band, 1), band.ahead.x)};
+        const Scores ahead[2] = {scores_.of_caller(band.ahead.row(0), band.ahead.x),
+                                 scores_.of_caller(band.ahead.row(1), band.ahead.x)};
         const Vec<float> lowest = spread(-std::numeric_limits<float>::infinity());
         Vec<float> trace{}, highest[2] = {lowest, lowest};
         for (index_t c = 0; c < call_.labels; ++c) {
@@ -366,34 +345,11 @@ private:
         }
     }
 
-    // Write the marginals: values * factors.
     void write(Band& band, const Vec<float>* factors, const Tile& tile) const {
-        const auto place = [&](index_t y, index_t x) {
-            return call_.marginals + y * call_.width + x;
-        };
-        float* to = place(tile.y, tile.x);
-        const float* ahead[2] = {place(row_ahead(band, 0), band.ahead.x),
-                                 place(row_ahead(band, 1), band.ahead.x)};
-        const index_t pixels = std::min(L, call_.width - tile.x);
-        Vec<float> change{};
-        for (index_t c = 0; c < call_.labels; ++c, to += num_pixels_) {
-            for (const float*& at : ahead) {
-                __builtin_prefetch(at, 1);
-                at += num_pixels_;
-            }
-            Vec<float> values[2] = {load(values_of(band, 0) + c * L) * factors[0],
-                                    load(values_of(band, 1) + c * L) * factors[1]};
-            if (tile.rows == 2) weave(values[0], values[1]);
-            for (int row = 0; row < tile.rows; ++row) {
-                float* at = to + row * call_.width;
-                if (keeps_marginals() && !band.is_first) {
-                    const Vec<float> difference = values[row] - load_some(at, pixels);
-                    change = maximum<float>(change, maximum<float>(difference, -difference));
-                }
-                pixels == L ? store_anywhere(at, values[row]) : store_some(at, values[row], pixels);
-            }
-        }
-        for (index_t i = 0; i < pixels; ++i) band.change = std::max(band.change, change[i]);
+        const float* values[2] = {values_of(band, 0), values_of(band, 1)};
+        const bool is_compared = keeps_marginals() && !band.is_first;
+        const float change = marginals_.write(tile, band.ahead, values, factors, is_compared);
+        band.change = std::max(band.change, change);
     }
 
     // Give values * factors to the filters; the factor of a row that is not computed is 0.
@@ -435,20 +391,14 @@ private:
         }
     }
 
-    static index_t row_ahead(const Band& band, int row) {
-        return band.ahead.y + std::min(row, band.ahead.rows - 1);
-    }
-
     index_t place_ahead(const Band& band, const BilateralFilter& filter, int row) const {
-        return filter.place(row_ahead(band, row), band.ahead.x);
+        return filter.place(band.ahead.row(row), band.ahead.x);
     }
 
     const autoseg::CrfCall& call_;
     ScoreRows scores_;
-    index_t num_pixels_;
-    bool may_subsample_;
-    index_t blocks_per_row_;
-    std::vector<std::uint8_t> is_alike_;  // of blocks, whether half of the pixels are enough
+    MarginalRows marginals_;
+    Subsampling subsampling_;
     bool is_finite_ = true;
     std::vector<Rows> bands_;
     std::vector<std::unique_ptr<BilateralFilter>> bilateral_;
