@@ -49,10 +49,10 @@ ALLOWED: dict[str, set[str]] = {
         *("reporting", "runs"),  # documents, records, the progress
     },
     # All that a person can ask for comes together here: every room but those of the insides,
-    # ops and _native, which networks, supernet and CRF use for it.
+    # supernet, ops and _native, which strategies, networks and CRF use for it.
     "commands": {
         *("requests", "cli"),  # what was asked, and how the user is told
-        *("data", "architecture", "supernet", "networks", "crf"),  # images and models
+        *("data", "architecture", "networks", "crf"),  # images and models
         *("strategies", "training", "evaluation", "metrics", "cost", "runs"),  # what is done
         *("trained", "tuning", "comparison", "reporting"),  # and what comes of it
     },
@@ -66,8 +66,12 @@ DOOR_MAY_IMPORT = {"cli", "requests", "commands"}
 # What `import autoseg` offers by itself, when it is asked for.
 FRONT = "autoseg/__init__.py"
 FRONT_MAY_IMPORT = {"architecture", "supernet", "networks", "crf", "data", "metrics", "cost"}
-GROUND = {"atomic", "deferred", "errors", "foreign_text", "json_file", "user_imports"}
+GROUND = {
+    *("atomic", "backends", "deferred", "errors", "foreign_text", "json_file", "user_imports"),
+}
 GROUND_FOLDERS = {"config"}
+# The choice of what computes asks whether the compiled kernels are there.
+GROUND_MAY_IMPORT = {"autoseg/backends.py": {"_native"}}
 GROUND_FILES = {f"autoseg/{name}.py" for name in GROUND}
 NOT_COMMANDS = GROUND | {"__version__"}
 
@@ -127,7 +131,7 @@ def _row(path):
     if path == FRONT:
         return None, FRONT_MAY_IMPORT
     if path in GROUND_FILES:
-        return None, set()
+        return None, GROUND_MAY_IMPORT.get(path, set())
     return folders[0], ALLOWED.get(folders[0], set())
 
 

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import warnings
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
@@ -40,26 +39,6 @@ def missing_reason() -> str | None:
         UsageError: As `core` does.
     """
     return _load()[1]
-
-
-def warn_if_missing(cost: str) -> None:
-    """Warn, once a process, if the compiled kernels are missing.
-
-    Args:
-        cost: What is done without them and what that costs, for example "searching takes three
-            times as long".
-
-    Raises:
-        UsageError: As `core` does.
-    """
-    global _has_warned
-    reason = missing_reason()
-    if reason is not None and not _has_warned:
-        _has_warned = True  # first: a warning that is made an error counts as well
-        warnings.warn(f"autoseg's compiled kernels are missing, so {cost}. {reason}", stacklevel=2)
-
-
-_has_warned = False
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from autoseg.architecture import SearchSpace
+from autoseg.backends import choose_backend
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
@@ -51,7 +52,6 @@ from autoseg.strategies import (
     Strategy,
     search,
 )
-from autoseg.supernet import resolve_backend
 from autoseg.trained import ARCHITECTURE_NAME, SearchRun
 from autoseg.trained.own_operations import own_operations, require_unchanged_operations
 from autoseg.training import resolve_precision
@@ -109,11 +109,11 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     announce_notes("search", plan.train_dataset)
     # Refuse what cannot work before a folder is made.
     resolve_precision(config.precision, device)
-    backend = resolve_backend(config.backend, device.type)
+    backend = choose_backend(config.backend, device.type, work="Supernet")
     strategy_type = STRATEGIES[plan.request.strategy]
     has_backend = "backend" in strategy_type.settings(config)
     if has_backend:
-        announce(f"search: back end {backend.name} ({backend.reason})")
+        announce(f"search: {backend.announcement}")
     task = SearchTask(
         space=space,
         config=config,

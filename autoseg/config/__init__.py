@@ -23,7 +23,6 @@ from autoseg.config.request import Difference, Request, read_values
 from autoseg.config.search import (
     PRESET_ARCH_STEPS,
     SEARCH_PRESETS,
-    BackendName,
     BetaNorm,
     EstimatorName,
     PathRule,
@@ -35,7 +34,6 @@ __all__ = [
     "PRESET_ARCH_STEPS",
     "RETRAIN_PRESETS",
     "SEARCH_PRESETS",
-    "BackendName",
     "BetaNorm",
     "ClassWeightRule",
     "Count",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from autoseg.backends import BackendName
 from autoseg.config.durations import seconds_of
 from autoseg.config.ranges import Count, CountOrNone, Rate, Weight
 from autoseg.config.recipe import CropSize, RecipeConfig, ScaleRange
@@ -19,10 +20,6 @@ EstimatorName = Literal["short", "supernet"]
 
 PathSamplerName = Literal["uniform", "fair"]
 """Which architectures one step of a supernet's training by sampled paths trains."""
-
-BackendName = Literal["auto", "torch", "fused"]
-"""How source operations are evaluated: by plain operators ("torch"), by kernels that were compiled
-for the device ("fused"), or the fastest that is at hand."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from autoseg.backends import Implementation
 from autoseg.crf.exact import BruteForceBilateralFilter
 from autoseg.crf.gaussian import TRUNCATION, GaussianFilter
-from autoseg.crf.kernels import BilateralKernel, Implementation, Kernel, SpatialKernel
+from autoseg.crf.kernels import BilateralKernel, Kernel, SpatialKernel
 from autoseg.crf.linear import LinearFilter
 from autoseg.crf.local import WINDOW_RADIUS, LocalBilateralFilter
 from autoseg.crf.native import NativePermutohedralFilter

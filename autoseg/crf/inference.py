@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from autoseg.backends import Implementation
 from autoseg.crf.backend import choose_implementation
 from autoseg.crf.filters import build_filter
 from autoseg.crf.inputs import check_finite, check_inputs
-from autoseg.crf.kernels import Implementation, Kernel
+from autoseg.crf.kernels import Kernel
 from autoseg.crf.linear import Normalised
 from autoseg.crf.mean_field import log_update, mean_field
 from autoseg.crf.memory import check_memory, least_bytes

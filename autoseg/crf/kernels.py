@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, TypeGuard
+from typing import TypeGuard
 
 from autoseg.errors import UsageError
 
@@ -13,9 +13,6 @@ MODES = ("fast", "accurate", "exact", "local")
 
 LATTICE_MODES = ("fast", "accurate")
 """The modes that take the permutohedral lattice."""
-
-Implementation = Literal["torch", "native", "triton"]
-"""Plain operators, the compiled kernels for CPUs or the Triton kernels for NVIDIA devices."""
 
 Weight = float | Sequence[float]
 """The weight of a kernel: one for all classes, or one for each of the K classes."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import torch
 
-from autoseg.crf.kernels import LATTICE_MODES, BilateralKernel, Implementation
+from autoseg.backends import Implementation
+from autoseg.crf.kernels import LATTICE_MODES, BilateralKernel
 from autoseg.crf.local import WINDOW_RADIUS
 from autoseg.crf.memory_left import available_bytes
 from autoseg.crf.settings import CRFSettings

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from autoseg.architecture import Architecture, SearchSpace
+from autoseg.backends import BackendName
 from autoseg.config import SearchConfig
 from autoseg.data import SegmentationDataset, split_half
-from autoseg.supernet import BackendName
 from autoseg.training import augmented_batches
 
 Batch = tuple[Tensor, Tensor]

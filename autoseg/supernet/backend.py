@@ -1,65 +1,32 @@
-"""The choice of what evaluates the source operations."""
+"""The kernels that evaluate the source operations."""
 
-import importlib.util
 from functools import cache
-from typing import Literal, NamedTuple, get_args
 
-import torch
-
-from autoseg._native import core, missing_reason
-from autoseg.config import BackendName
-from autoseg.errors import UsageError, unknown_name
+from autoseg.backends import Implementation, choose_backend
 from autoseg.supernet.fused_cell import SourceKernels
 
-BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
-
-class Backend(NamedTuple):
-    """A back end that is at hand."""
-
-    name: Literal["torch", "fused"]
-    kernels: SourceKernels | None
-    """None for "torch"."""
-    reason: str
-    """Why it was taken, for people."""
-
-
-@cache
-def resolve_backend(name: BackendName, device_type: str) -> Backend:
-    """Find the back end for a kind of device.
+def source_kernels(name: str, device_type: str) -> SourceKernels | None:
+    """Return the fused kernels of the back end for a kind of device; None for plain operators.
 
     Args:
-        name: What was asked for.
+        name: What was asked for, a `BackendName`.
         device_type: "cpu", "cuda", ...
 
     Raises:
-        UsageError: If the name is unknown, or "fused" was asked for and is not at hand.
+        UsageError: As `choose_backend` says.
     """
-    if name not in BACKENDS:
-        raise unknown_name("backend", name, BACKENDS)
-    if name == "torch":
-        return Backend("torch", None, "asked for")
-    kernels, reason = _fused_kernels(device_type)
-    if kernels is not None:
-        return Backend("fused", kernels, reason)
-    if name == "fused":
-        raise UsageError(f"backend 'fused' on {device_type}: {reason} Or use --backend torch.")
-    return Backend("torch", None, reason)
+    return _kernels(choose_backend(name, device_type, work="Supernet").implementation)
 
 
-def _fused_kernels(device_type: str) -> tuple[SourceKernels | None, str]:
-    if device_type == "cpu":
-        module = core()
-        if module is None:
-            cost = "the compiled kernels are missing, so a step takes several times as long."
-            return None, f"{cost} {missing_reason()}"
+@cache
+def _kernels(implementation: Implementation) -> SourceKernels | None:
+    if implementation == "native":
         from autoseg.supernet.native import NativeSourceKernels
 
-        return NativeSourceKernels(), f"compiled C++ kernels for {module.isa()}"
-    if device_type == "cuda":
-        if importlib.util.find_spec("triton") is None:
-            return None, "Triton is not installed (`pip install triton`), so a step takes longer."
+        return NativeSourceKernels()
+    if implementation == "triton":
         from autoseg.supernet.triton_kernels import TritonSourceKernels
 
-        return TritonSourceKernels(), f"Triton kernels for {torch.cuda.get_device_name()}"
-    return None, f"there are no fused kernels for {device_type}."
+        return TritonSourceKernels()
+    return None

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.ops import resize
-from autoseg.supernet.backend import Backend
 from autoseg.supernet.batch_norm import RunningStatistics, batch_norm
 from autoseg.supernet.fused_cell import FusedCell, SourceKernels
 from autoseg.supernet.per_edge import registered
@@ -126,7 +125,7 @@ class SearchCell(nn.Module):
         alpha: Tensor,
         beta: Tensor,
         size: Sequence[int],
-        backend: Backend,
+        kernels: SourceKernels | None,
         recompute: bool = False,
     ) -> Tensor:
         """Evaluate the cell and sum over its input cells.
@@ -138,7 +137,7 @@ class SearchCell(nn.Module):
                 (edges, num_operations).
             beta: Weight of each input cell, (K,).
             size: Height and width of this stride.
-            backend: What evaluates the source operations.
+            kernels: What evaluates the source operations; None for plain operators.
             recompute: With a fused back end, keep only the nodes for the backward pass and
                 evaluate there again what lies between.
 
@@ -157,11 +156,11 @@ class SearchCell(nn.Module):
             shared = bring(self.previous_previous, previous_previous).unsqueeze(1)
         else:
             alpha = alpha[self.num_nodes :]  # no state 0: its edges are absent
-        if backend.kernels is None or self.is_per_edge:
-            return self._evaluate(state, shared, alpha, beta, backend.kernels)
+        if kernels is None or self.is_per_edge:
+            return self._evaluate(state, shared, alpha, beta, kernels)
         sources = self._all_sources()
         fused = FusedCell(
-            kernels=backend.kernels,
+            kernels=kernels,
             layouts=tuple(source.layout for source in sources),
             num_nodes=self.num_nodes,
             training=self.training,

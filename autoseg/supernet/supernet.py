@@ -19,11 +19,12 @@ from autoseg.architecture import (
     normalise_alpha,
     normalise_beta,
 )
-from autoseg.errors import unknown_name
+from autoseg.backends import BackendName, check_backend_name
 from autoseg.ops import ASPP, Stem, resize, set_image_channels_
 from autoseg.ops.image_channels import RGB_CHANNELS
-from autoseg.supernet.backend import BACKENDS, Backend, BackendName, resolve_backend
+from autoseg.supernet.backend import source_kernels
 from autoseg.supernet.cell import CellOutput, SearchCell
+from autoseg.supernet.fused_cell import SourceKernels
 from autoseg.supernet.indices import index_on
 from autoseg.supernet.recompute import recomputed
 
@@ -57,7 +58,7 @@ class Supernet(nn.Module):
             num_classes: K, the number of evaluated classes.
             beta_norm: Normalisation of beta; see `autoseg.architecture.normalise_beta`.
             path_rule: How `decode` chooses the path; see `autoseg.architecture.edge_scores`.
-            backend: What evaluates the source operations; see `autoseg.supernet.backend`.
+            backend: What evaluates the source operations; see `autoseg.backends`.
             recompute_cells: Keep only the cells' outputs (with a fused back end: only the nodes)
                 for the backward pass and evaluate the rest again there: less memory, more time.
             in_channels: C, the number of the images' channels.
@@ -70,8 +71,7 @@ class Supernet(nn.Module):
         self.num_classes = num_classes
         self.beta_norm: BetaNorm = beta_norm
         self.path_rule: PathRule = path_rule
-        if backend not in BACKENDS:
-            raise unknown_name("backend", backend, BACKENDS)
+        check_backend_name(backend, work="Supernet")
         self.backend: BackendName = backend
         self.recompute_cells = recompute_cells
         self.alpha = nn.Parameter(
@@ -183,7 +183,7 @@ class Supernet(nn.Module):
 
     def features(self, images: Tensor, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:
         """Return the last layer's output at each stride ("stride4", ...), under given weights."""
-        backend = resolve_backend(self.backend, images.device.type)
+        kernels = source_kernels(self.backend, images.device.type)
         alpha = alpha.index_select(0, index_on(alpha.device, self._edge_order()))
         # One gather for all cells, not one each.
         betas = iter(
@@ -206,7 +206,7 @@ class Supernet(nn.Module):
                     alpha,
                     next(betas),
                     sizes[node.level],
-                    backend=backend,
+                    kernels=kernels,
                 )
                 current[node.level] = CellOutput.from_features(output, recompute=recompute)
             two_before, before = before, current
@@ -215,13 +215,15 @@ class Supernet(nn.Module):
     def _recomputes(self) -> bool:
         return self.recompute_cells and torch.is_grad_enabled()
 
-    def _run_cell(self, cell: nn.Module, *arguments: object, backend: Backend) -> Tensor:
+    def _run_cell(
+        self, cell: nn.Module, *arguments: object, kernels: SourceKernels | None
+    ) -> Tensor:
         recompute = self._recomputes()
-        if recompute and (backend.kernels is None or cell.is_per_edge):
+        if recompute and (kernels is None or cell.is_per_edge):
             # A registered operation may draw random numbers, as dropout does.
-            return recomputed(cell, *arguments, backend, is_random=bool(cell.is_per_edge))
+            return recomputed(cell, *arguments, kernels, is_random=bool(cell.is_per_edge))
         # A fused back end evaluates again what lies between the nodes, and nothing more.
-        return cell(*arguments, backend, recompute=recompute)
+        return cell(*arguments, kernels, recompute=recompute)
 
     def _beta_order(self) -> list[int]:
         """Number the trellis edges in flattened beta, cell by cell."""

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from autoseg.atomic import atomic_write
+from autoseg.backends import choose_backend
 from autoseg.reporting.publishing import published_command
 from autoseg.reporting.tables import Column, scaled, significant, to_csv, to_markdown
 from autoseg.runs import describe_environment
 from autoseg.runs.json_values import to_json
-from autoseg.supernet.backend import resolve_backend
 
 from .calls import RULE
 from .peer import peer_commit
@@ -173,7 +173,9 @@ def describe_run(command: Sequence[str], setting: Setting, ceilings: Ceilings) -
         "setting": {
             name: getattr(setting, name) for name in ("device", "precision", "num_threads")
         },
-        "fused_backend": resolve_backend("auto", torch.device(setting.device).type).reason,
+        "fused_backend": choose_backend(
+            "auto", torch.device(setting.device).type, work="Supernet"
+        ).reason,
         "peer_commit": None if setting.peer is None else peer_commit(setting.peer),
         "ceilings": dataclasses.asdict(ceilings),
         **describe_environment(),

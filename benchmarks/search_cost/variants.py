@@ -6,12 +6,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from autoseg.backends import BackendName
 from autoseg.config import SearchConfig
-from autoseg.strategies import (
-    Darts,
-)
+from autoseg.strategies import Darts
 from autoseg.supernet import Supernet
-from autoseg.supernet.backend import BackendName
 from autoseg.supernet.reference import reference_logits
 from autoseg.training import autocast, segmentation_loss, tensor_float
 

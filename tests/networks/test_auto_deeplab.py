@@ -13,7 +13,7 @@ from autoseg.networks.auto_deeplab import AutoDeepLab
 from autoseg.networks.derived_cell import DerivedCell
 from autoseg.networks.drop_path import DropPath, keep_probability
 from autoseg.supernet import Supernet
-from autoseg.supernet.backend import resolve_backend
+from autoseg.supernet.backend import source_kernels
 from autoseg.supernet.cell import CellOutput
 
 PUBLISHED = Architecture.load("autodeeplab_paper")
@@ -197,7 +197,7 @@ def test_one_hot_cell_equals_the_derived_cell(name, seed):
     net = Supernet(space, num_classes=3).double()
     search_cell = net.cells["layer2_stride4"]  # input cells: strides 4 and 8
     weights = one_hot_alpha(space, architecture)[net._edge_order()]
-    backend = resolve_backend("auto", "cpu")
+    kernels = source_kernels("auto", "cpu")
     width = 4 * space.num_channels(4)
     before, coarser, size = (
         torch.randn(2, width, 9, 7).double(),
@@ -222,7 +222,7 @@ def test_one_hot_cell_equals_the_derived_cell(name, seed):
             weights,
             beta,
             size,
-            backend,
+            kernels,
         )
         # float64 rounding through at most four batch norms in a row.
         torch.testing.assert_close(derived(before, previous, size), expected, rtol=1e-8, atol=1e-9)

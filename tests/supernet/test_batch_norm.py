@@ -6,7 +6,6 @@ import torch
 from autoseg._native import core
 from autoseg.supernet import Supernet
 from autoseg.supernet import supernet as supernet_module
-from autoseg.supernet.backend import Backend
 from autoseg.supernet.batch_norm import batch_norm
 from tests.batch_norm_watch import BatchNormWatch, in_plain_order
 from tests.supernet.test_supernet import small_space
@@ -58,23 +57,18 @@ def test_gradients_do_not_depend_on_strides(order, grad_order, shape):
 def back_ends():
     from autoseg.supernet.native import NativeSourceKernels
 
-    return [
-        Backend("torch", None, "named by the test"),
-        *[
-            Backend("fused", NativeSourceKernels(isa), isa)
-            for isa in (core().present_isas() if core() is not None else ())
-        ],
-    ]
+    isas = core().present_isas() if core() is not None else ()
+    return {"torch": None, **{isa: NativeSourceKernels(isa) for isa in isas}}
 
 
-@pytest.mark.parametrize("backend", back_ends(), ids=lambda backend: f"{backend.reason}")
+@pytest.mark.parametrize("kernels", back_ends().values(), ids=back_ends().keys())
 @pytest.mark.parametrize("filter_multiplier", [3, 4, 8, 16])
-def test_no_gradient_in_a_supernet_depends_on_strides(backend, filter_multiplier, monkeypatch):
+def test_no_gradient_in_a_supernet_depends_on_strides(kernels, filter_multiplier, monkeypatch):
     # Widths below, at and above the lanes of a vector: packed maps unfold to other strides.
-    monkeypatch.setattr(supernet_module, "resolve_backend", lambda *_: backend)
+    monkeypatch.setattr(supernet_module, "source_kernels", lambda *_: kernels)
     torch.manual_seed(0)
     space = small_space(filter_multiplier=filter_multiplier, stem_channels=(4, 4, 8))
-    net = Supernet(space, num_classes=3, backend=backend.name).double()
+    net = Supernet(space, num_classes=3).double()
     with BatchNormWatch() as watch:
         logits = net(torch.randn(1, 3, 33, 65, dtype=torch.float64))
         logits.backward(torch.randn_like(logits))
