@@ -132,8 +132,11 @@ void bind_crf(nb::module_& module) {
         },
         "Return the bytes that the CRF holds, and the most that it held in the last call.");
     module.def(
-        "crf_release", [] { kernels_of("").crf_release(); },
-        "Give back what is kept for further calls of this thread.");
+        "crf_release",
+        [] {
+            for (const std::string& isa : autoseg::present_isas()) kernels_of(isa).crf_release();
+        },
+        "Give back what is kept for further calls, the pools and this thread's own.");
     module.def("crf_exp2", &crf_exp2, nb::arg("x"), nb::arg("count"), nb::arg("result"),
                nb::arg("isa") = "", "Powers of two of float32 exponents that are not positive.");
     module.def("crf_sixth", &crf_sixth, nb::arg("x"), nb::arg("count"), nb::arg("result"),
