@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from autoseg.architecture import Architecture, CellEdge
 from autoseg.errors import UsageError
@@ -16,10 +17,11 @@ ARCHITECTURE = Architecture(
 )
 
 
-class Recorder:
+class Recorder(nn.Module):
     """Stands in for the architecture's network, and keeps what it was asked for."""
 
     def __init__(self, architecture: Architecture, **options: Any) -> None:
+        super().__init__()
         self.architecture = architecture
         self.options = options
 

@@ -1,9 +1,8 @@
 """The image scale acts before the crop, in training as in validation."""
 
-from types import SimpleNamespace
-
 import torch
 
+from autoseg.config import TrainingConfig
 from autoseg.data import build_dataset, resize_label
 from autoseg.training import augmented_batches
 
@@ -11,13 +10,11 @@ from autoseg.training import augmented_batches
 def settings(**changes):
     values = {
         "crop_size": (24, 24),
-        "image_scale": 1.0,
         "scale_range": (1.0, 1.0),
         "batch_size": 2,
-        "num_workers": 0,
         "seed": 4,
     }
-    return SimpleNamespace(**values | changes)
+    return TrainingConfig(**values | changes)
 
 
 def test_image_scale_multiplies_the_random_scale():
