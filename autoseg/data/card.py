@@ -52,12 +52,12 @@ class SplitFacts:
     @property
     def counts(self) -> NDArray[np.int64]:
         """Pixels of each class, then those without one, (K + 1,)."""
-        return sum((sample.counts for sample in self.samples), np.int64(0))
+        return np.asarray(sum(sample.counts for sample in self.samples), dtype=np.int64)
 
     @property
     def num_images(self) -> NDArray[np.int64]:
         """Images that show each class, then those with pixels without one, (K + 1,)."""
-        return sum(((sample.counts > 0).astype(np.int64) for sample in self.samples), np.int64(0))
+        return np.asarray(sum(sample.counts > 0 for sample in self.samples), dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -73,7 +73,7 @@ def _read_array(path: Path, num_channels: int) -> NDArray[np.uint8]:
     axis = _channel_axis(path, array.shape)
     array = array[None] if axis is None else np.moveaxis(array, axis, 0)
     if array.dtype == np.uint8:
-        return np.array(array, order="C")
+        return np.array(array, dtype=np.uint8, order="C")
     if array.dtype == np.uint16:
         return np.rint(array * (255 / 65535)).astype(np.uint8)
     if array.dtype == np.bool_:

@@ -148,7 +148,7 @@ def _add_legend(figure: Figure, dataset: DrawnDataset, found: set[int]) -> None:
         for _, (colour, name) in entries
     ]
     ignored = np.array(ignored_colour(dataset.palette)) / 255
-    patches.append(Patch(facecolor=ignored, edgecolor=_EDGE, linewidth=0.5, label="ignored"))
+    patches.append(Patch(facecolor=tuple(ignored), edgecolor=_EDGE, linewidth=0.5, label="ignored"))
     figure.legend(
         handles=patches,
         loc="outside lower center",

@@ -219,7 +219,7 @@ def _optional(
 
 
 def _numbers(value: object, where: str) -> tuple[int, ...]:
-    numbers = value if isinstance(value, list) else [value]
+    numbers: list[Any] = value if isinstance(value, list) else [value]
     for number in numbers:
         if type(number) is not int or not 0 <= number <= _MAX_NUMBER:
             raise UsageError(f"{where} must be whole numbers from 0, not {shown(number)}.")
@@ -228,7 +228,7 @@ def _numbers(value: object, where: str) -> tuple[int, ...]:
 
 def _colours(value: object, where: str) -> tuple[Colour, ...]:
     is_one = isinstance(value, list) and bool(value) and not isinstance(value[0], list)
-    colours = [value] if is_one else _list(value, where)
+    colours: list[Any] = [value] if is_one else _list(value, where)
     for colour in colours:
         is_colour = isinstance(colour, list) and len(colour) == 3
         if not is_colour or not all(type(part) is int and 0 <= part <= 255 for part in colour):
