@@ -81,7 +81,8 @@ def test_every_family_is_paired_with_every_encoder_and_published_pairs_keep_thei
         )
 
 
-def test_costs_of_a_pair_are_counted_without_a_run():
+def test_costs_of_a_pair_are_counted_without_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a checkout in which the commands were tried has runs
     request = NetworksRequest(network=("deeplabv3plus", "unet"), encoder=("densenet121",))
     zoo = collect_zoo(request, with_macs=False)
     assert [row.name for row in zoo.networks] == ["unet", "deeplabv3plus_densenet121"]
