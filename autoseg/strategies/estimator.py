@@ -15,7 +15,7 @@ from autoseg.strategies.short_training import ShortTraining
 from autoseg.strategies.single_path import PATH_SAMPLERS, SinglePathTraining
 from autoseg.strategies.strategy import Batch, Phase, SearchTask, StepLoss
 from autoseg.supernet import SinglePath, Supernet, estimate_statistics
-from autoseg.training import ValidationScore, validate
+from autoseg.training import DivergedError, ValidationScore, validate
 
 _LOSS = "weights' (--weight-lr)"
 
@@ -79,7 +79,12 @@ class Estimator(ABC):
 
     @abstractmethod
     def score(self, architecture: Architecture, step: int, *, phase: Phase) -> ValidationScore:
-        """Score the architecture that is trained; the next step is the next one's."""
+        """Score the architecture that is trained; the next step is the next one's.
+
+        Raises:
+            DivergedError: If a loss of its training was not finite, or its output holds NaN; the
+                next one can be scored as if nothing had been.
+        """
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -154,15 +159,16 @@ class ShortEstimator(Estimator):
         loss = training.step(next(self._batches))
         self._num_evaluations += 1
         self.is_trained = training.is_done
-        return [StepLoss(_LOSS, loss, rate)]
+        return [StepLoss(_LOSS, loss, rate, is_fatal=False)]
 
     def score(self, architecture: Architecture, step: int, *, phase: Phase) -> ValidationScore:
         """Score the network that was trained, and drop it."""
         assert self._training is not None
-        score = self._validate(self._training.network, step, phase)
-        self._training = self._batches = None
-        self.is_trained = False
-        return score
+        training, self._training = self._training, None
+        self._batches, self.is_trained = None, False
+        if (failure := training.failure()) is not None:
+            raise DivergedError(failure)
+        return self._validate(training.network, step, phase)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the training of the present architecture."""

@@ -15,6 +15,7 @@ from autoseg.config import SearchConfig
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.estimator import ESTIMATORS
 from autoseg.strategies.strategy import Phase, Report, Round, SearchTask, StepLoss, Strategy
+from autoseg.training import DivergedError
 
 _MAX_DRAWS = 100
 """Draws after which an architecture that was scored before is taken again: the space is small."""
@@ -23,7 +24,8 @@ _MAX_DRAWS = 100
 @dataclass(frozen=True, slots=True)
 class _Sample:
     architecture: Architecture
-    score: float  # NaN if no pixel of trainB is labelled
+    score: float  # NaN if no pixel of trainB is labelled, or if it failed
+    failure: str | None = None  # why it has no score; None if it has one
 
 
 class RandomSearch(Strategy):
@@ -50,7 +52,8 @@ class RandomSearch(Strategy):
         has_epochs = self.estimator.epochs_done(Fraction(1)) > 0
         self.round_name = "round" if has_epochs else "sample"
         self.logs = frozenset(
-            {"sample", "score", "num_averaged", "best_sample", "best_score", "architecture"}
+            {"sample", "score", "num_averaged", "failure", "best_sample", "best_score"}
+            | {"architecture"}
             | ({"epoch"} if has_epochs else set())
         )
 
@@ -88,49 +91,76 @@ class RandomSearch(Strategy):
         )
 
     def end_round(self, step: int, share: Fraction, *, phase: Phase) -> Round:
-        """Score the sample that is ready, and draw the next one."""
+        """Score the sample that is ready, and draw the next one.
+
+        One whose loss or output is not finite has no score and a reason, and the search goes on.
+        """
         if not self.estimator.is_trained:
             epoch = self.estimator.epochs_done(share)
             return Round(line={"epoch": epoch}, shown={}, message=f"epoch {epoch} of the supernet")
-        score = self.estimator.score(self._next, step, phase=phase)
-        self._samples.append(_Sample(self._next, score.mean_iou))
+        num_averaged = 0
+        try:
+            score = self.estimator.score(self._next, step, phase=phase)
+            sample, num_averaged = _Sample(self._next, score.mean_iou), score.num_averaged
+            words = f"mIoU {score.mean_iou:.4f}"
+        except DivergedError as error:
+            sample = _Sample(self._next, math.nan, error.cause)
+            words = f"failed ({error.cause.rstrip('.')})"
+        self._samples.append(sample)
         number, best = len(self._samples), self._best()
+        best_score = math.nan if best is None else self._samples[best].score
         line = {
             "sample": number,
-            "score": score.mean_iou,
-            "num_averaged": score.num_averaged,
-            "best_sample": best + 1,
-            "best_score": self._samples[best].score,
+            "score": sample.score,
+            "num_averaged": num_averaged,
+            "failure": sample.failure,
+            "best_sample": None if best is None else best + 1,
+            "best_score": best_score,
             "architecture": self._next.to_dict(),
         }
         path = " ".join(map(str, self._next.path))
-        message = f"sample {number}: mIoU {score.mean_iou:.4f}, path {path}"
         self._next = self._draw()
         return Round(
             line=line,
-            shown={"score": score.mean_iou, "best_score": self._samples[best].score},
-            message=message,
+            shown={"score": sample.score, "best_score": best_score},
+            message=f"sample {number}: {words}, path {path}",
         )
 
     def decode(self) -> Architecture:
-        """Return the best architecture so far; the first one drawn if none was scored yet."""
-        return self._samples[self._best()].architecture if self._samples else self._next
+        """Return the best architecture so far; the one drawn last if none was scored yet."""
+        best = self._best()
+        return self._next if best is None else self._samples[best].architecture
 
     def report(self) -> Report:
         """Tell the best score, and how the others spread."""
         scores = sorted((s.score for s in self._samples if not math.isnan(s.score)), reverse=True)
+        failures = [s.failure for s in self._samples if s.failure is not None]
+        if failures and len(failures) == len(self._samples):
+            failure = (
+                f"None of the {len(failures)} architectures that were drawn could be scored; the "
+                f"last because {failures[-1]}"
+            )
+            return Report(text=failure, doubts=(failure,), failure=failure)
+        failed = (
+            f" {len(failures)} more failed; metrics.jsonl says why, under 'failure'."
+            if failures
+            else ""
+        )
         if len(scores) < 2:
             doubt = (
                 f"Only {len(scores)} of the architectures that were drawn has a score: nothing was "
                 "chosen. Give the search more time, or fewer steps to what comes before a score."
+                f"{failed}"
             )
             return Report(
                 text=f"Reason to doubt that the search decided this:\n- {doubt}", doubts=(doubt,)
             )
+        best = self._best()
+        assert best is not None
         text = (
             f"{len(scores)} architectures drawn at random {self.estimator.words}: mIoU on trainB "
             f"{fmean(scores):.4f} +- {stdev(scores):.4f}, best {scores[0]:.4f} (sample "
-            f"{self._best() + 1}), {scores[0] - scores[1]:.4f} ahead of the next.\n"
+            f"{best + 1}), {scores[0] - scores[1]:.4f} ahead of the next.{failed}\n"
             "Whether that ranks them as a full training does, only retraining tells."
         )
         return Report(text=text, doubts=())
@@ -141,7 +171,12 @@ class RandomSearch(Strategy):
             "generator": self._generator.get_state(),
             "next": self._next.to_dict(),
             "samples": [
-                {"architecture": s.architecture.to_dict(), "score": s.score} for s in self._samples
+                {
+                    "architecture": sample.architecture.to_dict(),
+                    "score": sample.score,
+                    "failure": sample.failure,
+                }
+                for sample in self._samples
             ],
             "estimator": self.estimator.state_dict(),
         }
@@ -151,7 +186,9 @@ class RandomSearch(Strategy):
         self._generator.set_state(state["generator"].cpu())
         self._next = Architecture.from_dict(state["next"])
         self._samples = [
-            _Sample(Architecture.from_dict(s["architecture"]), s["score"]) for s in state["samples"]
+            # Checkpoints from before a sample could fail lack that.
+            _Sample(Architecture.from_dict(s["architecture"]), s["score"], s.get("failure"))
+            for s in state["samples"]
         ]
         self.estimator.load_state_dict(state["estimator"], self._next)
 
@@ -165,7 +202,12 @@ class RandomSearch(Strategy):
             drawn = sample_architecture(self.task.space, self._generator)
         return drawn
 
-    def _best(self) -> int:
-        """Return the number of the best sample, from 0: of equal ones the first."""
-        scores = [-1.0 if math.isnan(s.score) else s.score for s in self._samples]
-        return scores.index(max(scores))
+    def _best(self) -> int | None:
+        """Return the number of the best sample, from 0: of equal ones the first; None if all failed
+        or there is none."""
+        scores = {
+            number: -1.0 if math.isnan(sample.score) else sample.score
+            for number, sample in enumerate(self._samples)
+            if sample.failure is None
+        }
+        return max(scores, key=scores.__getitem__, default=None)

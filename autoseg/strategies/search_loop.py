@@ -16,7 +16,7 @@ from autoseg.runs import (
 )
 from autoseg.strategies.budget import Budget
 from autoseg.strategies.strategy import Report, SearchTask, Strategy
-from autoseg.training import LOOP_FIELDS, LoopState, PendingLosses
+from autoseg.training import ADVICE, LOOP_FIELDS, DivergedError, LoopState, PendingLosses
 
 _STATE = schema.fields(
     required={
@@ -74,8 +74,9 @@ def search(
         stop: Asked after every step.
 
     Raises:
-        DivergedError: If a loss is not finite, or a network's output holds NaN when it is scored.
-            It names the step, which on a GPU may lie some steps back; nothing was saved since.
+        DivergedError: If a loss that is fatal is not finite, or a network's output holds NaN when
+            it is scored. It names the step, which on a GPU may lie some steps back; nothing was
+            saved since. Also if all that there was to score failed, at the end.
     """
     identity = {
         "kind": "search",
@@ -133,7 +134,11 @@ def search(
             rounds = strategy.rounds_done(share)
             for number, loss in enumerate(strategy.step(state.step, share)):
                 losses.add(
-                    loss.value, step=state.step, learning_rate=loss.learning_rate, what=loss.what
+                    loss.value,
+                    step=state.step,
+                    learning_rate=loss.learning_rate,
+                    what=loss.what,
+                    is_fatal=loss.is_fatal,
                 )
                 main_loss = main_loss if number else loss.what
             state.step, is_saved = state.step + 1, False
@@ -161,9 +166,12 @@ def search(
                 is_saved, is_over = True, end.is_last or budget.share(state.step) == 1
         if not is_saved:
             save()
+    report = strategy.report()
+    if is_over and report.failure is not None:
+        raise DivergedError(report.failure, remedy=ADVICE)
     return SearchResult(
         architecture=strategy.decode(),
-        report=strategy.report(),
+        report=report,
         round_name=strategy.round_name,
         rounds=strategy.rounds_done(budget.share(state.step)),
         step=state.step,

@@ -9,6 +9,8 @@ from autoseg.architecture import Architecture
 from autoseg.networks import build_network
 from autoseg.strategies.strategy import Batch, SearchTask
 from autoseg.training import (
+    DivergedError,
+    PendingLosses,
     ResolvedPrecision,
     autocast,
     cosine,
@@ -40,6 +42,8 @@ class ShortTraining:
         self.num_done = 0
         self._task = task
         self._precision: ResolvedPrecision = resolve_precision(config.precision, task.device)
+        self._losses = PendingLosses()
+        self._failure: str | None = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.network: nn.Module = build_network(
@@ -81,8 +85,9 @@ class ShortTraining:
         """
         task = self._task
         images, target = (tensor.to(task.device) for tensor in batch)
+        rate = self.learning_rate
         for group in self._optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = rate
         self._optimizer.zero_grad(set_to_none=True)
         with tensor_float(self._precision):
             with autocast(self._precision, task.device):
@@ -92,15 +97,27 @@ class ShortTraining:
         if task.config.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.network.parameters(), task.config.gradient_clip)
         self._optimizer.step()
+        self._losses.add(
+            loss, step=self.num_done, learning_rate=rate, what="sample's (--weight-lr)"
+        )
         self.num_done += 1
         return loss.detach()
 
+    def failure(self) -> str | None:
+        """Wait for the device, and say which loss was not finite; None if all were."""
+        try:
+            self._losses.read()
+        except DivergedError as error:
+            self._failure = self._failure or error.cause
+        return self._failure
+
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint needs to go on: network, optimizer and step."""
+        """Return what a checkpoint needs to go on: network, optimizer, step, and its failure."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "num_done": self.num_done,
+            "failure": self.failure(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -108,3 +125,4 @@ class ShortTraining:
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.num_done = state["num_done"]
+        self._losses, self._failure = PendingLosses(), state.get("failure")  # older ones lack it

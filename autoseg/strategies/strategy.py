@@ -73,6 +73,9 @@ class StepLoss(NamedTuple):
     """A scalar on the device; the next step may overwrite it."""
     learning_rate: float
     """That of the step."""
+    is_fatal: bool = True
+    """False if it is of one candidate alone, which the strategy scores as failed where the loss is
+    not finite: the search then goes on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +100,8 @@ class Report:
     """Lines for the terminal, the doubts among them."""
     doubts: tuple[str, ...]
     """Sentences that a person must know who takes the architecture for a result."""
+    failure: str | None = None
+    """Why nothing was found, a sentence: a search whose budget is spent ends in this error."""
 
 
 class Strategy(ABC):
@@ -158,7 +163,7 @@ class Strategy(ABC):
 
         Returns:
             The losses, without waiting for the device; the first one is shown and averaged. One
-            that is not finite ends the search.
+            that is fatal and not finite ends the search.
         """
 
     @abstractmethod

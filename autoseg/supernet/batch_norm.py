@@ -152,13 +152,16 @@ def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Args:
         network: Left in the mode in which it came; batch norms that it does not use in a forward
-            pass keep their statistics.
+            pass keep their statistics, unless these are not finite.
         batches: Images, normalised, (N, 3, H, W), where the network is.
     """
     norms = [m for m in network.modules() if isinstance(m, RunningStatistics | nn.BatchNorm2d)]
     before = [norm.momentum for norm in norms]
     modes = [(module, module.training) for module in network.modules()]
     network.train()
+    for buffer in (buffer for norm in norms for buffer in norm.buffers()):
+        if buffer.is_floating_point():  # what a network before left as NaN, 0 x NaN would keep
+            buffer.nan_to_num_()
     try:
         for number, images in enumerate(batches, start=1):
             for norm in norms:

@@ -2,7 +2,7 @@
 
 from autoseg.training.batches import augmented_batches, retraining_batches
 from autoseg.training.class_weights import require_rule_fits
-from autoseg.training.divergence import DivergedError, PendingLosses, require_finite
+from autoseg.training.divergence import ADVICE, DivergedError, PendingLosses, require_finite
 from autoseg.training.loop import TrainingResult, train
 from autoseg.training.loop_state import LOOP_FIELDS, LoopState
 from autoseg.training.loss_functions import cross_entropy, segmentation_loss
@@ -17,6 +17,7 @@ from autoseg.training.schedules import cosine, poly
 from autoseg.training.validation import ValidationScore, validate
 
 __all__ = [
+    "ADVICE",
     "LOOP_FIELDS",
     "LOSSES",
     "DivergedError",

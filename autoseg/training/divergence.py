@@ -6,16 +6,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-REMEDY = (
-    "Checkpoints from before this step are untouched. Try a third of the learning rate, "
-    "--gradient-clip 1, --precision fp32 if this was bf16, or a larger batch; a label or image "
-    "that is wrong can do this as well."
+ADVICE = (
+    "Try a third of the learning rate, --gradient-clip 1, --precision fp32 if this was bf16, or a "
+    "larger batch; a label or image that is wrong can do this as well."
 )
-"""What a message about a training that diverged ends with."""
+"""What to do about numbers that are not finite."""
+
+_REMEDY = f"Checkpoints from before this step are untouched. {ADVICE}"
 
 
 class DivergedError(RuntimeError):
-    """The loss, or the network's output, became infinite or NaN."""
+    """The loss, or the network's output, became infinite or NaN.
+
+    Attributes:
+        cause: What became so, where; a sentence without the remedy.
+    """
+
+    def __init__(self, cause: str, *, remedy: str = _REMEDY) -> None:
+        """Put cause and remedy into one message."""
+        super().__init__(f"{cause} {remedy}")
+        self.cause = cause
 
 
 def require_finite(loss: float, *, step: int, learning_rate: float, what: str) -> None:
@@ -33,8 +43,7 @@ def require_finite(loss: float, *, step: int, learning_rate: float, what: str) -
     if math.isfinite(loss):
         return
     raise DivergedError(
-        f"the {what} loss is {loss} at step {step}, with learning rate {learning_rate:.3g}. "
-        f"{REMEDY}"
+        f"the {what} loss is {loss} at step {step}, with learning rate {learning_rate:.3g}."
     )
 
 
@@ -44,6 +53,7 @@ class _Pending:
     step: int
     learning_rate: float
     what: str
+    is_fatal: bool
 
 
 class PendingLosses:
@@ -57,7 +67,9 @@ class PendingLosses:
     def __init__(self) -> None:
         self._pending: list[_Pending] = []
 
-    def add(self, loss: Tensor, *, step: int, learning_rate: float, what: str) -> None:
+    def add(
+        self, loss: Tensor, *, step: int, learning_rate: float, what: str, is_fatal: bool = True
+    ) -> None:
         """Remember a loss without waiting for it.
 
         Args:
@@ -65,11 +77,14 @@ class PendingLosses:
             step: Number of the step, from 0.
             learning_rate: The learning rate of that step.
             what: Name of the loss and of the option that sets its learning rate.
+            is_fatal: False for a loss that is left out where it is not finite.
         """
         # A copy: the CUDA graph of the next step writes its loss to the same place.
         value = loss.detach().clone()
         self._pending.append(
-            _Pending(value=value, step=step, learning_rate=learning_rate, what=what)
+            _Pending(
+                value=value, step=step, learning_rate=learning_rate, what=what, is_fatal=is_fatal
+            )
         )
 
     def read(self) -> dict[str, list[float]]:
@@ -79,7 +94,7 @@ class PendingLosses:
             By name, in the order in which they were added.
 
         Raises:
-            DivergedError: Names the first one that is not finite.
+            DivergedError: Names the first one that is fatal and not finite.
         """
         pending, self._pending = self._pending, []
         losses: dict[str, list[float]] = {}
@@ -87,6 +102,8 @@ class PendingLosses:
             return losses
         values = torch.stack([loss.value for loss in pending]).tolist()
         for loss, value in zip(pending, values, strict=True):
+            if not (loss.is_fatal or math.isfinite(value)):
+                continue
             require_finite(value, step=loss.step, learning_rate=loss.learning_rate, what=loss.what)
             losses.setdefault(loss.what, []).append(value)
         return losses

@@ -9,7 +9,7 @@ from torch import nn
 
 from autoseg.data import SegmentationDataset
 from autoseg.evaluation import NonFiniteLogitsError, evaluate
-from autoseg.training.divergence import REMEDY, DivergedError
+from autoseg.training.divergence import DivergedError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +64,7 @@ def validate(
         )
     except NonFiniteLogitsError as error:
         raise DivergedError(
-            f"the network's output holds NaN at the validation after step {step}. {REMEDY}"
+            f"the network's output holds NaN at the validation after step {step}."
         ) from error
     score = evaluation.plain
     is_defined = score.num_pixels > 0
