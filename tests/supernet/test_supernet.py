@@ -121,7 +121,11 @@ def at_the_papers_size(request):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", BACK_ENDS)
+@pytest.mark.parametrize(
+    "backend",
+    # Plain operators equal the reference in the smaller spaces above.
+    [pytest.param("torch", marks=pytest.mark.nightly), *BACK_ENDS[1:]],
+)
 def test_equals_the_per_edge_reference_at_the_papers_size(at_the_papers_size, backend):
     space, state, images, target, expected = at_the_papers_size
     net = random_supernet(space, backend=backend)
