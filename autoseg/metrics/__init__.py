@@ -2,5 +2,13 @@
 
 from autoseg.metrics.collapse import best_constant, doubt_about
 from autoseg.metrics.confusion import ConfusionMatrix, confusion_matrix
+from autoseg.metrics.rank_correlation import kendall_interval, kendall_tau
 
-__all__ = ["ConfusionMatrix", "best_constant", "confusion_matrix", "doubt_about"]
+__all__ = [
+    "ConfusionMatrix",
+    "best_constant",
+    "confusion_matrix",
+    "doubt_about",
+    "kendall_interval",
+    "kendall_tau",
+]
