@@ -1,0 +1,1 @@
+"""Parts of `python benchmarks/supernet_ranking.py`."""

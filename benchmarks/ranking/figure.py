@@ -1,0 +1,52 @@
+"""Each scorer's scores over the retrained ones."""
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from autoseg.reporting.figure import BLUE, GREEN, ORANGE, VERMILLION, new_figure
+
+from .agreement import Agreement, by_scorer, true_scores
+from .rows import Score
+
+_COLOURS = (BLUE, GREEN, ORANGE, VERMILLION)
+_NUM_COLUMNS = 4
+_PANEL = 2.6  # inches
+
+
+def draw_ranking(scores: Sequence[Score], compared: Sequence[Agreement], *, truth: str) -> Figure:
+    """Draw a panel a scorer and seed: its score over the retrained mIoU, coloured by quarter.
+
+    Args:
+        scores: All scores.
+        compared: What has a panel.
+        truth: The scorer that is believed.
+    """
+    num_rows = math.ceil(len(compared) / _NUM_COLUMNS)
+    figure = new_figure(_NUM_COLUMNS * _PANEL, num_rows * _PANEL)
+    groups = by_scorer(scores)
+    for place, row in enumerate(compared, start=1):
+        axes = figure.add_subplot(num_rows, _NUM_COLUMNS, place)
+        without = row.seed if row.scorer == truth else None
+        true = true_scores(scores, truth, without_seed=without)
+        for stratum, colour in enumerate(_COLOURS):
+            members = [
+                score
+                for score in groups[row.scorer, row.seed]
+                if score.stratum == stratum and score.number in true
+            ]
+            axes.scatter(
+                [true[score.number] for score in members],
+                [score.score for score in members],
+                s=16,
+                color=colour,
+                label=f"quarter {stratum + 1} by stride" + (", finest" if stratum == 0 else ""),
+            )
+        axes.set_title(f"{row.scorer}, seed {row.seed}: tau {row.tau:.2f}", fontsize=9)
+        axes.tick_params(labelsize=7)
+        if place == 1:
+            axes.legend(fontsize=6)
+    figure.supxlabel(f"mIoU of {truth}", fontsize=9)
+    figure.supylabel("score", fontsize=9)
+    return figure

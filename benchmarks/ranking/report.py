@@ -1,0 +1,107 @@
+"""Table, record and picture of how far scorers agree with retraining."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from autoseg.atomic import atomic_write
+from autoseg.reporting.figure import save_figure
+from autoseg.reporting.publishing import published_command
+from autoseg.reporting.tables import Column, to_csv, to_markdown
+from autoseg.runs import describe_environment
+from autoseg.runs.json_values import to_json
+
+from .agreement import Agreement, agreements
+from .candidates import NUM_STRATA
+from .figure import draw_ranking
+from .rows import Score
+
+COLUMNS = (
+    Column(key="scorer", heading="Scorer"),
+    Column(key="seed", heading="Seed", kind="exact"),
+    Column(key="num", heading="Architectures", kind="exact"),
+    Column(key="tau", heading="Kendall's tau", kind="number"),
+    Column(key="low", heading="from", kind="number"),
+    Column(key="high", heading="to", kind="number"),
+    Column(key="tau_within", heading="within quarters", kind="number"),
+    *(
+        Column(key=f"mean_{stratum}", heading=f"mean, quarter {stratum + 1}", kind="number")
+        for stratum in range(NUM_STRATA)
+    ),
+    Column(key="seconds", heading="Time", kind="number", unit="s"),
+)
+_CSV_ONLY = tuple(
+    Column(key=f"tau_{stratum}", heading=f"tau, quarter {stratum + 1}", kind="number")
+    for stratum in range(NUM_STRATA)
+)
+_RECORD = "ranking.json"
+
+
+def write_report(
+    folder: Path, scores: Sequence[Score], *, truth: str, command: Sequence[str]
+) -> str:
+    """Write what the scores so far say.
+
+    Args:
+        folder: For ranking.csv, ranking.md, ranking.json, ranking.png and ranking.svg.
+        scores: All scores so far.
+        truth: The scorer that is believed.
+        command: The command line of this call; those of earlier calls stay in the record.
+
+    Returns:
+        The table as Markdown.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    compared = agreements(scores, truth)
+    records = [_flat(row) for row in compared]
+    earlier: list[dict[str, Any]] = []
+    if (folder / _RECORD).exists():
+        earlier = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["calls"]
+    line = published_command(command)
+    calls = [call for call in earlier if call["command"] != line]
+    calls.append(
+        {
+            "command": line,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            **describe_environment(),
+        }
+    )
+    record = {"truth": truth, "calls": calls, "rows": [asdict(row) for row in compared]}
+    text = markdown(records, truth=truth, calls=calls)
+    atomic_write(folder / "ranking.csv", to_csv(records, [*COLUMNS, *_CSV_ONLY]).encode())
+    atomic_write(folder / "ranking.md", text.encode())
+    atomic_write(folder / _RECORD, json.dumps(to_json(record, where=_RECORD), indent=2).encode())
+    if compared:
+        save_figure(draw_ranking(scores, compared, truth=truth), folder / "ranking")
+    return text
+
+
+def markdown(
+    records: Sequence[dict[str, Any]], *, truth: str, calls: Sequence[dict[str, Any]]
+) -> str:
+    """Lay the table out, with what it means and where it comes from."""
+    hardware, versions = calls[-1]["hardware"], calls[-1]["versions"]
+    commands = "\n".join(f"    {call['command']}" for call in calls)
+    return (
+        f"{to_markdown(records, COLUMNS)}\n\n"
+        f"Kendall's tau-b against the mean of {truth} over its seeds, with a 95 % interval by "
+        f"bootstrap over architectures; {truth} itself against its other seeds, which is the "
+        "ceiling of the others. Within quarters: over pairs of architectures from one quarter of "
+        "all paths by mean stride (1 is the finest). Mean: of the score in each quarter. Time: of "
+        "all scores of the row, on one core shared with other work.\n\n"
+        f"Commands, in the order of the rows' first calls:\n\n{commands}\n\n"
+        f"torch {versions['torch']}, {hardware['cpu']}, {hardware['num_threads']} thread(s); "
+        "commits in scores.csv.\n"
+    )
+
+
+def _flat(row: Agreement) -> dict[str, Any]:
+    """Spread the strata over columns."""
+    return {
+        **asdict(row),
+        **{f"mean_{stratum}": mean for stratum, mean in enumerate(row.stratum_means)},
+        **{f"tau_{stratum}": tau for stratum, tau in enumerate(row.stratum_taus)},
+    }

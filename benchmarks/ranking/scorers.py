@@ -1,0 +1,281 @@
+"""What scores an architecture: a training, the weights of a supernet, or its size."""
+
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from autoseg.architecture import Architecture, SearchSpace
+from autoseg.config import (
+    RETRAIN_PRESETS,
+    SEARCH_PRESETS,
+    DataConfig,
+    RetrainPreset,
+    TrainingConfig,
+    values_of,
+)
+from autoseg.config.search import PathSamplerName
+from autoseg.cost import count_macs, count_parameters
+from autoseg.data import build_split
+from autoseg.errors import UsageError
+from autoseg.networks import build_network
+from autoseg.runs import Progress, Run, StopRequest, seed_everything
+from autoseg.strategies import Darts, SearchTask
+from autoseg.strategies.estimator import Estimator, ShortEstimator, SupernetEstimator
+from autoseg.training import train
+
+CPU = torch.device("cpu")
+NUM_STATISTICS_IMAGES = 64
+"""Images of trainB that an estimator scores on: a search takes 16, whose noise would be measured
+along with the estimator."""
+
+
+class Scorer(ABC):
+    """Scores architectures; higher is better."""
+
+    def __init__(self, space: SearchSpace, *, num_steps: int, seed: int) -> None:
+        """Take the settings.
+
+        Args:
+            space: What the architectures are of.
+            num_steps: Training steps, of each architecture or of the supernet.
+            seed: Of weights, batches and sampled paths.
+        """
+        self.space = space
+        self.num_steps = num_steps
+        self.seed = seed
+
+    @abstractmethod
+    def score(self, architecture: Architecture) -> float:
+        """Score one."""
+
+
+class Retraining(Scorer):
+    """The truth: mIoU on val after a training by the recipe of `retrain`, shortened."""
+
+    def score(self, architecture: Architecture) -> float:
+        """Train on the whole train split, and score the last weights."""
+        preset = replace(
+            RETRAIN_PRESETS["tiny"],
+            num_steps=self.num_steps,
+            validate_every=self.num_steps,
+            val_images=0,
+            seed=self.seed,
+        )
+        train_dataset, val_dataset = (
+            build_split(DataConfig(), split) for split in ("train", "val")
+        )
+        seed_everything(self.seed)
+        network = build_retrained(architecture, preset, num_classes=train_dataset.num_classes)
+        settings = {name: getattr(preset, name) for name in values_of(TrainingConfig())}
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Run.create(
+                Path(folder) / "run", kind="retrain", command=[], config={}, seed=self.seed
+            ) as run,
+            StopRequest() as stop,
+        ):
+            result = train(
+                network,
+                run=run,
+                config=TrainingConfig(**settings),
+                train_dataset=train_dataset,
+                val_dataset=val_dataset,
+                identity={},
+                device=CPU,
+                stop=stop,
+                description="retrain",
+            )
+            if not result.is_finished:
+                raise KeyboardInterrupt
+        return result.best_val_miou
+
+
+def build_retrained(
+    architecture: Architecture, preset: RetrainPreset, *, num_classes: int
+) -> torch.nn.Module:
+    """Build the network that is retrained."""
+    return build_network(
+        architecture,
+        num_classes=num_classes,
+        width=preset.width,
+        filter_multiplier=preset.filter_multiplier,
+        drop_path_keep=preset.drop_path_keep,
+    )
+
+
+class _Estimated(Scorer):
+    """What a search's estimator says, mIoU on trainB."""
+
+    def _task(self, *, path_sampler: PathSamplerName = "uniform") -> SearchTask:
+        train_dataset, val_dataset = (
+            build_split(DataConfig(), split) for split in ("train", "val")
+        )
+        config = replace(
+            SEARCH_PRESETS["tiny"],
+            seed=self.seed,
+            val_images=NUM_STATISTICS_IMAGES,
+            arch_steps=self.num_steps,
+            sample_steps=self.num_steps,
+            path_sampler=path_sampler,
+        )
+        return SearchTask(
+            space=self.space,
+            config=config,
+            train_dataset=train_dataset,
+            val_dataset=val_dataset,
+            device=CPU,
+        )
+
+
+class Short(_Estimated):
+    """`--estimator short`: a short training in the sizes of the search, on trainA."""
+
+    def score(self, architecture: Architecture) -> float:
+        """Train it alone, from the seed that all share."""
+        seed_everything(self.seed)
+        return _run(ShortEstimator(self._task()), architecture, "short")
+
+
+class Sampled(_Estimated):
+    """`--estimator supernet`: weights inherited from a supernet that was trained by paths."""
+
+    path_sampler: PathSamplerName = "uniform"
+
+    def __init__(self, space: SearchSpace, *, num_steps: int, seed: int) -> None:
+        """Train nothing yet."""
+        super().__init__(space, num_steps=num_steps, seed=seed)
+        self._estimator: SupernetEstimator | None = None
+
+    def score(self, architecture: Architecture) -> float:
+        """Score by inherited weights; train the supernet at the first call."""
+        if self._estimator is None:
+            seed_everything(self.seed)
+            self._estimator = self._trained(architecture)
+        return _run(self._estimator, architecture, type(self).__name__.lower())
+
+    def _trained(self, architecture: Architecture) -> SupernetEstimator:
+        return SupernetEstimator(self._task(path_sampler=self.path_sampler))
+
+
+class FairlySampled(Sampled):
+    """The same by FairNAS' sampling: each step trains each operation once on every edge."""
+
+    path_sampler: PathSamplerName = "fair"
+
+
+class Alone(_Estimated):
+    """The architecture's own path of a supernet, trained without any other: nothing is shared.
+
+    What separates it from `Short` is what a path of the supernet computes otherwise than the
+    derived network; what separates it from `Sampled` is sharing.
+    """
+
+    def score(self, architecture: Architecture) -> float:
+        """Train a fresh supernet by this path alone."""
+        seed_everything(self.seed)
+        estimator = SupernetEstimator(self._task())
+        estimator.trainer.sampler = lambda space, generator: (architecture,)
+        return _run(estimator, architecture, "alone")
+
+
+class ByDarts(Sampled):
+    """Weights inherited from a supernet that DARTS trained: as many steps of warm-up before."""
+
+    def _trained(self, architecture: Architecture) -> SupernetEstimator:
+        task = self._task()
+        estimator = SupernetEstimator(task)
+        supernet = estimator.trainer.supernet
+        supernet.backend = "auto"
+        darts = Darts(
+            supernet, task.config, ignore_index=task.train_dataset.ignore_index, device=CPU
+        )
+        batches_a, batches_b = task.batches("a"), task.batches("b")
+        num_steps = 2 * self.num_steps
+        with Progress(num_steps, description="darts") as progress:
+            for step in range(num_steps):
+                arch_batch = None if step < self.num_steps else next(batches_b)
+                darts.step(next(batches_a), arch_batch, progress=step / num_steps)
+                progress.update()
+        estimator.is_trained = True
+        return estimator
+
+
+class Parameters(Scorer):
+    """Parameters of the network that is retrained."""
+
+    def score(self, architecture: Architecture) -> float:
+        """Count them."""
+        return float(count_parameters(build_retrained(architecture, _SIZES, num_classes=12)))
+
+
+class Macs(Scorer):
+    """Multiply-accumulates of the network that is retrained, on an image of 96 x 128."""
+
+    def score(self, architecture: Architecture) -> float:
+        """Count them."""
+        network = build_retrained(architecture, _SIZES, num_classes=12).eval()
+        return float(count_macs(network, (96, 128)).macs)
+
+
+class Fineness(Scorer):
+    """The mean stride of the path, negated: no training at all."""
+
+    def score(self, architecture: Architecture) -> float:
+        """Prefer fine paths."""
+        return -sum(architecture.path) / len(architecture.path)
+
+
+_SIZES = RETRAIN_PRESETS["tiny"]
+
+TRUTH = "retrain"
+"""Name of the scorer that the others are measured against."""
+
+SCORERS: dict[str, type[Scorer]] = {
+    TRUTH: Retraining,
+    "short": Short,
+    "alone": Alone,
+    "uniform": Sampled,
+    "fair": FairlySampled,
+    "darts": ByDarts,
+    "parameters": Parameters,
+    "macs": Macs,
+    "fineness": Fineness,
+}
+"""Scorers by the name that `--scorers` knows, to which ":STEPS" is added where it trains."""
+
+UNTRAINED = frozenset({"parameters", "macs", "fineness"})
+"""Those that do not train, and so have neither steps nor seeds."""
+
+
+def build_scorer(name: str, space: SearchSpace, *, seed: int) -> Scorer:
+    """Build a scorer by a name such as "short:100" or "macs".
+
+    Raises:
+        UsageError: If there is none of that name, or its steps are missing or too many.
+    """
+    kind, _, steps = name.partition(":")
+    build: Callable[..., Scorer] | None = SCORERS.get(kind)
+    is_trained = kind not in UNTRAINED
+    if build is None or is_trained != (steps.isdecimal() and int(steps) > 0):
+        known = [f"{each}:STEPS" if each not in UNTRAINED else each for each in SCORERS]
+        raise UsageError(f"--scorers {name}: use one of {', '.join(known)}.")
+    return build(space, num_steps=int(steps or 0), seed=seed)
+
+
+def _run(estimator: Estimator, architecture: Architecture, description: str) -> float:
+    """Let an estimator make its steps, if any are left, and score."""
+    step = 0
+    with Progress(estimator.num_steps, description=description) as progress:
+        while not estimator.is_trained:
+            estimator.step(architecture, Fraction(step, estimator.num_steps))
+            step += 1
+            progress.update()
+        score = estimator.score(architecture, step, phase=progress.phase)
+    if isinstance(estimator, SupernetEstimator):
+        estimator.is_trained = True  # the next architecture inherits the same weights
+    return score.mean_iou
