@@ -13,6 +13,7 @@ from autoseg.reporting.page import Heat, Picture, Section, Table, render_page
 from autoseg.reporting.tables import (
     MISSING,
     Column,
+    Record,
     format_values,
     readable_frame,
     split_constant,
@@ -106,9 +107,9 @@ def comparison_page(comparison: Comparison, pictures: Sequence[str | None]) -> s
     for group, svg in zip(comparison.groups, pictures, strict=True):
         records, columns = _run_table(group)
         tables = [
-            Table(frame=readable_frame(group.records, _score_columns(group))),
+            _table(group.records, _score_columns(group)),
             *_class_tables(group),
-            Table(frame=readable_frame(records, columns), caption="Where the rows come from"),
+            _table(records, columns, caption="Where the rows come from"),
         ]
         alt = f"mIoU against MACs and against latency: {group.key}"
         sections.append(
@@ -129,6 +130,11 @@ def comparison_page(comparison: Comparison, pictures: Sequence[str | None]) -> s
         sections=sections,
         facts=comparison.protocol,
     )
+
+
+def _table(records: Sequence[Record], columns: Sequence[Column], *, caption: str = "") -> Table:
+    words = frozenset(column.heading for column in columns if column.kind == "text")
+    return Table(frame=readable_frame(records, columns), words=words, caption=caption)
 
 
 def _score_columns(group: ComparisonGroup) -> list[Column]:

@@ -4,6 +4,7 @@ from autoseg.reporting.cell import draw_cell
 from autoseg.reporting.figure import save_figure
 from autoseg.reporting.gridding import draw_gridding
 from autoseg.reporting.history import draw_history
+from autoseg.reporting.network_colours import network_colour
 from autoseg.reporting.pareto import draw_pareto, pareto_front
 from autoseg.reporting.sample_scores import draw_scores
 from autoseg.reporting.samples import draw_samples
@@ -20,6 +21,7 @@ __all__ = [
     "draw_scores",
     "draw_training",
     "draw_trellis",
+    "network_colour",
     "pareto_front",
     "save_figure",
 ]

@@ -41,6 +41,8 @@ class Table:
 
     frame: pd.DataFrame | None = None
     """Texts; the first column names the row."""
+    words: frozenset[str] = frozenset()
+    """Columns of the frame that hold words, which are set to the left; numbers to the right."""
     heat: Heat | None = None
     """Fractions."""
     caption: str = ""

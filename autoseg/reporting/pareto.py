@@ -9,9 +9,10 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from autoseg.reporting.figure import BLUE, COLOURS, GREY, hide_spines, new_figure
+from autoseg.reporting.figure import BLUE, GREY, hide_spines, new_figure
 from autoseg.reporting.fonts import figure_text
 from autoseg.reporting.labels import place_labels
+from autoseg.reporting.network_colours import network_colour
 from autoseg.reporting.tables import Record, prefix_for
 
 FRONT_GID = "pareto-front"
@@ -104,16 +105,14 @@ def _draw_panel(
     front = [
         competing[i] for i in pareto_front([xs[i] for i in competing], [ys[i] for i in competing])
     ]
-    # By the alphabet: a network has the same colour whatever it scores in another table.
-    names = sorted({record["label"] for record in records})
     labels = []
-    for number, name in enumerate(names):
+    for name in sorted({record["label"] for record in records}):
         points = sorted(
             (record["has_crf"], x, y)
             for record, x, y in zip(records, xs, ys, strict=True)
             if record["label"] == name
         )
-        labels.append(_draw_network(axes, name, points, COLOURS[number % len(COLOURS)]))
+        labels.append(_draw_network(axes, name, points))
     if min(xs) > 0 and max(xs) > 10 * min(xs):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -140,9 +139,8 @@ def _draw_front(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
     )  # fmt: skip
 
 
-def _draw_network(
-    axes: Axes, name: str, points: Sequence[tuple[bool, float, float]], colour: str
-) -> Annotation:
+def _draw_network(axes: Axes, name: str, points: Sequence[tuple[bool, float, float]]) -> Annotation:
+    colour = network_colour(name)
     for (_, x, y), (_, next_x, next_y) in pairwise(points):
         axes.plot([x, next_x], [y, next_y], color=colour, linewidth=0.9, zorder=2)
     for has_crf, x, y in points:

@@ -1,6 +1,7 @@
 """The curves of a retraining, from the lines of each network's metrics.jsonl."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from autoseg.reporting.figure import COLOURS, hide_spines, new_figure
+from autoseg.reporting.figure import hide_spines, new_figure
 from autoseg.reporting.fonts import figure_text
+from autoseg.reporting.network_colours import network_colour
 
 LOSS_GID, SCORE_GID = "training-loss", "training-score"
 """Names of the artists that hold the curves, each followed by "-" and the network's number."""
 
-_DASHES = ("solid", (0, (5, 2)), (0, (1, 1.5)))
 _LEGEND_ROW = 0.24  # inches
 
 
@@ -33,16 +34,18 @@ def draw_training(
         title: Text above the drawing; None leaves it out.
 
     Returns:
-        The figure. A ring marks each network's best validation, whose weights are kept.
+        The figure. A ring marks each network's best validation, whose weights are kept. Networks
+        of one colour have different dashes.
     """
     figure = new_figure(10.0, 3.5 + _LEGEND_ROW * len(histories))
     left, right = figure.subplots(1, 2)
     _dress(left, heading="training loss", unit="loss")
     _dress(right, heading=score, unit="%")
-    lines = []
+    lines, drawn = [], Counter[str]()
     for number, (name, records) in enumerate(histories.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        dashes = _DASHES[number // len(COLOURS) % len(_DASHES)]
+        colour = network_colour(name)
+        dashes = _dashes(drawn[colour])
+        drawn[colour] += 1
         left.plot(
             *_points(records, "loss"), color=colour, linestyle=dashes, marker="o", markersize=3,
             linewidth=1.5, gid=f"{LOSS_GID}-{number}",
@@ -66,6 +69,11 @@ def draw_training(
     if title is not None:
         figure.suptitle(figure_text(title), fontsize=11)
     return figure
+
+
+def _dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
+    """Return the line of a number: solid, dashed, then dashes with ever more dots between them."""
+    return "solid" if number == 0 else (0.0, (5.0, 2.0, *(1.0, 2.0) * (number - 1)))
 
 
 def _dress(axes: Axes, *, heading: str, unit: str) -> None:

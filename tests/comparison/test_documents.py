@@ -132,8 +132,9 @@ def test_left_out_runs_are_told():
 def test_page_has_every_row_and_no_address():
     page = comparison_page(ONE_GROUP, ["<svg>drawing</svg>"])
     for label, miou in (("searched", "50.00"), ("searched", "48.00"), ("icnet", "40.00")):
-        assert re.search(rf"<td>{label}</td><td>(yes|no)</td><td>{miou}</td>", page)
-    assert re.search(r"<td>untrained</td><td>no</td><td>-</td>", page)
+        assert re.search(rf">{label}</td><td class=.words.>(yes|no)</td><td>{miou}</td>", page)
+    assert '<th class="words">Run</th>' in page
+    assert re.search(r">untrained</td><td class=.words.>no</td><td>-</td>", page)
     assert not re.search(r"https?:|//", page)
     assert "data:image/svg+xml;base64," in page
     # IoU by class, in percent, of every scored row.

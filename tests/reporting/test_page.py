@@ -43,7 +43,12 @@ def page():
             text="a < b & c",
             picture=Picture(svg="<svg></svg>", alt='a "picture"'),
             tables=(
-                Table(frame=pd.DataFrame({"Network": ["<script>", "x"], "mIoU (%)": ["1", "2"]})),
+                Table(
+                    frame=pd.DataFrame(
+                        {"Network": ["<script>", "x"], "mIoU (%)": ["1", "2"], "Run": ["r/a", "b"]}
+                    ),
+                    words=frozenset({"Network", "Run"}),
+                ),
                 Table(heat=heat, caption="classes"),
             ),
             notes=("a note",),
@@ -60,6 +65,13 @@ def test_every_text_is_there_and_escaped():
     for text in ("<script>", "x", "Beware <b>", "a < b & c", "a note", "python x --a 'b'", "road"):
         assert text in parsed.cells
     assert "script" not in parsed.tags and "b" not in parsed.tags
+
+
+def test_words_are_set_to_the_left_and_numbers_to_the_right():
+    rows = re.findall(r"<tr>(.*?)</tr>", page())[:3]  # the heading, and two rows
+    left = [re.findall(r'<t[hd]( class="words")?>', row) for row in rows]
+    assert left == [[' class="words"', "", ' class="words"']] * 3
+    assert ".words { text-align: left; }" in page()
 
 
 def test_heat_in_percent_with_gaps():
