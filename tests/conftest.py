@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import quick
 
-def pytest_configure():
+
+def pytest_addoption(parser):
+    """Add `--quick`."""
+    quick.add_options(parser)
+
+
+def pytest_configure(config):
     """Share the cores among pytest-xdist's processes, and those that tests start."""
+    if config.option.measure_quick and not hasattr(config, "workerinput"):  # not in each process
+        config.pluginmanager.register(quick.Stopwatch())
     num_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if num_processes > 1:
         num_threads = max(1, (os.cpu_count() or 1) // num_processes)
@@ -17,8 +26,10 @@ def pytest_configure():
         torch.set_num_threads(num_threads)
 
 
-def pytest_collection_modifyitems(items):
-    """Skip tests that need a GPU where there is none, and say so."""
+def pytest_collection_modifyitems(config, items):
+    """Leave out what takes long, if asked to; skip what needs a GPU where there is none."""
+    if config.option.quick:
+        quick.leave_out(config, items)
     if torch.cuda.is_available():
         return
     skip = pytest.mark.skip(reason="needs a CUDA device")

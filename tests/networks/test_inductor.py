@@ -18,6 +18,7 @@ NAMES = ("unet",)
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 # So it does after a test that counted MACs: thop imports distutils.
 @pytest.mark.filterwarnings("ignore:Distutils was imported before Setuptools:UserWarning")
+@pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils:UserWarning")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_default_back_end_gives_the_same(name: str) -> None:
     (case,) = (case for case in CASES if case.name == name)
