@@ -16,14 +16,15 @@ def deferred_names(
 
     Args:
         package: `__name__` of the package; its `__all__` lists the names.
-        modules: The package's modules that have them, in the order in which they are looked up.
+        modules: The package's modules that have them, in the order in which they are looked up; a
+            name that begins with a dot is a module beside the package.
     """
 
     def find(name: str) -> Any:
         here = sys.modules[package]
         if name in here.__all__:
             for module in modules:
-                place = importlib.import_module(f"{package}.{module}")
+                place = importlib.import_module(f".{module}", package)
                 if hasattr(place, name):
                     setattr(here, name, getattr(place, name))
                     return getattr(place, name)

@@ -67,7 +67,8 @@ DOOR_MAY_IMPORT = {"cli", "requests", "commands"}
 FRONT = "autoseg/__init__.py"
 FRONT_MAY_IMPORT = {"architecture", "supernet", "networks", "crf", "data", "metrics", "cost"}
 GROUND = {
-    *("atomic", "backends", "deferred", "errors", "foreign_text", "json_file", "user_imports"),
+    *("atomic", "backends", "contract", "deferred", "errors", "foreign_text", "json_file"),
+    *("normalisation", "user_imports"),
 }
 GROUND_FOLDERS = {"config"}
 # The choice of what computes asks whether the compiled kernels are there.

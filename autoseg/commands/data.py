@@ -9,12 +9,12 @@ from autoseg.cli.console import announce
 from autoseg.config import DataConfig
 from autoseg.data import DATASETS, SPLITS, SegmentationDataset, build_split, spread_indices
 from autoseg.data.card import DatasetCard, make_card
+from autoseg.data.card_text import card_text
 from autoseg.data.folder.description import DESCRIPTION_NAME
 from autoseg.data.folder.proposal import propose_description
 from autoseg.errors import UsageError
 from autoseg.foreign_text import printable
 from autoseg.reporting import draw_samples
-from autoseg.reporting.dataset_card import card_text
 from autoseg.reporting.figure import png_bytes
 from autoseg.requests import DataRequest
 from autoseg.runs import Progress

@@ -5,12 +5,18 @@ from typing import TYPE_CHECKING
 from autoseg.deferred import deferred_names
 
 if TYPE_CHECKING:
-    from autoseg.data.base import SPLITS, Sample, SegmentationDataset
+    from autoseg.contract import SPLITS, Sample, SegmentationDataset
     from autoseg.data.camvid import CamVid
     from autoseg.data.crops import CropRule
     from autoseg.data.folder import FolderImages
     from autoseg.data.loading import batch_generator, split_half, training_batches
-    from autoseg.data.normalisation import (
+    from autoseg.data.registry import DATASETS, DatasetOptions, build_dataset
+    from autoseg.data.split import build_split, images_in
+    from autoseg.data.spread import labelled_indices, spread_indices
+    from autoseg.data.subset import Subset
+    from autoseg.data.synthetic import SyntheticStreets
+    from autoseg.data.transforms import Augmentation, resize_label
+    from autoseg.normalisation import (
         IMAGENET,
         IMAGENET_MEAN,
         IMAGENET_STD,
@@ -19,21 +25,15 @@ if TYPE_CHECKING:
         normalise,
         rgb_channels,
     )
-    from autoseg.data.registry import DATASETS, DatasetOptions, build_dataset
-    from autoseg.data.split import build_split, images_in
-    from autoseg.data.spread import labelled_indices, spread_indices
-    from autoseg.data.subset import Subset
-    from autoseg.data.synthetic import SyntheticStreets
-    from autoseg.data.transforms import Augmentation, resize_label
 else:
     __getattr__, __dir__ = deferred_names(
         __name__,
-        "base",
+        ".contract",
+        ".normalisation",
         "camvid",
         "crops",
         "folder",
         "loading",
-        "normalisation",
         "registry",
         "split",
         "spread",

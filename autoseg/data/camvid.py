@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoseg.data.base import SPLITS, Sample, SegmentationDataset
+from autoseg.contract import SPLITS, Sample, SegmentationDataset
 from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
 from autoseg.data.images import image_size, read_image
 from autoseg.data.labels import read_labels

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from autoseg.data.base import SegmentationDataset
+from autoseg.contract import SegmentationDataset
 from autoseg.foreign_text import listed
 
 DOMINANT_SHARE = 0.95

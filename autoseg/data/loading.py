@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from autoseg.data.base import SegmentationDataset
+from autoseg.contract import SegmentationDataset
 from autoseg.data.transforms import Augmentation
 from autoseg.errors import UsageError
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.data.base import SegmentationDataset
+from autoseg.contract import SegmentationDataset
 from autoseg.data.camvid import CamVid
 from autoseg.data.folder import FolderImages
 from autoseg.data.street.classes import StreetClass

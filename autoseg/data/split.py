@@ -1,7 +1,7 @@
 """The images that a configuration names."""
 
 from autoseg.config import DataConfig
-from autoseg.data.base import SegmentationDataset
+from autoseg.contract import SegmentationDataset
 from autoseg.data.registry import build_dataset
 
 

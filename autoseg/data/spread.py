@@ -2,7 +2,7 @@
 
 import warnings
 
-from autoseg.data.base import SegmentationDataset
+from autoseg.contract import SegmentationDataset
 
 
 def spread_indices(length: int, count: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from autoseg.data.base import Sample, SegmentationDataset
+from autoseg.contract import Sample, SegmentationDataset
 
 
 class Subset(SegmentationDataset):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from autoseg.data.base import SPLITS, Sample, SegmentationDataset
+from autoseg.contract import SPLITS, Sample, SegmentationDataset
 from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
 from autoseg.data.street.classes import PALETTE, VOID, StreetClass, merge_table
 from autoseg.data.street.scene import draw_street

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoseg.data.base import Sample
+from autoseg.contract import Sample
 from autoseg.data.crops import ANYWHERE, CropRule
-from autoseg.data.normalisation import IMAGENET, Normalisation
 from autoseg.errors import UsageError
+from autoseg.normalisation import IMAGENET, Normalisation
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: the grey that keeps the perceived brightness
 

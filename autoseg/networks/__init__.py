@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from autoseg.deferred import deferred_names
 
 if TYPE_CHECKING:
+    from autoseg.contract import TrainingLogits
     from autoseg.networks.crf_layer import CRF_RNN, NetworkWithCRF, crf_rnn
     from autoseg.networks.encoders import ENCODERS, AdaptedEncoder, Encoder
     from autoseg.networks.families import FAMILIES
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
         pairs_over,
         require_family,
     )
-    from autoseg.networks.outputs import TrainingLogits, inference_parameters
+    from autoseg.networks.outputs import inference_parameters
     from autoseg.networks.registry import NETWORKS, build_network, require_network
     from autoseg.networks.weights import (
         FittedWeights,
@@ -30,7 +31,15 @@ if TYPE_CHECKING:
     )
 else:
     __getattr__, __dir__ = deferred_names(
-        __name__, "crf_layer", "encoders", "families", "naming", "outputs", "registry", "weights"
+        __name__,
+        ".contract",
+        "crf_layer",
+        "encoders",
+        "families",
+        "naming",
+        "outputs",
+        "registry",
+        "weights",
     )
 
 __all__ = [

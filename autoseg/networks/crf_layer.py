@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoseg.contract import FollowsProgress, TrainingLogits
 from autoseg.crf import CRFSettings, DenseCRF
 from autoseg.crf.kernels import Weight
 from autoseg.crf.operator import log_marginals_as_operator
 from autoseg.errors import UsageError
-from autoseg.networks.outputs import TrainingLogits
 
 TRAINING_ITERATIONS = 5
 """Updates in training: a longer recurrence makes gradients vanish and takes longer."""
@@ -107,9 +107,8 @@ class NetworkWithCRF(nn.Module):
 
     def set_training_progress(self, progress: float) -> None:
         """Pass on the share of the training that is done to a network that asks for it."""
-        follow = getattr(self.network, "set_training_progress", None)
-        if follow is not None:
-            follow(progress)
+        if isinstance(self.network, FollowsProgress):
+            self.network.set_training_progress(progress)
 
     def extra_repr(self) -> str:
         """Show what is no module."""

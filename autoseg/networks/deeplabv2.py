@@ -22,11 +22,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from autoseg.contract import TrainingLogits
 from autoseg.networks.deeplabv1 import atrous_vgg16
 from autoseg.networks.encoders.fully_connected import fully_connected_layers
 from autoseg.networks.encoders.resnet import RESNET101, ResNet
 from autoseg.networks.initialise import initialise_, initialise_rectified_
-from autoseg.networks.outputs import TrainingLogits
 from autoseg.networks.width import scale_channels
 from autoseg.ops import resize
 

@@ -21,12 +21,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from autoseg.contract import TrainingLogits
 from autoseg.networks.auxiliary import auxiliary_classifier
 from autoseg.networks.encoders import ENCODERS
 from autoseg.networks.encoders.encoder import Encoder
 from autoseg.networks.encoders.resnet import RESNET50, RESNET101, ResNet
 from autoseg.networks.initialise import initialise_
-from autoseg.networks.outputs import TrainingLogits
 from autoseg.networks.width import scale_channels
 from autoseg.ops import ASPP, conv_bn_relu, resize
 

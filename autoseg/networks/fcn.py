@@ -24,6 +24,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoseg.contract import TrainingLogits
 from autoseg.networks.auxiliary import auxiliary_classifier
 from autoseg.networks.encoders import Encoder
 from autoseg.networks.encoders.alexnet import grouped_alexnet_features
@@ -31,7 +32,6 @@ from autoseg.networks.encoders.fully_connected import fully_connected_layers
 from autoseg.networks.encoders.resnet import RESNET50, RESNET101, ResNet
 from autoseg.networks.encoders.vgg import pooling_indices, vgg_features
 from autoseg.networks.initialise import initialise_, initialise_rectified_
-from autoseg.networks.outputs import TrainingLogits
 from autoseg.networks.width import scale_channels
 from autoseg.ops import bilinear_upsampler, resize
 

@@ -22,9 +22,9 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoseg.contract import TrainingLogits
 from autoseg.networks.encoders.resnet import RESNET50, ResNet
 from autoseg.networks.initialise import initialise_
-from autoseg.networks.outputs import TrainingLogits
 from autoseg.networks.width import scale_channels
 from autoseg.ops import conv_bn, conv_bn_relu, reads_image, resize
 

@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoseg.contract import TrainingLogits
 from autoseg.networks.auxiliary import auxiliary_classifier
 from autoseg.networks.encoders import Encoder
 from autoseg.networks.encoders.resnet import RESNET50, RESNET101, ResNet
 from autoseg.networks.initialise import initialise_
-from autoseg.networks.outputs import TrainingLogits
 from autoseg.networks.width import scale_channels
 from autoseg.ops import ImagePooling, conv_bn_relu, resize
 

@@ -1,7 +1,6 @@
 """Draw samples of a dataset: each image above its label, with a legend of the classes."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,6 +8,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoseg.contract import SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.reporting.figure import new_figure
 from autoseg.reporting.fonts import figure_text
@@ -20,58 +20,9 @@ _COLUMN_WIDTH, _LEGEND_COLUMN = 2.4, 1.3  # inches
 _TITLE, _FOOT = 0.3, 0.7  # inches: above each row of images; for the legend
 
 
-class DrawnSample(Protocol):
-    """An image with its label."""
-
-    @property
-    def picture(self) -> Tensor:
-        """RGB, uint8, (3, H, W)."""
-        ...
-
-    @property
-    def target(self) -> Tensor:
-        """Classes, int64, (H, W), in [0, K) or the ignored label."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """What a person calls it."""
-        ...
-
-
-class DrawnDataset(Protocol):
-    """What a drawing needs to know of a dataset."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """One name a class."""
-        ...
-
-    @property
-    def palette(self) -> NDArray[np.uint8]:
-        """Colour of each class, RGB, uint8, (K, 3)."""
-        ...
-
-    @property
-    def ignore_index(self) -> int:
-        """Label of pixels without a class."""
-        ...
-
-    @property
-    def attribution(self) -> str:
-        """Source and licence; empty where none is owed."""
-        ...
-
-    def __len__(self) -> int:
-        """Count the samples."""
-        ...
-
-    def __getitem__(self, index: int, /) -> DrawnSample:
-        """Return sample `index`."""
-        ...
-
-
-def draw_samples(dataset: DrawnDataset, indices: Sequence[int], *, num_columns: int = 4) -> Figure:
+def draw_samples(
+    dataset: SegmentationDataset, indices: Sequence[int], *, num_columns: int = 4
+) -> Figure:
     """Draw some samples of a dataset.
 
     Args:
@@ -138,7 +89,7 @@ def ignored_colour(palette: NDArray[np.uint8]) -> tuple[int, int, int]:
     return next((colour for colour in (_BLACK, _WHITE) if colour not in taken), _GREY)
 
 
-def _add_legend(figure: Figure, dataset: DrawnDataset, found: set[int]) -> None:
+def _add_legend(figure: Figure, dataset: SegmentationDataset, found: set[int]) -> None:
     """Name all classes, or of very many those that the samples show."""
     entries = list(enumerate(zip(dataset.palette, dataset.class_names, strict=True)))
     if len(entries) > _MAX_NAMED:

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import nn
 
 from autoseg.config import TrainingConfig
+from autoseg.contract import FollowsProgress
 from autoseg.data import SegmentationDataset, images_in, labelled_indices
 from autoseg.runs import (
     COMPILING,
@@ -43,15 +44,6 @@ _STATE = schema.fields(
     allowed={"average": schema.mapping},
 )
 """What a checkpoint of a training holds."""
-
-
-@runtime_checkable
-class FollowsProgress(Protocol):
-    """A network whose regularisation depends on how far the training is (ScheduledDropPath)."""
-
-    def set_training_progress(self, progress: float) -> None:
-        """Take the share of the training that is done, in [0, 1]."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

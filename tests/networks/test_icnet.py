@@ -4,13 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoseg.contract import TrainingLogits
 from autoseg.networks.icnet import (
     CascadeFeatureFusion,
     PyramidPooling,
     icnet_pruned,
     icnet_resnet50,
 )
-from autoseg.networks.outputs import TrainingLogits
 
 
 def convolution(network: nn.Module, name: str) -> nn.Conv2d:

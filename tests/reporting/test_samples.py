@@ -1,42 +1,40 @@
 """Pictures of samples show the right pixels under the right names."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from torch import Tensor
 
+from autoseg.contract import Sample, SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.reporting.samples import colour_label, draw_samples
 
-
-class _Sample(NamedTuple):
-    picture: Tensor
-    target: Tensor
-    name: str
+PALETTE = np.array([[128, 64, 128], [0, 0, 255]], np.uint8)
 
 
-class _Dataset:
+class _Dataset(SegmentationDataset):
     """Two classes and an ignored label; sample i is filled with grey 10 * i."""
 
-    class_names = ("road", "sky")
-    palette = np.array([[128, 64, 128], [0, 0, 255]], np.uint8)
-    ignore_index = 7
-
     def __init__(self, attribution: str = "") -> None:
-        self.attribution = attribution
+        super().__init__(
+            name="two",
+            split="val",
+            class_names=("road", "sky"),
+            palette=PALETTE,
+            ignore_index=7,
+            largest_size=(4, 6),
+            attribution=attribution,
+        )
 
     def __len__(self) -> int:
         return 5
 
-    def __getitem__(self, index: int, /) -> _Sample:
+    def __getitem__(self, index: int) -> Sample:
         image = torch.full((3, 4, 6), 10 * index, dtype=torch.uint8)
         target = torch.zeros(4, 6, dtype=torch.int64)
         target[0], target[3] = 1, 7
-        return _Sample(image, target, f"frame {index}")
+        return Sample(image, target, f"frame {index}")
 
 
 def _pictures(figure: Figure) -> list[np.ndarray]:
@@ -45,7 +43,7 @@ def _pictures(figure: Figure) -> list[np.ndarray]:
 
 def test_colour_label_by_hand() -> None:
     target = torch.tensor([[0, 1, 7]])
-    coloured = colour_label(target, _Dataset.palette, ignore_index=7)
+    coloured = colour_label(target, PALETTE, ignore_index=7)
     assert coloured.dtype == np.uint8
     np.testing.assert_array_equal(coloured, [[[128, 64, 128], [0, 0, 255], [0, 0, 0]]])
 

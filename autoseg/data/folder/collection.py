@@ -30,9 +30,9 @@ from autoseg.data.folder.masks import IGNORED, MaskCodec, mask_size, packed, rea
 from autoseg.data.folder.pairing import Pair
 from autoseg.data.folder.splitting import Splits, divide
 from autoseg.data.labels import ColourFile, default_palette
-from autoseg.data.normalisation import Normalisation, usual_normalisation
 from autoseg.errors import FileError, UsageError, reading
 from autoseg.foreign_text import printable
+from autoseg.normalisation import Normalisation, usual_normalisation
 
 _FileState = tuple[Path, int, int]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoseg.data.base import SPLITS, Sample, SegmentationDataset
+from autoseg.contract import SPLITS, Sample, SegmentationDataset
 from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
 from autoseg.data.channels import read_channels
 from autoseg.data.folder.collection import read_folder

@@ -4,7 +4,7 @@ They are our own: the libraries that have them (segmentation-models-pytorch, MMC
 or compiled extensions along, for five functions of a few lines each.
 """
 
-from autoseg.training.loss_functions.auxiliary import HasAuxiliary, Loss, segmentation_loss
+from autoseg.training.loss_functions.auxiliary import Loss, segmentation_loss
 from autoseg.training.loss_functions.cross_entropy import cross_entropy
 from autoseg.training.loss_functions.dice import dice_loss
 from autoseg.training.loss_functions.focal import focal_loss
@@ -12,7 +12,6 @@ from autoseg.training.loss_functions.lovasz import jaccard_extension, lovasz_sof
 from autoseg.training.loss_functions.ohem import ohem_cross_entropy
 
 __all__ = [
-    "HasAuxiliary",
     "Loss",
     "cross_entropy",
     "dice_loss",

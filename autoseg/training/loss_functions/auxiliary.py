@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from autoseg.contract import TrainingLogits
 from autoseg.training.loss_functions.cross_entropy import cross_entropy
 
 
@@ -17,27 +18,8 @@ class Loss(Protocol):
         ...
 
 
-class HasAuxiliary(Protocol):
-    """Output of a network in training mode that has auxiliary classifiers."""
-
-    @property
-    def logits(self) -> Tensor:
-        """(N, K, H, W)."""
-        ...
-
-    @property
-    def auxiliary(self) -> tuple[Tensor, ...]:
-        """Each (N, K, h, w), at its own resolution."""
-        ...
-
-    @property
-    def weights(self) -> tuple[float, ...]:
-        """Weight of each auxiliary loss."""
-        ...
-
-
 def segmentation_loss(
-    output: Tensor | HasAuxiliary,
+    output: Tensor | TrainingLogits,
     target: Tensor,
     *,
     ignore_index: int,
@@ -50,7 +32,7 @@ def segmentation_loss(
     classes are never interpolated.
 
     Args:
-        output: Logits (N, K, H, W), or a value with `logits`, `auxiliary` and `weights`.
+        output: Logits (N, K, H, W), or those of a network with auxiliary classifiers.
         target: int64, (N, H, W).
         ignore_index: Label of pixels that do not count.
         loss: The loss of each map.

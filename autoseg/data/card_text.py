@@ -1,94 +1,16 @@
 """A dataset's card as text: Markdown that reads well in a terminal too."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from autoseg.data.card import DatasetCard, SampleFacts
 from autoseg.foreign_text import markdown_text
 
 _MAX_ROWS = 60  # classes that are listed one by one
 
 
-class CardSample(Protocol):
-    """One sample's facts."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
-        ...
-
-
-class CardSplit(Protocol):
-    """One split's facts."""
-
-    @property
-    def split(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def samples(self) -> Sequence[CardSample]:
-        """Samples that could be read."""
-        ...
-
-    @property
-    def errors(self) -> Sequence[str]:
-        """Why others could not."""
-        ...
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """Pixels of each class, then those without one."""
-        ...
-
-    @property
-    def num_images(self) -> NDArray[np.int64]:
-        """Images that show each class, then those with pixels without one."""
-        ...
-
-
-class Card(Protocol):
-    """A dataset's facts."""
-
-    @property
-    def name(self) -> str:
-        """The dataset's."""
-        ...
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """One name a class."""
-        ...
-
-    @property
-    def num_channels(self) -> int:
-        """C, the number of the images' channels."""
-        ...
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """How it was found."""
-        ...
-
-    @property
-    def splits(self) -> Sequence[CardSplit]:
-        """Its splits."""
-        ...
-
-    @property
-    def faults(self) -> Sequence[str]:
-        """What would end a training."""
-        ...
-
-    @property
-    def warnings(self) -> Sequence[str]:
-        """What makes a score doubtful."""
-        ...
-
-
-def card_text(card: Card, *, title: str, escape: Callable[[str], str] = markdown_text) -> str:
+def card_text(
+    card: DatasetCard, *, title: str, escape: Callable[[str], str] = markdown_text
+) -> str:
     """Write a card: splits, classes, and what is wrong.
 
     Args:
@@ -136,7 +58,7 @@ def card_text(card: Card, *, title: str, escape: Callable[[str], str] = markdown
     return "\n".join(lines) + "\n"
 
 
-def _sizes(samples: Sequence[CardSample]) -> str:
+def _sizes(samples: Sequence[SampleFacts]) -> str:
     if not samples:
         return "-"
     heights, widths = zip(*(sample.size for sample in samples), strict=True)

@@ -1,16 +1,19 @@
-"""What every dataset is: an indexed set of images with a class for each pixel."""
+"""What rooms hand to each other: images with a class for each pixel, and what networks return.
+
+A room that takes one of these need not know the room that it comes from.
+"""
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from autoseg.data.normalisation import IMAGENET, Normalisation, as_rgb
+from autoseg.normalisation import IMAGENET, Normalisation, as_rgb
 
 SPLITS = ("train", "val", "test")
 """Choose on train and val; touch test once, with the final command."""
@@ -130,3 +133,28 @@ class SegmentationDataset(Dataset[Sample], ABC):
                 f"{self.name} {self.split}: sample {index} does not exist; "
                 f"the split has {len(self)} (0 to {len(self) - 1})."
             )
+
+
+class TrainingLogits(NamedTuple):
+    """Logits of a network in training mode that has auxiliary classifiers.
+
+    The loss is CE(logits, target) + sum over i of weights[i] * CE(auxiliary[i], target_i), where
+    target_i is the target subsampled to the size of auxiliary[i] by nearest neighbour (class
+    indices cannot be interpolated). In eval mode such a network returns `logits` alone.
+    """
+
+    logits: Tensor
+    """(N, K, H, W), at the input's size."""
+    auxiliary: tuple[Tensor, ...]
+    """Each (N, K, h, w) at its own, lower resolution, coarsest first."""
+    weights: tuple[float, ...]
+    """Weight of each auxiliary loss, in the same order; the main loss has weight 1."""
+
+
+@runtime_checkable
+class FollowsProgress(Protocol):
+    """A network whose regularisation depends on how far the training is (ScheduledDropPath)."""
+
+    def set_training_progress(self, progress: float) -> None:
+        """Take the share of the training that is done, in [0, 1]."""
+        ...
