@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ranking.candidates import Candidate, draw_candidates
-from ranking.report import write_report
+from ranking.report import write_figure, write_report
 from ranking.rows import Score, describe_cell, describe_path, read_scores, write_scores
 from ranking.scorers import UNTRAINED, build_scorer
 
@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if seed == request.seeds[0] or name not in UNTRAINED:
                 scores = score_all(request, space, name, candidates, scores, seed=seed)
                 text = write_report(request.out, scores, truth=request.truth, command=command)
+    write_figure(request.out, scores, truth=request.truth)
     print(text)
     return OK
 

@@ -203,7 +203,7 @@ def _require_read(request: SearchRequest) -> None:
                 f"out{_who_reads(name)}."
             )
     # A supernet is trained for some steps before the samples are drawn.
-    is_prepared = request.strategy != "darts" and request.estimator == "supernet"
+    is_prepared = request.strategy != "darts" and request.estimator != "short"
     ends = sorted(request.given & {"budget", "arch_steps", "num_samples"})
     if is_prepared and "budget" not in ends:
         return

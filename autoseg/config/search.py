@@ -15,7 +15,7 @@ BetaNorm = Literal["paper", "two-thirds"]
 PathRule = Literal["paper", "unbiased"]
 """How the edges of a path are scored when it is decoded; see `edge_scores`."""
 
-EstimatorName = Literal["short", "supernet"]
+EstimatorName = Literal["short", "supernet", "shared"]
 """How an architecture that was drawn is scored."""
 
 PathSamplerName = Literal["uniform", "fair"]
@@ -40,8 +40,9 @@ class SearchConfig(RecipeConfig):
     --num-epochs, or --num-samples and --sample-steps, come to."""
     estimator: EstimatorName = "short"
     """How architectures that are drawn are scored: short (each is trained for --sample-steps), or
-    supernet (by the weights that they inherit from a supernet, which is trained before by one
-    sampled path at a time)."""
+    by weights that they inherit, trained before by one sampled path at a time: supernet (those of
+    the paper's supernet) or shared (those of the networks that are retrained, which share what they
+    have in common)."""
     num_samples: Count = 20
     """Architectures that are drawn and scored."""
     sample_steps: Count = 1500

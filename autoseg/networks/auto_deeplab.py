@@ -1,6 +1,8 @@
 """The network that an architecture stands for."""
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +11,16 @@ from autoseg.architecture import Architecture
 from autoseg.architecture.limits import MAX_CHANNELS
 from autoseg.errors import UsageError
 from autoseg.networks.deeplabv3 import pyramid_rates
-from autoseg.networks.derived_cell import DerivedCell
+from autoseg.networks.derived_cell import DerivedCell, build_cell
 from autoseg.networks.drop_path import DropPath, keep_probability
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
 from autoseg.ops import ASPP, Stem, conv_bn_relu, resize
 
-LOW_LEVEL_CELL = 2
-"""The decoder reads the output of this cell, the third; of the last one in a shorter network."""
+
+def low_level_cell(num_layers: int) -> int:
+    """Return the cell whose output the decoder reads: the third; in a shorter network the last."""
+    return min(2, num_layers - 1)
 
 
 class AutoDeepLab(nn.Module):
@@ -68,7 +72,7 @@ class AutoDeepLab(nn.Module):
         for before, stride in pairwise((4, *architecture.path)):
             channels = filter_multiplier * stride // 4
             self.cells.append(
-                DerivedCell(
+                build_cell(
                     architecture.cell,
                     channels,
                     previous_previous_channels=widths[-2],
@@ -77,7 +81,7 @@ class AutoDeepLab(nn.Module):
                 )
             )
             widths.append(architecture.num_nodes * channels)
-        self.low_level_cell = min(LOW_LEVEL_CELL, architecture.num_layers - 1)
+        self.low_level_cell = low_level_cell(architecture.num_layers)
 
         self.aspp = ASPP(widths[-1], head_channels, rates=pyramid_rates(architecture.path[-1]))
         self.low_level = conv_bn_relu(widths[2 + self.low_level_cell], low_level_channels)
@@ -88,6 +92,30 @@ class AutoDeepLab(nn.Module):
         self.classifier = nn.Conv2d(head_channels, num_classes, 1)
         initialise_(self)
         self.set_training_progress(0.0)
+
+    @classmethod
+    def from_parts(
+        cls,
+        architecture: Architecture,
+        *,
+        stem: Stem,
+        cells: Sequence[DerivedCell],
+        aspp: ASPP,
+        low_level: nn.Sequential,
+        decoder: nn.Sequential,
+        classifier: nn.Conv2d,
+    ) -> Self:
+        """Put a network together from parts that exist, and that other networks may share."""
+        network = cls.__new__(cls)
+        nn.Module.__init__(network)
+        network.architecture = architecture
+        network.drop_path_keep = 1.0
+        network.stem = stem
+        network.cells = nn.ModuleList(cells)
+        network.low_level_cell = low_level_cell(architecture.num_layers)
+        network.aspp, network.low_level = aspp, low_level
+        network.decoder, network.classifier = decoder, classifier
+        return network
 
     def set_training_progress(self, progress: float) -> None:
         """Set the keep probability of every operation for this share of the training, in [0, 1]."""

@@ -28,11 +28,10 @@ class CellInput(nn.Sequential):
 class DerivedEdge(nn.Module):
     """One decoded edge: an operation on one state."""
 
-    def __init__(self, edge: CellEdge, channels: int, *, stride: int) -> None:
+    def __init__(self, source: int, op: nn.Module) -> None:
         super().__init__()
-        self.source = edge.source
-        # Blocks inside the cell are at its own stride already.
-        self.op = build_operation(edge.op, channels, stride if edge.source < 2 else 1)
+        self.source = source
+        self.op = op
         is_identity = isinstance(self.op, nn.Identity)
         self.drop = nn.Identity() if is_identity else DropPath()
 
@@ -44,9 +43,9 @@ class DerivedEdge(nn.Module):
 class DerivedNode(nn.Module):
     """A node: the sum of its edges."""
 
-    def __init__(self, edges: Sequence[CellEdge], channels: int, *, stride: int) -> None:
+    def __init__(self, edges: Sequence[DerivedEdge]) -> None:
         super().__init__()
-        self.edges = nn.ModuleList(DerivedEdge(edge, channels, stride=stride) for edge in edges)
+        self.edges = nn.ModuleList(edges)
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         """Sum the edges' operations on `states`."""
@@ -62,27 +61,19 @@ class DerivedCell(nn.Module):
     """
 
     def __init__(
-        self,
-        cell: Sequence[Sequence[CellEdge]],
-        channels: int,
-        *,
-        previous_previous_channels: int,
-        previous_channels: int,
-        stride: int,
+        self, *, previous_previous: CellInput, previous: CellInput, nodes: Sequence[DerivedNode]
     ) -> None:
-        """Build the cell.
+        """Take the parts; `build_cell` makes them.
 
         Args:
-            cell: For each node its edges.
-            channels: Width of a node.
-            previous_previous_channels: Channels of state 0.
-            previous_channels: Channels of state 1.
-            stride: 2 in a downsampling cell, otherwise 1.
+            previous_previous: Brings state 0 to the width of a node.
+            previous: Brings state 1 to it.
+            nodes: In their order.
         """
         super().__init__()
-        self.previous_previous = CellInput(previous_previous_channels, channels)
-        self.previous = CellInput(previous_channels, channels)
-        self.nodes = nn.ModuleList(DerivedNode(edges, channels, stride=stride) for edges in cell)
+        self.previous_previous = previous_previous
+        self.previous = previous
+        self.nodes = nn.ModuleList(nodes)
 
     def forward(self, previous_previous: Tensor, previous: Tensor, size: Sequence[int]) -> Tensor:
         """Evaluate the cell.
@@ -103,3 +94,40 @@ class DerivedCell(nn.Module):
         for node in self.nodes:
             states.append(node(states))
         return torch.cat(states[2:], dim=1)
+
+
+def build_cell(
+    cell: Sequence[Sequence[CellEdge]],
+    channels: int,
+    *,
+    previous_previous_channels: int,
+    previous_channels: int,
+    stride: int,
+) -> DerivedCell:
+    """Build a cell with random weights.
+
+    Args:
+        cell: For each node its edges.
+        channels: Width of a node.
+        previous_previous_channels: Channels of state 0.
+        previous_channels: Channels of state 1.
+        stride: 2 in a downsampling cell, otherwise 1.
+    """
+
+    def build_edge(edge: CellEdge) -> DerivedEdge:
+        op = build_operation(edge.op, channels, edge_stride(edge.source, stride=stride))
+        return DerivedEdge(edge.source, op)
+
+    return DerivedCell(
+        previous_previous=CellInput(previous_previous_channels, channels),
+        previous=CellInput(previous_channels, channels),
+        nodes=[DerivedNode([build_edge(edge) for edge in edges]) for edges in cell],
+    )
+
+
+def edge_stride(source: int, *, stride: int) -> int:
+    """Return the stride of an edge's operation in a cell of this stride, 1 or 2.
+
+    Nodes are at the cell's own stride already, so that operations on them keep it.
+    """
+    return stride if source < 2 else 1

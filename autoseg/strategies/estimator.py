@@ -11,10 +11,16 @@ from autoseg.architecture import Architecture
 from autoseg.config import EstimatorName, SearchConfig
 from autoseg.data import Subset, labelled_indices
 from autoseg.errors import UsageError
-from autoseg.strategies.short_training import ShortTraining
-from autoseg.strategies.single_path import PATH_SAMPLERS, SinglePathTraining
+from autoseg.networks.shared import SharedNetworks
+from autoseg.strategies.short_training import ShortTraining, search_width
+from autoseg.strategies.single_path import (
+    PATH_SAMPLERS,
+    SharedWeights,
+    SinglePathTraining,
+    path_of,
+)
 from autoseg.strategies.strategy import Batch, Phase, SearchTask, StepLoss
-from autoseg.supernet import SinglePath, Supernet, estimate_statistics
+from autoseg.supernet import Supernet, estimate_statistics
 from autoseg.training import DivergedError, ValidationScore, validate
 
 _LOSS = "weights' (--weight-lr)"
@@ -207,12 +213,7 @@ class SupernetEstimator(Estimator):
         """Build the supernet with random weights."""
         super().__init__(task)
         config = task.config
-        supernet = Supernet(
-            task.space,
-            num_classes=task.train_dataset.num_classes,
-            backend="torch",  # a single path is evaluated by plain operators
-            in_channels=task.train_dataset.num_channels,
-        ).to(task.device)
+        supernet = self._build_supernet().to(task.device)
         self.trainer = SinglePathTraining(
             supernet.train(),
             config,
@@ -269,7 +270,7 @@ class SupernetEstimator(Estimator):
     def score(self, architecture: Architecture, step: int, *, phase: Phase) -> ValidationScore:
         """Score the architecture's part of the supernet."""
         self.is_trained = False
-        path = SinglePath(self.trainer.supernet, architecture)
+        path = path_of(self.trainer.supernet, architecture)
         batches = self.task.batches("a")  # the same for every architecture
         images = (next(batches)[0].to(self.task.device) for _ in range(self.NUM_STATISTICS_BATCHES))
         estimate_statistics(path, images)
@@ -285,9 +286,35 @@ class SupernetEstimator(Estimator):
         self._num_done = state["num_done"]
         self._batches, self.is_trained = None, False
 
+    def _build_supernet(self) -> SharedWeights:
+        """Build the weights that are shared, with random values."""
+        return Supernet(
+            self.task.space,
+            num_classes=self.task.train_dataset.num_classes,
+            backend="torch",  # a single path is evaluated by plain operators
+            in_channels=self.task.train_dataset.num_channels,
+        )
+
+
+class SharedEstimator(SupernetEstimator):
+    """The same with the networks that are retrained, in place of the paper's supernet.
+
+    Nothing but the weights is then otherwise than in `ShortEstimator`.
+    """
+
+    def _build_supernet(self) -> SharedWeights:
+        space = self.task.space
+        return SharedNetworks(
+            space,
+            num_classes=self.task.train_dataset.num_classes,
+            width=search_width(space),
+            in_channels=self.task.train_dataset.num_channels,
+        )
+
 
 ESTIMATORS: dict[EstimatorName, type[Estimator]] = {
     "short": ShortEstimator,
     "supernet": SupernetEstimator,
+    "shared": SharedEstimator,
 }
 """The estimators that `--estimator` knows."""

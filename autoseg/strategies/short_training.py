@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import Architecture, SearchSpace
 from autoseg.networks import build_network
 from autoseg.strategies.strategy import Batch, SearchTask
 from autoseg.training import (
@@ -21,6 +21,11 @@ from autoseg.training import (
 
 _STEM_CHANNELS = 128
 """Channels behind the stem of an architecture's network at width 1."""
+
+
+def search_width(space: SearchSpace) -> float:
+    """Return the width at which a network has the stem of the space."""
+    return space.stem_channels[-1] / _STEM_CHANNELS
 
 
 class ShortTraining:
@@ -50,7 +55,7 @@ class ShortTraining:
                 architecture,
                 num_classes=task.train_dataset.num_classes,
                 in_channels=task.train_dataset.num_channels,
-                width=space.stem_channels[-1] / _STEM_CHANNELS,
+                width=search_width(space),
                 filter_multiplier=space.filter_multiplier,
             ).to(task.device)
         self.network.train()

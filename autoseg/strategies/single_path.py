@@ -19,6 +19,7 @@ from autoseg.architecture import (
     sample_architecture,
 )
 from autoseg.config import SearchConfig
+from autoseg.networks.shared import SharedNetworks
 from autoseg.supernet import SinglePath, Supernet
 from autoseg.training import (
     ResolvedPrecision,
@@ -73,6 +74,17 @@ PATH_SAMPLERS: dict[str, PathSampler] = {"uniform": uniform_paths, "fair": fair_
 """Ways to draw the architectures of a step, by name."""
 
 
+SharedWeights = Supernet | SharedNetworks
+"""The weights of all architectures of a space."""
+
+
+def path_of(supernet: SharedWeights, architecture: Architecture) -> nn.Module:
+    """Return the network of one architecture on the supernet's own weights."""
+    if isinstance(supernet, SharedNetworks):
+        return supernet.network(architecture)
+    return SinglePath(supernet, architecture)
+
+
 class SinglePathTraining:
     """Moves the weights against the summed gradients of sampled architectures; alpha and beta rest.
 
@@ -83,7 +95,7 @@ class SinglePathTraining:
 
     def __init__(
         self,
-        supernet: Supernet,
+        supernet: SharedWeights,
         config: SearchConfig,
         *,
         sampler: PathSampler,
@@ -141,7 +153,7 @@ class SinglePathTraining:
         for architecture in self.sampler(self.supernet.space, self._generator):
             with tensor_float(self.precision):
                 with autocast(self.precision, self.device):
-                    logits = SinglePath(self.supernet, architecture)(images)
+                    logits = path_of(self.supernet, architecture)(images)
                 loss = segmentation_loss(logits, target, ignore_index=self.ignore_index)
                 loss.backward()
             losses.append(loss.detach())

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoseg.architecture import OPERATIONS, Architecture, Operation
+from autoseg.architecture.membership import require_of_space
 from autoseg.architecture.operations import SKIP
 from autoseg.ops import resize
 from autoseg.supernet.batch_norm import batch_norm
@@ -45,21 +46,7 @@ class SinglePath(nn.Module):
             ValueError: If the architecture is not one of the space.
         """
         super().__init__()
-        space = supernet.space
-        architecture_sizes = (architecture.strides, architecture.num_layers, architecture.num_nodes)
-        space_sizes = (space.strides, space.num_layers, space.num_nodes)
-        if architecture_sizes != space_sizes:
-            raise ValueError(
-                "SinglePath: (strides, layers, nodes) of the architecture are "
-                f"{architecture_sizes}, those of the supernet's space {space_sizes}."
-            )
-        for node, edges in enumerate(architecture.cell):
-            for edge in edges:
-                if edge.op not in space.operations:
-                    raise ValueError(
-                        f"SinglePath: cell[{node}] has operation {edge.op!r}, but the supernet's "
-                        f"space has {', '.join(space.operations)}."
-                    )
+        require_of_space(architecture, supernet.space, work="SinglePath")
         self.supernet = supernet
         self.architecture = architecture
 

@@ -1,4 +1,4 @@
-"""Table, record and picture of how far scorers agree with retraining."""
+"""Table, record and picture: how far scorers agree with retraining."""
 
 import json
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def write_report(
     """Write what the scores so far say.
 
     Args:
-        folder: For ranking.csv, ranking.md, ranking.json, ranking.png and ranking.svg.
+        folder: For ranking.csv, ranking.md and ranking.json.
         scores: All scores so far.
         truth: The scorer that is believed.
         command: The command line of this call; those of earlier calls stay in the record.
@@ -74,9 +74,14 @@ def write_report(
     atomic_write(folder / "ranking.csv", to_csv(records, [*COLUMNS, *_CSV_ONLY]).encode())
     atomic_write(folder / "ranking.md", text.encode())
     atomic_write(folder / _RECORD, json.dumps(to_json(record, where=_RECORD), indent=2).encode())
+    return text
+
+
+def write_figure(folder: Path, scores: Sequence[Score], *, truth: str) -> None:
+    """Draw ranking.png and ranking.svg, if there is anything to compare."""
+    compared = agreements(scores, truth)
     if compared:
         save_figure(draw_ranking(scores, compared, truth=truth), folder / "ranking")
-    return text
 
 
 def markdown(

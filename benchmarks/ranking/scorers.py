@@ -25,7 +25,12 @@ from autoseg.errors import UsageError
 from autoseg.networks import build_network
 from autoseg.runs import Progress, Run, StopRequest, seed_everything
 from autoseg.strategies import Darts, SearchTask
-from autoseg.strategies.estimator import Estimator, ShortEstimator, SupernetEstimator
+from autoseg.strategies.estimator import (
+    Estimator,
+    SharedEstimator,
+    ShortEstimator,
+    SupernetEstimator,
+)
 from autoseg.training import train
 
 CPU = torch.device("cpu")
@@ -145,6 +150,7 @@ class Sampled(_Estimated):
     """`--estimator supernet`: weights inherited from a supernet that was trained by paths."""
 
     path_sampler: PathSamplerName = "uniform"
+    estimator_type = SupernetEstimator
 
     def __init__(self, space: SearchSpace, *, num_steps: int, seed: int) -> None:
         """Train nothing yet."""
@@ -159,11 +165,23 @@ class Sampled(_Estimated):
         return _run(self._estimator, architecture, type(self).__name__.lower())
 
     def _trained(self, architecture: Architecture) -> SupernetEstimator:
-        return SupernetEstimator(self._task(path_sampler=self.path_sampler))
+        return self.estimator_type(self._task(path_sampler=self.path_sampler))
 
 
 class FairlySampled(Sampled):
     """The same by FairNAS' sampling: each step trains each operation once on every edge."""
+
+    path_sampler: PathSamplerName = "fair"
+
+
+class Shared(Sampled):
+    """`--estimator shared`: weights inherited from networks that share modules."""
+
+    estimator_type = SharedEstimator
+
+
+class FairlyShared(Shared):
+    """The same by FairNAS' sampling."""
 
     path_sampler: PathSamplerName = "fair"
 
@@ -241,6 +259,8 @@ SCORERS: dict[str, type[Scorer]] = {
     "alone": Alone,
     "uniform": Sampled,
     "fair": FairlySampled,
+    "shared": Shared,
+    "fairly-shared": FairlyShared,
     "darts": ByDarts,
     "parameters": Parameters,
     "macs": Macs,

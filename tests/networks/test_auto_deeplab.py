@@ -10,7 +10,7 @@ from autoseg.architecture import Architecture, CellEdge, SearchSpace
 from autoseg.errors import UsageError
 from autoseg.networks import build_network
 from autoseg.networks.auto_deeplab import AutoDeepLab
-from autoseg.networks.derived_cell import DerivedCell
+from autoseg.networks.derived_cell import build_cell
 from autoseg.networks.drop_path import DropPath, keep_probability
 from autoseg.supernet import Supernet
 from autoseg.supernet.backend import source_kernels
@@ -208,7 +208,7 @@ def test_one_hot_cell_equals_the_derived_cell(name, seed):
     for k, previous in enumerate((same, coarser)):
         beta = torch.zeros(2, dtype=torch.float64)
         beta[k] = 1
-        derived = DerivedCell(
+        derived = build_cell(
             architecture.cell,
             space.num_channels(4),
             previous_previous_channels=width,

@@ -41,6 +41,7 @@ SETTINGS = {
     "darts": dataclasses.replace(COMMON, arch_lr=0.1),
     "random": COMMON,
     "random by supernet": dataclasses.replace(COMMON, estimator="supernet"),
+    "random by shared": dataclasses.replace(COMMON, estimator="shared"),
 }
 
 

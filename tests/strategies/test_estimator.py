@@ -57,11 +57,11 @@ def test_a_short_training_is_sgd_with_momentum_and_a_cosine_of_its_own():
         torch.testing.assert_close(other, parameter, rtol=1e-3, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("name", ["random", "random by supernet"])
+@pytest.mark.parametrize("name", ["random", "random by supernet", "random by shared"])
 def test_a_score_does_not_depend_on_what_was_scored_before(name):
     task = task_of(name)
     estimators = [ESTIMATORS[task.config.estimator](task) for _ in range(2)]
-    if task.config.estimator == "supernet":  # two supernets of the same weights
+    if task.config.estimator != "short":  # two supernets of the same weights
         estimators[1].load_state_dict(estimators[0].state_dict(), drawn(0))
     alone = scored(estimators[0], drawn(1))
     scored(estimators[1], drawn(0))
@@ -80,6 +80,24 @@ def test_inherited_weights_are_scored_on_train_b_with_statistics_of_the_path_alo
     assert set(half_b).isdisjoint(task.half("a"))
     expected = evaluate(path, task.train_dataset, device="cpu", indices=half_b).plain.mean_iou()
     assert score == expected
+
+
+def test_shared_weights_are_scored_in_the_network_that_is_retrained():
+    task = task_of("random by shared", val_images=0)
+    estimator = ESTIMATORS["shared"](task)
+    untrained = estimator.trainer.supernet.network(drawn(1)).state_dict()
+    untrained = {name: value.clone() for name, value in untrained.items()}
+    estimator.step(drawn(0), Fraction(0))
+    score = scored(estimator, drawn(1))
+    network = build_network(drawn(1), num_classes=12, width=8 / 128, filter_multiplier=2)
+    inherited = estimator.trainer.supernet.network(drawn(1)).state_dict()
+    assert any(not torch.equal(inherited[name], untrained[name]) for name in inherited)
+    network.load_state_dict(inherited)
+    batches = task.batches("a")
+    estimate_statistics(network, [next(batches)[0] for _ in range(8)])
+    half_b = task.half("b")
+    expected = evaluate(network, task.train_dataset, device="cpu", indices=half_b).plain
+    assert score == expected.mean_iou()
 
 
 def test_a_budget_of_time_trains_the_supernet_for_three_quarters_of_it():

@@ -1,0 +1,163 @@
+"""The ranking's table from scorers whose scores are known, and its going on after a stop."""
+
+import csv
+import importlib
+import json
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from autoseg.architecture import SearchSpace, path_of_rank
+from autoseg.errors import UsageError
+
+SPACE = SearchSpace.load("autodeeplab", preset="tiny")
+CALL = ["--num-architectures", "8", "--out", "out", "--truth", "retrain:9"]
+
+
+@pytest.fixture
+def module(monkeypatch, tmp_path):
+    """Import a module of the benchmark by name."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    monkeypatch.chdir(tmp_path)
+    return importlib.import_module
+
+
+class Stub:
+    """Scores by the path, and by name and seed; counts, and is interrupted where it is told to."""
+
+    calls = 0
+    interrupted_at = -1
+
+    def __init__(self, name, seed):
+        self.noise = np.random.default_rng(len(name) + seed)
+
+    def score(self, architecture):
+        if Stub.calls == Stub.interrupted_at:
+            raise KeyboardInterrupt
+        Stub.calls += 1
+        return 1 / sum(architecture.path) + 0.005 * self.noise.standard_normal()
+
+
+@pytest.fixture
+def ranking(module, monkeypatch):
+    main = module("supernet_ranking")
+    monkeypatch.setattr(main, "build_scorer", lambda name, space, *, seed: Stub(name, seed))
+    monkeypatch.setattr(Stub, "calls", 0)
+    monkeypatch.setattr(main, "write_figure", mock.MagicMock())  # takes a second
+    return main
+
+
+def test_each_quarter_of_the_paths_gives_as_many(module):
+    candidates = module("ranking.candidates")
+    drawn = candidates.draw_candidates(SPACE, 12, seed=0)
+    means = [np.mean(path_of_rank(SPACE, rank)) for rank in range(SPACE.num_paths())]
+    low, middle, high = np.percentile(means, [25, 50, 75])
+    ends = [(0, low), (low, middle), (middle, high), (high, 32)]
+    for each in drawn:
+        assert ends[each.stratum][0] <= each.mean_stride <= ends[each.stratum][1]
+    assert [each.stratum for each in drawn] == [0, 1, 2, 3] * 3
+    assert len({each.architecture for each in drawn}) == 12
+    # A longer table goes on with the rows of a shorter one.
+    assert candidates.draw_candidates(SPACE, 16, seed=0)[:12] == drawn
+    with pytest.raises(UsageError, match=r"--num-architectures 6: each quarter .* use 4"):
+        candidates.draw_candidates(SPACE, 6, seed=0)
+
+
+def test_the_table_compares_with_the_mean_of_the_retrainings(ranking):
+    seeds = ["--seeds", "0", "1", "2"]
+    assert ranking.main([*CALL, "--scorers", "retrain:9", *seeds]) == 0
+    assert ranking.main([*CALL, "--scorers", "short:5", "macs"]) == 0
+    with Path("out/scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    scores = {}
+    for row in rows:
+        scores.setdefault((row["scorer"], int(row["seed"])), []).append(float(row["score"]))
+    assert {key: len(group) for key, group in scores.items()} == dict.fromkeys(
+        [*(("retrain:9", seed) for seed in range(3)), ("short:5", 0), ("macs", 0)], 8
+    )
+    retrained = np.array([scores["retrain:9", seed] for seed in range(3)])
+    record = json.loads(Path("out/ranking.json").read_text())
+    taus = {(row["scorer"], row["seed"]): row["tau"] for row in record["rows"]}
+    for (scorer, seed), own in scores.items():
+        # A retraining is compared with the other seeds' mean, not with itself.
+        others = [n for n in range(3) if scorer != "retrain:9" or n != seed]
+        expected = stats.kendalltau(own, retrained[others].mean(axis=0)).statistic
+        assert taus[scorer, seed] == pytest.approx(expected)
+    assert [call["command"].split()[-2:] for call in record["calls"]] == [
+        ["1", "2"],
+        ["short:5", "macs"],
+    ]
+    assert "python benchmarks/supernet_ranking.py --num" in Path("out/ranking.md").read_text()
+
+
+def test_a_panel_for_each_scorer_and_seed(module):
+    rows, agreement = module("ranking.rows"), module("ranking.agreement")
+    shared = {"stratum": 0, "path": "4", "cell": "", "seconds": 1.0, "commit": "a"}
+    scores = [
+        rows.Score(scorer=scorer, seed=0, number=number, score=number / 7, **shared)
+        for scorer in ("retrain:9", "macs", "short:5")
+        for number in range(4)
+    ]
+    compared = agreement.agreements(scores, "retrain:9")
+    figure = module("ranking.figure").draw_ranking(scores, compared, truth="retrain:9")
+    # The only retraining has no other seed to be compared with.
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["macs, seed 0: tau 1.00", "short:5, seed 0: tau 1.00"]
+    points = figure.axes[0].collections[0].get_offsets()
+    assert points[:, 1].tolist() == pytest.approx([number / 7 for number in range(4)])
+
+
+def test_tau_within_quarters_leaves_out_pairs_of_two(module):
+    within = module("ranking.agreement").within_strata
+    own, true = {0: 1.0, 1: 2.0, 2: 9.0, 3: 8.0}, {0: 1.0, 1: 2.0, 2: -1.0, 3: -2.0}
+    # (0, 1) and (2, 3) agree; the four pairs across do not.
+    assert within(own, true, {0: 0, 1: 0, 2: 1, 3: 1}) == 1
+    assert within(own, true, dict.fromkeys(range(4), 0)) == pytest.approx((2 - 4) / 6)
+
+
+def test_what_was_stopped_goes_on_and_no_score_is_computed_twice(ranking, monkeypatch):
+    call = [*CALL, "--scorers", "retrain:9", "short:5"]
+    monkeypatch.setattr(Stub, "interrupted_at", 10)
+    with pytest.raises(KeyboardInterrupt):
+        ranking.main(call)
+    with Path("out/scores.csv").open(newline="") as file:
+        before = list(csv.DictReader(file))
+    assert len(before) == 10
+    monkeypatch.setattr(Stub, "interrupted_at", -1)
+    assert ranking.main(call) == 0
+    assert Stub.calls == 16
+    with Path("out/scores.csv").open(newline="") as file:
+        assert list(csv.DictReader(file))[:10] == before
+    text = Path("out/scores.csv").read_text()
+    Path("out/scores.csv").write_text(text.replace("skip_connect", "sep_conv_3x3"))
+    with pytest.raises(UsageError, match="holds scores of other architectures"):
+        ranking.main(call)
+
+
+@pytest.mark.parametrize("name", ["short", "short:0", "macs:3", "nothing:3"])
+def test_a_scorer_that_is_not_known_is_refused(module, name):
+    with pytest.raises(UsageError, match=rf"--scorers {name}: use one of retrain:STEPS, short:"):
+        module("ranking.scorers").build_scorer(name, SPACE, seed=0)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "name", ["retrain", "short", "alone", "uniform", "fair", "shared", "fairly-shared", "darts"]
+)
+def test_a_score_repeats(module, name):
+    scorers, candidates = module("ranking.scorers"), module("ranking.candidates")
+    drawn = candidates.draw_candidates(SPACE, 4, seed=0)[2].architecture
+    one, other = (scorers.build_scorer(f"{name}:1", SPACE, seed=0).score(drawn) for _ in range(2))
+    assert one == other
+    assert 0 <= one < 0.2  # one step
+
+
+def test_sizes_are_those_of_the_network_that_is_retrained(module):
+    scorers, candidates = module("ranking.scorers"), module("ranking.candidates")
+    drawn = candidates.draw_candidates(SPACE, 4, seed=0)[2].architecture
+    num_params = scorers.build_scorer("parameters", SPACE, seed=0).score(drawn)
+    network = scorers.build_retrained(drawn, scorers.RETRAIN_PRESETS["tiny"], num_classes=12)
+    assert num_params == sum(parameter.numel() for parameter in network.parameters())
