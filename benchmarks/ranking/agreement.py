@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, variance
 
 from autoseg.metrics import kendall_interval, kendall_tau
 
@@ -100,6 +100,44 @@ def agreements(scores: Sequence[Score], truth: str) -> list[Agreement]:
             )
         )
     return compared
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """How far the truth differs between architectures, and between seeds of one."""
+
+    num: int
+    """Architectures that were retrained more than once."""
+    mean: float
+    """Mean score."""
+    architectures: float
+    """Standard deviation between architectures, what seeds add to it taken off."""
+    seeds: float
+    """Standard deviation between the seeds of one architecture."""
+
+
+def spread(scores: Sequence[Score], truth: str) -> Spread | None:
+    """Estimate both by an analysis of variance; None if nothing was retrained twice.
+
+    Source: Searle et al. 1992, "Variance Components", section 4.3 (one random factor, as many
+    scores of each architecture: those that have fewer than the most are left out).
+    """
+    groups: dict[int, list[float]] = {}
+    for score in scores:
+        if score.scorer == truth:
+            groups.setdefault(score.number, []).append(score.score)
+    num_seeds = max(map(len, groups.values()), default=0)
+    members = [group for group in groups.values() if len(group) == num_seeds]
+    if num_seeds < 2 or len(members) < 2:
+        return None
+    between_seeds = fmean(variance(group) for group in members)
+    between_means = variance([fmean(group) for group in members])
+    return Spread(
+        num=len(members),
+        mean=fmean(value for group in members for value in group),
+        architectures=math.sqrt(max(0.0, between_means - between_seeds / num_seeds)),
+        seeds=math.sqrt(between_seeds),
+    )
 
 
 def within_strata(own: Scores, true: Scores, strata: Mapping[int, int]) -> float:

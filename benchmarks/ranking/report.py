@@ -14,7 +14,7 @@ from autoseg.reporting.tables import Column, to_csv, to_markdown
 from autoseg.runs import describe_environment
 from autoseg.runs.json_values import to_json
 
-from .agreement import Agreement, agreements
+from .agreement import Agreement, Spread, agreements, spread
 from .candidates import NUM_STRATA
 from .figure import draw_ranking
 from .rows import Score
@@ -69,8 +69,14 @@ def write_report(
             **describe_environment(),
         }
     )
-    record = {"truth": truth, "calls": calls, "rows": [asdict(row) for row in compared]}
-    text = markdown(records, truth=truth, calls=calls)
+    truths_spread = spread(scores, truth)
+    record = {
+        "truth": truth,
+        "spread": None if truths_spread is None else asdict(truths_spread),
+        "calls": calls,
+        "rows": [asdict(row) for row in compared],
+    }
+    text = markdown(records, truth=truth, truths_spread=truths_spread, calls=calls)
     atomic_write(folder / "ranking.csv", to_csv(records, [*COLUMNS, *_CSV_ONLY]).encode())
     atomic_write(folder / "ranking.md", text.encode())
     atomic_write(folder / _RECORD, json.dumps(to_json(record, where=_RECORD), indent=2).encode())
@@ -85,9 +91,20 @@ def write_figure(folder: Path, scores: Sequence[Score], *, truth: str) -> None:
 
 
 def markdown(
-    records: Sequence[dict[str, Any]], *, truth: str, calls: Sequence[dict[str, Any]]
+    records: Sequence[dict[str, Any]],
+    *,
+    truth: str,
+    truths_spread: Spread | None,
+    calls: Sequence[dict[str, Any]],
 ) -> str:
     """Lay the table out, with what it means and where it comes from."""
+    noise = (
+        ""
+        if truths_spread is None
+        else f"{truth}: mIoU {truths_spread.mean:.1%} on average over {truths_spread.num} "
+        f"architectures; standard deviation {truths_spread.architectures:.1%} between "
+        f"architectures, {truths_spread.seeds:.1%} between seeds of one.\n\n"
+    )
     hardware, versions = calls[-1]["hardware"], calls[-1]["versions"]
     commands = "\n".join(f"    {call['command']}" for call in calls)
     return (
@@ -97,6 +114,7 @@ def markdown(
         "ceiling of the others. Within quarters: over pairs of architectures from one quarter of "
         "all paths by mean stride (1 is the finest). Mean: of the score in each quarter. Time: of "
         "all scores of the row, on one core shared with other work.\n\n"
+        f"{noise}"
         f"Commands, in the order of the rows' first calls:\n\n{commands}\n\n"
         f"torch {versions['torch']}, {hardware['cpu']}, {hardware['num_threads']} thread(s); "
         "commits in scores.csv.\n"

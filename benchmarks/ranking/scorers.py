@@ -23,6 +23,7 @@ from autoseg.cost import count_macs, count_parameters
 from autoseg.data import build_split
 from autoseg.errors import UsageError
 from autoseg.networks import build_network
+from autoseg.networks.shared import SharedNetworks
 from autoseg.runs import Progress, Run, StopRequest, seed_everything
 from autoseg.strategies import Darts, SearchTask
 from autoseg.strategies.estimator import (
@@ -31,6 +32,7 @@ from autoseg.strategies.estimator import (
     ShortEstimator,
     SupernetEstimator,
 )
+from autoseg.strategies.short_training import ShortTraining
 from autoseg.training import train
 
 CPU = torch.device("cpu")
@@ -201,6 +203,31 @@ class Alone(_Estimated):
         return _run(estimator, architecture, "alone")
 
 
+class Finetuned(Shared):
+    """Inherited weights of `shared`, trained on for a few steps in the architecture alone."""
+
+    NUM_OWN_STEPS = 25
+
+    def score(self, architecture: Architecture) -> float:
+        """Train on from inherited weights, and score."""
+        super().score(architecture)
+        assert self._estimator is not None
+        supernet = self._estimator.trainer.supernet
+        assert isinstance(supernet, SharedNetworks)
+        task = self._estimator.task
+        task = replace(task, config=replace(task.config, sample_steps=self.NUM_OWN_STEPS))
+        state = ShortTraining(task, architecture).state_dict()
+        estimator = ShortEstimator(task)
+        estimator.load_state_dict(
+            {
+                "training": {**state, "network": supernet.network(architecture).state_dict()},
+                "num_evaluations": 0,
+            },
+            architecture,
+        )
+        return _run(estimator, architecture, "finetuned")
+
+
 class ByDarts(Sampled):
     """Weights inherited from a supernet that DARTS trained: as many steps of warm-up before."""
 
@@ -261,6 +288,7 @@ SCORERS: dict[str, type[Scorer]] = {
     "fair": FairlySampled,
     "shared": Shared,
     "fairly-shared": FairlyShared,
+    "finetuned": Finetuned,
     "darts": ByDarts,
     "parameters": Parameters,
     "macs": Macs,
