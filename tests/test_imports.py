@@ -247,7 +247,10 @@ def test_what_is_allowed_passes(path, line):
 
 
 # Imported where it is at hand, and done without elsewhere: package: what declares or brings it.
-OPTIONAL = {"triton": "torch's CUDA builds bring it; the CPU's tests have it in their extra"}
+OPTIONAL = {
+    "triton": "torch's CUDA builds bring it; the CPU's tests have it in their extra",
+    "scipy": "the extra sbd; PNGs take its place",
+}
 
 
 def test_every_package_that_is_imported_is_declared():

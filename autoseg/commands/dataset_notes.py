@@ -9,9 +9,9 @@ from autoseg.data.card import DOMINANT_SHARE, dominance
 from autoseg.evaluation import Baselines, measure_baselines
 
 
-def announce_notes(command: str, dataset: SegmentationDataset) -> None:
-    """Say what was found and guessed of a dataset that lies in a folder."""
-    for note in dataset.notes:
+def announce_notes(command: str, *datasets: SegmentationDataset) -> None:
+    """Say what was found and guessed of splits that are read from files, each thing once."""
+    for note in dict.fromkeys(note for dataset in datasets for note in dataset.notes):
         announce(f"{command}: {note}")
 
 

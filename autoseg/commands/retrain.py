@@ -61,7 +61,7 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
         f"({len(plan.train_dataset)} training images, {plan.train_dataset.num_classes} classes), "
         f"{device}, in {plan.folder}"
     )
-    announce_notes("retrain", plan.train_dataset)
+    announce_notes("retrain", plan.train_dataset, plan.val_dataset)
     # Refuse what cannot work before a folder is made.
     retraining_batches(plan.train_dataset, plan.training)
     require_rule_fits(plan.training.class_weights, plan.train_dataset)

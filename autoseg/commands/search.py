@@ -106,7 +106,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         f"search: dataset {plan.request.dataset} ({len(plan.train_dataset)} training images, "
         f"{plan.train_dataset.num_classes} classes), {device}, run folder {folder}"
     )
-    announce_notes("search", plan.train_dataset)
+    announce_notes("search", plan.train_dataset, plan.val_dataset)
     # Refuse what cannot work before a folder is made.
     resolve_precision(config.precision, device)
     backend = choose_backend(config.backend, device.type, work="Supernet")

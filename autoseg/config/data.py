@@ -15,8 +15,9 @@ class DataConfig:
     """A dataset, as a user names it."""
 
     dataset: str = "synthetic"
-    """Name of the dataset: synthetic (drawn in the process, nothing to download), camvid, or folder
-    (your own images and masks)."""
+    """Name of the dataset: synthetic (drawn in the process, nothing to download), folder (your own
+    images and masks), or a published one as its archives unpack: camvid, voc, voc-aug, cityscapes,
+    cityscapes-coarse, coco, coco-voc, ade20k."""
     data_root: Path | None = None
     """Folder of the dataset; none reads the environment variable AUTOSEG_DATA."""
     data: Path | None = None

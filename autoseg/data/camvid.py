@@ -17,7 +17,7 @@ from autoseg.data.lists import read_list
 from autoseg.data.spread import checked_indices
 from autoseg.errors import FileError, UsageError, unknown_name
 
-_CLASSES: tuple[tuple[str, tuple[int, int, int]], ...] = (
+CLASSES: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("sky", (128, 128, 128)),
     ("building", (128, 0, 0)),
     ("pole", (192, 192, 128)),
@@ -30,7 +30,12 @@ _CLASSES: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("pedestrian", (64, 64, 0)),
     ("cyclist", (0, 128, 192)),
 )
-_UNLABELLED = 11
+"""Name and colour of SegNet's classes, in the order of their numbers."""
+
+UNLABELLED = 11
+"""Label of pixels without a class."""
+
+ATTRIBUTION = "CamVid (Brostow, Fauqueur, Cipolla 2009; SegNet split), CC BY-NC 4.0"
 _REMEDY = "name the folder with --data-root DIR or the environment variable AUTOSEG_DATA"
 
 
@@ -67,16 +72,16 @@ class CamVid(SegmentationDataset):
         """
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
-        self._root = _find_root(data_root)
+        self._root = find_root(data_root)
         self._files = _read_list(self._root / f"{split}.txt")
         super().__init__(
             name="camvid",
             split=split,
-            class_names=tuple(name for name, _ in _CLASSES),
-            palette=np.array([colour for _, colour in _CLASSES], np.uint8),
-            ignore_index=_UNLABELLED,
+            class_names=tuple(name for name, _ in CLASSES),
+            palette=np.array([colour for _, colour in CLASSES], np.uint8),
+            ignore_index=UNLABELLED,
             largest_size=_largest_size(self._files),
-            attribution=("CamVid (Brostow, Fauqueur, Cipolla 2009; SegNet split), CC BY-NC 4.0"),
+            attribution=ATTRIBUTION,
         )
         self._cache = SampleCache(cache_mib)
 
@@ -130,7 +135,12 @@ class CamVid(SegmentationDataset):
         return torch.from_numpy(label.astype(np.uint8))
 
 
-def _find_root(data_root: str | Path | None) -> Path:
+def find_root(data_root: str | Path | None) -> Path:
+    """Find CamVid's folder, the one named or the environment's.
+
+    Raises:
+        UsageError: If there is none, or it is empty.
+    """
     if data_root is None:
         from_environment = os.environ.get("AUTOSEG_DATA")
         if not from_environment:
@@ -152,7 +162,9 @@ def _read_list(path: Path) -> list[tuple[Path, Path]]:
         hint = f" Did you mean {nested[0]}?" if nested else ""
         raise UsageError(
             f"camvid: {root} has no list {path.name} (lines of 'image label', relative to the "
-            f"folder); {_REMEDY}.{hint}"
+            "folder; SegNet's version), nor LabeledApproved_full/ with labels in 32 colours (the "
+            f"authors' version, mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid); {_REMEDY}."
+            f"{hint}"
         )
     files = read_list(path)
     if not files:

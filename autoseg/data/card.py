@@ -97,7 +97,7 @@ def make_card(
         class_names=first.class_names,
         palette=first.palette,
         num_channels=first.num_channels,
-        notes=first.notes,
+        notes=tuple(dict.fromkeys(note for each in datasets for note in each.notes)),
         splits=splits,
         faults=tuple(error for split in splits for error in split.errors),
         warnings=(

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.contract import SegmentationDataset
-from autoseg.data.camvid import CamVid
 from autoseg.data.folder import FolderImages
+from autoseg.data.published.ade20k import ade20k
+from autoseg.data.published.camvid_colours import camvid
+from autoseg.data.published.cityscapes import cityscapes, cityscapes_coarse
+from autoseg.data.published.coco import coco, coco_voc
+from autoseg.data.published.voc import voc, voc_augmented
 from autoseg.data.street.classes import StreetClass
 from autoseg.data.synthetic import DEFAULT_IMAGE_SIZE, SyntheticStreets
 from autoseg.errors import UsageError, unknown_name
@@ -76,11 +80,6 @@ def _build_synthetic(options: DatasetOptions) -> SegmentationDataset:
     )
 
 
-def _build_camvid(options: DatasetOptions) -> SegmentationDataset:
-    options.refuse("camvid", "image_size", "num_classes", "length", "description")
-    return CamVid(split=options.split, data_root=options.data_root)
-
-
 def _build_folder(options: DatasetOptions) -> SegmentationDataset:
     # The description's split_seed decides which images a split has, not the options' seed.
     options.refuse("folder", "image_size", "num_classes", "length")
@@ -89,10 +88,29 @@ def _build_folder(options: DatasetOptions) -> SegmentationDataset:
     )
 
 
+def _published(name: str, build: Callable[..., SegmentationDataset]) -> DatasetBuilder:
+    def build_split(options: DatasetOptions) -> SegmentationDataset:
+        options.refuse(name, "image_size", "num_classes", "length", "description")
+        return build(split=options.split, data_root=options.data_root)
+
+    return build_split
+
+
+_PUBLISHED: dict[str, Callable[..., SegmentationDataset]] = {
+    "camvid": camvid,
+    "voc": voc,
+    "voc-aug": voc_augmented,
+    "cityscapes": cityscapes,
+    "cityscapes-coarse": cityscapes_coarse,
+    "coco": coco,
+    "coco-voc": coco_voc,
+    "ade20k": ade20k,
+}
+
 DATASETS: dict[str, DatasetBuilder] = {
     "synthetic": _build_synthetic,
-    "camvid": _build_camvid,
     "folder": _build_folder,
+    **{name: _published(name, build) for name, build in _PUBLISHED.items()},
 }
 """Builder of every dataset that `build_dataset` knows, by name; docs/adding_datasets.md."""
 

@@ -15,8 +15,8 @@ class DataRequest(Request):
     """What a user can say to `python -m autoseg.data`."""
 
     what: tuple[str, ...]
-    """A folder of images and masks, or a dataset's name (synthetic, camvid); `init` before a folder
-    writes a dataset.toml into it."""
+    """A folder of images and masks, or a dataset's name (synthetic, camvid, voc, cityscapes, ...);
+    `init` before a folder writes a dataset.toml into it."""
     data_root: Path | None = None
     """Folder of a dataset that is named; none reads the environment variable AUTOSEG_DATA."""
     data: Path | None = None

@@ -33,6 +33,8 @@ class MaskCodec:
     """Pairs of a value and its class, ascending; the class `IGNORED` is none."""
     other: int | None = None
     """Class of every other value; None refuses it."""
+    remedy: str = ""
+    """What to do about a file that holds something else; empty speaks of dataset.toml."""
 
     def decode(self, path: Path, *, ignore_index: int) -> NDArray[np.int32]:
         """Read the class of each pixel of a mask.
@@ -49,9 +51,15 @@ class MaskCodec:
                 cannot be read as a mask.
             OSError: If it is not there or may not be read.
         """
+        return self.classes_in(read_mask_file(path), path, ignore_index=ignore_index)
+
+    def classes_in(
+        self, file: LabelFile | ColourFile, path: Path, *, ignore_index: int
+    ) -> NDArray[np.int32]:
+        """Do what `decode` does with a mask that was read already."""
         keys = np.array([value for value, _ in self.table], dtype=np.int64)
         classes = np.array([number for _, number in self.table], dtype=np.int32)
-        values = self._values(path, keys)
+        values = self._values(file, path, keys)
         places = np.searchsorted(keys, values).clip(max=len(keys) - 1)
         is_known = keys[places] == values
         found = classes[places]
@@ -67,16 +75,18 @@ class MaskCodec:
         yield f"masks by {'colour' if self.by_colour else 'number'}, others {self.other}"
         yield " ".join(f"{value}:{number}" for value, number in self.table)
 
-    def _values(self, path: Path, keys: NDArray[np.int64]) -> Values:
-        file = read_mask_file(path)
+    def _values(self, file: LabelFile | ColourFile, path: Path, keys: NDArray[np.int64]) -> Values:
         if self.by_colour:
             return colours_of(file)
         values = numbers_of(file)
         if values is None:
-            raise FileError(
-                f"{printable(str(path))} holds colours, where the other masks hold class numbers; "
+            remedy = self.remedy or (
                 "save it as numbers in one channel, or give each class its colour (and no value) "
                 "in dataset.toml."
+            )
+            raise FileError(
+                f"{printable(str(path))} holds colours, where the other masks hold class numbers; "
+                f"{remedy}"
             )
         is_bit = isinstance(file, LabelFile) and file.mode == "1"
         return values * WHITE_BIT if is_bit and WHITE_BIT in keys and 1 not in keys else values
@@ -85,10 +95,11 @@ class MaskCodec:
         known = [shown_value(key, by_colour=self.by_colour) for key, _ in self.table]
         more = f", ... ({len(known)} in all)" if len(known) > 8 else ""
         what = "colour" if self.by_colour else "value"
+        remedy = self.remedy or f"add it to dataset.toml, as a class or as ignore_{what}."
         return (
             f"{printable(str(path))}: the {what} {shown_value(value, by_colour=self.by_colour)} at "
-            f"row {row}, column {column} is no class; known are {', '.join(known[:8])}{more}. Add "
-            f"it to dataset.toml, as a class or as ignore_{what}."
+            f"row {row}, column {column} is no class; known are {', '.join(known[:8])}{more}. "
+            f"{remedy[0].upper()}{remedy[1:]}"
         )
 
 

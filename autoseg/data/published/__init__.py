@@ -1,0 +1,1 @@
+"""The field's datasets as their official archives unpack; nothing is downloaded."""
