@@ -5,11 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import torch
 
-from autoseg.architecture import Architecture, SearchSpace
+from autoseg.architecture import Architecture, SearchSpace, sample_architecture
 from autoseg.config import (
     RETRAIN_PRESETS,
     SEARCH_PRESETS,
@@ -154,20 +155,26 @@ class Sampled(_Estimated):
     path_sampler: PathSamplerName = "uniform"
     estimator_type = SupernetEstimator
 
-    def __init__(self, space: SearchSpace, *, num_steps: int, seed: int) -> None:
-        """Train nothing yet."""
-        super().__init__(space, num_steps=num_steps, seed=seed)
-        self._estimator: SupernetEstimator | None = None
-
     def score(self, architecture: Architecture) -> float:
-        """Score by inherited weights; train the supernet at the first call."""
-        if self._estimator is None:
-            seed_everything(self.seed)
-            self._estimator = self._trained(architecture)
-        return _run(self._estimator, architecture, type(self).__name__.lower())
+        """Score by inherited weights; the supernet is trained at the first call."""
+        estimator = supernet_of(type(self), self.space, self.num_steps, self.seed)
+        return _run(estimator, architecture, type(self).__name__.lower())
 
-    def _trained(self, architecture: Architecture) -> SupernetEstimator:
-        return self.estimator_type(self._task(path_sampler=self.path_sampler))
+    def train(self) -> SupernetEstimator:
+        """Train a supernet."""
+        estimator = self.estimator_type(self._task(path_sampler=self.path_sampler))
+        drawn = sample_architecture(self.space, torch.Generator())  # has no part in it
+        _make_steps(estimator, drawn, "supernet")
+        return estimator
+
+
+@cache
+def supernet_of(
+    scorer: type[Sampled], space: SearchSpace, num_steps: int, seed: int
+) -> SupernetEstimator:
+    """Train a scorer's supernet, once for all that score by it."""
+    seed_everything(seed)
+    return scorer(space, num_steps=num_steps, seed=seed).train()
 
 
 class FairlySampled(Sampled):
@@ -203,18 +210,16 @@ class Alone(_Estimated):
         return _run(estimator, architecture, "alone")
 
 
-class Finetuned(Shared):
+class Finetuned(_Estimated):
     """Inherited weights of `shared`, trained on for a few steps in the architecture alone."""
 
     NUM_OWN_STEPS = 25
 
     def score(self, architecture: Architecture) -> float:
         """Train on from inherited weights, and score."""
-        super().score(architecture)
-        assert self._estimator is not None
-        supernet = self._estimator.trainer.supernet
+        inherited = supernet_of(Shared, self.space, self.num_steps, self.seed)
+        supernet, task = inherited.trainer.supernet, inherited.task
         assert isinstance(supernet, SharedNetworks)
-        task = self._estimator.task
         task = replace(task, config=replace(task.config, sample_steps=self.NUM_OWN_STEPS))
         state = ShortTraining(task, architecture).state_dict()
         estimator = ShortEstimator(task)
@@ -231,7 +236,8 @@ class Finetuned(Shared):
 class ByDarts(Sampled):
     """Weights inherited from a supernet that DARTS trained: as many steps of warm-up before."""
 
-    def _trained(self, architecture: Architecture) -> SupernetEstimator:
+    def train(self) -> SupernetEstimator:
+        """Train a supernet and its alpha and beta."""
         task = self._task()
         estimator = SupernetEstimator(task)
         supernet = estimator.trainer.supernet
@@ -315,14 +321,21 @@ def build_scorer(name: str, space: SearchSpace, *, seed: int) -> Scorer:
     return build(space, num_steps=int(steps or 0), seed=seed)
 
 
-def _run(estimator: Estimator, architecture: Architecture, description: str) -> float:
-    """Let an estimator make its steps, if any are left, and score."""
+def _make_steps(estimator: Estimator, architecture: Architecture, description: str) -> int:
+    """Let an estimator make its steps, if any are left; return how many it made."""
     step = 0
     with Progress(estimator.num_steps, description=description) as progress:
         while not estimator.is_trained:
             estimator.step(architecture, Fraction(step, estimator.num_steps))
             step += 1
             progress.update()
+    return step
+
+
+def _run(estimator: Estimator, architecture: Architecture, description: str) -> float:
+    """Let an estimator make its steps, if any are left, and score."""
+    step = _make_steps(estimator, architecture, description)
+    with Progress(1, description=description, unit="architecture") as progress:
         score = estimator.score(architecture, step, phase=progress.phase)
     if isinstance(estimator, SupernetEstimator):
         estimator.is_trained = True  # the next architecture inherits the same weights
