@@ -39,8 +39,10 @@ ALLOWED: dict[str, set[str]] = {
     "trained": {"architecture", "networks", "ops", "crf", "data", "runs"},
     "tuning": {"trained", "crf", "data", "evaluation", "metrics", "runs"},
     "training": {"data", "runs", "evaluation"},
+    "proposers": {"architecture", "runs"},  # what is proposed, and the journal of trials
     "strategies": {
         *("supernet", "networks", "training"),  # what it moves, what it retrains, and how
+        "proposers",
         *("architecture", "data", "runs"),
     },
     "reporting": {"architecture"},

@@ -56,6 +56,9 @@ from autoseg.trained import ARCHITECTURE_NAME, SearchRun
 from autoseg.trained.own_operations import own_operations, require_unchanged_operations
 from autoseg.training import resolve_precision
 
+TRIALS_NAME = "trials.journal"
+"""What a discrete strategy tried, in the run folder."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchPlan:
@@ -121,6 +124,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         val_dataset=plan.val_dataset,
         device=device,
         backend=backend.name,
+        journal=folder / TRIALS_NAME,
     )
     strategy_type.check(task)
     for dataset in (plan.train_dataset, plan.val_dataset):
@@ -135,8 +139,8 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     )
     with opened as run, StopRequest() as stop:
         seed_everything(config.seed)
-        strategy = strategy_type(task)
-        result = search(strategy, task, strategy_name=plan.request.strategy, run=run, stop=stop)
+        with strategy_type(task) as strategy:
+            result = search(strategy, task, strategy_name=plan.request.strategy, run=run, stop=stop)
         result.architecture.save(folder / ARCHITECTURE_NAME)
         draw_search(run, strategy)
         run.update(

@@ -50,6 +50,12 @@ class SearchConfig(RecipeConfig):
     path_sampler: PathSamplerName = "uniform"
     """Which paths of the supernet a step trains: uniform (one architecture), or fair (as many as
     there are operations, each of which occurs once on every edge; as many times the cost)."""
+    population_size: Count = 10
+    """Architectures of a population (evolution); so many are drawn at random before evolution or
+    tpe learn from them."""
+    tournament_size: Count = 5
+    """Architectures of the population that are drawn to choose the parent of the next one
+    (evolution): more are greedier."""
     num_epochs: Count = 40
     """Epochs over trainA, the half of the training images that trains the weights; with --budget or
     --arch-steps the search has so many equal parts instead, each with a validation at its end."""
@@ -113,6 +119,8 @@ SEARCH_PRESETS: dict[str, SearchConfig] = {
     "paper": SearchConfig(),
     "tiny": SearchConfig(
         num_samples=8,
+        population_size=4,
+        tournament_size=2,
         sample_steps=100,
         num_epochs=8,
         arch_start_epoch=4,

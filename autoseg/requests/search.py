@@ -17,8 +17,9 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     space: str = "autodeeplab"
     """Search space: the name of a shipped one, or the path of a TOML file."""
     strategy: str = "darts"
-    """How the space is explored: darts (first order), or random (architectures drawn at random, of
-    which each is trained for a short time)."""
+    """How the space is explored: darts (first order), or by architectures that are scored one after
+    the other (--estimator): random (drawn at random), evolution (mutants of good ones), tpe (drawn
+    by what good ones have in common)."""
     preset: Preset = "auto"
     """Sizes and settings to start from: paper (as published), tiny (minutes on two CPU cores), auto
     (paper for a real dataset on a GPU, otherwise tiny)."""

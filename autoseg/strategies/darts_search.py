@@ -25,7 +25,10 @@ from autoseg.training import validate
 
 _WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
 
-_OF_SAMPLES = {"num_samples", "sample_steps", "estimator", "path_sampler"}
+_OF_SAMPLES = {
+    *("num_samples", "sample_steps", "estimator", "path_sampler"),
+    *("population_size", "tournament_size"),
+}
 """Settings of strategies that draw architectures."""
 
 

@@ -1,11 +1,13 @@
 """Search strategies by name."""
 
 from autoseg.strategies.darts_search import DartsSearch
-from autoseg.strategies.random_search import RandomSearch
+from autoseg.strategies.discrete_strategies import EvolutionSearch, RandomSearch, TPESearch
 from autoseg.strategies.strategy import Strategy
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "darts": DartsSearch,
     "random": RandomSearch,
+    "evolution": EvolutionSearch,
+    "tpe": TPESearch,
 }
 """The strategies that `--strategy` knows."""

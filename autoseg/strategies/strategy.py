@@ -1,10 +1,11 @@
 """What a search strategy is: everything that the search loop knows of one."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from autoseg.architecture import Architecture, SearchSpace
 from autoseg.backends import BackendName
 from autoseg.config import SearchConfig
 from autoseg.data import SegmentationDataset, split_half
+from autoseg.runs.closing import Closing
 from autoseg.training import augmented_batches
 
 Batch = tuple[Tensor, Tensor]
@@ -42,6 +44,9 @@ class SearchTask:
     """Where networks are."""
     backend: BackendName = "auto"
     """What evaluates a supernet."""
+    journal: Path | None = None
+    """File for the trials of a strategy that has some, in the run folder; None keeps them in
+    memory, from which a search cannot be resumed."""
 
     def half(self, half: Half) -> list[int]:
         """Return the indices of trainA, or of trainB, which is the smaller where they differ."""
@@ -104,7 +109,7 @@ class Report:
     """Why nothing was found, a sentence: a search whose budget is spent ends in this error."""
 
 
-class Strategy(ABC):
+class Strategy(Closing):
     """How a space is explored: derive from this, and put the class into `STRATEGIES`.
 
     The loop asks for steps until the budget is spent and, whenever a round ends, for what there is
@@ -190,6 +195,9 @@ class Strategy(ABC):
     @abstractmethod
     def report(self) -> Report:
         """Say how far `decode` can be trusted."""
+
+    def close(self) -> None:
+        """Close files that the strategy holds open; it can still `decode` and `report`."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -1,21 +1,19 @@
 """The search for CRF parameters: Optuna's TPE over a file of trials that survives a kill."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from autoseg.crf import CRFSettings
 from autoseg.errors import reading
 from autoseg.runs import schema
 from autoseg.runs.closing import Closing
-from autoseg.runs.json_lines import JsonLines
+from autoseg.runs.journal import Journal
 
 RANGES: dict[str, FloatDistribution | IntDistribution] = {
     "bilateral_weight": FloatDistribution(0.1, 20, log=True),
@@ -43,27 +41,6 @@ class CRFTrial:
     """Its score, in [0, 1]."""
 
 
-class _Journal(BaseJournalBackend):
-    """Optuna's journal, in its own format, over a file that is verified when it is opened.
-
-    Optuna's backend stops for good at a last line that a kill has cut.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._lines = JsonLines(path, check=_LINE, remedy=_REMEDY)
-
-    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        yield from self._lines.values[log_number_from:]
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        self._lines.append(*logs)
-        self._lines.sync()
-
-    def close(self) -> None:
-        self._lines.close()
-
-
-_LINE = schema.fields(required={"op_code": schema.whole(), "worker_id": schema.text})
 _REMEDY = "restore the file, or delete it, and the tuning begins again"
 
 
@@ -93,7 +70,7 @@ class CRFStudy(Closing):
         self._seed = seed
         self._mode = mode
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs each trial otherwise
-        self._journal = _Journal(path)
+        self._journal = Journal(path, remedy=_REMEDY)
         try:
             with self._reading():
                 self._study = optuna.create_study(

@@ -1,0 +1,19 @@
+"""What to try next: samplers over the architectures of a space, or any other finite set."""
+
+from autoseg.proposers.architectures import ArchitectureDomain
+from autoseg.proposers.domain import Domain
+from autoseg.proposers.optuna_samplers import NSGA2Sampler, TPESampler
+from autoseg.proposers.samplers import DomainSampler, EvolutionSampler, RandomSampler
+from autoseg.proposers.study import Study, Trial
+
+__all__ = [
+    "ArchitectureDomain",
+    "Domain",
+    "DomainSampler",
+    "EvolutionSampler",
+    "NSGA2Sampler",
+    "RandomSampler",
+    "Study",
+    "TPESampler",
+    "Trial",
+]

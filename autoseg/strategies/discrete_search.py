@@ -1,0 +1,214 @@
+"""Searches that try one architecture after the other: propose, score, keep the best."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from fractions import Fraction
+from statistics import fmean, stdev
+from typing import Any, ClassVar
+
+from autoseg.architecture import Architecture
+from autoseg.config import SearchConfig
+from autoseg.proposers import ArchitectureDomain, DomainSampler, Study, Trial
+from autoseg.strategies.crops import require_crop_for_space
+from autoseg.strategies.estimator import ESTIMATORS
+from autoseg.strategies.strategy import Phase, Report, Round, SearchTask, StepLoss, Strategy
+from autoseg.training import DivergedError
+
+_PURPOSE = 1
+"""Beside the seed: an estimator that draws architectures too must not draw the same."""
+
+
+class DiscreteSearch(Strategy):
+    """Scores the architectures that a sampler proposes, and keeps the best.
+
+    A round is a sample that an estimator scores by its mIoU on trainB, or an epoch of what the
+    estimator prepares. The val split is not touched. What is proposed is a function of the seed and
+    of the samples before; they are kept in a study, of which a checkpoint has a bookmark.
+    """
+
+    how: ClassVar[str]
+    """How the architectures are chosen, to follow their number."""
+    sampler_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings that `sampler` reads."""
+
+    def __init__(self, task: SearchTask) -> None:
+        """Open the study, and build the estimator."""
+        self.task = task
+        seed = (task.config.seed, _PURPOSE)
+        self.study = Study(
+            self.sampler(ArchitectureDomain(task.space), task.config, seed), journal=task.journal
+        )
+        self.estimator = ESTIMATORS[task.config.estimator](task)
+        has_epochs = self.estimator.epochs_done(Fraction(1)) > 0
+        self.round_name = "round" if has_epochs else "sample"
+        self.logs = frozenset(
+            {"sample", "score", "num_averaged", "failure", "best_sample", "best_score"}
+            | {"architecture"}
+            | ({"epoch"} if has_epochs else set())
+        )
+        self._present: Architecture | None = None
+
+    @classmethod
+    @abstractmethod
+    def sampler(
+        cls, domain: ArchitectureDomain, config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[Architecture]:
+        """Build what proposes architectures."""
+
+    @classmethod
+    def settings(cls, config: SearchConfig) -> frozenset[str]:
+        """Return those of the estimator and its choice, and those of the sampler."""
+        return ESTIMATORS[config.estimator].reads | {"estimator"} | cls.sampler_settings
+
+    @classmethod
+    def check(cls, task: SearchTask) -> None:
+        """Refuse a crop that is too small for the space, a batch that does not fit trainA, and what
+        sampler or estimator cannot do."""
+        require_crop_for_space(task)
+        task.batches("a")
+        ESTIMATORS[task.config.estimator].check(task.config)
+
+    @property
+    def num_steps(self) -> int:
+        """Those of the estimator."""
+        return self.estimator.num_steps
+
+    @property
+    def num_evaluations(self) -> int:
+        """Those of the estimator."""
+        return self.estimator.num_evaluations
+
+    @property
+    def present(self) -> Architecture:
+        """What is trained or scored now."""
+        if self._present is None:
+            self._present = self.study.propose()
+        return self._present
+
+    def step(self, step: int, share: Fraction) -> Sequence[StepLoss]:
+        """Let the estimator make a step."""
+        return self.estimator.step(self.present, share)
+
+    def rounds_done(self, share: Fraction) -> int:
+        """Count the estimator's epochs and the samples that it has, or can score."""
+        num_ready = int(self.estimator.is_trained)
+        return self.estimator.epochs_done(share) + len(self.study.trials) + num_ready
+
+    def end_round(self, step: int, share: Fraction, *, phase: Phase) -> Round:
+        """Score the sample that is ready.
+
+        One whose loss or output is not finite has no score and a reason, and the search goes on.
+        """
+        if not self.estimator.is_trained:
+            epoch = self.estimator.epochs_done(share)
+            return Round(line={"epoch": epoch}, shown={}, message=f"epoch {epoch} of the supernet")
+        architecture, score, num_averaged, failure = self.present, math.nan, 0, None
+        try:
+            validation = self.estimator.score(architecture, step, phase=phase)
+            score, num_averaged = validation.mean_iou, validation.num_averaged
+            words = f"mIoU {score:.4f}"
+        except DivergedError as error:
+            failure = error.cause
+            words = f"failed ({failure.rstrip('.')})"
+        costs = self.costs(architecture)
+        scores = None if math.isnan(score) else (score, *costs.values())
+        self.study.add(architecture, scores, failure=failure)
+        self._present = None
+        best = self.best()
+        best_score = math.nan if best is None or best.scores is None else best.scores[0]
+        number = len(self.study.trials)
+        line = {
+            "sample": number,
+            "score": score,
+            "num_averaged": num_averaged,
+            **costs,
+            "failure": failure,
+            "best_sample": None if best is None else best.number + 1,
+            "best_score": best_score,
+            "architecture": architecture.to_dict(),
+        }
+        path = " ".join(map(str, architecture.path))
+        return Round(
+            line=line,
+            shown={"score": score, "best_score": best_score},
+            message=f"sample {number}: {words}, path {path}",
+        )
+
+    def costs(self, architecture: Architecture) -> dict[str, float]:
+        """Return what is minimised beside the score, by its name in metrics.jsonl."""
+        return {}
+
+    def best(self) -> Trial[Architecture] | None:
+        """Return the sample with the highest score, of equal ones the first; None if all failed or
+        there is none."""
+        candidates = [trial for trial in self.study.trials if trial.failure is None]
+        return max(candidates, key=_score_of, default=None)
+
+    def decode(self) -> Architecture:
+        """Return the best architecture so far; the present one if none was scored yet."""
+        best = self.best()
+        return self.present if best is None else best.value
+
+    def report(self) -> Report:
+        """Tell the best score, and how the others spread."""
+        trials = self.study.trials
+        scores = sorted((t.scores[0] for t in trials if t.scores is not None), reverse=True)
+        failures = [trial.failure for trial in trials if trial.failure is not None]
+        if failures and len(failures) == len(trials):
+            failure = (
+                f"None of the {len(failures)} architectures that were drawn could be scored; the "
+                f"last because {failures[-1]}"
+            )
+            return Report(text=failure, doubts=(failure,), failure=failure)
+        failed = (
+            f" {len(failures)} more failed; metrics.jsonl says why, under 'failure'."
+            if failures
+            else ""
+        )
+        if len(scores) < 2:
+            doubt = (
+                f"Only {len(scores)} of the architectures that were drawn has a score: nothing was "
+                "chosen. Give the search more time, or fewer steps to what comes before a score."
+                f"{failed}"
+            )
+            return Report(text=_reasons_to_doubt(doubt), doubts=(doubt,))
+        best = self.best()
+        assert best is not None
+        text = (
+            f"{len(scores)} architectures {self.how} {self.estimator.words}: mIoU on trainB "
+            f"{fmean(scores):.4f} +- {stdev(scores):.4f}, best {scores[0]:.4f} (sample "
+            f"{best.number + 1}), {scores[0] - scores[1]:.4f} ahead of the next.{failed}\n"
+            "Whether that ranks them as a full training does, only retraining tells."
+        )
+        num_random = self.study.sampler.num_random
+        if num_random is None or len(scores) > num_random:
+            return Report(text=text, doubts=())
+        doubt = (
+            f"All {len(scores)} architectures were drawn at random, as the first {num_random} of "
+            "this strategy are: the search has not begun. Give it more samples or time, or a "
+            "smaller --population-size."
+        )
+        return Report(text=f"{text}\n{_reasons_to_doubt(doubt)}", doubts=(doubt,))
+
+    def close(self) -> None:
+        """Close the study."""
+        self.study.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the study's bookmark, and the estimator's state."""
+        return {"bookmark": self.study.bookmark, "estimator": self.estimator.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a state that `state_dict` returned."""
+        self.study.go_back(state["bookmark"])
+        self._present = None
+        self.estimator.load_state_dict(state["estimator"], self.present)
+
+
+def _score_of(trial: Trial[Architecture]) -> float:
+    return -math.inf if trial.scores is None else trial.scores[0]
+
+
+def _reasons_to_doubt(doubt: str) -> str:
+    return f"Reason to doubt that the search decided this:\n- {doubt}"

@@ -1,0 +1,74 @@
+"""The samplers of `autoseg.proposers` as strategies: random, evolution, TPE."""
+
+from typing import ClassVar
+
+from autoseg.architecture import Architecture
+from autoseg.config import SearchConfig
+from autoseg.errors import UsageError
+from autoseg.proposers import (
+    ArchitectureDomain,
+    DomainSampler,
+    EvolutionSampler,
+    RandomSampler,
+    TPESampler,
+)
+from autoseg.strategies.discrete_search import DiscreteSearch
+from autoseg.strategies.strategy import SearchTask
+
+
+class RandomSearch(DiscreteSearch):
+    """Draws each architecture with the same probability: what other strategies have to beat."""
+
+    how = "drawn at random"
+
+    @classmethod
+    def sampler(
+        cls, domain: ArchitectureDomain, config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[Architecture]:
+        """Build what draws."""
+        return RandomSampler(domain, seed=seed)
+
+
+class EvolutionSearch(DiscreteSearch):
+    """Mutates good architectures of a population that ages: `EvolutionSampler`."""
+
+    how = "bred by evolution"
+    sampler_settings: ClassVar[frozenset[str]] = frozenset({"population_size", "tournament_size"})
+
+    @classmethod
+    def sampler(
+        cls, domain: ArchitectureDomain, config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[Architecture]:
+        """Build what breeds."""
+        return EvolutionSampler(
+            domain,
+            seed=seed,
+            population_size=config.population_size,
+            tournament_size=config.tournament_size,
+        )
+
+    @classmethod
+    def check(cls, task: SearchTask) -> None:
+        """Refuse a tournament that is larger than the population, too."""
+        super().check(task)
+        config = task.config
+        if config.tournament_size > config.population_size:
+            raise UsageError(
+                f"tournament_size = {config.tournament_size}, but the population has "
+                f"population_size = {config.population_size}; use --tournament-size "
+                f"{max(1, config.population_size // 2)}."
+            )
+
+
+class TPESearch(DiscreteSearch):
+    """Draws what good architectures have more often than bad ones: `TPESampler`."""
+
+    how = "proposed by TPE"
+    sampler_settings: ClassVar[frozenset[str]] = frozenset({"population_size"})
+
+    @classmethod
+    def sampler(
+        cls, domain: ArchitectureDomain, config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[Architecture]:
+        """Build what proposes."""
+        return TPESampler(domain, seed=seed, num_random=config.population_size)
