@@ -12,7 +12,6 @@ from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_clashes
 from autoseg.comparison import (
-    DOUBTFUL,
     Comparison,
     Subject,
     TimingChoice,
@@ -22,6 +21,7 @@ from autoseg.comparison import (
     possible_outputs,
     trained_subject,
     untrained_subject,
+    verdict,
     write_comparison,
 )
 from autoseg.data import SegmentationDataset, build_dataset
@@ -88,16 +88,12 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
 
 def tables_of(comparison: Comparison) -> str:
     """Write the tables, and what a reader must know of them, for a terminal."""
-    tables = [f"\n{group.key}\n\n{group_table_markdown(group)}" for group in comparison.groups]
-    doubts = [
-        f"{network.rows[0].label}: {note}"
-        for group in comparison.groups
-        for network in group.networks
-        for note in network.notes
-        if note.startswith(DOUBTFUL)
-    ]
-    warnings = [comparison.warning] if comparison.warning else []
-    return "\n".join([*tables, *(f"\n{sentence}" for sentence in (*doubts, *warnings))])
+    blocks = []
+    for group in comparison.groups:
+        blocks += [str(group.key), group_table_markdown(group), "\n".join(verdict(group))]
+    if comparison.warning:
+        blocks.append(comparison.warning)
+    return "\n" + "\n\n".join(block for block in blocks if block)
 
 
 def save_comparison(comparison: Comparison, folder: Path) -> list[Path]:

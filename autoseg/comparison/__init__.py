@@ -1,7 +1,7 @@
 """Networks side by side: what is measured of each, and the documents that show it."""
 
 from autoseg.comparison.documents import Comparison, group_table_markdown
-from autoseg.comparison.measuring import DOUBTFUL, TimingChoice, measure
+from autoseg.comparison.measuring import TimingChoice, measure
 from autoseg.comparison.rows import group_networks
 from autoseg.comparison.subject import (
     Subject,
@@ -9,10 +9,10 @@ from autoseg.comparison.subject import (
     trained_subject,
     untrained_subject,
 )
+from autoseg.comparison.verdict import verdict
 from autoseg.comparison.writing import possible_outputs, write_comparison
 
 __all__ = [
-    "DOUBTFUL",
     "Comparison",
     "Subject",
     "TimingChoice",
@@ -23,5 +23,6 @@ __all__ = [
     "possible_outputs",
     "trained_subject",
     "untrained_subject",
+    "verdict",
     "write_comparison",
 ]

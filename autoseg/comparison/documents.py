@@ -1,4 +1,4 @@
-"""A comparison as Markdown, LaTeX and one HTML page."""
+"""A comparison as Markdown and LaTeX."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,12 @@ from autoseg.comparison.rows import (
     SCORE_COLUMNS,
     ComparisonGroup,
 )
+from autoseg.comparison.verdict import verdict
 from autoseg.foreign_text import markdown_text
-from autoseg.reporting.page import Heat, Picture, Section, Table, render_page
 from autoseg.reporting.tables import (
     MISSING,
     Column,
-    Record,
     format_values,
-    readable_frame,
     split_constant,
     to_latex,
     to_markdown,
@@ -72,10 +70,12 @@ def comparison_markdown(comparison: Comparison) -> str:
     if comparison.warning:
         blocks.append(f"**{markdown_text(comparison.warning)}**")
     for group in comparison.groups:
-        blocks += [f"## {markdown_text(str(group.key))}", group_table_markdown(group)]
-        records, columns = _run_table(group)
+        blocks.append(f"## {markdown_text(str(group.key))}")
+        blocks += _bullets(verdict(group))
+        blocks.append(group_table_markdown(group))
+        records, columns = run_table(group)
         blocks.append(to_markdown(records, columns))
-        blocks += _bullets(_notes(group))
+        blocks += _bullets(notes_of(group))
     if comparison.left_out:
         blocks += ["## Left out", *_bullets(comparison.left_out)]
     blocks += ["## How to read this", *_bullets(READING)]
@@ -85,59 +85,20 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 def group_table_markdown(group: ComparisonGroup) -> str:
     """Write one group's table, under a line of what all its rows share."""
-    return f"{markdown_text(_shared(group))}\n\n{to_markdown(group.records, _score_columns(group))}"
+    return (
+        f"{markdown_text(shared_text(group))}\n\n{to_markdown(group.records, score_columns(group))}"
+    )
 
 
 def comparison_latex(comparison: Comparison) -> str:
     """Write each group's table in LaTeX."""
     return "\n".join(
-        to_latex(group.records, _score_columns(group), caption=f"{group.key}. {_shared(group)}")
+        to_latex(group.records, score_columns(group), caption=f"{group.key}. {shared_text(group)}")
         for group in comparison.groups
     )
 
 
-def comparison_page(comparison: Comparison, pictures: Sequence[str | None]) -> str:
-    """Write the report: one page that needs no other file and no network.
-
-    Args:
-        comparison: What was measured.
-        pictures: For each group its Pareto figure as SVG text; None where there is none.
-    """
-    sections = []
-    for group, svg in zip(comparison.groups, pictures, strict=True):
-        records, columns = _run_table(group)
-        tables = [
-            _table(group.records, _score_columns(group)),
-            *_class_tables(group),
-            _table(records, columns, caption="Where the rows come from"),
-        ]
-        alt = f"mIoU against MACs and against latency: {group.key}"
-        sections.append(
-            Section(
-                heading=str(group.key),
-                text=_shared(group),
-                picture=None if svg is None else Picture(svg=svg, alt=alt),
-                tables=tuple(tables),
-                notes=tuple(_notes(group)),
-            )
-        )
-    if comparison.left_out:
-        sections.append(Section(heading="Left out", notes=comparison.left_out))
-    sections.append(Section(heading="How to read this", notes=READING))
-    return render_page(
-        title="Comparison of segmentation networks",
-        warning=comparison.warning,
-        sections=sections,
-        facts=comparison.protocol,
-    )
-
-
-def _table(records: Sequence[Record], columns: Sequence[Column], *, caption: str = "") -> Table:
-    words = frozenset(column.heading for column in columns if column.kind == "text")
-    return Table(frame=readable_frame(records, columns), words=words, caption=caption)
-
-
-def _score_columns(group: ComparisonGroup) -> list[Column]:
+def score_columns(group: ComparisonGroup) -> list[Column]:
     """The columns in which a row has a value, less those told once for all rows."""
     varying, constant = split_constant(group.records, SCORE_COLUMNS)
     return [
@@ -147,7 +108,7 @@ def _score_columns(group: ComparisonGroup) -> list[Column]:
     ]
 
 
-def _shared(group: ComparisonGroup) -> str:
+def shared_text(group: ComparisonGroup) -> str:
     """Say what all rows of a group share."""
     told_once = [column for column in SCORE_COLUMNS if column.key in _TOLD_ONCE]
     _, constant = split_constant(group.records, [*told_once, *PROTOCOL_COLUMNS])
@@ -161,7 +122,7 @@ def _shared(group: ComparisonGroup) -> str:
     return " ".join([text, *(f"Dense CRF: {parameters}." for parameters in sorted(crf))])
 
 
-def _run_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
+def run_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
     """One line a network: what differs in how it was made, and where it lies."""
     records = [_network_record(group, number) for number in range(len(group.networks))]
     varying, _ = split_constant(records, PROTOCOL_COLUMNS)
@@ -176,25 +137,11 @@ def _network_record(group: ComparisonGroup, number: int) -> dict:
     return {**record, "label": row.label, "weights_sha256": checksum}
 
 
-def _notes(group: ComparisonGroup) -> list[str]:
+def notes_of(group: ComparisonGroup) -> list[str]:
+    """Return the notes of all networks, each under its network's name."""
     return [
         f"{network.rows[0].label}: {note}" for network in group.networks for note in network.notes
     ]
-
-
-def _class_tables(group: ComparisonGroup) -> list[Table]:
-    """A table of the IoU of each class, where anything was scored."""
-    columns = {
-        row.label + (" + CRF" if row.has_crf else ""): iou
-        for network in group.networks
-        for row, iou in zip(network.rows, network.class_iou, strict=True)
-        if iou is not None
-    }
-    if not columns:
-        return []
-    class_names = group.networks[0].class_names
-    heat = Heat(names=class_names, columns=columns, missing=MISSING)
-    return [Table(heat=heat, caption="IoU of each class (%)")]
 
 
 def _bullets(lines: Sequence[str]) -> list[str]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from autoseg.comparison.rows import ComparisonRow, NetworkComparison
+from autoseg.comparison.evidence import EvidenceOf, scene_indices, true_scenes
+from autoseg.comparison.rows import DOUBTFUL, ComparisonRow, NetworkComparison
 from autoseg.comparison.subject import Subject
 from autoseg.cost import (
     Latency,
@@ -33,9 +34,6 @@ _CRF_LAYER = (
     "parameters, latency and memory, but not in MACs, which count no message passing; the row with "
     "CRF refines its result by another one."
 )
-DOUBTFUL = "doubtful: "
-"""How the note begins that says why a score is no achievement."""
-
 _NUM_REASONS = 3  # of a difference between two counters, before "other" sums up the rest
 
 
@@ -72,6 +70,13 @@ def measure(
     """
     network = subject.network.to(device)
     scores = None
+    shown = scene_indices(subject.indices) if subject.indices else []
+    evidence = [EvidenceOf(subject.dataset, shown) for _ in range(1 if crf is None else 2)]
+
+    def on_prediction(index: int, target: Tensor, *preds: Tensor) -> None:
+        for collected, pred in zip(evidence, preds, strict=True):
+            collected.add(index, pred, target)
+
     if subject.indices:
         scores = evaluate(
             network,
@@ -81,6 +86,7 @@ def measure(
             crf=crf,
             scales=(subject.image_scale,),
             on_image=lambda *_: progress.update(),
+            on_prediction=on_prediction,
         )
     with progress.phase("counting MACs"):
         counts = _count_macs(network, subject.input_size, device=device)
@@ -103,6 +109,8 @@ def measure(
             *costs.notes,
             *crf_notes,
         ),
+        evidence=tuple(collected.result() for collected in evidence) if scores else (),
+        scenes=true_scenes(subject.dataset, shown),
     )
 
 

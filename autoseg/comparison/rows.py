@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
+from autoseg.comparison.evidence import Evidence, TrueScene
 from autoseg.reporting.tables import Column
+
+DOUBTFUL = "doubtful: "
+"""How the note begins that says why a score is no achievement."""
 
 
 class GroupKey(NamedTuple):
@@ -149,9 +153,14 @@ class NetworkComparison:
     """For each row the IoU of each class, nan for one that does not occur; None if not scored."""
     notes: tuple[str, ...]
     """What the reader must know: why counters of MACs differ, or that a timing was not stable."""
+    evidence: tuple[Evidence, ...] = ()
+    """What stands behind the score of each row; empty if nothing was scored."""
+    scenes: tuple[TrueScene, ...] = ()
+    """The images whose predictions the evidence holds."""
 
     def __post_init__(self) -> None:
         assert len(self.rows) == len(self.class_iou) >= 1
+        assert len(self.evidence) in (0, len(self.rows))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

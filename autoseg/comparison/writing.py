@@ -1,7 +1,7 @@
 """A comparison as files: tables, figures, the record and the report."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ from autoseg.comparison.documents import (
     Comparison,
     comparison_latex,
     comparison_markdown,
-    comparison_page,
 )
-from autoseg.comparison.rows import CSV_COLUMNS
+from autoseg.comparison.report import comparison_page
+from autoseg.comparison.rows import CSV_COLUMNS, NetworkComparison
+from autoseg.comparison.verdict import verdict
 from autoseg.errors import FileError
 from autoseg.json_file import read_json
 from autoseg.reporting.figure import save_figure
@@ -46,23 +47,17 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
         for old in _group_files(folder, number):
             old.unlink(missing_ok=True)
     written: list[Path] = []
-    pictures: list[str | None] = []
     for number, group in enumerate(comparison.groups, start=1):
         table, picture, _ = _group_files(folder, number)
         written.append(_write(table, to_csv(group.records, CSV_COLUMNS)))
         if any(record["miou"] is not None for record in group.records):
-            paths = save_figure(
-                draw_pareto(group.records, title=str(group.key)), picture.with_suffix("")
-            )
-            written += paths
-            pictures.append(paths[1].read_text(encoding="utf-8"))
-        else:
-            pictures.append(None)
+            figure = draw_pareto(group.records, title=str(group.key))
+            written += save_figure(figure, picture.with_suffix(""))
     written.append(_write(folder / "compare.md", comparison_markdown(comparison)))
     written.append(_write(folder / "compare.tex", comparison_latex(comparison)))
     content = json.dumps(comparison_record(comparison), indent=2, ensure_ascii=False)
     written.append(_write(folder / _RECORD, content + "\n"))
-    written.append(_write(folder / "report.html", comparison_page(comparison, pictures)))
+    written.append(_write(folder / "report.html", comparison_page(comparison)))
     return written
 
 
@@ -74,13 +69,26 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         "protocol": comparison.protocol,
         "left_out": comparison.left_out,
         "groups": [
-            {"group": str(group.key), "networks": [asdict(network) for network in group.networks]}
+            {
+                "group": str(group.key),
+                "verdict": verdict(group),
+                "networks": [_network_record(network) for network in group.networks],
+            }
             for group in comparison.groups
         ],
     }
     converted = to_json(record, where="comparison")
     assert isinstance(converted, dict)
     return converted
+
+
+def _network_record(network: NetworkComparison) -> dict[str, Any]:
+    """Return a network's numbers, without the pictures and counts of single images."""
+    return asdict(replace(network, evidence=(), scenes=()), dict_factory=_without_evidence)
+
+
+def _without_evidence(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in items if key not in ("evidence", "scenes")}
 
 
 def _group_files(folder: Path, number: int) -> list[Path]:

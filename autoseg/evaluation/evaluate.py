@@ -44,6 +44,7 @@ def evaluate(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     on_image: Callable[[int, int], None] | None = None,
+    on_prediction: Callable[..., None] | None = None,
 ) -> Evaluation:
     """Predict every image, one at a time at its own size, and count its pixels.
 
@@ -60,6 +61,8 @@ def evaluate(
         scales: Factors at which every image is seen, averaged as `predict_logits` says.
         flip: Whether every image is seen mirrored as well.
         on_image: Called after each image with the number done and the number in all.
+        on_prediction: Called for each image with its index, its label (H, W), and the predicted
+            classes (H, W): the network's own and, if there is a CRF, those after it.
 
     Returns:
         One confusion matrix over all pixels, without the CRF and, if there is one, with it.
@@ -86,9 +89,13 @@ def evaluate(
                 network, normalise(images, dataset.normalisation), scales=scales, flip=flip
             )
             _check_logits(logits, sample, num_classes=dataset.num_classes)
-            plain.update(logits.argmax(dim=1), target)
+            preds = [logits.argmax(dim=1)]
+            plain.update(preds[0], target)
             if crf is not None and with_crf is not None:
-                with_crf.update(crf(logits, as_rgb(images)).argmax(dim=1), target)
+                preds.append(crf(logits, as_rgb(images)).argmax(dim=1))
+                with_crf.update(preds[1], target)
+            if on_prediction is not None:
+                on_prediction(index, target[0], *(pred[0] for pred in preds))
             if on_image is not None:
                 on_image(num_done, len(chosen))
     return Evaluation(plain=plain, with_crf=with_crf, num_images=len(chosen))

@@ -2,6 +2,7 @@
 
 from autoseg.metrics.collapse import best_constant, doubt_about
 from autoseg.metrics.confusion import ConfusionMatrix, confusion_matrix
+from autoseg.metrics.paired import gain_interval, overlaps
 from autoseg.metrics.rank_correlation import kendall_interval, kendall_tau
 
 __all__ = [
@@ -9,6 +10,8 @@ __all__ = [
     "best_constant",
     "confusion_matrix",
     "doubt_about",
+    "gain_interval",
     "kendall_interval",
     "kendall_tau",
+    "overlaps",
 ]

@@ -26,4 +26,6 @@ def network_colour(label: str) -> str:
     """
     name = label.partition(" ")[0].partition("+")[0]
     family = name.partition("_")[0]
-    return _BY_FAMILY.get(family) or _OTHERS[crc32(name.encode()) % len(_OTHERS)]
+    return (
+        _BY_FAMILY.get(family) or _OTHERS[crc32(name.encode(errors="surrogatepass")) % len(_OTHERS)]
+    )

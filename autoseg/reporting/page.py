@@ -1,15 +1,28 @@
-"""One HTML page that needs no other file, no script and no network."""
+"""One HTML page that needs no other file and no network; its script only rearranges what is there.
+
+The template, the style and the script are files in `report/`. Without the script the page shows
+every table and picture; with it tables sort and filter, the chart is drawn, and pictures are
+compared under a slider.
+"""
 
 import base64
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
 
 from autoseg.foreign_text import printable
+from autoseg.reporting.chart import Chart
+
+_ASSETS = Path(__file__).parent / "report"
+_SCRIPTS = ("address.js", "table.js", "scales.js", "chart.js", "slider.js", "main.js")
+"""In the order in which they are read; together they are the page's only script."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,21 +60,35 @@ class Table:
     """Fractions."""
     caption: str = ""
     """Text above the table."""
+    has_anchors: bool = False
+    """Whether each row of texts has an address of its own, `#SECTION-rNUMBER`, and a filter."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """A drawing."""
+    """A picture of a scene, as the bytes of an image file."""
 
-    svg: str
-    """The drawing."""
-    alt: str
-    """What it shows, for those who cannot see it."""
+    label: str
+    """What made it: "image", "truth" or a network."""
+    content: bytes
+    """A PNG or JPEG file."""
+    kind: str
+    """"png" or "jpeg"."""
 
     @property
     def address(self) -> str:
-        """The drawing as an address that holds its own content."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
+        """The picture as an address that holds its own content."""
+        return f"data:image/{self.kind};base64," + base64.b64encode(self.content).decode()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """One image as it is, and as the truth and several networks label it."""
+
+    name: str
+    """Name of the image."""
+    pictures: tuple[Picture, ...]
+    """At least two, all of one size: the image, the truth, then predictions, the best first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,12 +97,20 @@ class Section:
 
     heading: str
     """The heading."""
+    anchor: str = ""
+    """Its address in the page; letters and digits. Empty: it has none."""
+    verdict: tuple[str, ...] = ()
+    """What follows from the numbers, in sentences, above them."""
     text: str = ""
-    """A paragraph below it."""
-    picture: Picture | None = None
-    """A drawing below that."""
+    """A paragraph that holds for all numbers below it."""
+    chart: Chart | None = None
+    """A chart of the rows of the first table."""
     tables: tuple[Table, ...] = ()
     """Tables below that."""
+    scenes: tuple[Scene, ...] = ()
+    """Pictures below those."""
+    attribution: str = ""
+    """To whom the pictures are owed."""
     notes: tuple[str, ...] = ()
     """A list at the end."""
 
@@ -92,18 +127,49 @@ def render_page(
         facts: The protocol block at the end, by name.
 
     Returns:
-        HTML, every text escaped.
+        HTML, every text escaped. Its policy allows this page's script alone, and no request.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(_ASSETS),
         autoescape=True,
         keep_trailing_newline=True,
-        # What no escaping helps against: control characters, and what UTF-8 cannot hold.
-        finalize=lambda value: printable(str(value), keep="\n"),
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("report.html.j2").render(
-        title=title, warning=warning, sections=sections, facts=facts
+    script = "\n" + "".join((_ASSETS / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        warning=warning,
+        sections=sections,
+        facts=facts,
+        as_data=_as_data,
+        style=(_ASSETS / "style.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _shown(value: object) -> object:
+    """Write a value; control characters, and what UTF-8 cannot hold, no escaping helps against."""
+    is_own_markup = hasattr(value, "__html__")  # what the template calls safe
+    return value if is_own_markup else printable(str(value), keep="\n")
+
+
+def _as_data(chart: Chart) -> str:
+    """Write a chart as JSON that no text in it can end."""
+    text = json.dumps(_printable_texts(chart.data()), separators=(",", ":"), allow_nan=False)
+    for character in "<>&":  # in JSON these stand inside of texts alone
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _printable_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value, keep="\n")
+    if isinstance(value, Mapping):
+        return {key: _printable_texts(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable_texts(item) for item in value]
+    return value

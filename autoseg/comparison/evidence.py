@@ -1,0 +1,94 @@
+"""What stands behind a score, image by image: counts that tell networks apart, and pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoseg.data import SegmentationDataset, spread_indices
+from autoseg.metrics import confusion_matrix, overlaps
+
+NUM_SCENES = 3
+"""Images that the report shows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrueScene:
+    """An image that the report shows, with its label."""
+
+    name: str
+    """Name of the image."""
+    image: NDArray[np.uint8]
+    """RGB, (H, W, 3)."""
+    target: NDArray[np.int64]
+    """True class of each pixel, (H, W)."""
+    palette: NDArray[np.uint8]
+    """Colour of each class, RGB, (K, 3)."""
+    ignore_index: int
+    """Label of pixels without a class."""
+    attribution: str
+    """To whom the image is owed; empty where to none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What one prediction of all images was."""
+
+    image_overlaps: NDArray[np.int64]
+    """The `overlaps` of each image, (num_images, 2, K)."""
+    shown: tuple[NDArray[np.int64], ...]
+    """Predicted classes of the images that the report shows, each (H, W)."""
+
+
+class EvidenceOf:
+    """Collect the evidence of one prediction while its images are scored."""
+
+    def __init__(self, dataset: SegmentationDataset, scenes: Sequence[int]) -> None:
+        """Start with no image.
+
+        Args:
+            dataset: Sets K and the ignored label.
+            scenes: Samples that the report shows.
+        """
+        self._dataset = dataset
+        self._scenes = frozenset(scenes)
+        self._overlaps: list[NDArray[np.int64]] = []
+        self._shown: list[NDArray[np.int64]] = []
+
+    def add(self, index: int, pred: Tensor, target: Tensor) -> None:
+        """Count one more image; pred and target are (H, W)."""
+        counts = confusion_matrix(
+            pred,
+            target,
+            num_classes=self._dataset.num_classes,
+            ignore_index=self._dataset.ignore_index,
+        )
+        self._overlaps.append(overlaps(counts).cpu().numpy())
+        if index in self._scenes:
+            self._shown.append(pred.cpu().numpy())
+
+    def result(self) -> Evidence:
+        """Return what was collected."""
+        return Evidence(image_overlaps=np.stack(self._overlaps), shown=tuple(self._shown))
+
+
+def scene_indices(indices: Sequence[int]) -> list[int]:
+    """Choose the samples that the report shows: evenly spread over the scored ones, by no score."""
+    return [indices[i] for i in spread_indices(len(indices), min(NUM_SCENES, len(indices)))]
+
+
+def true_scenes(dataset: SegmentationDataset, scenes: Sequence[int]) -> tuple[TrueScene, ...]:
+    """Read the images that the report shows."""
+    return tuple(
+        TrueScene(
+            name=sample.name,
+            image=sample.picture.permute(1, 2, 0).numpy(),  # (3, H, W) -> (H, W, 3)
+            target=sample.target.numpy(),
+            palette=dataset.palette,
+            ignore_index=dataset.ignore_index,
+            attribution=dataset.attribution,
+        )
+        for sample in (dataset[index] for index in scenes)
+    )

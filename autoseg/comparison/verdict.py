@@ -1,0 +1,179 @@
+"""What follows from a comparison's numbers, in words, and what does not."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from statistics import mean, stdev
+from typing import NamedTuple
+
+from autoseg.comparison.evidence import Evidence
+from autoseg.comparison.rows import DOUBTFUL, ComparisonGroup, ComparisonRow
+from autoseg.metrics import gain_interval
+from autoseg.reporting.pareto import pareto_front
+from autoseg.reporting.tables import scaled, significant
+
+_MIN_IMAGES = 10
+"""Fewer images are not drawn anew: an interval of a handful says nothing."""
+
+
+class _Scored(NamedTuple):
+    """A row that has a score, and what stands behind it."""
+
+    row: ComparisonRow
+    evidence: Evidence | None
+
+
+def row_name(row: ComparisonRow) -> str:
+    """Name a row of a network that may have two."""
+    return f"{row.label} + CRF" if row.has_crf else row.label
+
+
+def verdict(group: ComparisonGroup) -> list[str]:
+    """Say which network suits which budget, what cannot be told apart, and what counts for nothing.
+
+    Args:
+        group: Networks that may be compared.
+
+    Returns:
+        Sentences; none if nothing was scored.
+    """
+    doubts = {
+        network.rows[0].label: note
+        for network in group.networks
+        for note in network.notes
+        if note.startswith(DOUBTFUL)
+    }
+    scored = [scored for scored in _scored(group) if scored.row.label not in doubts]
+    return [
+        *_best(scored),
+        *_budgets(scored),
+        *(f"{label}: {note}" for label, note in doubts.items()),
+        *_seeds(scored),
+    ]
+
+
+def _scored(group: ComparisonGroup) -> list[_Scored]:
+    return [
+        _Scored(row, evidence)
+        for network in group.networks
+        for row, evidence in zip(
+            network.rows, network.evidence or [None] * len(network.rows), strict=True
+        )
+        if row.miou is not None
+    ]
+
+
+def _best(scored: Sequence[_Scored]) -> list[str]:
+    """Name the most accurate row, and those that the images cannot tell from it."""
+    if not scored:
+        return []
+    best = max(scored, key=lambda each: each.row.miou or 0.0)
+    sentences = [
+        f"Most accurate: {row_name(best.row)}, mIoU {_percent(best.row)} at "
+        f"{significant(best.row.total_latency_median_ms)} ms and {scaled(best.row.macs)} MACs."
+    ]
+    others = [each for each in scored if each is not best]
+    compared = [(each, gain) for each in others if (gain := _gain(each, best)) is not None]
+    num_images = best.row.num_images
+    if others and not compared:
+        sentences.append(
+            "Whether its lead is more than chance cannot be said: that takes at least "
+            f"{_MIN_IMAGES} images that all networks were scored on, and there are {num_images}."
+        )
+    if compared:
+        alike = [row_name(each.row) for each, (low, _) in compared if low <= 0]
+        ahead = f"its lead over {'each' if len(compared) > 1 else 'the other row'}"
+        if alike:
+            sentences.append(f"Not distinguishable from it on these images: {', '.join(alike)}.")
+            ahead = "its lead over the rest" if len(alike) < len(compared) else ""
+        basis = f"(95 % interval over {num_images} images drawn anew, taken as independent)"
+        if ahead:
+            sentences.append(
+                f"{ahead.capitalize()} is more than the choice of images explains {basis}."
+            )
+        else:
+            sentences[-1] = f"{sentences[-1].removesuffix('.')} {basis}."
+    return sentences
+
+
+def _gain(before: _Scored, after: _Scored) -> tuple[float, float] | None:
+    """Bound what the second gains over the first; None if the images do not allow it."""
+    if before.evidence is None or after.evidence is None:
+        return None
+    images = before.evidence.image_overlaps, after.evidence.image_overlaps
+    if images[0].shape != images[1].shape or len(images[0]) < _MIN_IMAGES:
+        return None
+    return gain_interval(*images)
+
+
+def _budgets(scored: Sequence[_Scored]) -> list[str]:
+    """Say for each budget which row is the most accurate within it."""
+    if len(scored) < 2:
+        return []
+    settled = [each for each in scored if each.row.is_total_latency_settled]
+    alone = [each for each in scored if not each.row.has_crf]
+    sentences = [
+        *_budget("latency", settled, lambda row: row.total_latency_median_ms, _milliseconds),
+        *_budget("MACs", alone, lambda row: row.macs, scaled),
+    ]
+    unsettled = [row_name(each.row) for each in scored if each not in settled]
+    if unsettled:
+        sentences.append(
+            f"Not ranked by latency, for the times had not settled: {', '.join(unsettled)}."
+        )
+    return sentences
+
+
+def _budget(
+    name: str,
+    scored: Sequence[_Scored],
+    cost: Callable[[ComparisonRow], float],
+    write: Callable[[float], str],
+) -> list[str]:
+    costs = [cost(each.row) for each in scored]
+    front = [scored[i] for i in pareto_front(costs, [each.row.miou or 0.0 for each in scored])]
+    if not front:
+        return []
+    steps, before = [], None
+    for each in front:
+        gain = None if before is None else _gain(before, each)
+        is_chance = gain is not None and gain[0] <= 0
+        remark = ", which these images cannot tell from the one before" if is_chance else ""
+        steps.append(
+            f"from {write(cost(each.row))} on {row_name(each.row)} ({_percent(each.row)}{remark})"
+        )
+        before = each
+    return [f"By {name}: {'; '.join(steps)}."]
+
+
+def _seeds(scored: Sequence[_Scored]) -> list[str]:
+    """Say how the scores vary with the seed of the training, or that nobody knows."""
+    by_network: defaultdict[tuple, list[ComparisonRow]] = defaultdict(list)
+    for row, _ in scored:
+        key = (row.network, row.width, row.filter_multiplier, row.num_steps, row.has_crf)
+        by_network[key].append(row)
+    sentences = []
+    for rows in by_network.values():
+        seeds = {row.seed for row in rows}
+        if len(seeds) > 1 and len(seeds) == len(rows):
+            scores = [100 * (row.miou or 0.0) for row in rows]
+            name = rows[0].network + (" + CRF" if rows[0].has_crf else "")
+            sentences.append(
+                f"Over {len(rows)} seeds {name} has a mean mIoU of {mean(scores):.2f} %, standard "
+                f"deviation {stdev(scores):.2f}."
+            )
+    if len(by_network) > 1 and any(len(rows) == 1 for rows in by_network.values()):
+        who = "A network" if sentences else "Each network"
+        sentences.append(
+            f"{who} that was trained with one seed alone may stand elsewhere with another."
+            if sentences
+            else f"{who} was trained with one seed; with another one it may stand elsewhere."
+        )
+    return sentences
+
+
+def _percent(row: ComparisonRow) -> str:
+    return f"{100 * (row.miou or 0.0):.2f} %"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{significant(value)} ms"

@@ -1,0 +1,85 @@
+"""Points that a page draws over two axes of the reader's choice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoseg.reporting.figure import BLACK
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axis:
+    """A quantity that points have."""
+
+    key: str
+    """Its name among the values of a point."""
+    heading: str
+    """What a reader sees beside it."""
+    unit: str = ""
+    """Unit of what is shown."""
+    factor: float = 1.0
+    """What is shown is the value times this."""
+    is_high_good: bool = False
+    """Whether more of it is better."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """A row of a table as a point."""
+
+    label: str
+    """Name; points of one name are joined by a line."""
+    remark: str = ""
+    """What tells it from others of its name; such a point is hollow."""
+    values: Mapping[str, float | None]
+    """By key of the axis; None has no value there."""
+    colour: str
+    """Colour of the name, "#RRGGBB"."""
+    unranked: tuple[str, ...] = ()
+    """Keys of axes on which it is shown, but takes no part in the front."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chart:
+    """Points over axes."""
+
+    axes: tuple[Axis, ...]
+    """At least two; some point has a value on each."""
+    x: str
+    """Key of the axis across at first."""
+    y: str
+    """Key of the axis upwards at first."""
+    points: tuple[Point, ...]
+    """One for each row of the section's first table, in its order."""
+
+    def data(self) -> dict[str, Any]:
+        """Return what the page's script draws, as values that JSON holds."""
+        return {
+            "x": self.x,
+            "y": self.y,
+            "axes": [
+                {
+                    "key": axis.key,
+                    "heading": axis.heading,
+                    "unit": axis.unit,
+                    "isHighGood": axis.is_high_good,
+                }
+                for axis in self.axes
+            ],
+            "points": [
+                {
+                    "label": point.label,
+                    "remark": point.remark,
+                    # Black vanishes on a dark page; the colour of the text never does.
+                    "colour": "currentColor" if point.colour == BLACK else point.colour,
+                    "unranked": point.unranked,
+                    "values": {axis.key: _shown(point, axis) for axis in self.axes},
+                }
+                for point in self.points
+            ],
+        }
+
+
+def _shown(point: Point, axis: Axis) -> float | None:
+    value = point.values[axis.key]
+    return None if value is None else axis.factor * value

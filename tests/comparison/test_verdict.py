@@ -1,0 +1,118 @@
+"""The verdict follows from the numbers, and says what does not follow from them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autoseg.comparison.evidence import Evidence
+from autoseg.comparison.rows import group_networks
+from autoseg.comparison.verdict import verdict
+from tests.comparison.rows import network
+
+
+def evidence(hits, *, num_images=20, seed=0):
+    """Images of two classes, 100 pixels each, of which `hits` are right, give or take 5."""
+    right = np.clip(hits + np.random.default_rng(seed).integers(-5, 6, (num_images, 2)), 0, 100)
+    wrong = 200 - right.sum(axis=1, keepdims=True)
+    return Evidence(image_overlaps=np.stack([right, right + wrong], axis=1), shown=())
+
+
+def scored(label, miou, cost, *, hits=None, **changes):
+    changed = {"latency_median_ms": cost, "total_latency_median_ms": cost, "macs": int(1e6 * cost)}
+    made = network(label=label, network=label, miou=miou, **{**changed, **changes})
+    return made if hits is None else replace(made, evidence=(evidence(hits),))
+
+
+def sentences(*networks):
+    (group,) = group_networks(networks)
+    return verdict(group)
+
+
+def test_budgets_are_the_front_in_words():
+    told = sentences(
+        scored("slow", 0.6, 50.0),
+        scored("fast", 0.3, 5.0),
+        scored("beaten", 0.29, 6.0),
+        scored("middle", 0.5, 20.0),
+    )
+    assert told[0] == "Most accurate: slow, mIoU 60.00 % at 50.00 ms and 50.00 M MACs."
+    assert "By latency: from 5.000 ms on fast (30.00 %); from 20.00 ms on middle (50.00 %); " in (
+        " ".join(told)
+    )
+    (by_macs,) = [sentence for sentence in told if sentence.startswith("By MACs")]
+    assert by_macs.endswith("from 50.00 M on slow (60.00 %).") and "beaten" not in by_macs
+
+
+def test_the_crf_competes_in_time_but_not_in_macs():
+    (by_latency, by_macs) = sentences(network(label="a", crf_miou=0.6))[2:4]
+    assert by_latency == (
+        "By latency: from 10.00 ms on a (50.00 %); from 61.00 ms on a + CRF (60.00 %)."
+    )
+    assert by_macs == "By MACs: from 2.000 G on a (50.00 %)."
+
+
+def test_what_the_images_cannot_tell_apart_is_said():
+    told = sentences(
+        scored("best", 0.6, 50.0, hits=80),
+        replace(scored("equal", 0.59, 20.0), evidence=(evidence(80, seed=1),)),
+        scored("worse", 0.3, 5.0, hits=50),
+    )
+    assert told[1] == "Not distinguishable from it on these images: equal."
+    assert told[2] == (
+        "Its lead over the rest is more than the choice of images explains (95 % interval over 64 "
+        "images drawn anew, taken as independent)."
+    )
+    assert "from 50.00 ms on best (60.00 %, which these images cannot tell from the one " in told[3]
+    assert "from 20.00 ms on equal (59.00 %);" in told[3]  # itself a true gain over "worse"
+
+
+def test_all_alike_and_all_behind_have_one_sentence():
+    alike = sentences(scored("a", 0.6, 1.0, hits=80), scored("b", 0.6, 1.0, hits=80))
+    assert alike[1].startswith("Not distinguishable from it on these images: b (95 % interval over")
+    behind = sentences(scored("a", 0.6, 1.0, hits=80), scored("b", 0.3, 1.0, hits=50))
+    assert behind[1].startswith("Its lead over the other row is more than the choice of images")
+
+
+@pytest.mark.parametrize("num_images", [0, 9])
+def test_too_few_images_tell_nothing(num_images):
+    networks = [scored("a", 0.6, 1.0, num_images=9), scored("b", 0.3, 1.0, num_images=9)]
+    if num_images:
+        few = (evidence(50, num_images=num_images),)
+        networks = [replace(each, evidence=few) for each in networks]
+    assert sentences(*networks)[1] == (
+        "Whether its lead is more than chance cannot be said: that takes at least 10 images that "
+        "all networks were scored on, and there are 9."
+    )
+
+
+def test_a_doubtful_network_is_named_and_recommended_for_nothing():
+    doubt = "doubtful: its mIoU 0.9 is no better than predicting road everywhere."
+    told = sentences(scored("constant", 0.9, 1.0, notes=(doubt,)), scored("real", 0.5, 2.0))
+    assert told[0].startswith("Most accurate: real,")
+    assert f"constant: {doubt}" in told
+    assert sum("constant" in sentence for sentence in told) == 1
+
+
+def test_times_that_had_not_settled_rank_nothing():
+    unsettled = scored("b", 0.6, 1.0, is_total_latency_settled=False)
+    told = sentences(scored("a", 0.5, 2.0), unsettled)
+    assert "By latency: from 2.000 ms on a (50.00 %)." in told
+    assert "Not ranked by latency, for the times had not settled: b." in told
+
+
+def test_seeds_of_one_network_become_mean_and_deviation():
+    seeds = [network(label="a", miou=miou, seed=i) for i, miou in enumerate((0.3, 0.4, 0.5))]
+    told = sentences(*seeds, network(label="b", network="b"))
+    assert told[-2:] == [
+        "Over 3 seeds icnet_resnet50 has a mean mIoU of 40.00 %, standard deviation 10.00.",
+        "A network that was trained with one seed alone may stand elsewhere with another.",
+    ]
+    alone = sentences(network(label="a", network="a"), network(label="b", network="b"))
+    assert alone[-1] == (
+        "Each network was trained with one seed; with another one it may stand elsewhere."
+    )
+
+
+def test_nothing_scored_nothing_said():
+    assert sentences(network(miou=None), network(label="b", miou=None)) == []
