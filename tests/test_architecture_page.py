@@ -33,3 +33,25 @@ def test_a_name_that_is_not_there_is_found():
     names = defined(ROOT / "autoseg" / "architecture" / "architecture.py")
     assert "Architecture.load" in names
     assert not {"Architecture.lod", "load"} & names
+
+
+def takers_of(config):
+    """List the functions of the package that take a value of a type, as file:function."""
+    for path in sorted((ROOT / "autoseg").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if any(
+                    each.annotation and ast.unparse(each.annotation) == config for each in arguments
+                ):
+                    yield f"{path.relative_to(ROOT).as_posix()}:{node.name}"
+
+
+def test_the_request_of_a_retraining_visits_six_functions_and_the_page_names_them():
+    section = PAGE.split("## The request of a retraining\n")[1].split("\n## ")[0]
+    visited = re.findall(r"^\d\. `([^`]+)`", section, re.MULTILINE)
+    assert len(visited) == 6
+    (main, *others), resuming = visited, "autoseg/commands/retrain_plan.py:plan_resumed"
+    assert main == "autoseg/retrain.py:main"  # which builds it
+    assert sorted(takers_of("RetrainRequest")) == sorted([*others, resuming])
+    assert f"`{resuming}`" in section

@@ -19,7 +19,6 @@ from autoseg.config import (
     RETRAIN_PRESETS,
     DataConfig,
     NetworkSizes,
-    RetrainPreset,
     TrainingConfig,
     read_values,
 )
@@ -115,43 +114,31 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
         UsageError: If something is unknown, or cannot stand together.
     """
     named_networks(request.network, request.encoder)  # refuses unknown names before all else
-    request = _with_images_of_search(_with_newest_search(request))
-    preset_name = choose_preset(request.preset, dataset=request.dataset, device=device)
-    train_dataset = build_split(request.pick(DataConfig), "train")
-    preset = _fit_preset(RETRAIN_PRESETS[preset_name], request, preset_name, train_dataset)
-    request = request.with_values(preset=preset_name).with_defaults(preset)
-    if request.overfit is None:
-        fitted = fit_to_images(
-            request.pick(TrainingConfig),
-            num_images=len(train_dataset),
-            largest_size=train_dataset.largest_size,
-            given=request.given,
-            command="retrain",
-        )
-        request = request.with_defaults(fitted)
-        announce(f"retrain: crops of {request.crop_size} pixels (--crop-size)")
-    networks = choose_networks(request)
-    folder = request.out or new_folder("retrain", request.dataset)
-    return _with_datasets(request, networks, folder, train_dataset)
+    request = _after_search(request)
+    train_dataset, val_dataset = _splits(request.pick(DataConfig), overfit=request.overfit)
+    request = _with_recipe(request, train_dataset, device)
+    return RetrainPlan(
+        request=request,
+        networks=tuple(choose_networks(request)),
+        folder=request.out or new_folder("retrain", request.dataset),
+        train_dataset=train_dataset,
+        val_dataset=val_dataset,
+    )
 
 
-def _with_newest_search(request: RetrainRequest) -> RetrainRequest:
-    """Take the newest search's architecture and the references where no network is named."""
-    if request.network or request.architecture is not None:
-        return request
-    folder = newest("search")
-    if folder is None:
-        raise UsageError(
-            "no finished search under runs/ to retrain: run `python -m autoseg.search` first, "
-            "or name what to train with --architecture FILE or --network NAME "
-            f"({', '.join(NETWORKS)})."
-        )
-    announce(f"retrain: architecture of the newest search, {folder}")
-    return request.with_values(architecture=folder / ARCHITECTURE_NAME, network=REFERENCES)
-
-
-def _with_images_of_search(request: RetrainRequest) -> RetrainRequest:
-    """Take dataset and preset from the run that an architecture lies in, unless told otherwise."""
+def _after_search(request: RetrainRequest) -> RetrainRequest:
+    """Take what a search decided: its architecture where no network is named, and the dataset and
+    preset of the run that the architecture lies in, unless told otherwise."""
+    if not request.network and request.architecture is None:
+        found = newest("search")
+        if found is None:
+            raise UsageError(
+                "no finished search under runs/ to retrain: run `python -m autoseg.search` first, "
+                "or name what to train with --architecture FILE or --network NAME "
+                f"({', '.join(NETWORKS)})."
+            )
+        announce(f"retrain: architecture of the newest search, {found}")
+        request = request.with_values(architecture=found / ARCHITECTURE_NAME, network=REFERENCES)
     folder = None if request.architecture is None else request.architecture.parent
     if folder is None or not (folder / RECORD_NAME).exists():
         return request
@@ -169,24 +156,48 @@ def _with_images_of_search(request: RetrainRequest) -> RetrainRequest:
     return request
 
 
-def _fit_preset(
-    preset: RetrainPreset, request: RetrainRequest, name: str, dataset: SegmentationDataset
-) -> RetrainPreset:
-    """Adapt a preset to the images, and to the sanity check where one is asked for."""
+def _splits(
+    data: DataConfig, *, overfit: int | None
+) -> tuple[SegmentationDataset, SegmentationDataset]:
+    """Build the images to train on and those to validate on: the same few in a sanity check."""
+    train_dataset = build_split(data, "train")
+    if overfit is None:
+        return train_dataset, build_split(data, "val")
+    images = overfit_images(train_dataset, overfit)
+    return images, images
+
+
+def _with_recipe(
+    request: RetrainRequest, dataset: SegmentationDataset, device: torch.device
+) -> RetrainRequest:
+    """Let the preset decide what the user left open, fitted to the images of the train split."""
+    name = choose_preset(request.preset, dataset=request.dataset, device=device)
     scale = choose_image_scale(name, dataset.largest_size)
     if "image_scale" in request.given:
         scale = request.image_scale
     announce(f"retrain: images at {scale:.0%} of their sides (--image-scale)")
     height, width = (round(side * scale) for side in dataset.largest_size)
+    preset = RETRAIN_PRESETS[name]
     # A crop larger than the images would be padded at every step.
     crop = min(preset.crop_size[0], height), min(preset.crop_size[1], width)
     preset = replace(preset, image_scale=scale, crop_size=crop)
-    if request.overfit is None:
-        return preset
-    check = overfit_recipe(
-        preset, given=request.given, num_images=request.overfit, image_size=(height, width)
+    request = request.with_values(preset=name)
+    if request.overfit is not None:
+        check = overfit_recipe(
+            preset, given=request.given, num_images=request.overfit, image_size=(height, width)
+        )
+        return request.with_defaults(replace(check, drop_path_keep=1.0))
+    request = request.with_defaults(preset)
+    fitted = fit_to_images(
+        request.pick(TrainingConfig),
+        num_images=len(dataset),
+        largest_size=dataset.largest_size,
+        given=request.given,
+        command="retrain",
     )
-    return replace(check, drop_path_keep=1.0)
+    request = request.with_defaults(fitted)
+    announce(f"retrain: crops of {request.crop_size} pixels (--crop-size)")
+    return request
 
 
 def plan_resumed(request: RetrainRequest) -> RetrainPlan:
@@ -213,10 +224,15 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
     resumed = resumed_request(request, saved, folder=folder, ignoring=("weights", *_WHICH_NETWORKS))
     if request.given.intersection(_WHICH_NETWORKS):
         _require_same_networks(choose_networks(resumed), networks, folder=folder)
-    train_dataset = build_split(resumed.pick(DataConfig), "train")
-    plan = _with_datasets(resumed, networks, folder, train_dataset)
-    require_same_images(folder, config, images_in(plan.train_dataset, plan.val_dataset))
-    return plan
+    train_dataset, val_dataset = _splits(resumed.pick(DataConfig), overfit=resumed.overfit)
+    require_same_images(folder, config, images_in(train_dataset, val_dataset))
+    return RetrainPlan(
+        request=resumed,
+        networks=tuple(networks),
+        folder=folder,
+        train_dataset=train_dataset,
+        val_dataset=val_dataset,
+    )
 
 
 def _sizes_of(networks: Sequence[NetworkChoice]) -> dict[str, Any]:
@@ -247,25 +263,6 @@ def _require_same_networks(
                 f"--resume: {folder} was started with another architecture as {choice.label}; "
                 f"{remedy}."
             )
-
-
-def _with_datasets(
-    request: RetrainRequest,
-    networks: Sequence[NetworkChoice],
-    folder: Path,
-    train_dataset: SegmentationDataset,
-) -> RetrainPlan:
-    if request.overfit is None:
-        val_dataset = build_split(request.pick(DataConfig), "val")
-    else:
-        train_dataset = val_dataset = overfit_images(train_dataset, request.overfit)
-    return RetrainPlan(
-        request=request,
-        networks=tuple(networks),
-        folder=folder,
-        train_dataset=train_dataset,
-        val_dataset=val_dataset,
-    )
 
 
 def choose_networks(request: RetrainRequest) -> list[NetworkChoice]:
