@@ -34,7 +34,7 @@ from tests.supernet.test_supernet import (
     random_supernet,
     small_space,
 )
-from tests.supernet.test_triton_kernels import fresh_process
+from tests.supernet.triton_source import fresh_process
 from tests.training.test_loop import Flag
 
 

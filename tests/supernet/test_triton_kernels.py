@@ -3,173 +3,38 @@
 Where there is a CUDA device the kernels run on it. Elsewhere triton's interpreter runs them on
 the CPU. It must be chosen, by TRITON_INTERPRET=1, before triton is imported for the first time,
 which another test may have done already, and it must not be chosen for other tests: so it has a
-process of its own. What the interpreter does not see, whether the kernels compile, is a test of
-its own, for which triton needs no device.
+process of its own. What the interpreter does not see is in `test_triton_compilation.py`.
 """
 
 import importlib.util
-import multiprocessing
-import os
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from autoseg.supernet.source_layout import SourceLayout
 from tests.supernet.bf16_cell import run_cell_on_bf16_maps
-from tests.supernet.source_reference import random_source, reference_source, updated_statistics
+from tests.supernet.triton_source import (
+    ATROUS,
+    SEPARABLE,
+    Case,
+    fresh_process,
+    reference,
+    run_kernels,
+)
 
-HAS_CUDA = torch.cuda.is_available()
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"
 )
-
-SEPARABLE = (
-    "none",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-)
-ATROUS = ("none", "skip_connect", "atrous_conv_3x3", "atrous_conv_5x5")
+HAS_CUDA = torch.cuda.is_available()
 
 # float64: sums of a few hundred terms, each rounded at 1e-16, divided by deviations near 1.
 EXACT = 1e-12
+
 # float32: likewise at 6e-8.
 SINGLE = 1e-5
-
-
-@dataclass(frozen=True)
-class Case:
-    """One call of the kernels, forward and backward."""
-
-    operations: tuple[str, ...]
-    channels: int = 5
-    num_targets: int = 2
-    num_inputs: int = 2
-    size: tuple[int, int, int] = (2, 5, 7)  # 70 pixels: a block of 64 and a rest
-    training: bool = True
-    keep: bool = True
-    momentum: float = 0.1
-    dtype: str = "float64"
-    wants_weight: bool = True
-    wants_alpha: bool = True
-
-    @property
-    def layout(self):
-        return SourceLayout(self.operations, self.channels, self.num_targets, self.num_inputs)
-
-    def draw(self):
-        """Draw (weight, running mean, running variance, state, alpha, gradient of out)."""
-        weight, statistics, state, alpha = random_source(self.layout, self.size, seed=0)
-        num_images, num_inputs, channels, height, width = state.shape
-        shape = (num_images, num_inputs, self.num_targets, channels, height, width)
-        grad = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        return weight, *statistics, state, alpha, grad
-
-    def round(self, tensors):
-        """Round to the type that the kernels are given, so that the reference sees the same."""
-        return [tensor.to(getattr(torch, self.dtype)).double() for tensor in tensors]
-
-
-def run_kernels(case, tensors, device="cpu"):
-    """Run forward and backward, and return what they wrote, by name.
-
-    The contributions and the state's gradient are added to ones: what is added is returned.
-    """
-    from autoseg.supernet.triton_kernels import TritonSourceKernels
-
-    dtype = getattr(torch, case.dtype)
-    tensors = (torch.as_tensor(tensor).to(device, dtype) for tensor in tensors)
-    weight, running_mean, running_var, state, alpha, grad = tensors
-    num_images, _, channels, height, width = state.shape
-    options = {"size": (num_images, channels, height, width), "training": case.training}
-    kernels = TritonSourceKernels(block_elements=512, num_programs=1)
-
-    def pack_targets(maps):
-        return torch.stack([kernels.pack(target) for target in maps.unbind(dim=2)])
-
-    packed, out = kernels.pack(state), pack_targets(torch.ones_like(grad))
-    saved = kernels.forward(
-        case.layout,
-        weight,
-        (running_mean, running_var),
-        packed,
-        alpha,
-        out,
-        momentum=case.momentum,
-        keep=case.keep,
-        **options,
-    )
-    grad_state = torch.ones_like(packed)
-    grad_weight = torch.full_like(weight, torch.nan) if case.wants_weight else None
-    grad_alpha = torch.full_like(alpha, torch.nan) if case.wants_alpha else None
-    kernels.backward(
-        case.layout,
-        weight,
-        packed,
-        alpha,
-        saved,
-        pack_targets(grad),
-        grad_state,
-        grad_weight=grad_weight,
-        grad_alpha=grad_alpha,
-        **options,
-    )
-    unpacked = [kernels.unpack(target, num_images, channels) for target in out]
-    results = {
-        "contributions": torch.stack(unpacked, dim=2) - 1,
-        "running_mean": running_mean,
-        "running_var": running_var,
-        "state": kernels.unpack(grad_state, num_images, channels) - 1,
-        "weight": grad_weight,
-        "alpha": grad_alpha,
-    }
-    return {name: x.cpu().numpy() for name, x in results.items() if x is not None}
-
-
-def reference(case, tensors):
-    """Compute what `run_kernels` returns by plain operators and autograd."""
-    weight, running_mean, running_var, state, alpha, grad = tensors
-    inputs = {"state": state, "weight": weight, "alpha": alpha}
-    for tensor in inputs.values():
-        tensor.requires_grad_()
-    statistics = running_mean, running_var
-    result = reference_source(case.layout, weight, statistics, state, alpha, training=case.training)
-    result.contributions.backward(grad)
-    if case.training:
-        statistics = updated_statistics(
-            statistics, result, num_samples=np.prod(case.size), momentum=case.momentum
-        )
-    expected = {
-        "contributions": result.contributions.detach(),
-        "running_mean": statistics[0],
-        "running_var": statistics[1],
-        # A sum that does not contain an input has no gradient at all in autograd.
-        **{name: torch.zeros_like(x) if x.grad is None else x.grad for name, x in inputs.items()},
-    }
-    return {name: tensor.detach().numpy() for name, tensor in expected.items()}
-
-
-def start_process(environment):
-    os.environ.update(environment)
-    torch.set_num_threads(1)
-
-
-def fresh_process(**environment):
-    return ProcessPoolExecutor(
-        max_workers=1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=start_process,
-        initargs=(environment,),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -305,116 +170,3 @@ def test_the_package_does_not_need_triton():
     # None in sys.modules makes an import fail.
     script = "import sys; sys.modules['triton'] = None; import autoseg.supernet"
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-class Hopper:
-    """Stands in for triton's driver where there is none: the compiler asks it for the target."""
-
-    def get_current_target(self):
-        from triton.backends.compiler import GPUTarget
-
-        return GPUTarget("cuda", 90, 32)
-
-    def get_current_device(self):
-        return 0
-
-    def get_current_stream(self, device):
-        return 0
-
-
-def compile_kernels(case):
-    """Compile all kernels that a case launches, and return (compiled, defined) names."""
-    import triton
-
-    from autoseg.supernet.triton_kernels import (
-        atrous,
-        batch_norm,
-        launches,
-        mixing,
-        pooling,
-        separable,
-    )
-
-    compiled = set()
-
-    def compile_only(kernel, grid, *arguments, **constants):
-        binary = kernel.warmup(*arguments, grid=grid, **constants, enable_fp_fusion=True)
-        assert binary.asm["cubin"]
-        compiled.add(kernel.__name__)
-
-    triton.runtime.driver.set_active(Hopper())
-    launches._launch = compile_only
-    run_kernels(case, case.draw())
-    modules = atrous, batch_norm, mixing, pooling, separable
-    defined = {name for module in modules for name in vars(module) if name.endswith("_kernel")}
-    return compiled, defined
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="triton compiles for CUDA on Linux")
-def test_all_kernels_compile(tmp_path):
-    # The interpreter runs Python: it does not see, for instance, a variable that changes its type.
-    environment = {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
-    case = Case((*SEPARABLE, *ATROUS[2:]), channels=8, dtype="float32")
-    with fresh_process(**environment) as process:
-        compiled, defined = process.submit(compile_kernels, case).result()
-    assert compiled == defined
-
-
-@pytest.mark.gpu
-def test_a_cuda_graph_repeats_the_same_bits():
-    from autoseg.supernet.triton_kernels import TritonSourceKernels
-
-    case = Case((*SEPARABLE, *ATROUS[2:]), channels=8, dtype="float32")
-    drawn = [tensor.to("cuda", torch.float32) for tensor in case.draw()]
-    weight, running_mean, running_var, state, alpha, grad = drawn
-    num_images, _, channels, height, width = state.shape
-    options = {"size": (num_images, channels, height, width), "training": True}
-    kernels = TritonSourceKernels()
-    packed = kernels.pack(state)
-    out = torch.zeros(case.num_targets, *packed.shape, device="cuda")
-    packed_grad = torch.stack([kernels.pack(target) for target in grad.unbind(dim=2)])
-    grads = torch.empty_like(packed), torch.empty_like(weight), torch.empty_like(alpha)
-
-    def step():
-        out.zero_()
-        grads[0].zero_()
-        saved = kernels.forward(
-            case.layout,
-            weight,
-            (running_mean, running_var),
-            packed,
-            alpha,
-            out,
-            momentum=0.0,
-            keep=True,
-            **options,
-        )
-        kernels.backward(
-            case.layout,
-            weight,
-            packed,
-            alpha,
-            saved,
-            packed_grad,
-            grads[0],
-            grad_weight=grads[1],
-            grad_alpha=grads[2],
-            **options,
-        )
-
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        step()  # compiles
-    torch.cuda.current_stream().wait_stream(stream)
-    expected = [tensor.clone() for tensor in (out, *grads)]
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    for tensor in (out, *grads):
-        tensor.fill_(torch.nan)
-    graph.replay()
-    torch.cuda.synchronize()
-    for tensor, same in zip((out, *grads), expected, strict=True):
-        assert torch.equal(tensor, same)
