@@ -24,10 +24,11 @@ from torch import Tensor
 from autoseg.errors import FileError, UsageError, reading
 from autoseg.foreign_text import listed, printable, utf8_path
 
-AVERAGED = ("state_dict_ema", "ema_state_dict", "model_ema", "ema")
+AVERAGED = ("state_dict_ema", "ema_state_dict", "model_ema", "ema", "params_ema")
 """Keys under which training scripts keep a moving average of the weights, which scores better."""
 WRAPPERS = (
     *("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module"),
+    *("weights", "params"),
     "state",  # a run's checkpoint here: "state" over "network"
 )
 """Keys under which they keep the weights themselves."""

@@ -24,7 +24,7 @@ from autoseg.networks.weightless import weightless
 from autoseg.networks.weights.comparison import Comparison, compare
 from autoseg.networks.weights.files import WeightFile, read_weights
 from autoseg.networks.weights.misfit import misfit_error
-from autoseg.networks.weights.names import is_counter, readings
+from autoseg.networks.weights.names import is_counter, is_num_averaged, readings
 from autoseg.networks.weights.targets import targets
 from autoseg.ops import adapted_weight, image_readers
 from autoseg.ops.image_channels import RGB_CHANNELS
@@ -191,6 +191,8 @@ def _fitted(
         notes.append(f"{reading.library}'s names translated")
     if counters := [name for name in file.tensors if is_counter(name)]:
         notes.append(f"without thop's {len(counters)} counts of operations and parameters")
+    if any(is_num_averaged(name) for name in file.tensors):
+        notes.append("the moving average that torch's AveragedModel kept")
     loaded = LoadedWeights(
         # The parts beside each other of which the file fills some: "encoder" and "context".
         parts=_parts(tensors, part),

@@ -21,6 +21,8 @@ ENCODER_PREFIXES = ("encoder.", "backbone.")
 """What segmentation networks call the classifier that they are built on."""
 COUNTERS = ("total_ops", "total_params")
 """What thop leaves in each layer of a network that it has counted."""
+NUM_AVERAGED = "n_averaged"
+"""What torch's AveragedModel keeps beside its network: how many it has averaged."""
 MAX_STRIPPED = 4
 
 TORCHVISION_PREFIXES = (
@@ -79,13 +81,19 @@ def is_counter(name: str) -> bool:
     return name.rsplit(".", 1)[-1] in COUNTERS
 
 
+def is_num_averaged(name: str) -> bool:
+    """Tell whether a tensor is the count of networks that torch's AveragedModel has averaged."""
+    return name.rsplit(".", 1)[-1] == NUM_AVERAGED
+
+
 def readings(names: Iterable[str]) -> Iterator[Reading]:
     """List the ways to read a file's names, those that change least first.
 
     Args:
-        names: The file's names. thop's counters are no weights and appear in no reading.
+        names: The file's names. The counts of thop and of AveragedModel are no weights and appear
+            in no reading.
     """
-    kept = [name for name in names if not is_counter(name)]
+    kept = [name for name in names if not is_counter(name) and not is_num_averaged(name)]
     queue = [_without_wrappers({_current_name(name): name for name in kept})]
     for reading in queue:  # grows as prefixes are found
         yield reading

@@ -68,6 +68,12 @@ def refused(path: Path, message: str) -> None:
             ("taken from 'ema.module', the moving average, and not from 'model'",),
         ),
         ({"model": STATE, "ema": {"decay": 0.9}}, ("taken from 'model'",)),
+        (
+            {"params": {"a": torch.zeros(1)}, "params_ema": STATE},
+            ("taken from 'params_ema', the moving average, and not from 'params'",),
+        ),
+        ({"weights": STATE}, ("taken from 'weights'",)),
+        ({"params": STATE}, ("taken from 'params'",)),
         # A run's own checkpoint.
         ({"step": 2, "state": {"network": STATE, "rng": {}}}, ("taken from 'state.network'",)),
         (

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from autoseg.networks import NETWORKS, build_network
 from autoseg.networks.encoders import ENCODERS
@@ -106,6 +107,20 @@ def test_thops_counters_are_no_weights(tmp_path: Path) -> None:
     torch.save({**source.state_dict(), **counters}, tmp_path / "counted.pth")
     loaded = load_weights_(network, tmp_path / "counted.pth")
     assert loaded.notes == ("without thop's 6 counts of operations and parameters",)
+
+
+def test_torchs_averaged_model_is_the_network(tmp_path: Path) -> None:
+    source, network = (ENCODERS["resnet18"](num_classes=7, width=0.125) for _ in range(2))
+    averaged = AveragedModel(source).state_dict()
+    assert "n_averaged" in averaged
+    torch.save(averaged, tmp_path / "averaged.pth")
+    loaded = load_weights_(network, tmp_path / "averaged.pth")
+    assert loaded.notes == (
+        "without 'module.' in its names",
+        "the moving average that torch's AveragedModel kept",
+    )
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, source.state_dict()[name])
 
 
 @pytest.mark.parametrize(
