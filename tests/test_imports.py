@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "strategies": {
         *("supernet", "networks", "training"),  # what it moves, what it retrains, and how
         "proposers",
-        *("architecture", "data", "runs"),
+        *("architecture", "data", "runs", "cost"),
     },
     "reporting": {"architecture"},
     "comparison": {

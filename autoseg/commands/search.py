@@ -31,6 +31,7 @@ from autoseg.reporting import (
     draw_cell,
     draw_history,
     draw_path,
+    draw_sample_front,
     draw_scores,
     draw_trellis,
     save_figure,
@@ -148,6 +149,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
                 result.round_name: result.rounds,
                 "path": list(result.architecture.path),
                 "doubts": list(result.report.doubts),
+                **result.report.results,
                 "cost": result.cost,
             },
             **({"backend": backend.name} if has_backend else {}),
@@ -277,5 +279,7 @@ def draw_search(run: Run, strategy: Strategy) -> None:
     else:
         figures["path"] = draw_path(found)
         figures["scores"] = draw_scores(lines)
+        if any("macs" in line for line in lines):
+            figures["front"] = draw_sample_front(lines)
     for name, figure in figures.items():
         save_figure(figure, run.figures_dir / name)

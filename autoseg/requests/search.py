@@ -19,7 +19,7 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     strategy: str = "darts"
     """How the space is explored: darts (first order), or by architectures that are scored one after
     the other (--estimator): random (drawn at random), evolution (mutants of good ones), tpe (drawn
-    by what good ones have in common)."""
+    by what good ones have in common), nsga2 (bred for mIoU against MACs)."""
     preset: Preset = "auto"
     """Sizes and settings to start from: paper (as published), tiny (minutes on two CPU cores), auto
     (paper for a real dataset on a GPU, otherwise tiny)."""

@@ -30,7 +30,9 @@ class DiscreteSearch(Strategy):
     how: ClassVar[str]
     """How the architectures are chosen, to follow their number."""
     sampler_settings: ClassVar[frozenset[str]] = frozenset()
-    """Settings that `sampler` reads."""
+    """Settings that `sampler` and `costs` read."""
+    cost_names: ClassVar[frozenset[str]] = frozenset()
+    """Names of what `costs` returns."""
 
     def __init__(self, task: SearchTask) -> None:
         """Open the study, and build the estimator."""
@@ -45,6 +47,7 @@ class DiscreteSearch(Strategy):
         self.logs = frozenset(
             {"sample", "score", "num_averaged", "failure", "best_sample", "best_score"}
             | {"architecture"}
+            | self.cost_names
             | ({"epoch"} if has_epochs else set())
         )
         self._present: Architecture | None = None
@@ -135,7 +138,7 @@ class DiscreteSearch(Strategy):
             message=f"sample {number}: {words}, path {path}",
         )
 
-    def costs(self, architecture: Architecture) -> dict[str, float]:
+    def costs(self, architecture: Architecture) -> dict[str, int]:
         """Return what is minimised beside the score, by its name in metrics.jsonl."""
         return {}
 

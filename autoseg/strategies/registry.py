@@ -2,6 +2,7 @@
 
 from autoseg.strategies.darts_search import DartsSearch
 from autoseg.strategies.discrete_strategies import EvolutionSearch, RandomSearch, TPESearch
+from autoseg.strategies.nsga2_search import NSGA2Search
 from autoseg.strategies.strategy import Strategy
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -9,5 +10,6 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": EvolutionSearch,
     "tpe": TPESearch,
+    "nsga2": NSGA2Search,
 }
 """The strategies that `--strategy` knows."""

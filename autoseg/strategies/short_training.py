@@ -28,6 +28,17 @@ def search_width(space: SearchSpace) -> float:
     return space.stem_channels[-1] / _STEM_CHANNELS
 
 
+def build_candidate(task: SearchTask, architecture: Architecture) -> nn.Module:
+    """Build an architecture's network as `retrain` does, in the sizes of the search space."""
+    return build_network(
+        architecture,
+        num_classes=task.train_dataset.num_classes,
+        in_channels=task.train_dataset.num_channels,
+        width=search_width(task.space),
+        filter_multiplier=task.space.filter_multiplier,
+    )
+
+
 class ShortTraining:
     """Trains one architecture's network from scratch, in the sizes of the search space.
 
@@ -42,7 +53,7 @@ class ShortTraining:
 
     def __init__(self, task: SearchTask, architecture: Architecture) -> None:
         """Build the network and its optimizer; torch's global generator stays as it is."""
-        config, space = task.config, task.space
+        config = task.config
         self.architecture = architecture
         self.num_done = 0
         self._task = task
@@ -51,13 +62,7 @@ class ShortTraining:
         self._failure: str | None = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.network: nn.Module = build_network(
-                architecture,
-                num_classes=task.train_dataset.num_classes,
-                in_channels=task.train_dataset.num_channels,
-                width=search_width(space),
-                filter_multiplier=space.filter_multiplier,
-            ).to(task.device)
+            self.network: nn.Module = build_candidate(task, architecture).to(task.device)
         self.network.train()
         self._optimizer = torch.optim.SGD(
             self.network.parameters(),

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -105,6 +105,8 @@ class Report:
     """Lines for the terminal, the doubts among them."""
     doubts: tuple[str, ...]
     """Sentences that a person must know who takes the architecture for a result."""
+    results: Mapping[str, object] = field(default_factory=dict)
+    """What run.json keeps of it beside the doubts."""
     failure: str | None = None
     """Why nothing was found, a sentence: a search whose budget is spent ends in this error."""
 

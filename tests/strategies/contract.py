@@ -47,6 +47,7 @@ SETTINGS = {
     "random": COMMON,
     "evolution": LEARNING,
     "tpe": LEARNING,
+    "nsga2": LEARNING,
     "random by supernet": dataclasses.replace(COMMON, estimator="supernet"),
     "random by shared": dataclasses.replace(COMMON, estimator="shared"),
 }
@@ -241,17 +242,17 @@ def check_it_finds_a_planted_optimum_more_often_than_random(name, whole, tmp_pat
     def found(strategy, seed):
         best, score = planted(TOY, seed)
         study = Study(strategy.sampler(ArchitectureDomain(TOY), config, (seed,)))
-        for _ in range(60):
+        for _ in range(50):
             value = study.propose()
             study.add(value, (score(value), *[1.0] * (study.sampler.num_objectives - 1)))
         return best in {trial.value for trial in study.trials}
 
-    # 12 optima in a space of 2,916, of which 60 are tried: random finds one in 50.
+    # Eight optima in a space of 2,916, of which 50 are tried: random finds one in 58.
     num_found, num_by_random = (
-        sum(found(strategy, seed) for seed in range(12))
+        sum(found(strategy, seed) for seed in range(8))
         for strategy in (strategy_of(name), STRATEGIES["random"])
     )
-    assert num_found >= num_by_random + 4
+    assert num_found >= num_by_random + 3
 
 
 CHECKS = [value for key, value in list(globals().items()) if key.startswith("check_")]

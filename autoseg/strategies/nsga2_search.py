@@ -1,0 +1,99 @@
+"""NSGA-II as a strategy: mIoU against multiply-accumulates."""
+
+from typing import ClassVar
+
+from autoseg.architecture import Architecture
+from autoseg.config import SearchConfig
+from autoseg.cost import count_macs
+from autoseg.errors import UsageError
+from autoseg.proposers import ArchitectureDomain, DomainSampler, NSGA2Sampler, Trial
+from autoseg.strategies.discrete_search import DiscreteSearch
+from autoseg.strategies.short_training import build_candidate
+from autoseg.strategies.strategy import Report, SearchTask
+
+
+class NSGA2Search(DiscreteSearch):
+    """Breeds architectures that few others beat in both mIoU and MACs: `NSGA2Sampler`.
+
+    The result is the one with the highest mIoU, of equal ones the cheapest. The others that none
+    beats in both, the Pareto front, are in the report, for a person to choose from.
+    """
+
+    how = "bred by NSGA-II"
+    sampler_settings: ClassVar[frozenset[str]] = frozenset({"population_size", "crop_size"})
+    cost_names: ClassVar[frozenset[str]] = frozenset({"macs"})
+
+    @classmethod
+    def sampler(
+        cls, domain: ArchitectureDomain, config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[Architecture]:
+        """Build what breeds."""
+        return NSGA2Sampler(domain, seed=seed, population_size=config.population_size)
+
+    @classmethod
+    def check(cls, task: SearchTask) -> None:
+        """Refuse a population in which nothing can be crossed, too."""
+        super().check(task)
+        if task.config.population_size < 2:
+            raise UsageError(
+                f"population_size = {task.config.population_size}, but NSGA-II crosses two "
+                "architectures; use --population-size 2 or more."
+            )
+
+    def costs(self, architecture: Architecture) -> dict[str, int]:
+        """Count the MACs of one image of the crop's size."""
+        network = build_candidate(self.task, architecture)
+        return {"macs": count_macs(network, self.task.config.crop_size).macs}
+
+    def best(self) -> Trial[Architecture] | None:
+        """Return the sample with the highest score, of equal ones the cheapest."""
+        front = self.front()
+        return front[-1] if front else super().best()
+
+    def front(self) -> list[Trial[Architecture]]:
+        """Return the samples that no other beats in score and MACs, cheapest first.
+
+        Of samples that are equal in both, the first one.
+        """
+        scored = [trial for trial in self.study.trials if trial.scores is not None]
+        front: list[Trial[Architecture]] = []
+        for trial in sorted(scored, key=lambda each: (_macs(each), -_score(each), each.number)):
+            if not front or _score(trial) > _score(front[-1]):
+                front.append(trial)
+        return front
+
+    def report(self) -> Report:
+        """Tell the best score, how the others spread, and the front."""
+        report, front = super().report(), self.front()
+        if not front:
+            return report
+        lines = [
+            f"- sample {each.number + 1}: mIoU {_score(each):.4f}, {_macs(each) / 1e6:,.1f} M MACs"
+            for each in front
+        ]
+        height, width = self.task.config.crop_size
+        text = "\n".join(
+            [
+                report.text,
+                f"No other sample beats these in both mIoU and MACs, at {height} x {width} pixels; "
+                "the last is the result, and metrics.jsonl has the architecture of each:",
+                *lines,
+            ]
+        )
+        results = {
+            "front": [
+                {"sample": trial.number + 1, "score": _score(trial), "macs": int(_macs(trial))}
+                for trial in front
+            ]
+        }
+        return Report(text=text, doubts=report.doubts, results=results, failure=report.failure)
+
+
+def _score(trial: Trial[Architecture]) -> float:
+    assert trial.scores is not None
+    return trial.scores[0]
+
+
+def _macs(trial: Trial[Architecture]) -> float:
+    assert trial.scores is not None
+    return trial.scores[1]

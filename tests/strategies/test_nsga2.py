@@ -1,0 +1,61 @@
+"""NSGA-II as a strategy: what it minimises, and what it keeps."""
+
+import pytest
+
+from autoseg.cost import count_macs
+from autoseg.errors import UsageError
+from autoseg.networks import build_network
+from autoseg.strategies.nsga2_search import NSGA2Search
+from tests.strategies.contract import task_of
+from tests.strategies.test_estimator import drawn
+
+
+def searched(*samples):
+    """A search that has scored architectures by hand: (score, MACs) each."""
+    search = NSGA2Search(task_of("nsga2"))
+    for seed, scores in enumerate(samples):
+        search.study.add(drawn(seed), scores, failure="NaN" if scores is None else None)
+    return search
+
+
+def test_the_front_is_what_no_other_sample_beats():
+    search = searched((0.5, 9), (0.3, 2), None, (0.5, 7), (0.2, 3), (0.5, 7), (0.1, 1))
+    front = [(trial.number, trial.scores) for trial in search.front()]
+    assert front == [(6, (0.1, 1)), (1, (0.3, 2)), (3, (0.5, 7))]
+    # By the definition, over all pairs.
+    scored = [trial for trial in search.study.trials if trial.scores is not None]
+    unbeaten = {
+        trial.scores
+        for trial in scored
+        if not any(
+            other.scores[0] >= trial.scores[0]
+            and other.scores[1] <= trial.scores[1]
+            and other.scores != trial.scores
+            for other in scored
+        )
+    }
+    assert {scores for _, scores in front} == unbeaten
+
+
+def test_the_result_is_the_best_and_the_front_is_told_and_kept():
+    search = searched((0.5, 9e6), (0.3, 2e6), (0.5, 7e6))
+    assert search.decode() == drawn(2)
+    report = search.report()
+    assert report.results["front"] == [
+        {"sample": 2, "score": 0.3, "macs": 2_000_000},
+        {"sample": 3, "score": 0.5, "macs": 7_000_000},
+    ]
+    assert report.text.endswith(
+        "- sample 2: mIoU 0.3000, 2.0 M MACs\n- sample 3: mIoU 0.5000, 7.0 M MACs"
+    )
+
+
+def test_the_cost_are_the_macs_of_the_network_that_is_trained():
+    search = searched()
+    network = build_network(drawn(3), num_classes=12, width=8 / 128, filter_multiplier=2)
+    assert search.costs(drawn(3)) == {"macs": count_macs(network, (32, 32)).macs}
+
+
+def test_a_population_of_one_is_refused():
+    with pytest.raises(UsageError, match="population_size = 1, but NSGA-II crosses two"):
+        NSGA2Search.check(task_of("nsga2", population_size=1))
