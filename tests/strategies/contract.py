@@ -239,20 +239,22 @@ def check_it_finds_a_planted_optimum_more_often_than_random(name, whole, tmp_pat
         return  # there is nothing that it chooses by scores of single architectures
     config = dataclasses.replace(COMMON, population_size=10, tournament_size=5)
 
-    def found(strategy, seed):
+    def is_found(strategy, seed):
         best, score = planted(TOY, seed)
         study = Study(strategy.sampler(ArchitectureDomain(TOY), config, (seed,)))
-        for _ in range(50):
+        for _ in range(100):
             value = study.propose()
+            if value == best:
+                return True
             study.add(value, (score(value), *[1.0] * (study.sampler.num_objectives - 1)))
-        return best in {trial.value for trial in study.trials}
+        return False
 
-    # Eight optima in a space of 2,916, of which 50 are tried: random finds one in 58.
+    # 12 optima in a space of 2,916, of which 100 are tried: random finds one in 29.
     num_found, num_by_random = (
-        sum(found(strategy, seed) for seed in range(8))
+        sum(is_found(strategy, seed) for seed in range(12))
         for strategy in (strategy_of(name), STRATEGIES["random"])
     )
-    assert num_found >= num_by_random + 3
+    assert num_found >= num_by_random + 4
 
 
 CHECKS = [value for key, value in list(globals().items()) if key.startswith("check_")]
