@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
         "proposers",
         *("architecture", "data", "runs", "cost"),
     },
+    "pricing": {"architecture", "networks", "ops", "cost"},
     "reporting": {"architecture"},
     "comparison": {
         *("trained", "data", "networks", "evaluation", "crf", "metrics", "cost"),  # measuring

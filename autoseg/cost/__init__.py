@@ -8,7 +8,7 @@ from autoseg.cost.explanation import (
     explain_macs,
 )
 from autoseg.cost.latency import Latency, measure_latency, synchronised_clock
-from autoseg.cost.macs import MacCount, OperatorCost, count_macs
+from autoseg.cost.macs import MacCount, OperatorCost, count_macs, count_module_macs
 from autoseg.cost.memory import measure_peak_memory
 from autoseg.cost.parameters import count_parameters
 
@@ -23,6 +23,7 @@ __all__ = [
     "count_macs",
     "count_macs_fvcore",
     "count_macs_thop",
+    "count_module_macs",
     "count_parameters",
     "explain_macs",
     "measure_latency",

@@ -4,10 +4,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from math import prod
 
+import torch
 from torch import nn
 
 from autoseg.cost.formulas import is_unmodelled
-from autoseg.cost.recording import OperatorCall, Recording, record_forward
+from autoseg.cost.recording import OperatorCall, Recording, Shape, record_call, record_forward
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +93,19 @@ def count_macs(
     """
     recording = record_forward(network, image_size, batch_size=batch_size, device=device)
     return summarise(recording, image_size=image_size, batch_size=batch_size)
+
+
+def count_module_macs(module: nn.Module, input_shape: Shape) -> int:
+    """Count the multiply-accumulates of one part of a network, by `count_macs`' rules, on "meta".
+
+    Args:
+        module: Maps one tensor to anything; counted on a copy in eval mode.
+        input_shape: Shape of that tensor, (N, C, H, W).
+
+    Raises:
+        RuntimeError: If the module does not run on meta tensors.
+    """
+    return record_call(module, torch.zeros(input_shape, device="meta")).macs
 
 
 def summarise(recording: Recording, *, image_size: tuple[int, int], batch_size: int) -> MacCount:

@@ -114,7 +114,18 @@ def record_forward(
         ValueError: If the size holds no pixel.
         RuntimeError: If the network cannot run on that device.
     """
-    images = example_images(network, image_size, batch_size=batch_size, device=device)
+    return record_call(
+        network, example_images(network, image_size, batch_size=batch_size, device=device)
+    )
+
+
+def record_call(network: nn.Module, inputs: Tensor) -> Recording:
+    """Run a copy of a module once in eval mode on the inputs' device, and write down what it calls.
+
+    Raises:
+        RuntimeError: If the module cannot run on that device.
+    """
+    device = str(inputs.device)
     copied = eval_copy(network, device=device)
     modules: list[ModuleCall] = []
     counter = FlopCounterMode(display=False, custom_mapping=flop_formulas())
@@ -123,7 +134,7 @@ def record_forward(
     with torch.inference_mode(), counter, _OperatorRecorder(counter) as recorder:
         handles = _record_modules(copied, counter, modules.append)
         try:
-            copied(images)
+            copied(inputs)
         except (RuntimeError, NotImplementedError) as error:
             raise RuntimeError(_cannot_run(network, device=device, reason=str(error))) from error
         finally:

@@ -1,0 +1,101 @@
+"""Expected cost of what a search would decode, as a differentiable function of alpha and beta."""
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from autoseg.architecture import NO_OPERATION, normalise_beta
+from autoseg.pricing.prices import Prices
+
+
+class ExpectedMacs:
+    """The expected MACs of an architecture drawn by alpha and beta, exactly.
+
+    The distribution is the one whose most likely architecture `decode` returns (under the paper's
+    path rule):
+
+    - The path is a Markov chain from the stem: from a node it goes on to each next stride with the
+      softmax of beta over the edges that leave the node.
+    - Each node of the cell keeps two different edges with one operation other than "none" on each.
+      A choice is as likely as the product of the two operations' weights, the softmax of alpha: an
+      edge's operation is drawn by alpha, and two edges are kept with a probability in proportion to
+      the product of what their operations weigh together.
+
+    Nodes and path are independent. What a cell costs depends on its stride and on those of the two
+    layers before, so that the chance of each such triple is carried along the trellis, and no path
+    is enumerated. The two-thirds rule of beta is the same softmax, once a node's edges are made to
+    sum to 1.
+
+    All of it is computed in float64 and on the device, without a look at a value.
+    """
+
+    def __init__(self, prices: Prices, *, device: torch.device) -> None:
+        """Move the prices to the device of alpha and beta."""
+        space = self.space = prices.space
+
+        def tensor(values: object, dtype: torch.dtype = torch.float64) -> Tensor:
+            return torch.as_tensor(values, dtype=dtype, device=device)
+
+        self._fixed = float(prices.fixed)
+        self._inputs, self._operations = tensor(prices.inputs), tensor(prices.operations)
+        self._head, self._low_level = tensor(prices.head), tensor(prices.low_level)
+        self._low_level_layer = prices.low_level_layer
+        levels = torch.arange(space.num_levels, device=device)
+        # [a, k, b]: direction k leads from level a to level b.
+        self._directions = tensor(
+            levels[None, None] == levels[:, None, None] + levels.new_tensor([-1, 0, 1])[:, None]
+        )
+        self._goes_down = levels[None] > levels[:, None]  # from a to b
+        self._at_start = tensor(torch.zeros(space.num_levels, space.num_levels))
+        self._at_start[0, 0] = 1
+        candidates = [i for i, op in enumerate(space.operations) if op != NO_OPERATION]
+        self._candidates = tensor(candidates, torch.int64)
+        self._nodes = []
+        for node in range(space.num_nodes):
+            sources = space.predecessors(node)
+            edges = [space.edge_index(source, node) for source in sources]
+            pairs = tensor(list(combinations(range(len(edges)), 2)), torch.int64)
+            self._nodes.append((tensor(edges, torch.int64), pairs))
+
+    def __call__(self, alpha: Tensor, beta: Tensor) -> Tensor:
+        """Return the expected MACs of one image.
+
+        Args:
+            alpha: Logits of the operations, (num_edges, num_operations), on the device.
+            beta: Logits of the trellis edges, (num_layers, num_levels, 3), on the device.
+
+        Returns:
+            A scalar, float64.
+        """
+        cells = self._cell_macs(alpha.double())  # by level, and whether inputs are halved
+        cells = torch.where(self._goes_down, cells[:, 1], cells[:, 0])  # by level before, level
+        steps = normalise_beta(self.space, beta.double())
+        steps = torch.einsum("lak,akb->lab", steps, self._directions)
+        total, pairs = self._fixed, self._at_start
+        for layer, step in enumerate(steps):
+            triples = pairs[:, :, None] * step  # two layers before, layer before, layer
+            pairs = triples.sum(dim=0)
+            total = total + (triples * self._inputs[layer]).sum() + (pairs * cells).sum()
+            if layer == self._low_level_layer:
+                total = total + pairs.sum(dim=0) @ self._low_level
+        return total + pairs.sum(dim=0) @ self._head
+
+    def _cell_macs(self, alpha: Tensor) -> Tensor:
+        """Return the expected MACs of a cell's operations, (levels, 2)."""
+        log_weights = torch.log_softmax(alpha, dim=-1).index_select(1, self._candidates)
+        log_strength = log_weights.logsumexp(dim=-1)
+        # Of a kept edge, the chance of each operation.
+        chance = (log_weights - log_strength[:, None]).exp()
+        on_inputs = on_nodes = alpha.new_zeros(len(self._candidates))
+        for edges, pairs in self._nodes:
+            strength = log_strength[edges]
+            of_pair = torch.softmax(strength[pairs].sum(dim=-1), dim=0)
+            kept = torch.zeros_like(strength).index_add(0, pairs[:, 0], of_pair)
+            kept = kept.index_add(0, pairs[:, 1], of_pair)
+            expected = kept[:, None] * chance[edges]
+            # Sources 0 and 1 are the cell's inputs.
+            on_inputs = on_inputs + expected[:2].sum(dim=0)
+            on_nodes = on_nodes + expected[2:].sum(dim=0)
+        prices = self._operations.index_select(2, self._candidates)
+        return prices @ on_inputs + (prices[:, :1] @ on_nodes)
