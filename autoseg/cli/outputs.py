@@ -110,14 +110,20 @@ def fault_of(path: Path, error: Exception) -> str:
     return f"{path}: {error}" if isinstance(error, UsageError) else str(error)
 
 
+_MAX_REASONS = 10
+"""Files whose reason is told; thousands would scroll away what is said of all."""
+
+
 def summary_of_failures(failures: Sequence[tuple[Path, str]], *, num_files: int) -> str:
-    """Say which files could not be used, and that the others were done.
+    """Say which files could not be used, the first ones by name, and that the others were done.
 
     Args:
         failures: Each file and the reason, which names it.
         num_files: How many there were in all, more than one.
     """
-    reasons = "".join(f"\n  {reason}" for _, reason in failures)
+    reasons = "".join(f"\n  {reason}" for _, reason in failures[:_MAX_REASONS])
+    if len(failures) > _MAX_REASONS:
+        reasons += f"\n  and {len(failures) - _MAX_REASONS:,} more"
     if len(failures) == num_files:
-        return f"none of the {num_files} images could be done.{reasons}"
-    return f"{len(failures)} of {num_files} images could not be done; the others were.{reasons}"
+        return f"none of the {num_files:,} images could be done.{reasons}"
+    return f"{len(failures):,} of {num_files:,} images could not be done; the others were.{reasons}"

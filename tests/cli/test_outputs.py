@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.cli.outputs import left_out_line, refuse_clashes
+from autoseg.cli.outputs import left_out_line, refuse_clashes, summary_of_failures
 from autoseg.errors import UsageError
 
 
@@ -103,3 +103,18 @@ def test_files_left_out_are_counted_and_the_first_named():
         "left out, no images by their names: 2,000 files (0.txt, 1.txt, 2.txt, 3.txt, 4.txt, 5.txt "
         "and 1,994 more)"
     )
+
+
+@pytest.mark.parametrize("num_files", [2000, 3000])
+def test_of_many_failures_the_first_are_named(num_files):
+    failures = [(Path(f"{number}.png"), f"{number}.png is no image") for number in range(2000)]
+    begin, *reasons, end = summary_of_failures(failures, num_files=num_files).splitlines()
+    assert begin == (
+        "none of the 2,000 images could be done."
+        if num_files == 2000
+        else "2,000 of 3,000 images could not be done; the others were."
+    )
+    assert reasons == [f"  {number}.png is no image" for number in range(10)]
+    assert end == "  and 1,990 more"
+    # Ten need no such line.
+    assert summary_of_failures(failures[:10], num_files=11).splitlines()[1:] == reasons

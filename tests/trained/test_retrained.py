@@ -183,7 +183,7 @@ def test_the_commands_train_and_score_network_and_crf_together(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     sizes = ["--image-size", "48", "56", "--train-length", "4", "--crop-size", "48", "48"]
     steps = ["--num-steps", "2", "--batch-size", "2", "--validate-every", "1", "--val-images", "1"]
-    network = ["--network", "icnet_resnet50", "--crf-layer"]
+    network = ["--network", "icnet_resnet50", "--crf-layer", "--ema-decay", "0.9"]
     assert retrain.main([*network, *sizes, *steps, "--out", "runs/a"]) == 0
     assert "icnet_resnet50+crf: val mIoU" in capsys.readouterr().out
 
@@ -193,6 +193,11 @@ def test_the_commands_train_and_score_network_and_crf_together(tmp_path, monkeyp
     for name in ("bilateral_weight", "spatial_weight"):
         learnt, start = trained.crf.get_parameter(name), getattr(CRF_RNN, name)
         assert (learnt != start).any()
+    # It is the average that is scored, the CRF's parameters among it.
+    state = torch.load(folder / "checkpoint-00000002.pt", weights_only=True)["state"]
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(tensor, state["average"][f"module.{name}"]), name
+    assert not torch.equal(trained.crf.compatibility, state["network"]["crf.compatibility"])
     assert evaluate.main([str(folder), "--crf"]) == 0
     stored = load_record(folder)["results"]["evaluation_val"]
     assert f"mIoU {stored['mean_iou']:.4f}" in capsys.readouterr().out

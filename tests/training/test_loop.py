@@ -10,8 +10,9 @@ from torch import nn
 
 from autoseg.config import TrainingConfig
 from autoseg.config.optimisation import WITHOUT_EFFECT
-from autoseg.data import build_dataset
+from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, build_dataset
 from autoseg.errors import UsageError
+from autoseg.networks import crf_rnn
 from autoseg.runs import Run, load_weights, save_checkpoint, seed_everything
 from autoseg.training import (
     DivergedError,
@@ -164,6 +165,33 @@ def test_the_average_is_what_is_saved(tmp_path):
     assert set(saved) == set(own)
     assert not torch.equal(saved["0.weight"], own["0.weight"])
     assert torch.equal(saved["1.num_batches_tracked"], own["1.num_batches_tracked"])
+
+
+def test_the_average_holds_a_crf_behind_the_network(tmp_path):
+    network = crf_rnn(Network(), num_classes=12, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    learnt, passed = [], network.set_training_progress
+
+    def note_before_each_step(progress):
+        learnt.append({name: tensor.clone() for name, tensor in network.crf.state_dict().items()})
+        passed(progress)
+
+    network.set_training_progress = note_before_each_step
+    config = dataclasses.replace(CONFIG, num_steps=3, validate_every=3, ema_decay=0.2)
+    with new_run(tmp_path / "run") as run:
+        run_training(run, network=network, config=config)
+    after = [*learnt[1:], network.crf.state_dict()]
+    newest = torch.load(tmp_path / "run" / "checkpoint-00000003.pt", weights_only=True)["state"]
+    assert after[0].keys() == {"bilateral_weight", "spatial_weight", "compatibility"}
+    for name in after[0]:
+        assert not torch.equal(after[-1][name], learnt[0][name])  # it has learnt
+        expected = after[0][name].double()
+        for step, share in enumerate((2 / 11, 0.2), start=1):  # the second would be 3 / 12
+            expected = share * expected + (1 - share) * after[step][name]
+        for which in ("best", "last"):
+            saved = load_weights(tmp_path / "run", which)[f"crf.{name}"]
+            torch.testing.assert_close(saved.double(), expected, rtol=1e-6, atol=1e-7)
+        assert torch.equal(newest["average"][f"module.crf.{name}"], saved)
+        assert torch.equal(newest["network"][f"crf.{name}"], after[-1][name])
 
 
 @pytest.mark.parametrize(
