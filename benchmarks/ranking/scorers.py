@@ -326,9 +326,9 @@ def _make_steps(estimator: Estimator, architecture: Architecture, description: s
     step = 0
     with Progress(estimator.num_steps, description=description) as progress:
         while not estimator.is_trained:
-            estimator.step(architecture, Fraction(step, estimator.num_steps))
+            losses = estimator.step(architecture, Fraction(step, estimator.num_steps))
             step += 1
-            progress.update()
+            progress.update(**({"loss": losses[0].value.item()} if losses else {}))
     return step
 
 
