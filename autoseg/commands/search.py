@@ -183,7 +183,8 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
         command="search",
     )
     request = request.with_defaults(fitted)
-    if request.strategy == "darts" and not request.given & {"budget", "arch_steps", "num_epochs"}:
+    has_epochs = issubclass(STRATEGIES[request.strategy], DartsSearch)
+    if has_epochs and not request.given & {"budget", "arch_steps", "num_epochs"}:
         arch_steps = choose_arch_steps(preset, request.pick(SearchConfig), len(train_dataset))
         request = request.with_values(arch_steps=arch_steps)
     return SearchPlan(
@@ -209,7 +210,7 @@ def _require_read(request: SearchRequest) -> None:
                 f"out{_who_reads(name)}."
             )
     # A supernet is trained for some steps before the samples are drawn.
-    is_prepared = request.strategy != "darts" and request.estimator != "short"
+    is_prepared = "estimator" in read and request.estimator != "short"
     ends = sorted(request.given & {"budget", "arch_steps", "num_samples"})
     if is_prepared and "budget" not in ends:
         return

@@ -1,7 +1,8 @@
 """First-order DARTS on a supernet: two half-steps on two halves of the data."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,11 @@ class Darts:
     section 4.2.
     """
 
+    is_capturable: ClassVar[bool] = True
+    """Whether a step can be one CUDA graph."""
+    passes_per_architecture_step: ClassVar[int] = 1
+    """Forward and backward passes that move alpha and beta once."""
+
     def __init__(
         self, supernet: Supernet, config: SearchConfig, *, ignore_index: int, device: torch.device
     ) -> None:
@@ -60,7 +66,7 @@ class Darts:
         self.precision: ResolvedPrecision = resolve_precision(config.precision, device)
         self._weights = supernet.weight_parameters()
         self._arch = supernet.arch_parameters()
-        self.uses_graph = config.cuda_graph and device.type == "cuda"
+        self.uses_graph = self.is_capturable and config.cuda_graph and device.type == "cuda"
         # fused: one kernel for many tensors, on the CPU too. It reads a float32 learning rate from
         # the device, whatever the parameters' dtype.
         self._weight_lr = torch.tensor(config.weight_lr, dtype=torch.float32, device=device)
@@ -137,15 +143,30 @@ class Darts:
         target: Tensor,
     ) -> Tensor:
         """Leave the gradient of the loss in the parameters, and return the loss."""
-        images, target = to_device(images, self.device), to_device(target, self.device)
         # None, not 0: a CUDA graph has to allocate its gradients itself.
         optimizer.zero_grad(set_to_none=True)
+        with self._loss(parameters, images, target) as loss:
+            loss.backward()
+        return loss.detach()
+
+    def gradients(
+        self, parameters: Sequence[nn.Parameter], images: Tensor, target: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the loss and its gradient, one tensor for each parameter; nothing is moved."""
+        with self._loss(parameters, images, target) as loss:
+            gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        return loss.detach(), gradients
+
+    @contextmanager
+    def _loss(
+        self, parameters: Sequence[nn.Parameter], images: Tensor, target: Tensor
+    ) -> Iterator[Tensor]:
+        """Give the loss on a batch, to be differentiated by these parameters inside."""
+        images, target = to_device(images, self.device), to_device(target, self.device)
         with self.supernet.only_gradients_of(parameters), tensor_float(self.precision):
             with autocast(self.precision, self.device):
                 logits = self.supernet(images)
-            loss = segmentation_loss(logits, target, ignore_index=self.ignore_index)
-            loss.backward()
-        return loss.detach()
+            yield segmentation_loss(logits, target, ignore_index=self.ignore_index)
 
     def _half_steps(self, *batch: Tensor) -> StepLosses:
         """Make one or both half-steps from (images, target) or (images, target, images, target)."""

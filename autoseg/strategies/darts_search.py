@@ -1,4 +1,4 @@
-"""First-order DARTS as a strategy: epochs over a supernet, and what they log."""
+"""DARTS as a strategy, of first order and of second: epochs over a supernet, and what they log."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,6 +10,7 @@ from autoseg.data import labelled_indices
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.darts import Darts
 from autoseg.strategies.decode_history import DecodeHistory
+from autoseg.strategies.second_order import SecondOrderDarts
 from autoseg.strategies.statistics import skip_share
 from autoseg.strategies.strategy import (
     Batch,
@@ -91,8 +92,9 @@ class DartsSearch(Strategy):
 
     @classmethod
     def settings(cls, config: SearchConfig) -> frozenset[str]:
-        """Return all but those of strategies that draw architectures."""
-        return frozenset(values_of(SearchConfig())) - _OF_SAMPLES
+        """Return all but those of other strategies, and of what the rule cannot do."""
+        impossible = set() if cls.rule.is_capturable else {"cuda_graph"}
+        return frozenset(values_of(SearchConfig())) - _OF_SAMPLES - impossible
 
     @classmethod
     def check(cls, task: SearchTask) -> None:
@@ -107,8 +109,9 @@ class DartsSearch(Strategy):
 
     @property
     def num_evaluations(self) -> int:
-        """Passes of the supernet, one for each half-step."""
-        return self._num_weight_steps + self._num_arch_steps
+        """Passes of the supernet, for the half-steps of the weights and those of alpha and beta."""
+        num_passes = self.rule.passes_per_architecture_step
+        return self._num_weight_steps + num_passes * self._num_arch_steps
 
     def step(self, step: int, share: Fraction) -> list[StepLoss]:
         """Move the weights and, after the warm-up, alpha and beta."""
@@ -195,6 +198,12 @@ class DartsSearch(Strategy):
         self._num_weight_steps = state["num_weight_steps"]
         self._num_arch_steps = state["num_arch_steps"]
         self._batches = None
+
+
+class SecondOrderSearch(DartsSearch):
+    """A search by DARTS whose architecture's gradient looks one step of the weights ahead."""
+
+    rule = SecondOrderDarts
 
 
 def _phases(task: SearchTask) -> tuple[int, int]:

@@ -1,12 +1,13 @@
 """Search strategies by name."""
 
-from autoseg.strategies.darts_search import DartsSearch
+from autoseg.strategies.darts_search import DartsSearch, SecondOrderSearch
 from autoseg.strategies.discrete_strategies import EvolutionSearch, RandomSearch, TPESearch
 from autoseg.strategies.nsga2_search import NSGA2Search
 from autoseg.strategies.strategy import Strategy
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "darts": DartsSearch,
+    "darts2": SecondOrderSearch,
     "random": RandomSearch,
     "evolution": EvolutionSearch,
     "tpe": TPESearch,
