@@ -22,11 +22,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=(
             "Score a retrained network: IoU by class, mean IoU, mean and pixel accuracy, from one "
             "confusion matrix over the whole split at the labels' own resolution; with --crf, "
-            "before and after the dense CRF. The result is printed and added to the run's run.json."
+            "before and after the dense CRF; with --trimap, --boundary-iou or --surface-tolerance, "
+            "at borders. The result is printed and added to the run's run.json."
         ),
         example=(
             f"{PROG} runs/NAME/deeplabv3plus_resnet101\n"
-            f"{PROG} runs/NAME/searched --split test --scales 0.75 1 1.25 --flip --crf"
+            f"{PROG} runs/NAME/searched --split test --scales 0.75 1 1.25 --flip --crf\n"
+            f"{PROG} runs/NAME/searched --trimap 2 4 8 --boundary-iou --surface-tolerance 2"
         ),
         positional=("run",),
         takes_imports=True,
@@ -47,7 +49,8 @@ def _print(scores: "Scores") -> None:
         f"{summary['dataset']} {summary['split']}, {summary['num_images']} images: "
         f"mIoU {summary['mean_iou']:.4f} over {summary['num_averaged']} classes, "
         f"mean accuracy {summary['mean_accuracy']:.4f}, "
-        f"pixel accuracy {summary['pixel_accuracy']:.4f}"
+        f"pixel accuracy {summary['pixel_accuracy']:.4f}, "
+        f"IoU by frequency {summary['frequency_weighted_iou']:.4f}"
     )
     if "crf" in summary:
         crf = summary["crf"]
@@ -56,6 +59,9 @@ def _print(scores: "Scores") -> None:
             f"mean accuracy {crf['mean_accuracy']:.4f}, pixel accuracy {crf['pixel_accuracy']:.4f}"
         )
         print(f"CRF: {crf['text']}")
+    for heading, values in scores.borders.items():
+        texts = ["none" if value is None else f"{value:.4f}" for value in values]
+        print(f"{heading}: {', with CRF '.join(texts)}")
     sys.stdout.flush()  # saving may fail, and its message comes after the scores
 
 

@@ -11,6 +11,7 @@ from autoseg.atomic import require_writable
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_clashes
+from autoseg.commands.border_choice import chosen_borders
 from autoseg.comparison import (
     Comparison,
     Subject,
@@ -76,6 +77,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
                     crf_notes=_crf_notes(chosen, request) if chosen else (),
                     timing=timing,
                     progress=progress,
+                    new_borders=chosen_borders(request),
                 )
             )
             progress.update()

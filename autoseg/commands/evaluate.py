@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
+from autoseg.commands.border_choice import chosen_borders
 from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
-from autoseg.metrics import ConfusionMatrix
+from autoseg.metrics import BorderScore, ConfusionMatrix
 from autoseg.requests import EvaluateRequest
 from autoseg.runs import Progress, Run
 from autoseg.trained import RetrainedNetwork
@@ -30,6 +32,8 @@ class Scores:
     """IoU by class, with and without CRF."""
     summary: dict[str, Any]
     """Averages and protocol."""
+    borders: dict[str, tuple[float | None, ...]]
+    """Scores of borders by heading: the network's own and, if there is a CRF, that after it."""
 
 
 def run_evaluate(request: EvaluateRequest) -> Scores:
@@ -50,6 +54,17 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
             announce(f"CRF: tuned on {request.split}, which its score there is optimistic about.")
     crf = chosen.parameters.build().to(device) if chosen is not None else None
     scales = tuple(scale * trained.image_scale for scale in request.scales)
+    new_borders = chosen_borders(request)
+    borders = [
+        new_borders(dataset.num_classes, dataset.ignore_index)
+        for _ in range(1 if crf is None else 2)
+    ]
+
+    def on_prediction(_: int, target: Tensor, *preds: Tensor) -> None:
+        for scores, pred in zip(borders, preds, strict=True):
+            for score in scores:
+                score.update(pred, target)
+
     with Progress(len(dataset), description=f"evaluate {request.split}", unit="image") as progress:
         result = evaluate(
             network,
@@ -59,6 +74,7 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
             scales=scales,
             flip=request.flip,
             on_image=lambda *_: progress.update(),
+            on_prediction=on_prediction,
         )
     summary = {
         "dataset": dataset.name,
@@ -67,15 +83,24 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
         "scales": list(scales),
         "flip": request.flip,
         "num_images": result.num_images,
-        **_averages(result.plain),
+        **_averages(result.plain, borders[0]),
     }
-    columns = {"IoU": result.plain.iou().tolist()}
+    columns = _columns(result.plain, borders[0])
     if result.with_crf is not None and chosen is not None:
-        summary["crf"] = {**chosen.record(), **_averages(result.with_crf)}
+        summary["crf"] = {**chosen.record(), **_averages(result.with_crf, borders[1])}
         summary["crf"]["text"] = chosen.text
         summary["crf"]["mean_iou_change"] = summary["crf"]["mean_iou"] - summary["mean_iou"]
-        columns["IoU with CRF"] = result.with_crf.iou().tolist()
-    return Scores(folder=trained.folder, table=_table(dataset, columns), summary=summary)
+        with_crf = _columns(result.with_crf, borders[1])
+        columns |= {f"{heading} with CRF": values for heading, values in with_crf.items()}
+    return Scores(
+        folder=trained.folder,
+        table=_table(dataset, columns),
+        summary=summary,
+        borders={
+            first.heading: tuple(score.mean() for score in scores)
+            for first, *scores in zip(borders[0], *borders, strict=True)
+        },
+    )
 
 
 def save_scores(scores: Scores, *, command: Sequence[str]) -> None:
@@ -93,12 +118,19 @@ def save_scores(scores: Scores, *, command: Sequence[str]) -> None:
         raise RuntimeError(f"the scores above were not saved: {error}") from error
 
 
-def _averages(confusion: ConfusionMatrix) -> dict[str, Any]:
+def _columns(confusion: ConfusionMatrix, borders: Sequence[BorderScore]) -> dict[str, list[float]]:
+    scores = {score.heading: score.by_class().tolist() for score in borders}
+    return {"IoU": confusion.iou().tolist(), **scores}
+
+
+def _averages(confusion: ConfusionMatrix, borders: Sequence[BorderScore]) -> dict[str, Any]:
     return {
         "mean_iou": confusion.mean_iou(),
         "num_averaged": confusion.num_averaged,
         "mean_accuracy": confusion.mean_accuracy(),
         "pixel_accuracy": confusion.pixel_accuracy(),
+        "frequency_weighted_iou": confusion.frequency_weighted_iou(),
+        **{score.key: score.mean() for score in borders},
     }
 
 

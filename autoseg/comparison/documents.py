@@ -8,7 +8,7 @@ from autoseg.comparison.rows import (
     SCORE_COLUMNS,
     ComparisonGroup,
 )
-from autoseg.comparison.verdict import verdict
+from autoseg.comparison.verdict import row_name, verdict
 from autoseg.foreign_text import markdown_text
 from autoseg.reporting.tables import (
     MISSING,
@@ -25,6 +25,13 @@ READING = (
     "head; without it they are the published ones.",
     "mIoU: from one confusion matrix over all images, at the labels' resolution; classes that "
     "occur in neither prediction nor truth are left out of the mean.",
+    "IoU by frequency: weighted by the classes' shares of the true pixels. Mean accuracy: over the "
+    "classes that occur in the truth.",
+    "IoU within N px of borders (or void): of the pixels within N rows or columns of another label "
+    "(or of a pixel without one). Boundary IoU: of each class's inner bands, 2 % of the diagonal "
+    "wide. Surface Dice: share of the surfaces of truth and prediction that lie within so many "
+    "pixels of each other. All add up pixels over the images, and average over the classes that "
+    "have any.",
     "MACs: multiply-accumulates of one image; FLOPs are twice that. The CRF is not in them.",
     "Latency: one image, from normalised input to classes, resizing and argmax included.",
     "Peak memory: beyond the weights and the image, from image to classes.",
@@ -73,8 +80,9 @@ def comparison_markdown(comparison: Comparison) -> str:
         blocks.append(f"## {markdown_text(str(group.key))}")
         blocks += _bullets(verdict(group))
         blocks.append(group_table_markdown(group))
-        records, columns = run_table(group)
-        blocks.append(to_markdown(records, columns))
+        for records, columns in (border_table(group), run_table(group)):
+            if records:
+                blocks.append(to_markdown(records, columns))
         blocks += _bullets(notes_of(group))
     if comparison.left_out:
         blocks += ["## Left out", *_bullets(comparison.left_out)]
@@ -135,6 +143,23 @@ def _network_record(group: ComparisonGroup, number: int) -> dict:
     record = {c.key: getattr(row, c.key) for c in (*PROTOCOL_COLUMNS, *_RUN_COLUMNS)}
     checksum = (row.weights_sha256 or "")[:_CHECKSUM_DIGITS] or None
     return {**record, "label": row.label, "weights_sha256": checksum}
+
+
+def border_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
+    """One line a row whose borders were scored; no line where none were asked for."""
+    records, headings = [], {}
+    for network in group.networks:
+        for row, results in zip(network.rows, network.borders, strict=False):
+            headings |= {result.key: result.heading for result in results}
+            scores = {result.key: result.mean for result in results}
+            records.append({"name": row_name(row), "miou": row.miou, **scores})
+    columns = [
+        Column(key="name", heading="Network"),
+        Column(key="miou", heading="mIoU", kind="percent"),
+        *(Column(key=key, heading=text, kind="percent") for key, text in headings.items()),
+    ]
+    found = {key for record in records for key, value in record.items() if value is not None}
+    return (records if headings else []), [column for column in columns if column.key in found]
 
 
 def notes_of(group: ComparisonGroup) -> list[str]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoseg.data import SegmentationDataset, spread_indices
-from autoseg.metrics import confusion_matrix, overlaps
+from autoseg.metrics import BorderScore, confusion_matrix, overlaps
 
 NUM_SCENES = 3
 """Images that the report shows."""
@@ -45,13 +45,20 @@ class Evidence:
 class EvidenceOf:
     """Collect the evidence of one prediction while its images are scored."""
 
-    def __init__(self, dataset: SegmentationDataset, scenes: Sequence[int]) -> None:
+    def __init__(
+        self,
+        dataset: SegmentationDataset,
+        scenes: Sequence[int],
+        borders: Sequence[BorderScore] = (),
+    ) -> None:
         """Start with no image.
 
         Args:
             dataset: Sets K and the ignored label.
             scenes: Samples that the report shows.
+            borders: Scores that count every image as well.
         """
+        self.borders = borders
         self._dataset = dataset
         self._scenes = frozenset(scenes)
         self._overlaps: list[NDArray[np.int64]] = []
@@ -66,6 +73,8 @@ class EvidenceOf:
             ignore_index=self._dataset.ignore_index,
         )
         self._overlaps.append(overlaps(counts).cpu().numpy())
+        for score in self.borders:
+            score.update(pred, target)
         if index in self._scenes:
             self._shown.append(pred.cpu().numpy())
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.comparison.evidence import EvidenceOf, scene_indices, true_scenes
-from autoseg.comparison.rows import DOUBTFUL, ComparisonRow, NetworkComparison
+from autoseg.comparison.rows import DOUBTFUL, BorderResult, ComparisonRow, NetworkComparison
 from autoseg.comparison.subject import Subject
 from autoseg.cost import (
     Latency,
@@ -22,7 +22,7 @@ from autoseg.cost import (
 from autoseg.crf import DenseCRF
 from autoseg.data import as_rgb, normalise
 from autoseg.evaluation import evaluate, predict_logits
-from autoseg.metrics import ConfusionMatrix, doubt_about
+from autoseg.metrics import BorderScore, ConfusionMatrix, border_scores, doubt_about
 from autoseg.networks import inference_parameters
 from autoseg.reporting.tables import scaled
 from autoseg.runs import Progress
@@ -56,6 +56,7 @@ def measure(
     timing: TimingChoice,
     progress: Progress,
     crf_notes: Sequence[str] = (),
+    new_borders: Callable[[int, int], Sequence[BorderScore]] = border_scores,
 ) -> NetworkComparison:
     """Score, count and time a network, without the CRF and with it.
 
@@ -67,11 +68,17 @@ def measure(
         timing: How long each timing lasts.
         progress: Counts each scored image, and says what else takes time.
         crf_notes: What a reader should know of its parameters.
+        new_borders: Begins scores of borders for a number of classes and an ignored label; as it
+            is, none.
     """
     network = subject.network.to(device)
     scores = None
     shown = scene_indices(subject.indices) if subject.indices else []
-    evidence = [EvidenceOf(subject.dataset, shown) for _ in range(1 if crf is None else 2)]
+    dataset = subject.dataset
+    evidence = [
+        EvidenceOf(dataset, shown, new_borders(dataset.num_classes, dataset.ignore_index))
+        for _ in range(1 if crf is None else 2)
+    ]
 
     def on_prediction(index: int, target: Tensor, *preds: Tensor) -> None:
         for collected, pred in zip(evidence, preds, strict=True):
@@ -80,7 +87,7 @@ def measure(
     if subject.indices:
         scores = evaluate(
             network,
-            subject.dataset,
+            dataset,
             device=device,
             indices=subject.indices,
             crf=crf,
@@ -100,7 +107,7 @@ def measure(
         class_iou.append(_class_iou(refined))
     return NetworkComparison(
         rows=tuple(rows),
-        class_names=subject.dataset.class_names,
+        class_names=dataset.class_names,
         class_iou=tuple(class_iou),
         notes=(
             *_doubts(subject, scores.plain if scores else None),
@@ -110,7 +117,10 @@ def measure(
             *crf_notes,
         ),
         evidence=tuple(collected.result() for collected in evidence) if scores else (),
-        scenes=true_scenes(subject.dataset, shown),
+        scenes=true_scenes(dataset, shown),
+        borders=tuple(_border_results(collected.borders) for collected in evidence)
+        if scores
+        else (),
     )
 
 
@@ -278,6 +288,7 @@ def _plain_row(
         num_averaged=confusion.num_averaged if confusion else None,
         mean_accuracy=confusion.mean_accuracy() if confusion else None,
         pixel_accuracy=confusion.pixel_accuracy() if confusion else None,
+        frequency_weighted_iou=confusion.frequency_weighted_iou() if confusion else None,
         num_params=sum(p.numel() for p in inference_parameters(subject.network)),
         macs=counts.macs,
         macs_fvcore=counts.fvcore,
@@ -327,6 +338,7 @@ def _crf_row(
         num_averaged=confusion.num_averaged if confusion else None,
         mean_accuracy=confusion.mean_accuracy() if confusion else None,
         pixel_accuracy=confusion.pixel_accuracy() if confusion else None,
+        frequency_weighted_iou=confusion.frequency_weighted_iou() if confusion else None,
         crf_latency_median_ms=costs.crf.median_ms,
         crf_latency_p90_ms=costs.crf.p90_ms,
         is_crf_latency_settled=costs.crf.is_stable,
@@ -335,6 +347,18 @@ def _crf_row(
         is_total_latency_settled=costs.together.is_stable,
         memory_mib=costs.memory_together_mib,
         crf=crf_text,
+    )
+
+
+def _border_results(scores: Sequence[BorderScore]) -> tuple[BorderResult, ...]:
+    return tuple(
+        BorderResult(
+            key=score.key,
+            heading=score.heading,
+            mean=score.mean(),
+            by_class=tuple(score.by_class().tolist()),
+        )
+        for score in scores
     )
 
 

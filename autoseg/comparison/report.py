@@ -1,7 +1,7 @@
 """A comparison as one HTML page: verdict, chart, tables and pictures."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 from autoseg.comparison.documents import (
     READING,
     Comparison,
+    border_table,
     notes_of,
     run_table,
     score_columns,
@@ -65,6 +66,7 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
     truth = _true_scenes(group)
     attributions = [scene.attribution for scene in truth if scene.attribution]
     records, columns = run_table(group)
+    borders = border_table(group)
     return Section(
         heading=str(group.key),
         anchor=anchor,
@@ -73,6 +75,7 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
         chart=_chart(group),
         tables=(
             _table(group.records, score_columns(group), has_anchors=True),
+            *([_table(*borders, caption="At borders")] if borders[0] else []),
             *_class_tables(group),
             _table(records, columns, caption="Where the rows come from"),
         ),
@@ -115,12 +118,19 @@ def _class_tables(group: ComparisonGroup) -> list[Table]:
 def _chart(group: ComparisonGroup) -> Chart:
     """Draw every row; the front of a cost has the rows whose cost is known and means the same."""
     rows = [row for network in group.networks for row in network.rows]
+    records, columns = border_table(group)
+    borders = {record["name"]: record for record in records}
+    border_columns = [column for column in columns if column.key not in ("name", "miou")]
     macs_divisor, macs_prefix = prefix_for(max(row.macs for row in rows))
     params_divisor, params_prefix = prefix_for(max(row.num_params for row in rows))
     is_scored = any(row.miou is not None for row in rows)
     scores = (Axis(key="miou", heading="mIoU", unit="%", factor=100, is_high_good=True),)
     axes = (
         *(scores if is_scored else ()),
+        *(
+            Axis(key=column.key, heading=column.heading, unit="%", factor=100, is_high_good=True)
+            for column in border_columns
+        ),
         Axis(key="latency", heading="Latency, median", unit="ms"),
         Axis(key="macs", heading="MACs", unit=macs_prefix, factor=1 / macs_divisor),
         Axis(key="memory", heading="Peak memory", unit="MiB"),
@@ -130,11 +140,17 @@ def _chart(group: ComparisonGroup) -> Chart:
         axes=axes,
         x="latency",
         y="miou" if is_scored else "macs",
-        points=tuple(_point(row) for row in rows),
+        points=tuple(
+            _point(
+                row,
+                {c.key: borders.get(row_name(row), {}).get(c.key) for c in border_columns},
+            )
+            for row in rows
+        ),
     )
 
 
-def _point(row: ComparisonRow) -> Point:
+def _point(row: ComparisonRow, borders: Mapping[str, float | None]) -> Point:
     unranked = [] if row.is_total_latency_settled else ["latency"]
     if row.has_crf:  # its work is in neither count: the row would beat the network without it
         unranked += ["macs", "params"]
@@ -143,6 +159,7 @@ def _point(row: ComparisonRow) -> Point:
         remark="with CRF" if row.has_crf else "",
         values={
             "miou": row.miou,
+            **borders,
             "latency": row.total_latency_median_ms,
             "macs": row.macs,
             "memory": row.memory_mib,

@@ -59,6 +59,8 @@ class ComparisonRow:
     """Mean accuracy over the classes that occur, a fraction."""
     pixel_accuracy: float | None
     """A fraction."""
+    frequency_weighted_iou: float | None
+    """IoU averaged by the classes' shares of the true pixels, a fraction."""
 
     num_params: int
     """Values of all parameters."""
@@ -142,6 +144,20 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BorderResult:
+    """One score of a row's borders."""
+
+    key: str
+    """Name of the score, with its unit."""
+    heading: str
+    """Its name in tables."""
+    mean: float | None
+    """Over the classes that have such a border, a fraction; None if none has."""
+    by_class: tuple[float, ...]
+    """The score of each class, nan for one without such a border."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkComparison:
     """A network's rows, and what does not fit into a row."""
 
@@ -153,6 +169,8 @@ class NetworkComparison:
     """For each row the IoU of each class, nan for one that does not occur; None if not scored."""
     notes: tuple[str, ...]
     """What the reader must know: why counters of MACs differ, or that a timing was not stable."""
+    borders: tuple[tuple[BorderResult, ...], ...] = ()
+    """For each row the scores of borders that were asked for; empty if nothing was scored."""
     evidence: tuple[Evidence, ...] = ()
     """What stands behind the score of each row; empty if nothing was scored."""
     scenes: tuple[TrueScene, ...] = ()
@@ -161,6 +179,7 @@ class NetworkComparison:
     def __post_init__(self) -> None:
         assert len(self.rows) == len(self.class_iou) >= 1
         assert len(self.evidence) in (0, len(self.rows))
+        assert len(self.borders) in (0, len(self.rows))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,7 +263,9 @@ SCORE_COLUMNS = (
     Column(key="miou", heading="mIoU", kind="percent"),
     Column(key="miou_change", heading="Change by CRF", kind="change"),
     Column(key="num_averaged", heading="Classes averaged", kind="exact"),
+    Column(key="mean_accuracy", heading="Mean accuracy", kind="percent"),
     Column(key="pixel_accuracy", heading="Pixel accuracy", kind="percent"),
+    Column(key="frequency_weighted_iou", heading="IoU by frequency", kind="percent"),
     Column(key="num_params", heading="Parameters", kind="scaled"),
     Column(key="macs", heading="MACs", kind="scaled"),
     Column(key="macs_fvcore", heading="by fvcore", kind="scaled"),

@@ -176,6 +176,19 @@ class ConfusionMatrix:
         self._require_pixels("pixel_accuracy")
         return float(self.counts.diagonal().sum().double() / self.num_pixels)
 
+    def frequency_weighted_iou(self) -> float:
+        """Average the IoU with each class's share of the true pixels as its weight.
+
+        Raises:
+            RuntimeError: If no pixel has been counted.
+
+        Source: Long et al. 2015, "Fully Convolutional Networks for Semantic Segmentation",
+        section 5.
+        """
+        self._require_pixels("frequency_weighted_iou")
+        share = self.counts.cpu().double().sum(1) / self.num_pixels
+        return float((share * self.iou().nan_to_num(0.0)).sum())  # absent: nan, of share 0
+
     def _require_pixels(self, score: str) -> None:
         if self.num_pixels == 0:
             raise RuntimeError(

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from autoseg.config import Count, Factor, Range, Request
+from autoseg.config.borders import BorderChoice
 from autoseg.config.crf import CRFChoice
 from autoseg.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareRequest(Request, CRFChoice):
+class CompareRequest(Request, CRFChoice, BorderChoice):
     """What a user can say to `python -m autoseg.compare`."""
 
     run: tuple[Path, ...] = ()

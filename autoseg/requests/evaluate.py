@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from autoseg.config import Factor, Request
+from autoseg.config.borders import BorderChoice
 from autoseg.config.crf import CRFChoice
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateRequest(Request, CRFChoice):
+class EvaluateRequest(Request, CRFChoice, BorderChoice):
     """What a user can say to `python -m autoseg.evaluate`."""
 
     run: Path

@@ -12,9 +12,9 @@ from tests.test_atomic import as_nobody
 from tests.trained.random_run import make_run
 
 
-def run(monkeypatch, capsys, folder):
+def run(monkeypatch, capsys, folder, *options):
     """Run the command as a process would; return exit code, standard output and error."""
-    monkeypatch.setattr("sys.argv", ["evaluate", str(folder), "--device", "cpu"])
+    monkeypatch.setattr("sys.argv", ["evaluate", str(folder), "--device", "cpu", *options])
     with pytest.raises(SystemExit) as ended:
         run_command(evaluate.main)
     return ended.value.code, *capsys.readouterr()
@@ -57,3 +57,15 @@ def test_a_full_disk_comes_after_the_scores(tmp_path, monkeypatch, capsys):
     code, out, err = run(monkeypatch, capsys, folder)
     assert code == 1 and "mIoU 0." in out
     assert "the scores above were not saved: disk full" in err
+
+
+def test_borders_are_scored_where_they_are_asked_for(tmp_path, monkeypatch, capsys):
+    folder = make_run(tmp_path / "run")
+    code, out, _ = run(monkeypatch, capsys, folder, "--trimap", "2", "--surface-tolerance", "1")
+    assert code == 0
+    saved = load_record(folder)["results"]["evaluation_val"]
+    borders, void = saved["trimap_iou_borders_2px"], saved["trimap_iou_void_2px"]
+    assert f"IoU within 2 px of borders: {borders:.4f}" in out
+    assert f"Surface Dice, 1 px: {saved['surface_dice_1px']:.4f}" in out
+    assert f"IoU within 2 px of void: {void:.4f}" in out
+    assert f"IoU by frequency {saved['frequency_weighted_iou']:.4f}" in out

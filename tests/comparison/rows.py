@@ -13,6 +13,7 @@ ROW = ComparisonRow(
     num_averaged=2,
     mean_accuracy=0.6,
     pixel_accuracy=0.7,
+    frequency_weighted_iou=0.55,
     num_params=1_234_567,
     macs=2_000_000_000,
     macs_fvcore=2_100_000_000,

@@ -12,7 +12,7 @@ from autoseg.comparison.documents import (
     group_table_markdown,
 )
 from autoseg.comparison.report import comparison_page
-from autoseg.comparison.rows import group_networks
+from autoseg.comparison.rows import BorderResult, group_networks
 from tests.comparison.rows import network
 
 
@@ -119,6 +119,23 @@ def test_the_reader_is_warned_of_several_groups():
     assert warning in comparison_markdown(TWO_GROUPS)
     assert warning in comparison_page(TWO_GROUPS)
     assert ONE_GROUP.warning is None
+
+
+def test_borders_have_a_table_where_they_were_scored():
+    def border(key, mean):
+        return BorderResult(key=key, heading=key.upper(), mean=mean, by_class=(0.1, 0.2))
+
+    row = (border("a", 0.25), border("b", None))
+    scored = replace(network(label="searched", crf_miou=0.4), borders=(row, row))
+    text = comparison_markdown(comparison(scored, network(label="icnet")))
+    at = [line for line in text.splitlines() if line.startswith("|") and "25.00" in line]
+    assert [cells(line) for line in at] == [
+        ["searched", "50.00", "25.00"],  # nothing has a value for b
+        ["searched + CRF", "40.00", "25.00"],
+    ]
+    page = comparison_page(comparison(scored))
+    assert "At borders" in page and '"key":"a"' in page  # an axis of the chart
+    assert "At borders" not in comparison_page(ONE_GROUP)
 
 
 def test_left_out_runs_are_told():

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from autoseg.cost import MacPrediction, MacTerm, ToolCount, count_macs
 from autoseg.crf import DenseCRF
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, build_dataset
 from autoseg.evaluation import evaluate
+from autoseg.metrics import border_scores, overlaps
 from autoseg.networks import CRF_RNN, build_network, crf_rnn
 from autoseg.runs import Progress
 from autoseg.trained import NetworkChoice, RetrainedNetwork
@@ -121,9 +123,17 @@ def test_rows_hold_what_evaluate_and_the_counter_say():
         crf_text="num_iterations 2",
         timing=TimingChoice(min_runs=1, min_seconds=0.0),
         progress=progress,
+        new_borders=partial(border_scores, trimap=(2,), boundary_iou=True),
     )
+    seen = []
     expected = evaluate(
-        given.network, given.dataset, device="cpu", indices=(0, 1), crf=crf, scales=(0.5,)
+        given.network,
+        given.dataset,
+        device="cpu",
+        indices=(0, 1),
+        crf=crf,
+        scales=(0.5,),
+        on_prediction=lambda *args: seen.append(args),
     )
     plain, refined = measured.rows
     assert progress.num_done == 2
@@ -142,6 +152,25 @@ def test_rows_hold_what_evaluate_and_the_counter_say():
     assert refined.crf_latency_median_ms > 0 and plain.crf_latency_median_ms is None
     assert measured.class_names == given.dataset.class_names
     assert torch.tensor(measured.class_iou[1]).equal(expected.with_crf.iou().float())
+    check_what_was_seen(measured, seen, expected)
+
+
+def check_what_was_seen(measured, seen, expected):
+    """Borders, counts of images and pictures come from the predictions that were scored."""
+    assert [index for index, *_ in seen] == [0, 1]
+    for number, confusion in enumerate((expected.plain, expected.with_crf)):
+        borders = border_scores(4, confusion.ignore_index, trimap=(2,), boundary_iou=True)
+        for _, target, *preds in seen:
+            for score in borders:
+                score.update(preds[number], target)
+        found = {result.key: result.mean for result in measured.borders[number]}
+        assert found == {score.key: score.mean() for score in borders}
+        assert set(found) == {"trimap_iou_borders_2px", "trimap_iou_void_2px", "boundary_iou"}
+        evidence = measured.evidence[number]
+        assert evidence.image_overlaps.sum(0).tolist() == overlaps(confusion.counts).tolist()
+        for shown, (_, _, *preds) in zip(evidence.shown, seen, strict=True):
+            assert shown.tolist() == preds[number].tolist()
+    assert [scene.target.tolist() for scene in measured.scenes] == [t.tolist() for _, t, *_ in seen]
 
 
 def test_times_that_did_not_settle_are_marked_in_their_row(monkeypatch):

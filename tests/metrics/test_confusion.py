@@ -53,6 +53,8 @@ def test_counts_and_scores_equal_plain_loops(seed: int) -> None:
     assert matrix.mean_accuracy() == pytest.approx(sum(accuracies) / len(accuracies), rel=1e-14)
     assert matrix.pixel_accuracy() == sum(expected[k][k] for k in range(4)) / total
     assert matrix.num_averaged == len(ious) == 3
+    weighted = sum(sum(expected[k]) / total * ious[k] for k in range(3))
+    assert matrix.frequency_weighted_iou() == pytest.approx(weighted, rel=1e-14)
 
 
 def test_four_pixels_worked_by_hand() -> None:
@@ -157,7 +159,9 @@ def test_merging_unlike_matrices_is_refused() -> None:
     assert "differ: (3, 255) here and (3, 11) there" in str(error.value)
 
 
-@pytest.mark.parametrize("score", ["mean_iou", "mean_accuracy", "pixel_accuracy"])
+@pytest.mark.parametrize(
+    "score", ["mean_iou", "mean_accuracy", "pixel_accuracy", "frequency_weighted_iou"]
+)
 def test_a_score_without_pixels_is_refused(score: str) -> None:
     matrix = ConfusionMatrix(3, IGNORE)
     matrix.update(torch.tensor([1]), torch.tensor([IGNORE]))
