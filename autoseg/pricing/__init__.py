@@ -2,5 +2,6 @@
 
 from autoseg.pricing.expectation import ExpectedMacs
 from autoseg.pricing.prices import Prices, price_space
+from autoseg.pricing.within import cheapest, decode_within
 
-__all__ = ["ExpectedMacs", "Prices", "price_space"]
+__all__ = ["ExpectedMacs", "Prices", "cheapest", "decode_within", "price_space"]

@@ -5,7 +5,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from autoseg.architecture import NO_OPERATION, normalise_beta
+from autoseg.architecture import normalise_beta
 from autoseg.pricing.prices import Prices
 
 
@@ -49,8 +49,7 @@ class ExpectedMacs:
         self._goes_down = levels[None] > levels[:, None]  # from a to b
         self._at_start = tensor(torch.zeros(space.num_levels, space.num_levels))
         self._at_start[0, 0] = 1
-        candidates = [i for i, op in enumerate(space.operations) if op != NO_OPERATION]
-        self._candidates = tensor(candidates, torch.int64)
+        self._candidates = tensor(prices.candidates, torch.int64)
         self._nodes = []
         for node in range(space.num_nodes):
             sources = space.predecessors(node)

@@ -46,6 +46,11 @@ class Prices:
     low_level_layer: int
     """The layer whose output is that early map."""
 
+    @property
+    def candidates(self) -> list[int]:
+        """Columns of the operations other than "none"."""
+        return [i for i, op in enumerate(self.space.operations) if op != NO_OPERATION]
+
     def macs(self, architecture: Architecture) -> int:
         """Add up an architecture's MACs: exactly `count_macs` of its network.
 
