@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 MENU = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
 ENTRIES = re.findall(r"(\S+\.md)$", MENU, flags=re.MULTILINE)
-MADE = ("index.md", "contributing.md", "changelog.md", "results/index.md")
+MADE = ("index.md", "contributing.md", "changelog.md", "from_zip.md", "results/index.md")
 """Pages that docs/site/hooks.py makes of files elsewhere."""
 
 

@@ -17,8 +17,9 @@ TOP_PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "examples/README.md": "from_zip.md",
 }
-"""Page by the file at the top of the repository that it is made from."""
+"""Page by the file of the repository that it is made from."""
 
 SHOWN = (".md", ".png", ".svg", ".csv", ".html")
 """Suffixes of the files under results/ that the site has."""
