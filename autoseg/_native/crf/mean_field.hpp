@@ -190,7 +190,8 @@ private:
 
     // Marginals of all pixels without messages.
     AUTOSEG_INLINE void start_tile(Band& band, const Tile& tile, Vec<float>* factors) const {
-        const Highest highest = read_scores(band, tile, band.values);
+        const Highest highest =
+            scores_.read_woven(tile, band.ahead, band.values, &band.trace);
         for (int row = 0; row < tile.rows; ++row) {
             float* values = values_of(band, row);
             factors[row] =
@@ -229,35 +230,6 @@ private:
         return band.values + row * round_up(call_.labels, L) * L;
     }
 
-    // The largest score of each pixel of the woven rows.
-    struct Highest {
-        Vec<float> row[2];
-    };
-
-    // Copy the caller's scores of all woven rows, (2, labels, L).
-    AUTOSEG_INLINE Highest read_scores(Band& band, const Tile& tile, float* to) const {
-        float* to_row[2] = {to, to + round_up(call_.labels, L) * L};
-        const bool is_pair = tile.rows == 2;
-        const Scores upper = scores_.of_caller(tile.y, tile.x);
-        const Scores lower = scores_.of_caller(tile.y + is_pair, tile.x);
-        const Scores ahead[2] = {scores_.of_caller(band.ahead.row(0), band.ahead.x),
-                                 scores_.of_caller(band.ahead.row(1), band.ahead.x)};
-        const Vec<float> lowest = spread(-std::numeric_limits<float>::infinity());
-        Vec<float> trace{}, highest[2] = {lowest, lowest};
-        for (index_t c = 0; c < call_.labels; ++c) {
-            for (const Scores& scores : ahead) scores.fetch(c);
-            Vec<float> first = upper.label(c), second = lower.label(c);
-            if (band.is_first) trace += (first - first) + (second - second);
-            if (is_pair) weave(first, second);
-            highest[0] = maximum<float>(highest[0], first);
-            highest[1] = maximum<float>(highest[1], second);
-            store(to_row[0] + c * L, first);
-            store(to_row[1] + c * L, second);
-        }
-        if (band.is_first) band.trace += trace;
-        return {{highest[0], highest[1]}};
-    }
-
     AUTOSEG_INLINE void add_kept_scores(Band& band, const Tile& tile) const {
         for (int row = tile.first; row < tile.last; ++row) {
             const Scores scores = scores_.kept(tile.y + row, tile.x);
@@ -272,7 +244,7 @@ private:
     AUTOSEG_INLINE void add_messages(Band& band, const Tile& tile) const {
         if (call_.compatibility != nullptr) return add_mixed_messages(band, tile);
         Highest highest{};
-        if (reads_caller(band)) highest = read_scores(band, tile, band.values);
+        if (reads_caller(band)) highest = scores_.read_woven(tile, band.ahead, band.values);
         for (int row = tile.first; row < tile.last; ++row) {
             if (reads_caller(band)) {
                 const float* values = values_of(band, row);
@@ -297,7 +269,7 @@ private:
             mix_labels(call_.compatibility, call_.labels, values_of(band, row));
         }
         if (!reads_caller(band)) return add_kept_scores(band, tile);
-        const Highest highest = read_scores(band, tile, band.scores);
+        const Highest highest = scores_.read_woven(tile, band.ahead, band.scores);
         for (int row = tile.first; row < tile.last; ++row) {
             const float* scores = band.scores + (values_of(band, row) - band.values);
             for (index_t c = 0; c < call_.labels; ++c) {

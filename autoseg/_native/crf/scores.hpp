@@ -2,9 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 
 #include "math.hpp"
 #include "../kernels.hpp"
+#include "tile.hpp"
+#include "weave.hpp"
 
 namespace AUTOSEG_ISA {
 
@@ -19,6 +22,11 @@ struct Scores {
         return pixels == kLanes<float> ? load_anywhere(from) : load_some(from, pixels);
     }
     AUTOSEG_INLINE void fetch(index_t label) const { __builtin_prefetch(at + label * step); }
+};
+
+// The largest score of each pixel of a tile's woven rows.
+struct Highest {
+    Vec<float> row[2];
 };
 
 // Labels lie far apart in the caller's order. The first update copies the scores, L pixels by L
@@ -40,6 +48,32 @@ public:
 
     AUTOSEG_INLINE Scores kept(index_t y, index_t x) const {
         return {place(y, x), count(x), count(x)};
+    }
+
+    // Copy the caller's scores of both woven rows of a tile to (2, labels, L), labels rounded up to
+    // whole vectors, and ask early for those of the tile ahead. `trace` becomes NaN in a lane in
+    // which a score is not finite.
+    AUTOSEG_INLINE Highest read_woven(const Tile& tile, const Tile& ahead, float* to,
+                                      Vec<float>* trace = nullptr) const {
+        float* to_row[2] = {to, to + round_up(call_.labels, L) * L};
+        const bool is_pair = tile.rows == 2;
+        const Scores upper = of_caller(tile.y, tile.x);
+        const Scores lower = of_caller(tile.y + is_pair, tile.x);
+        const Scores next[2] = {of_caller(ahead.row(0), ahead.x), of_caller(ahead.row(1), ahead.x)};
+        const Vec<float> lowest = spread(-std::numeric_limits<float>::infinity());
+        Vec<float> zeros{}, highest[2] = {lowest, lowest};  // x - x is 0 where x is finite
+        for (index_t c = 0; c < call_.labels; ++c) {
+            for (const Scores& scores : next) scores.fetch(c);
+            Vec<float> first = upper.label(c), second = lower.label(c);
+            if (trace != nullptr) zeros += (first - first) + (second - second);
+            if (is_pair) weave(first, second);
+            highest[0] = maximum<float>(highest[0], first);
+            highest[1] = maximum<float>(highest[1], second);
+            store(to_row[0] + c * L, first);
+            store(to_row[1] + c * L, second);
+        }
+        if (trace != nullptr) *trace += zeros;
+        return {{highest[0], highest[1]}};
     }
 
     static AUTOSEG_INLINE Vec<float> below(Vec<float> highest, Vec<float> score) {
