@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FRAGMENT = re.compile(r"(Of|As in|As for|See|The same|Likewise|Ours|In full)\b[^:]*$")
+FRAGMENT = re.compile(
+    r"(Of|As in|As for|See|The same|Likewise|Ours|In full|Its|Their|Th(at|ose) of)\b[^:]*$"
+)
 ARGUMENT = re.compile(r"^ +\w+: (Of |As in |As for |See `|See above|Likewise)", re.MULTILINE)
 
 
@@ -36,6 +38,8 @@ def problems(tree: ast.AST):
         '"""As in `forward`."""',
         '"""See `depthwise`."""',
         '"""Ours."""',
+        '"""Their number."""',
+        '"""Those of the estimator."""',
         'def add(size):\n    """Add two maps.\n\n    Args:\n        size: Of the state.\n    """',
         "def of(): pass",
         "def add(of_maps): pass",

@@ -34,7 +34,7 @@ class EdgeMargin:
     node: int
     """The node that the edge leads to."""
     edge: CellEdge
-    """Its source and operation."""
+    """Source and operation of the edge."""
     second_op: str | None
     """The edge's next best operation; None if it has no other."""
     op_margin: float | None
@@ -58,15 +58,15 @@ class Agreement:
     num_decodes: int
     """Decodes that were compared."""
     architecture: float
-    """Share with the same path and the same cell."""
+    """Share of the decodes with the same path and the same cell."""
     path: float
     """Share with the same path."""
     cell: float
     """Share with the same cell."""
     layers: tuple[float, ...]
-    """For each layer, share with the same stride."""
+    """Share with the same stride, one a layer."""
     nodes: tuple[float, ...]
-    """For each node of the cell, share with the same two edges."""
+    """Share with the same two edges, one a node of the cell."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

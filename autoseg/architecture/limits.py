@@ -23,7 +23,7 @@ MAX_CHANNELS = 16_384
 """Channels of a cell's output: a 1x1 convolution between two such maps has 1 GiB of weights."""
 MAX_STEM_CHANNELS = 2048
 MAX_RATE_TIMES_STRIDE = 4096
-"""At stride 4 the kernel then reaches over 4096 pixels to each side."""
+"""Product of the head's rate and stride: at stride 4 its kernel reaches over 4096 pixels."""
 MAX_CANDIDATES = 200_000
 """Operations in a supernet, each a module: 26 times the 12 * 4 * 20 * 8 of Auto-DeepLab's."""
 MAX_NAME = 100

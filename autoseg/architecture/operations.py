@@ -64,11 +64,11 @@ class Operation:
     """One candidate operation."""
 
     name: str
-    """As spaces and architectures write it."""
+    """Name in spaces and architectures."""
     label: str
-    """As drawings write it."""
+    """Name in drawings."""
     description: str
-    """Its definition."""
+    """What the operation computes."""
     family: Family | None = None
     """None for "none", which is evaluated nowhere, and for a registered operation."""
     kernel_size: int = 1

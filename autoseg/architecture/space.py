@@ -27,7 +27,7 @@ class SearchSpace:
     name: str
     """Name of the space, as users write it after `--space`."""
     paper: str
-    """Where the space comes from."""
+    """Paper or place that the space comes from."""
     num_layers: int
     """L, the number of searched layers after the stem."""
     num_nodes: int

@@ -68,7 +68,7 @@ class SearchPlan:
     request: SearchRequest
     """Every setting that decides the result."""
     folder: Path
-    """Its run folder."""
+    """Run folder of the search."""
     space: SearchSpace
     """The space, at the preset's size."""
     train_dataset: SegmentationDataset

@@ -29,7 +29,7 @@ class TrueScene:
     ignore_index: int
     """Label of pixels without a class."""
     attribution: str
-    """To whom the image is owed; empty where to none."""
+    """Source and licence of the image; empty where none is owed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

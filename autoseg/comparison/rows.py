@@ -52,7 +52,7 @@ class ComparisonRow:
     miou: float | None
     """Mean IoU, a fraction."""
     miou_change: float | None
-    """With the CRF: its mean IoU less the network's own."""
+    """Mean IoU with the CRF less the network's own; None in the row without it."""
     num_averaged: int | None
     """Classes in the mean IoU."""
     mean_accuracy: float | None
@@ -150,7 +150,7 @@ class BorderResult:
     key: str
     """Name of the score, with its unit."""
     heading: str
-    """Its name in tables."""
+    """Name of the score in tables."""
     mean: float | None
     """Over the classes that have such a border, a fraction; None if none has."""
     by_class: tuple[float, ...]
@@ -162,7 +162,7 @@ class NetworkComparison:
     """A network's rows, and what does not fit into a row."""
 
     rows: tuple[ComparisonRow, ...]
-    """Without the CRF, and with it where there is one."""
+    """The row without the CRF, and the one with it where there is one."""
     class_names: tuple[str, ...]
     """Names of the K classes."""
     class_iou: tuple[tuple[float, ...] | None, ...]

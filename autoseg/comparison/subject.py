@@ -38,7 +38,7 @@ class Trained:
     best_step: int
     """Step whose weights are scored."""
     weights_sha256: str
-    """Their checksum."""
+    """Checksum of those weights."""
     loss: str = "cross_entropy"
     """What the training minimised."""
     started_from: str | None = None
@@ -78,7 +78,7 @@ class Subject:
     image_scale: float
     """Factor on the images' sides before the network sees them, as in the training."""
     trained: Trained | None
-    """Where its weights come from; None for a network without a run."""
+    """The training that the weights come from; None for a network without a run."""
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -17,13 +17,15 @@ class CRFChoice:
     """Weight of the CRF's appearance term (pydensecrf: compat). With no parameter given, all are
     those of the tuning record where there is one; else those not given are DeepLab's, here 4."""
     bilateral_xy_std: Std | None = None
-    """Its standard deviation over positions, in pixels (sxy); DeepLab's is 67."""
+    """Standard deviation of the CRF's appearance term over positions, in pixels (sxy); DeepLab's is
+    67."""
     bilateral_rgb_std: Std | None = None
-    """Its standard deviation over colours, in units of 0 to 255 (srgb); DeepLab's is 3."""
+    """Standard deviation of the CRF's appearance term over colours, in units of 0 to 255 (srgb);
+    DeepLab's is 3."""
     spatial_weight: Weight | None = None
     """Weight of the CRF's smoothness term; DeepLab's is 3."""
     spatial_xy_std: Std | None = None
-    """Its standard deviation over positions, in pixels; DeepLab's is 1."""
+    """Standard deviation of the CRF's smoothness term over positions, in pixels; DeepLab's is 1."""
     num_iterations: CountOrNone | None = None
     """Mean-field updates of the CRF; DeepLab's are 10."""
     crf_mode: str | None = None

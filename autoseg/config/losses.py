@@ -34,7 +34,7 @@ LOSS_OPTIONS: dict[str, LossOption] = {
     "ohem_threshold": LossOption("ohem", "threshold"),
     "ohem_min_kept": LossOption("ohem", "min_kept"),
 }
-"""By the field of `LossConfig` that sets it."""
+"""The options, each by the field of `LossConfig` that sets it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,11 @@ class Difference(NamedTuple):
     """A field in which two requests differ."""
 
     name: str
-    """The field's."""
+    """Name of the field."""
     theirs: Any
-    """Its value in the other request."""
+    """Value of the field in the other request."""
     ours: Any
-    """Its value here."""
+    """Value of the field in this request."""
 
 
 class Request:

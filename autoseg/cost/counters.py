@@ -23,13 +23,13 @@ class ToolCount:
     """What another counter says about one forward pass in eval mode."""
 
     tool: str
-    """Its name, "fvcore" or "thop"."""
+    """Name of the counter, "fvcore" or "thop"."""
 
     macs: int | None
-    """Its total, in its own convention; None if it failed."""
+    """Total in the counter's own convention; None if it failed."""
 
     failure: str | None
-    """The error that it raised, type and first line; None if it did not."""
+    """Error of the counter, type and first line; None if there was none."""
 
     image_size: tuple[int, int]
     """Height and width of the images, in pixels."""

@@ -33,7 +33,7 @@ class MacPrediction:
     """What a tool must say, if its rules are understood."""
 
     tool: str
-    """Its name, "fvcore" or "thop"."""
+    """Name of the tool, "fvcore" or "thop"."""
 
     canonical: int
     """The canonical MACs that the terms are added to."""

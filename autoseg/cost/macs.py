@@ -16,7 +16,7 @@ class OperatorCost:
     """All calls of one operator in a forward pass."""
 
     name: str
-    """For example "aten.conv2d.default"."""
+    """Name of the operator, for example "aten.conv2d.default"."""
 
     num_calls: int
     """How often the network calls it."""

@@ -23,7 +23,7 @@ class OperatorCall:
     """One operator as the network's code called it, before torch takes it apart."""
 
     name: str
-    """For example "aten.conv2d.default": namespace, operator, overload."""
+    """Namespace, operator and overload, for example "aten.conv2d.default"."""
 
     arguments: tuple[Any, ...]
     """Positional arguments, each tensor replaced by its shape."""

@@ -44,13 +44,13 @@ class CRFSettings:
     """Initial weight of the appearance term, no unit, >= 0; or one for each class: the message
     about class l is multiplied by the l-th. (Learning does not keep any weight above zero.)"""
     bilateral_xy_std: float = 67.0
-    """Its standard deviation over positions, pixels."""
+    """Standard deviation of the appearance term over positions, pixels."""
     bilateral_rgb_std: float = 3.0
-    """Its standard deviation over colours, in units of 0 to 255."""
+    """Standard deviation of the appearance term over colours, in units of 0 to 255."""
     spatial_weight: Weight = 3.0
     """Initial weight or weights of the smoothness term, no unit, >= 0."""
     spatial_xy_std: float = 1.0
-    """Its standard deviation over positions, pixels."""
+    """Standard deviation of the smoothness term over positions, pixels."""
     num_iterations: int = 10
     """Updates after Q_0 = softmax(logits), >= 0."""
     mode: str = "fast"

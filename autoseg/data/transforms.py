@@ -41,7 +41,7 @@ class Augmentation:
     """Distances to each pixel's grey are multiplied by a factor from 1 -+ this; 0 is off."""
 
     crop_rule: CropRule = ANYWHERE
-    """Where crops lie; anywhere unless it says otherwise."""
+    """Rule for where crops lie; anywhere unless it says otherwise."""
 
     def __post_init__(self) -> None:
         if min(self.crop_size) < 1:

@@ -24,13 +24,13 @@ class Baselines:
     constant_class: str
     """Class that scores best when it is predicted everywhere."""
     constant_miou: float
-    """Its mean IoU; NaN if no pixel of the images has a class."""
+    """Mean IoU of `constant_class` everywhere; NaN if no pixel of the images has a class."""
     colour_miou: float
     """Mean IoU of a table from each pixel's colour to the class that has it most often in train."""
     dominant_class: str
     """Most frequent class of train."""
     dominant_share: float
-    """Its share of the labelled pixels of train; NaN if there is none."""
+    """Share of `dominant_class` in train's labelled pixels; NaN if there is none."""
 
 
 def measure_baselines(

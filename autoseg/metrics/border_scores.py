@@ -27,9 +27,9 @@ class BorderScore(ABC):
     """A score of predicted borders, accumulated over images."""
 
     key: str
-    """Its name in records, with the unit."""
+    """Name of the score in records, with the unit."""
     heading: str
-    """Its name in tables."""
+    """Name of the score in tables."""
 
     @abstractmethod
     def update(self, pred: Tensor, target: Tensor) -> None:

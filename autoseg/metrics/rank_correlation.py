@@ -54,7 +54,7 @@ def kendall_interval(
         second: Another one, in the same order.
         level: Share of the draws that lie within.
         num_resamples: Draws.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         The lower and the upper end; two NaN where no draw has a tau.

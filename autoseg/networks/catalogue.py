@@ -37,7 +37,7 @@ class CatalogueEntry:
     """A network's paper and its published scores."""
 
     paper: Paper
-    """Where the network was introduced."""
+    """Paper that introduced the network."""
     scores: tuple[CitedScore, ...] = ()
     """What is cited; empty where no published score of this very network is known."""
 

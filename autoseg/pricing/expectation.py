@@ -84,14 +84,14 @@ class ExpectedMacs:
         """Return the expected MACs of a cell's operations, (levels, 2)."""
         log_weights = torch.log_softmax(alpha, dim=-1).index_select(1, self._candidates)
         log_strength = log_weights.logsumexp(dim=-1)
-        # Of a kept edge, the chance of each operation.
+        # The chance of each operation on a kept edge.
         chance = (log_weights - log_strength[:, None]).exp()
         on_inputs = on_nodes = alpha.new_zeros(len(self._candidates))
         for edges, pairs in self._nodes:
             strength = log_strength[edges]
-            of_pair = torch.softmax(strength[pairs].sum(dim=-1), dim=0)
-            kept = torch.zeros_like(strength).index_add(0, pairs[:, 0], of_pair)
-            kept = kept.index_add(0, pairs[:, 1], of_pair)
+            pair_chance = torch.softmax(strength[pairs].sum(dim=-1), dim=0)
+            kept = torch.zeros_like(strength).index_add(0, pairs[:, 0], pair_chance)
+            kept = kept.index_add(0, pairs[:, 1], pair_chance)
             expected = kept[:, None] * chance[edges]
             # Sources 0 and 1 are the cell's inputs.
             on_inputs = on_inputs + expected[:2].sum(dim=0)

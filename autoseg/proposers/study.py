@@ -27,7 +27,7 @@ class Trial(Generic[Value]):
     """What was tried."""
 
     number: int
-    """From 0, in the order in which they ended."""
+    """Place among the trials in the order in which they ended, from 0."""
     value: Value
     """The architecture, or whatever is searched."""
     scores: tuple[float, ...] | None

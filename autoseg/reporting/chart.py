@@ -12,7 +12,7 @@ class Axis:
     """A quantity that points have."""
 
     key: str
-    """Its name among the values of a point."""
+    """Name of the quantity among a point's values."""
     heading: str
     """What a reader sees beside it."""
     unit: str = ""
@@ -32,7 +32,7 @@ class Point:
     remark: str = ""
     """What tells it from others of its name; such a point is hollow."""
     values: Mapping[str, float | None]
-    """By key of the axis; None has no value there."""
+    """Value on each axis, by the axis's key; None where there is none."""
     colour: str
     """Colour of the name, "#RRGGBB"."""
     unranked: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Chart:
     """Points over axes."""
 
     axes: tuple[Axis, ...]
-    """At least two; some point has a value on each."""
+    """Axes, at least two; some point has a value on each."""
     x: str
     """Key of the axis across at first."""
     y: str

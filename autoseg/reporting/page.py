@@ -38,7 +38,7 @@ class Heat:
 
     @property
     def rows(self) -> list[tuple[str, list[tuple[str, float]]]]:
-        """For each name the cells: text, and share of the colour."""
+        """A row for each name: the name and its cells, each a text and the share of the colour."""
         return [
             (name, [self._cell(values[i]) for values in self.columns.values()])
             for i, name in enumerate(self.names)
@@ -98,7 +98,7 @@ class Section:
     heading: str
     """The heading."""
     anchor: str = ""
-    """Its address in the page; letters and digits. Empty: it has none."""
+    """Address of the section in the page, letters and digits; empty for none."""
     verdict: tuple[str, ...] = ()
     """What follows from the numbers, in sentences, above them."""
     text: str = ""
@@ -110,7 +110,7 @@ class Section:
     scenes: tuple[Scene, ...] = ()
     """Pictures below those."""
     attribution: str = ""
-    """To whom the pictures are owed."""
+    """Source and licence of the pictures; empty where none is owed."""
     notes: tuple[str, ...] = ()
     """A list at the end."""
 

@@ -31,9 +31,9 @@ class ScoreRow:
     images: str
     """Dataset and split: "VOC 2012 test"."""
     protocol: str
-    """How it was reached."""
+    """How the score was reached."""
     source: str
-    """Where it stands."""
+    """Place in the paper where the score stands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

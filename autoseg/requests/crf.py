@@ -15,8 +15,8 @@ class CRFRequest(Request, CRFChoice):
     image: Path
     """Image, or a folder of images."""
     segmentation: Path
-    """Its class numbers as a palette or grey PNG, or its probabilities as .npy or .npz, (K, H, W);
-    or a folder of such files with the images' names."""
+    """Class numbers of the image as a palette or grey PNG, or its probabilities as .npy or .npz,
+    (K, H, W); or a folder of such files with the images' names."""
     out: Path = Path("crf")
     """Folder for the results."""
     logits: bool = False

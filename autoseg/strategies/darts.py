@@ -25,9 +25,9 @@ class StepLosses(NamedTuple):
     """Losses before each half of a step: scalars, on the device, without gradients."""
 
     weights: Tensor
-    """On the batch of trainA."""
+    """Loss on the batch of trainA."""
     architecture: Tensor | None
-    """On the batch of trainB; None while alpha and beta rest."""
+    """Loss on the batch of trainB; None while alpha and beta rest."""
 
 
 class Darts:

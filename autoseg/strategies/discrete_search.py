@@ -74,12 +74,12 @@ class DiscreteSearch(Strategy):
 
     @property
     def num_steps(self) -> int:
-        """Those of the estimator."""
+        """Steps that the estimator makes."""
         return self.estimator.num_steps
 
     @property
     def num_evaluations(self) -> int:
-        """Those of the estimator."""
+        """Evaluations that the estimator has made."""
         return self.estimator.num_evaluations
 
     @property

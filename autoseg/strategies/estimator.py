@@ -297,7 +297,7 @@ class SupernetEstimator(Estimator):
 
 
 class SharedEstimator(SupernetEstimator):
-    """The same with the networks that are retrained, in place of the paper's supernet.
+    """Shares the weights of the networks that are retrained, not those of the paper's supernet.
 
     Nothing but the weights is then otherwise than in `ShortEstimator`.
     """

@@ -74,7 +74,7 @@ class ShortTraining:
 
     @property
     def learning_rate(self) -> float:
-        """That of the next step: a cosine over the training."""
+        """Learning rate of the next step: a cosine over the training."""
         config = self._task.config
         progress = self.num_done / config.sample_steps
         return cosine(progress, initial=config.weight_lr, final=config.weight_lr_final)

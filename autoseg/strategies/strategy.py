@@ -73,11 +73,11 @@ class StepLoss(NamedTuple):
     """A loss of one step."""
 
     what: str
-    """Its name, with the option of its learning rate, for messages."""
+    """Name of the loss, with the option of its learning rate, for messages."""
     value: Tensor
     """A scalar on the device; the next step may overwrite it."""
     learning_rate: float
-    """That of the step."""
+    """Learning rate of the step."""
     is_fatal: bool = True
     """False if it is of one candidate alone, which the strategy scores as failed where the loss is
     not finite: the search then goes on."""

@@ -48,7 +48,7 @@ class PerEdge(nn.Module):
             )
             for name in self.names
         )
-        """By operation, target and input cell."""
+        """The modules, by operation, target and input cell."""
 
     def forward(self, state: Tensor, alpha: Tensor) -> Tensor:
         """Sum the weighted operations of every edge.

@@ -59,7 +59,7 @@ class RetrainedNetwork:
     """
 
     folder: Path
-    """Its run folder."""
+    """Run folder of the retraining."""
     record: dict[str, Any]
     """run.json; what is named below was checked in it."""
     choice: NetworkChoice

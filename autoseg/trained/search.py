@@ -19,7 +19,7 @@ class SearchRun:
     """A search as its run folder has it: finished, or one to go on with."""
 
     folder: Path
-    """Its run folder."""
+    """Run folder of the search."""
     record: dict[str, Any]
     """run.json; `space` was read from it."""
     space: SearchSpace

@@ -24,7 +24,7 @@ class LoopState:
     loss_sum: float = 0.0
     """Sum of the losses since the last `take_mean`."""
     loss_count: int = 0
-    """Their number."""
+    """Number of the losses in `loss_sum`."""
 
     def add(self, loss: float) -> None:
         """Count a loss in."""

@@ -17,9 +17,9 @@ class ValidationScore:
     """How a network did on the validation's images."""
 
     mean_iou: float
-    """In [0, 1]; NaN if no pixel of the images is labelled."""
+    """Mean IoU in [0, 1]; NaN if no pixel of the images is labelled."""
     pixel_accuracy: float
-    """In [0, 1]; NaN if no pixel of the images is labelled."""
+    """Share of the labelled pixels that are right, in [0, 1]; NaN if there is none."""
     num_averaged: int
     """Classes in the mean."""
     doubt: str | None

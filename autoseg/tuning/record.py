@@ -45,7 +45,7 @@ class TuningRecord:
     use_crf: bool
     """Whether they beat the network without a CRF."""
     mean_iou_change: float
-    """By how much, in [-1, 1]."""
+    """Mean IoU with them less that without a CRF, in [-1, 1]."""
     split: str
     """Split of the images that decided, "train" or "val"."""
     num_images: int

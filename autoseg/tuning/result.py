@@ -29,7 +29,7 @@ class TuningSubject:
     weights: str
     """Whether the best or the last weights are behind the logits."""
     weights_sha256: str
-    """Their checksum."""
+    """Checksum of those weights."""
     mode: str
     """Mode of the CRF."""
     seed: int

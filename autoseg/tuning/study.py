@@ -34,11 +34,11 @@ class CRFTrial:
     """Parameters and how they scored."""
 
     name: str
-    """Where stock parameters come from; empty for sampled ones."""
+    """Source of stock parameters; empty for sampled ones."""
     parameters: CRFSettings
     """What was tried."""
     mean_iou: float
-    """Its score, in [0, 1]."""
+    """Mean IoU that the parameters reach, in [0, 1]."""
 
 
 _REMEDY = "restore the file, or delete it, and the tuning begins again"

@@ -96,7 +96,7 @@ class AccuracyRow:
 
     parameters: str
     image: str
-    """Its name; "all" for the pooled row."""
+    """Name of the image; "all" for the pooled row."""
     method: str
     mean_error: float | None
     """Mean of |Q - exact Q| over pixels and classes; None for scores that are no distribution."""

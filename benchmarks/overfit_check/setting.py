@@ -92,7 +92,7 @@ class OverfitRow:
     image_scale: int
     """Factor on the images' sides."""
     learning_rate: float
-    """At the first step."""
+    """Learning rate of the first step."""
     num_steps: int
     """Steps of the training."""
     cpu_seconds: float | None
@@ -102,7 +102,7 @@ class OverfitRow:
     num_averaged: int | None
     """Classes in the mean IoU."""
     pixel_accuracy: float | None
-    """On the training images."""
+    """Share of the training images' labelled pixels that are right."""
     cross_entropy: float | None
     """Mean over the labelled pixels at the label's size, eval mode, in nats."""
     is_passed: bool

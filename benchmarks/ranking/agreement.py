@@ -19,9 +19,9 @@ class Agreement:
     """One scorer, with one seed, against the truth."""
 
     scorer: str
-    """Its name, with the steps where it trains."""
+    """Name of the scorer, with the steps where it trains."""
     seed: int
-    """Its seed."""
+    """Seed of the scorer."""
     num: int
     """Architectures that both have scored."""
     tau: float

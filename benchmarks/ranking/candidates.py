@@ -16,7 +16,7 @@ class Candidate:
     """An architecture that is ranked."""
 
     number: int
-    """Its place among the candidates, from 0; candidates of all strata take turns."""
+    """Place among the candidates, from 0; candidates of all strata take turns."""
     stratum: int
     """Quarter of all paths, by mean stride, in which its path lies: 0 is the finest."""
     architecture: Architecture

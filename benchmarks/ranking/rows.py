@@ -18,17 +18,17 @@ class Score:
     """What one scorer says of one architecture."""
 
     scorer: str
-    """Its name, with the steps where it trains."""
+    """Name of the scorer, with the steps where it trains."""
     seed: int
-    """Of weights, batches and sampled paths."""
+    """Seed of weights, batches and sampled paths."""
     number: int
-    """Of the candidate."""
+    """Number of the candidate."""
     stratum: int
     """Quarter of all paths in which the candidate's lies, by mean stride; 0 is the finest."""
     path: str
     """The candidate's strides."""
     cell: str
-    """Its cell: for each node the two sources with their operations."""
+    """Cell of the candidate: for each node the two sources with their operations."""
     score: float
     """Higher is better; mIoU in [0, 1] where the scorer trains."""
     seconds: float

@@ -49,9 +49,9 @@ class Scorer(ABC):
         """Take the settings.
 
         Args:
-            space: What the architectures are of.
+            space: Space of the architectures.
             num_steps: Training steps, of each architecture or of the supernet.
-            seed: Of weights, batches and sampled paths.
+            seed: Seed of weights, batches and sampled paths.
         """
         self.space = space
         self.num_steps = num_steps
@@ -190,7 +190,7 @@ class Shared(Sampled):
 
 
 class FairlyShared(Shared):
-    """The same by FairNAS' sampling."""
+    """Shared weights, trained by FairNAS' sampling."""
 
     path_sampler: PathSamplerName = "fair"
 

@@ -87,9 +87,9 @@ class Description:
     path: Path | None = None
     """The file; None if there is none."""
     settings: FolderSettings = field(default_factory=FolderSettings)
-    """Its single values."""
+    """Settings that have one value each."""
     classes: tuple[ClassEntry, ...] = ()
-    """Its classes in their order; empty leaves them to the masks."""
+    """The classes in their order; empty leaves them to the masks."""
     ignore_values: tuple[int, ...] | None = None
     """Numbers of pixels without a class; None leaves it to the masks."""
     ignore_colours: tuple[Colour, ...] | None = None

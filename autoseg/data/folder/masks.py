@@ -14,7 +14,7 @@ from autoseg.errors import FileError
 from autoseg.foreign_text import printable
 
 IGNORED = -1
-"""In place of a class: the pixel has none."""
+"""Number of a pixel without a class."""
 
 WHITE_BIT = 255
 """What the 1 of a black and white file means where masks of 8 bits say 255."""

@@ -47,7 +47,7 @@ class PanopticLabels:
     ids: NDArray[np.int64]
     """Segment ids, ascending within an image."""
     classes: NDArray[np.int32]
-    """Their classes; `IGNORED` for crowds."""
+    """Class of each segment; `IGNORED` for crowds."""
 
     def decode(self, path: Path, *, ignore_index: int) -> NDArray[np.int32]:
         """Read the class of each pixel, (H, W), from R + 256 G + 256^2 B, the segment's id."""

@@ -54,7 +54,7 @@ class Surface:
 
     window: Window
     mask: BoolArray
-    """Where the box is seen."""
+    """True where the box is seen."""
     scale: FloatArray
     """Image heights a metre at each pixel."""
     is_front: BoolArray

@@ -89,7 +89,7 @@ class WeightFile(NamedTuple):
     path: Path
     """The file."""
     tensors: dict[str, Tensor]
-    """On the CPU, by the names in the file."""
+    """The tensors, on the CPU, by the names in the file."""
     notes: tuple[str, ...]
     """What was taken and what was passed over, for the user: "taken from 'state_dict'"."""
 

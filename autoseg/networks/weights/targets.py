@@ -21,7 +21,7 @@ class Target:
     """The part of a network that a file may be for."""
 
     part: str = ""
-    """Its name in the network; "" is the whole network."""
+    """Name of the part in the network; "" is the whole network."""
     module: nn.Module
     """The part itself."""
     names: dict[str, str]
