@@ -19,7 +19,7 @@ from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.segnet import DECODER_CHANNELS as SEGNET_CHANNELS
 from autoseg.networks.segnet import vgg_blocks
 from autoseg.networks.width import scale_channels
-from autoseg.ops import pad_image, pool_with_indices, unpool
+from autoseg.ops import pad_image, pool_after_each, unpool_before_each
 
 STRIDE = 32
 MIN_SIDE = 224
@@ -80,15 +80,9 @@ class DeconvNet(nn.Module):
         """
         height, width = images.shape[2:]
         features = pad_image(images, multiple=STRIDE, minimum=MIN_SIDE)
-        places = []
-        for block in self.encoder:
-            features = block(features)
-            size = features.shape[2:]
-            features, indices = pool_with_indices(features)
-            places.append((indices, size))
+        features, places = pool_after_each(self.encoder, features)
         features = self.deconv6(self.fc7(self.fc6(features)))
-        for block, (indices, size) in zip(self.decoder, reversed(places), strict=True):
-            features = block(unpool(features, indices, size))
+        features = unpool_before_each(self.decoder, features, places)
         return self.classifier(features)[:, :, :height, :width]
 
 

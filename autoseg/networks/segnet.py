@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from autoseg.networks.encoders.vgg import pooling_indices, vgg_features
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import ResponseNorm, conv_bn, conv_bn_relu, pool_with_indices, reads_image, unpool
+from autoseg.ops import (
+    ResponseNorm,
+    conv_bn,
+    conv_bn_relu,
+    pool_after_each,
+    reads_image,
+    unpool_before_each,
+)
 
 DECODER_CHANNELS = (
     (512, 512, 512, 512),
@@ -60,15 +67,8 @@ class SegNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (N, 3, H, W) of any size to logits (N, K, H, W)."""
-        features = self.normalise(images)
-        places = []
-        for block in self.encoder:
-            features = block(features)
-            size = features.shape[2:]
-            features, indices = pool_with_indices(features)
-            places.append((indices, size))
-        for block, (indices, size) in zip(self.decoder, reversed(places), strict=True):
-            features = block(unpool(features, indices, size))
+        features, places = pool_after_each(self.encoder, self.normalise(images))
+        features = unpool_before_each(self.decoder, features, places)
         return self.classifier(features)
 
 

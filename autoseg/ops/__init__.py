@@ -18,8 +18,10 @@ from autoseg.ops.stem import Stem
 from autoseg.ops.upsampling import (
     bilinear_kernel,
     bilinear_upsampler,
+    pool_after_each,
     pool_with_indices,
     unpool,
+    unpool_before_each,
 )
 
 __all__ = [
@@ -38,10 +40,12 @@ __all__ = [
     "image_channels",
     "image_readers",
     "pad_image",
+    "pool_after_each",
     "pool_with_indices",
     "reads_image",
     "resize",
     "separable_conv_bn_relu",
     "set_image_channels_",
     "unpool",
+    "unpool_before_each",
 ]

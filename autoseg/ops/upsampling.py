@@ -3,7 +3,7 @@
 `nn.PixelShuffle` (sub-pixel convolution, DUC) needs no code of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +58,44 @@ def pool_with_indices(features: Tensor) -> tuple[Tensor, Tensor]:
         (N, C, ceil(H / 2), ceil(W / 2)).
     """
     return F.max_pool2d_with_indices(features, [2, 2], stride=[2, 2], ceil_mode=True)
+
+
+Places = tuple[Tensor, Sequence[int]]
+"""The indices that a pooling remembered, and height and width of the map before it."""
+
+
+def pool_after_each(blocks: Iterable[nn.Module], features: Tensor) -> tuple[Tensor, list[Places]]:
+    """Apply blocks, with a pooling after each.
+
+    Args:
+        blocks: Modules that keep the size.
+        features: (N, C, H, W), any H and W.
+
+    Returns:
+        The last pooled map, and what `unpool_before_each` needs of each pooling, in order.
+    """
+    places = []
+    for block in blocks:
+        features = block(features)
+        size = features.shape[2:]
+        features, indices = pool_with_indices(features)
+        places.append((indices, size))
+    return features, places
+
+
+def unpool_before_each(
+    blocks: Iterable[nn.Module], features: Tensor, places: Sequence[Places]
+) -> Tensor:
+    """Apply blocks that mirror those of `pool_after_each`, with an unpooling before each.
+
+    Args:
+        blocks: As many modules, which keep the size; the first undoes the last pooling.
+        features: (N, C, h, w), of the size of the last pooled map.
+        places: What `pool_after_each` returned.
+    """
+    for block, (indices, size) in zip(blocks, reversed(places), strict=True):
+        features = block(unpool(features, indices, size))
+    return features
 
 
 def unpool(features: Tensor, indices: Tensor, size: Sequence[int]) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.crf.triton_process import call, fresh_process
+from tests.triton_process import call, fresh_process
 
 
 @pytest.fixture(scope="session")

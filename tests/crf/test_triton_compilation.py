@@ -11,42 +11,18 @@ import pytest
 import torch
 
 from tests.crf.reference import for_kernels, scene
-from tests.crf.triton_process import fresh_process
+from tests.triton_process import compile_instead, fresh_process
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"
 )
 
 
-class Hopper:
-    """Stands in for triton's driver where there is none: the compiler asks it for the target."""
-
-    def get_current_target(self):
-        from triton.backends.compiler import GPUTarget
-
-        return GPUTarget("cuda", 90, 32)
-
-    def get_current_device(self):
-        return 0
-
-    def get_current_stream(self, device):
-        return 0
-
-
 def compile_kernels(num_labels: int) -> tuple[set[str], set[str]]:
     """Compile all kernels, and return (compiled, defined) names."""
-    import triton
-
     from autoseg.crf.triton_kernels import attention, lattice, mean_field, simplex, spatial, update
 
-    compiled = set()
-
-    def compile_only(kernel: Any, grid: Any, *arguments: Any, **constants: Any) -> None:
-        binary = kernel.warmup(*arguments, grid=grid, **constants, enable_fp_fusion=True)
-        assert binary.asm["cubin"]
-        compiled.add(kernel.__name__)
-
-    triton.runtime.driver.set_active(Hopper())
+    compile_only, compiled = compile_instead()
     modules: list[Any] = [attention, lattice, simplex, spatial, update]
     for module in modules:
         module.launch = compile_only

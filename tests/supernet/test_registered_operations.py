@@ -34,8 +34,8 @@ from tests.supernet.test_supernet import (
     random_supernet,
     small_space,
 )
-from tests.supernet.triton_source import fresh_process
 from tests.training.test_loop import Flag
+from tests.triton_process import fresh_process
 
 
 @pytest.fixture(autouse=True)

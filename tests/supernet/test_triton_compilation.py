@@ -13,34 +13,17 @@ from tests.supernet.triton_source import (
     ATROUS,
     SEPARABLE,
     Case,
-    fresh_process,
     run_kernels,
 )
+from tests.triton_process import compile_instead, fresh_process
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"
 )
 
 
-class Hopper:
-    """Stands in for triton's driver where there is none: the compiler asks it for the target."""
-
-    def get_current_target(self):
-        from triton.backends.compiler import GPUTarget
-
-        return GPUTarget("cuda", 90, 32)
-
-    def get_current_device(self):
-        return 0
-
-    def get_current_stream(self, device):
-        return 0
-
-
 def compile_kernels(case):
     """Compile all kernels that a case launches, and return (compiled, defined) names."""
-    import triton
-
     from autoseg.supernet.triton_kernels import (
         atrous,
         batch_norm,
@@ -50,15 +33,7 @@ def compile_kernels(case):
         separable,
     )
 
-    compiled = set()
-
-    def compile_only(kernel, grid, *arguments, **constants):
-        binary = kernel.warmup(*arguments, grid=grid, **constants, enable_fp_fusion=True)
-        assert binary.asm["cubin"]
-        compiled.add(kernel.__name__)
-
-    triton.runtime.driver.set_active(Hopper())
-    launches._launch = compile_only
+    launches._launch, compiled = compile_instead()
     run_kernels(case, case.draw())
     modules = atrous, batch_norm, mixing, pooling, separable
     defined = {name for module in modules for name in vars(module) if name.endswith("_kernel")}

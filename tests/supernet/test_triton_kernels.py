@@ -20,10 +20,10 @@ from tests.supernet.triton_source import (
     ATROUS,
     SEPARABLE,
     Case,
-    fresh_process,
     reference,
     run_kernels,
 )
+from tests.triton_process import fresh_process
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"

@@ -1,8 +1,5 @@
 """One call of the Triton source operation, by the kernels and by plain operators."""
 
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,17 +132,3 @@ def reference(case, tensors):
         **{name: torch.zeros_like(x) if x.grad is None else x.grad for name, x in inputs.items()},
     }
     return {name: tensor.detach().numpy() for name, tensor in expected.items()}
-
-
-def start_process(environment):
-    os.environ.update(environment)
-    torch.set_num_threads(1)
-
-
-def fresh_process(**environment):
-    return ProcessPoolExecutor(
-        max_workers=1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=start_process,
-        initargs=(environment,),
-    )

@@ -1,4 +1,5 @@
-"""Where the Triton kernels run in tests: on a CUDA device, or in a process that interprets them.
+"""Where the Triton kernels run in tests: on a CUDA device, or in a process that interprets them,
+or are compiled without one.
 
 Triton's interpreter runs kernels on the CPU. It must be chosen, by TRITON_INTERPRET=1, before
 triton is imported for the first time, which another test may have done already, and it must not be
@@ -45,3 +46,33 @@ def fresh_process(**environment: str) -> ProcessPoolExecutor:
         initializer=_start_process,
         initargs=(environment,),
     )
+
+
+class _Hopper:
+    """Stands in for triton's driver where there is none: the compiler asks it for the target."""
+
+    def get_current_target(self):
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device):
+        return 0
+
+
+def compile_instead() -> tuple[Callable[..., None], set[str]]:
+    """Return what to call in place of a launch, and the names of the kernels that it compiled."""
+    import triton
+
+    compiled: set[str] = set()
+
+    def compile_only(kernel: Any, grid: Any, *arguments: Any, **constants: Any) -> None:
+        binary = kernel.warmup(*arguments, grid=grid, **constants, enable_fp_fusion=True)
+        assert binary.asm["cubin"]
+        compiled.add(kernel.__name__)
+
+    triton.runtime.driver.set_active(_Hopper())
+    return compile_only, compiled
