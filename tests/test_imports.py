@@ -253,6 +253,7 @@ def test_what_is_allowed_passes(path, line):
 OPTIONAL = {
     "triton": "torch's CUDA builds bring it; the CPU's tests have it in their extra",
     "scipy": "the extra sbd; PNGs take its place",
+    "tifffile": "the extra tiff; arrays take its place",
 }
 
 

@@ -17,6 +17,7 @@ from autoseg.data.arrays import ARRAY_SUFFIXES
 from autoseg.data.channels import read_channels
 from autoseg.data.images import IMAGE_SUFFIXES, find_images
 from autoseg.data.labels import label_image
+from autoseg.data.spectral import TIFF_SUFFIXES
 from autoseg.errors import FileError, UsageError
 from autoseg.evaluation import colour_mask, overlay, predict_logits, with_legend
 from autoseg.foreign_text import printable
@@ -44,11 +45,10 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
     device = resolve_device(request.device)
     trained = RetrainedNetwork.open(request.run)
     normalisation = trained.normalisation
-    # Pictures show one channel or three; images of others lie in arrays.
+    # Pictures show one channel or three; images of others lie in arrays and TIFFs.
     is_picture = normalisation.num_channels in (1, 3)
-    paths, left_out = find_images(
-        request.images, endings=IMAGE_SUFFIXES if is_picture else ARRAY_SUFFIXES
-    )
+    endings = IMAGE_SUFFIXES if is_picture else (*ARRAY_SUFFIXES, *TIFF_SUFFIXES)
+    paths, left_out = find_images(request.images, endings=endings)
     if left_out:
         announce(left_out_line(left_out))
     names_file = request.out / "classes.txt"

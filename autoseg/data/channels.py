@@ -1,21 +1,26 @@
-"""Images of as many channels as a dataset has: grey, RGB, or arrays of up to 16.
+"""Images of as many channels as a dataset has: grey, RGB, or arrays and TIFFs of up to 16.
 
 Rules, beside those of `autoseg.data.images`, which reads every picture:
 
 - A picture is RGB; as one channel it is its grey, 0.299 R + 0.587 G + 0.114 B, which of a grey
   picture is the picture itself.
+- TIFFs with channels beyond a picture's keep all of them. Where one or three are asked for, they
+  are read as the picture that a viewer shows, without the others.
 - Arrays (.npy, .npz) are (H, W), (H, W, C) or (C, H, W): the shorter end is the channels'.
 - uint8 stays; uint16 is scaled by its full range, 65535 to 255; truth values are 0 and 255;
   floating point in [0, 1] is scaled to 255; other numbers have no known range and are refused.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.data.arrays import ARRAY_SUFFIXES, array_shape, read_array
 from autoseg.data.images import image_size, max_pixels, open_image, read_image
+from autoseg.data.spectral import read_spectral, require_tifffile, spectral_header
 from autoseg.errors import FileError
 from autoseg.foreign_text import printable
 
@@ -30,22 +35,26 @@ def read_channels(path: Path, num_channels: int) -> NDArray[np.uint8]:
     """Read an image as a network of so many channels sees it, by the rules above.
 
     Args:
-        path: A picture, or an array.
-        num_channels: C; a picture serves for 1 and 3, an array for its own number.
+        path: A picture, a TIFF of many channels, or an array.
+        num_channels: C; a picture serves for 1 and 3, the others for their own number.
 
     Returns:
         uint8, (C, H, W), a copy of its own.
 
     Raises:
+        UsageError: If it is a TIFF of many channels, and tifffile is not installed.
         FileError: If the file cannot be read so, or has other channels.
         OSError: If it is not there or may not be read.
     """
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return _read_array(path, num_channels)
     if num_channels not in (1, 3):
+        if (header := spectral_header(path)) is not None:
+            _check_numbers(path, header.num_channels, header.size, num_channels)
+            return _in_bytes(path, read_spectral(path, header))
         raise FileError(
             f"{printable(str(path))} is a picture, and the other images have {num_channels} "
-            "channels; save it as an array of as many, .npy."
+            "channels; save it as an array of as many, .npy, or as a TIFF."
         )
     pixels = read_image(path)
     if num_channels == 3:
@@ -57,12 +66,26 @@ def read_channels(path: Path, num_channels: int) -> NDArray[np.uint8]:
 
 
 def size_and_channels(path: Path) -> tuple[tuple[int, int], int]:
-    """Read height, width and number of channels from the header: 1 of a grey picture, else 3."""
+    """Read height, width and number of channels from the header: 1 of a grey picture, else 3.
+
+    Raises:
+        UsageError: If it is a TIFF of many channels, and tifffile is not installed.
+        FileError: If the file cannot be read.
+        OSError: If it is not there or may not be read.
+    """
     if path.suffix.lower() in ARRAY_SUFFIXES:
         shape = array_shape(path)
         axis = _channel_axis(path, shape)
         sides = [side for number, side in enumerate(shape) if number != axis]
         return (sides[0], sides[1]), 1 if axis is None else shape[axis]
+    if (header := spectral_header(path)) is not None:
+        require_tifffile(path)
+        if header.num_channels > MAX_CHANNELS or 0 in header.size:
+            raise FileError(
+                f"{printable(str(path))} has {header.num_channels} channels of {header.size} "
+                f"pixels; an image has at most {MAX_CHANNELS} channels."
+            )
+        return header.size, header.num_channels
     with open_image(path) as image:
         is_grey = image.mode in _GREY_MODES
     return image_size(path), 1 if is_grey else 3
@@ -71,7 +94,11 @@ def size_and_channels(path: Path) -> tuple[tuple[int, int], int]:
 def _read_array(path: Path, num_channels: int) -> NDArray[np.uint8]:
     array = read_array(path, check_shape=lambda shape: _check_shape(path, shape, num_channels))
     axis = _channel_axis(path, array.shape)
-    array = array[None] if axis is None else np.moveaxis(array, axis, 0)
+    return _in_bytes(path, array[None] if axis is None else np.moveaxis(array, axis, 0))
+
+
+def _in_bytes(path: Path, array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale an array's numbers to 8 bits, by the rules above."""
     if array.dtype == np.uint8:
         return np.array(array, dtype=np.uint8, order="C")
     if array.dtype == np.uint16:
@@ -89,13 +116,18 @@ def _read_array(path: Path, num_channels: int) -> NDArray[np.uint8]:
 
 def _check_shape(path: Path, shape: tuple[int, ...], num_channels: int) -> None:
     axis = _channel_axis(path, shape)
-    found = 1 if axis is None else shape[axis]
+    size = [side for number, side in enumerate(shape) if number != axis]
+    _check_numbers(path, 1 if axis is None else shape[axis], size, num_channels)
+
+
+def _check_numbers(path: Path, found: int, size: Sequence[int], num_channels: int) -> None:
+    """Refuse an image of other channels, or of too many pixels, before memory is taken for it."""
     if found != num_channels:
         raise FileError(
-            f"{printable(str(path))} has {found} channel(s), shape {shape}; {num_channels} are "
-            "needed, as in the images that the others are."
+            f"{printable(str(path))} has {found} channel(s) of {size[0]} x {size[1]} pixels; "
+            f"{num_channels} are needed, as in the images that the others are."
         )
-    if (num_pixels := int(np.prod(shape, dtype=object)) // found) > max_pixels():
+    if (num_pixels := size[0] * size[1]) > max_pixels():
         raise FileError(
             f"{printable(str(path))} has {num_pixels:,} pixels, more than the {max_pixels():,} "
             f"that are read without asking; AUTOSEG_MAX_PIXELS={num_pixels} allows it."
