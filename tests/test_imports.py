@@ -39,11 +39,12 @@ ALLOWED: dict[str, set[str]] = {
     "trained": {"architecture", "networks", "ops", "crf", "data", "runs"},
     "tuning": {"trained", "crf", "data", "evaluation", "metrics", "runs"},
     "training": {"data", "runs", "evaluation"},
+    "zero_cost": {"cost"},  # the sizes that its scores have to beat
     "proposers": {"architecture", "runs"},  # what is proposed, and the journal of trials
     "strategies": {
         *("supernet", "networks", "training"),  # what it moves, what it retrains, and how
-        "proposers",
-        *("architecture", "data", "runs", "cost"),
+        *("proposers", "zero_cost"),  # what is tried next, and what it is worth untrained
+        *("architecture", "data", "runs", "pricing"),
     },
     "pricing": {"architecture", "networks", "ops", "cost"},
     "reporting": {"architecture"},

@@ -48,6 +48,7 @@ from autoseg.strategies import (
     ESTIMATORS,
     STRATEGIES,
     DartsSearch,
+    DiscreteSearch,
     SearchResult,
     SearchTask,
     Strategy,
@@ -227,14 +228,19 @@ def _searching(request: SearchRequest) -> str:
 
 def _who_reads(name: str) -> str:
     """Say which strategies read a setting, to follow "leave it out"."""
+    readers: dict[str, list[str]] = {}  # of each estimator, "" where it is the default or none
+    for strategy in STRATEGIES:
+        for estimator in ESTIMATORS:
+            read = STRATEGIES[strategy].settings(SearchConfig(estimator=estimator))
+            is_named = "estimator" in read and estimator != "short"
+            if name in read:
+                option = f" --estimator {estimator}" if is_named else ""
+                readers.setdefault(option, []).append(strategy)
     choices = [
-        f"--strategy {strategy}"
-        + (f" --estimator {estimator}" if "estimator" in read and estimator != "short" else "")
-        for strategy in STRATEGIES
-        for estimator in ESTIMATORS
-        if name in (read := STRATEGIES[strategy].settings(SearchConfig(estimator=estimator)))
+        f"--strategy {'|'.join(dict.fromkeys(strategies))}{estimator}"
+        for estimator, strategies in readers.items()
     ]
-    return f", or use {' or '.join(dict.fromkeys(choices))}"
+    return f", or use {' or '.join(choices)}"
 
 
 def _resume(request: SearchRequest) -> SearchPlan:
@@ -279,8 +285,10 @@ def draw_search(run: Run, strategy: Strategy) -> None:
         figures["history"] = draw_history(lines)
     else:
         figures["path"] = draw_path(found)
-        figures["scores"] = draw_scores(lines)
+        name = strategy.estimator.score_name if isinstance(strategy, DiscreteSearch) else "score"
+        quantity = None if name == "mIoU" else name
+        figures["scores"] = draw_scores(lines, quantity=quantity)
         if any("macs" in line for line in lines):
-            figures["front"] = draw_sample_front(lines)
+            figures["front"] = draw_sample_front(lines, quantity=quantity)
     for name, figure in figures.items():
         save_figure(figure, run.figures_dir / name)

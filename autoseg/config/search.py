@@ -15,7 +15,9 @@ BetaNorm = Literal["paper", "two-thirds"]
 PathRule = Literal["paper", "unbiased"]
 """How the edges of a path are scored when it is decoded; see `edge_scores`."""
 
-EstimatorName = Literal["short", "supernet", "shared"]
+EstimatorName = Literal[
+    "short", "supernet", "shared", "parameters", "macs", "jacov", "nwot", "snip", "zico"
+]
 """How an architecture that was drawn is scored."""
 
 PathSamplerName = Literal["uniform", "fair"]
@@ -42,7 +44,7 @@ class SearchConfig(RecipeConfig):
     """How architectures that are drawn are scored: short (each is trained for --sample-steps), or
     by weights that they inherit, trained before by one sampled path at a time: supernet (those of
     the paper's supernet) or shared (those of the networks that are retrained, which share what they
-    have in common)."""
+    have in common); or without training: parameters, macs, jacov, nwot, snip, zico."""
     num_samples: Count = 20
     """Architectures that are drawn and scored."""
     sample_steps: Count = 1500

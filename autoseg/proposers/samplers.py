@@ -21,7 +21,11 @@ MAX_TRIES = 100
 
 
 class DomainSampler(BaseSampler, ABC, Generic[Value]):
-    """Proposes a value of a domain that was not tried before, if one turns up soon."""
+    """Proposes a value of a domain that was not tried before, if one turns up soon.
+
+    Instead of one that was tried, since its score would be the same, one is drawn anew, or mutated
+    from it by samplers that learn.
+    """
 
     num_objectives = 1
     """Scores of a trial. The first is maximised, the others are minimised."""
@@ -40,10 +44,6 @@ class DomainSampler(BaseSampler, ABC, Generic[Value]):
     def propose(self, study: optuna.Study, trial: FrozenTrial, generator: torch.Generator) -> Value:
         """Return what to try next; it may have been tried before."""
 
-    def another(self, value: Value, generator: torch.Generator) -> Value:
-        """Return something to try instead of a value that was tried before."""
-        return self.domain.mutate(value, generator)
-
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
@@ -56,12 +56,15 @@ class DomainSampler(BaseSampler, ABC, Generic[Value]):
         """Return the options of what to try next."""
         generator = torch.Generator().manual_seed(self.number_for(trial, 0))
         value = self.propose(study, trial, generator)
-        tried = {self._key(each.params) for each in study.get_trials(deepcopy=False)}
+        trials = study.get_trials(deepcopy=False)
+        tried = {self._key(each.params) for each in trials}
+        has_learnt = self.num_random is not None and len(trials) >= self.num_random
         for _ in range(MAX_TRIES):
             chosen = self.domain.encode(value)
             if self._key(chosen) not in tried:
                 break
-            value = self.another(value, generator)
+            domain = self.domain
+            value = domain.mutate(value, generator) if has_learnt else domain.sample(generator)
         return self.domain.encode(value)
 
     def sample_independent(
@@ -95,19 +98,12 @@ class RandomSampler(DomainSampler[Value]):
         """Draw one."""
         return self.domain.sample(generator)
 
-    def another(self, value: Value, generator: torch.Generator) -> Value:
-        """Draw again."""
-        return self.domain.sample(generator)
-
 
 class EvolutionSampler(DomainSampler[Value]):
     """Regularised evolution: mutates the best of a tournament; the oldest of a population dies.
 
     The population are the last values that have a score: each new one takes the place of the
     oldest, however good that was. Failed ones never enter.
-
-    Against the paper: a mutant that was tried before is mutated on, since a score would be the same
-    again.
 
     Source: Real et al. 2019, "Regularized Evolution for Image Classifier Architecture Search",
     arXiv 1802.01548, algorithm 1.

@@ -11,12 +11,18 @@ from autoseg.reporting.pareto import pareto_front
 from autoseg.reporting.tables import prefix_for
 
 
-def draw_sample_front(records: Sequence[Mapping[str, Any]], *, title: str | None = None) -> Figure:
+def draw_sample_front(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    quantity: str | None = None,
+    title: str | None = None,
+) -> Figure:
     """Draw each sample's score against its MACs, and the Pareto front.
 
     Args:
-        records: Lines of metrics.jsonl with the fields `score` (mIoU, a fraction, or None where it
-            is not defined) and `macs`; records without are passed over.
+        records: Lines of metrics.jsonl with the fields `score` (a number, or None where it is not
+            defined) and `macs`; records without are passed over.
+        quantity: What the scores are; None: mIoU on trainB, drawn in percent.
         title: Text above the drawing; None leaves it out.
 
     Returns:
@@ -29,7 +35,7 @@ def draw_sample_front(records: Sequence[Mapping[str, Any]], *, title: str | None
     ]
     figure = new_figure(6.0, 3.6)
     axes = figure.subplots()
-    axes.set_ylabel("mIoU on trainB, %", fontsize=9)
+    axes.set_ylabel(figure_text(quantity or "mIoU on trainB, %"), fontsize=9)
     axes.tick_params(labelsize=8)
     axes.grid(color="#EEEEEE")
     axes.set_axisbelow(True)
@@ -38,7 +44,7 @@ def draw_sample_front(records: Sequence[Mapping[str, Any]], *, title: str | None
         divisor, prefix = prefix_for(max(sample["macs"] for sample in samples))
         axes.set_xlabel(f"multiply-accumulates of an image ({prefix})", fontsize=9)
         costs = [sample["macs"] / divisor for sample in samples]
-        scores = [100.0 * sample["score"] for sample in samples]
+        scores = [sample["score"] * (100.0 if quantity is None else 1.0) for sample in samples]
         axes.scatter(costs, scores, color=GREY, s=18, label="one architecture", gid="sample")
         front = pareto_front(costs, scores)
         xs, ys = [costs[i] for i in front], [scores[i] for i in front]

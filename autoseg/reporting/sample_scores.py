@@ -11,26 +11,32 @@ from autoseg.reporting.figure import BLUE, GREY, VERMILLION, hide_spines, new_fi
 from autoseg.reporting.fonts import figure_text
 
 
-def draw_scores(records: Sequence[Mapping[str, Any]], *, title: str | None = None) -> Figure:
+def draw_scores(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    quantity: str | None = None,
+    title: str | None = None,
+) -> Figure:
     """Draw the score of each sample by its number, and the best score so far.
 
     Args:
-        records: Lines of metrics.jsonl with the fields `sample` (its number) and `score` (mIoU, a
-            fraction, or None where it is not defined); records without `sample` are passed over.
+        records: Lines of metrics.jsonl with the fields `sample` (its number) and `score` (a
+            number, or None where it is not defined); records without `sample` are passed over.
+        quantity: What the scores are; None: mIoU on trainB, drawn in percent.
         title: Text above the drawing; None leaves it out.
 
     Returns:
         The figure; without a score it says so.
     """
     scores = {
-        record["sample"]: 100.0 * record["score"]
+        record["sample"]: record["score"] * (100.0 if quantity is None else 1.0)
         for record in records
         if record.get("sample") is not None and record.get("score") is not None
     }
     figure = new_figure(6.0, 3.6)
     axes = figure.subplots()
     axes.set_xlabel("architecture, in the order drawn", fontsize=9)
-    axes.set_ylabel("mIoU on trainB after a short training, %", fontsize=9)
+    axes.set_ylabel(figure_text(quantity or "mIoU on trainB, %"), fontsize=9)
     axes.tick_params(labelsize=8)
     axes.grid(color="#EEEEEE")
     axes.set_axisbelow(True)

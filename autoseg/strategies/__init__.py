@@ -2,7 +2,9 @@
 
 from autoseg.strategies.darts import Darts, StepLosses
 from autoseg.strategies.darts_search import DartsSearch
-from autoseg.strategies.estimator import ESTIMATORS, Estimator
+from autoseg.strategies.discrete_search import DiscreteSearch
+from autoseg.strategies.estimator import Estimator
+from autoseg.strategies.estimators import ESTIMATORS
 from autoseg.strategies.registry import STRATEGIES
 from autoseg.strategies.search_loop import SearchResult, search
 from autoseg.strategies.single_path import PATH_SAMPLERS, SinglePathTraining
@@ -23,6 +25,7 @@ __all__ = [
     "Batch",
     "Darts",
     "DartsSearch",
+    "DiscreteSearch",
     "Estimator",
     "Report",
     "Round",

@@ -11,7 +11,7 @@ from autoseg.architecture import Architecture
 from autoseg.config import SearchConfig
 from autoseg.proposers import ArchitectureDomain, DomainSampler, Study, Trial
 from autoseg.strategies.crops import require_crop_for_space
-from autoseg.strategies.estimator import ESTIMATORS
+from autoseg.strategies.estimators import ESTIMATORS
 from autoseg.strategies.strategy import Phase, Report, Round, SearchTask, StepLoss, Strategy
 from autoseg.training import DivergedError
 
@@ -22,9 +22,9 @@ _PURPOSE = 1
 class DiscreteSearch(Strategy):
     """Scores the architectures that a sampler proposes, and keeps the best.
 
-    A round is a sample that an estimator scores by its mIoU on trainB, or an epoch of what the
-    estimator prepares. The val split is not touched. What is proposed is a function of the seed and
-    of the samples before; they are kept in a study, of which a checkpoint has a bookmark.
+    A round is a sample that an estimator scores, most by its mIoU on trainB, or an epoch of what
+    the estimator prepares. The val split is not touched. What is proposed is a function of the seed
+    and of the samples before; they are kept in a study, of which a checkpoint has a bookmark.
     """
 
     how: ClassVar[str]
@@ -108,9 +108,8 @@ class DiscreteSearch(Strategy):
             return Round(line={"epoch": epoch}, shown={}, message=f"epoch {epoch} of the supernet")
         architecture, score, num_averaged, failure = self.present, math.nan, 0, None
         try:
-            validation = self.estimator.score(architecture, step, phase=phase)
-            score, num_averaged = validation.mean_iou, validation.num_averaged
-            words = f"mIoU {score:.4f}"
+            score, num_averaged = self.estimator.score(architecture, step, phase=phase)
+            words = f"{self.estimator.score_name} {written(score)}"
         except DivergedError as error:
             failure = error.cause
             words = f"failed ({failure.rstrip('.')})"
@@ -178,10 +177,12 @@ class DiscreteSearch(Strategy):
             return Report(text=_reasons_to_doubt(doubt), doubts=(doubt,))
         best = self.best()
         assert best is not None
+        name = f"{self.estimator.score_name}{self.estimator.scored_on}"
         text = (
-            f"{len(scores)} architectures {self.how} {self.estimator.words}: mIoU on trainB "
-            f"{fmean(scores):.4f} +- {stdev(scores):.4f}, best {scores[0]:.4f} (sample "
-            f"{best.number + 1}), {scores[0] - scores[1]:.4f} ahead of the next.{failed}\n"
+            f"{len(scores)} architectures {self.how} {self.estimator.words}: {name} "
+            f"{written(fmean(scores))} +- {written(stdev(scores))}, best {written(scores[0])} "
+            f"(sample {best.number + 1}), {written(scores[0] - scores[1])} ahead of the next."
+            f"{failed}\n"
             "Whether that ranks them as a full training does, only retraining tells."
         )
         num_random = self.study.sampler.num_random
@@ -207,6 +208,11 @@ class DiscreteSearch(Strategy):
         self.study.go_back(state["bookmark"])
         self._present = None
         self.estimator.load_state_dict(state["estimator"], self.present)
+
+
+def written(score: float) -> str:
+    """Write a score for people."""
+    return f"{score:.4f}" if not abs(score) >= 10_000 else f"{score:,.0f}"
 
 
 def _score_of(trial: Trial[Architecture]) -> float:

@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
 from autoseg.architecture import Architecture
-from autoseg.config import EstimatorName, SearchConfig
+from autoseg.config import SearchConfig
 from autoseg.data import Subset, labelled_indices
 from autoseg.errors import UsageError
 from autoseg.networks.shared import SharedNetworks
@@ -21,7 +22,7 @@ from autoseg.strategies.single_path import (
 )
 from autoseg.strategies.strategy import Batch, Phase, SearchTask, StepLoss
 from autoseg.supernet import Supernet, estimate_statistics
-from autoseg.training import DivergedError, ValidationScore, validate
+from autoseg.training import DivergedError, validate
 
 _LOSS = "weights' (--weight-lr)"
 
@@ -35,8 +36,17 @@ _TRAINING = frozenset(
 )
 
 
+class Score(NamedTuple):
+    """What an architecture is worth."""
+
+    value: float
+    """Higher is better; NaN if it is not defined."""
+    num_averaged: int = 0
+    """Classes in the mean, where it is an mIoU."""
+
+
 class Estimator(ABC):
-    """Scores architectures, one after the other, by their mIoU on trainB.
+    """Scores architectures, one after the other, by their mIoU on trainB or a cheaper number.
 
     A step belongs to a preparation, of which there may be none, or to the present architecture; it
     makes the preparation's epochs, and says when the architecture can be scored.
@@ -44,16 +54,18 @@ class Estimator(ABC):
 
     reads: ClassVar[frozenset[str]]
     """Fields of `SearchConfig` that it reads."""
+    score_name: ClassVar[str] = "mIoU"
+    """What a score is."""
+    scored_on: ClassVar[str] = " on trainB"
+    """Which images it is of, to follow its name in a sentence."""
 
     is_trained: bool
     """True if the architecture of the last step can be scored."""
 
     def __init__(self, task: SearchTask) -> None:
-        """Choose the images of trainB that score."""
+        """Nothing is trained yet."""
         self.task = task
         self.is_trained = False
-        self._scored = Subset(task.train_dataset, task.half("b"))
-        self._indices = labelled_indices(self._scored, task.config.val_images)
 
     @classmethod
     @abstractmethod
@@ -84,7 +96,7 @@ class Estimator(ABC):
         """Make a step of the preparation, or for the present architecture."""
 
     @abstractmethod
-    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> ValidationScore:
+    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> Score:
         """Score the architecture that is trained; the next step is the next one's.
 
         Raises:
@@ -100,17 +112,27 @@ class Estimator(ABC):
     def load_state_dict(self, state: dict[str, Any], architecture: Architecture) -> None:
         """Go back to a state that `state_dict` returned; the architecture is the present one."""
 
-    def _validate(self, network: nn.Module, step: int, phase: Phase) -> ValidationScore:
+    @cached_property
+    def _half_b(self) -> Subset:
+        return Subset(self.task.train_dataset, self.task.half("b"))
+
+    @cached_property
+    def _scored(self) -> list[int]:
+        """Which images of trainB score."""
+        return labelled_indices(self._half_b, self.task.config.val_images)
+
+    def _validate(self, network: nn.Module, step: int, phase: Phase) -> Score:
         with phase("scoring") as on_image:
-            return validate(
+            score = validate(
                 network,
-                self._scored,
+                self._half_b,
                 device=self.task.device,
-                indices=self._indices,
+                indices=self._scored,
                 image_scale=self.task.config.image_scale,
                 step=step,
                 on_image=on_image,
             )
+        return Score(score.mean_iou, score.num_averaged)
 
 
 class ShortEstimator(Estimator):
@@ -167,7 +189,7 @@ class ShortEstimator(Estimator):
         self.is_trained = training.is_done
         return [StepLoss(_LOSS, loss, rate, is_fatal=False)]
 
-    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> ValidationScore:
+    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> Score:
         """Score the network that was trained, and drop it."""
         assert self._training is not None
         training, self._training = self._training, None
@@ -267,7 +289,7 @@ class SupernetEstimator(Estimator):
         self._num_done += 1
         return [StepLoss(_LOSS, loss, self.trainer.learning_rate(progress))]
 
-    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> ValidationScore:
+    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> Score:
         """Score the architecture's part of the supernet."""
         self.is_trained = False
         path = path_of(self.trainer.supernet, architecture)
@@ -310,11 +332,3 @@ class SharedEstimator(SupernetEstimator):
             width=search_width(space),
             in_channels=self.task.train_dataset.num_channels,
         )
-
-
-ESTIMATORS: dict[EstimatorName, type[Estimator]] = {
-    "short": ShortEstimator,
-    "supernet": SupernetEstimator,
-    "shared": SharedEstimator,
-}
-"""The estimators that `--estimator` knows."""

@@ -1,14 +1,15 @@
 """NSGA-II as a strategy: mIoU against multiply-accumulates."""
 
+from functools import cached_property
 from typing import ClassVar
 
 from autoseg.architecture import Architecture
 from autoseg.config import SearchConfig
-from autoseg.cost import count_macs
 from autoseg.errors import UsageError
+from autoseg.pricing import Prices, price_space
 from autoseg.proposers import ArchitectureDomain, DomainSampler, NSGA2Sampler, Trial
-from autoseg.strategies.discrete_search import DiscreteSearch
-from autoseg.strategies.short_training import build_candidate
+from autoseg.strategies.discrete_search import DiscreteSearch, written
+from autoseg.strategies.short_training import search_width
 from autoseg.strategies.strategy import Report, SearchTask
 
 
@@ -42,8 +43,19 @@ class NSGA2Search(DiscreteSearch):
 
     def costs(self, architecture: Architecture) -> dict[str, int]:
         """Count the MACs of one image of the crop's size."""
-        network = build_candidate(self.task, architecture)
-        return {"macs": count_macs(network, self.task.config.crop_size).macs}
+        return {"macs": self._prices.macs(architecture)}
+
+    @cached_property
+    def _prices(self) -> Prices:
+        task = self.task
+        return price_space(
+            task.space,
+            image_size=task.config.crop_size,
+            num_classes=task.train_dataset.num_classes,
+            filter_multiplier=task.space.filter_multiplier,
+            width=search_width(task.space),
+            in_channels=task.train_dataset.num_channels,
+        )
 
     def best(self) -> Trial[Architecture] | None:
         """Return the sample with the highest score, of equal ones the cheapest."""
@@ -67,16 +79,18 @@ class NSGA2Search(DiscreteSearch):
         report, front = super().report(), self.front()
         if not front:
             return report
+        name = self.estimator.score_name
         lines = [
-            f"- sample {each.number + 1}: mIoU {_score(each):.4f}, {_macs(each) / 1e6:,.1f} M MACs"
+            f"- sample {each.number + 1}: {name} {written(_score(each))}, "
+            f"{_macs(each) / 1e6:,.1f} M MACs"
             for each in front
         ]
         height, width = self.task.config.crop_size
         text = "\n".join(
             [
                 report.text,
-                f"No other sample beats these in both mIoU and MACs, at {height} x {width} pixels; "
-                "the last is the result, and metrics.jsonl has the architecture of each:",
+                f"No other sample beats these in both {name} and MACs, at {height} x {width} "
+                "pixels; the last is the result, and metrics.jsonl has the architecture of each:",
                 *lines,
             ]
         )

@@ -339,4 +339,4 @@ def _run(estimator: Estimator, architecture: Architecture, description: str) -> 
         score = estimator.score(architecture, step, phase=progress.phase)
     if isinstance(estimator, SupernetEstimator):
         estimator.is_trained = True  # the next architecture inherits the same weights
-    return score.mean_iou
+    return score.value

@@ -49,6 +49,7 @@ SETTINGS = {
     "evolution": LEARNING,
     "tpe": LEARNING,
     "nsga2": LEARNING,
+    "random by NWOT": dataclasses.replace(COMMON, estimator="nwot"),
     "random by supernet": dataclasses.replace(COMMON, estimator="supernet"),
     "random by shared": dataclasses.replace(COMMON, estimator="shared"),
 }

@@ -25,7 +25,7 @@ def scored(estimator, architecture):
     """Make the estimator's steps for one architecture, and return its score."""
     while not estimator.is_trained:
         estimator.step(architecture, Fraction(1))
-    return estimator.score(architecture, 0, phase=mock.MagicMock()).mean_iou
+    return estimator.score(architecture, 0, phase=mock.MagicMock()).value
 
 
 def test_a_short_training_is_sgd_with_momentum_and_a_cosine_of_its_own():
