@@ -43,10 +43,13 @@ class Darts:
     section 4.2.
     """
 
-    is_capturable: ClassVar[bool] = True
-    """Whether a step can be one CUDA graph."""
+    unread: ClassVar[frozenset[str]] = frozenset()
+    """Settings that mean nothing here: "cuda_graph" where a step cannot be one."""
     passes_per_architecture_step: ClassVar[int] = 1
     """Forward and backward passes that move alpha and beta once."""
+
+    moves_all_weights: ClassVar[bool] = True
+    """Whether all weights take part in every step, as torch's fused SGD demands."""
 
     def __init__(
         self, supernet: Supernet, config: SearchConfig, *, ignore_index: int, device: torch.device
@@ -66,7 +69,9 @@ class Darts:
         self.precision: ResolvedPrecision = resolve_precision(config.precision, device)
         self._weights = supernet.weight_parameters()
         self._arch = supernet.arch_parameters()
-        self.uses_graph = self.is_capturable and config.cuda_graph and device.type == "cuda"
+        self.uses_graph = (
+            "cuda_graph" not in self.unread and config.cuda_graph and device.type == "cuda"
+        )
         # fused: one kernel for many tensors, on the CPU too. It reads a float32 learning rate from
         # the device, whatever the parameters' dtype.
         self._weight_lr = torch.tensor(config.weight_lr, dtype=torch.float32, device=device)
@@ -75,7 +80,7 @@ class Darts:
             lr=self._weight_lr,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
-            fused=True,
+            fused=self.moves_all_weights,
         )
         self.arch_optimizer = torch.optim.Adam(
             self._arch,
@@ -157,6 +162,10 @@ class Darts:
             gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
         return loss.detach(), gradients
 
+    def predict(self, images: Tensor) -> Tensor:
+        """Return the logits whose loss a half-step lowers: (N, 3, H, W) to (N, K, H, W)."""
+        return self.supernet(images)
+
     @contextmanager
     def _loss(
         self, parameters: Sequence[nn.Parameter], images: Tensor, target: Tensor
@@ -165,7 +174,7 @@ class Darts:
         images, target = to_device(images, self.device), to_device(target, self.device)
         with self.supernet.only_gradients_of(parameters), tensor_float(self.precision):
             with autocast(self.precision, self.device):
-                logits = self.supernet(images)
+                logits = self.predict(images)
             yield segmentation_loss(logits, target, ignore_index=self.ignore_index)
 
     def _half_steps(self, *batch: Tensor) -> StepLosses:

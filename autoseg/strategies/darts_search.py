@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, ClassVar
 
+from torch import nn
+
 from autoseg.architecture import Architecture
 from autoseg.config import SearchConfig, values_of
 from autoseg.data import labelled_indices
@@ -53,6 +55,8 @@ class DartsSearch(Strategy):
     )
     rule: ClassVar[type[Darts]] = Darts
     """How a step moves the weights, alpha and beta; a subclass may name another."""
+    unread: ClassVar[frozenset[str]] = frozenset()
+    """Settings of subclasses."""
 
     supernet: Supernet
     darts: Darts
@@ -68,7 +72,7 @@ class DartsSearch(Strategy):
             beta_norm=config.beta_norm,
             path_rule=config.path_rule,
             backend=task.backend,
-            recompute_cells=config.recompute_cells,
+            recompute_cells="recompute_cells" not in self.rule.unread and config.recompute_cells,
         ).to(task.device)
         self.supernet.train()
         self.darts = self.rule(
@@ -89,12 +93,12 @@ class DartsSearch(Strategy):
         self._decodes = DecodeHistory()
         self._num_weight_steps = self._num_arch_steps = 0
         self._batches: tuple[Iterator[Batch], Iterator[Batch]] | None = None
+        self._arch_batch: Batch | None = None
 
     @classmethod
     def settings(cls, config: SearchConfig) -> frozenset[str]:
-        """Return all but those of other strategies, and of what the rule cannot do."""
-        impossible = set() if cls.rule.is_capturable else {"cuda_graph"}
-        return frozenset(values_of(SearchConfig())) - _OF_SAMPLES - impossible
+        """Return all but those of other strategies, and those that mean nothing to the rule."""
+        return frozenset(values_of(SearchConfig())) - _OF_SAMPLES - cls.rule.unread - cls.unread
 
     @classmethod
     def check(cls, task: SearchTask) -> None:
@@ -123,9 +127,8 @@ class DartsSearch(Strategy):
             )
         batches_a, batches_b = self._batches
         is_warm_up, progress = share < self._warm_up, float(share)
-        moved = self.darts.step(
-            next(batches_a), None if is_warm_up else next(batches_b), progress=progress
-        )
+        self._arch_batch = None if is_warm_up else next(batches_b)
+        moved = self.darts.step(next(batches_a), self._arch_batch, progress=progress)
         self._num_weight_steps += 1
         losses = [StepLoss(_WEIGHTS, moved.weights, self.darts.weight_lr(progress))]
         if moved.architecture is not None:
@@ -141,7 +144,7 @@ class DartsSearch(Strategy):
         """Score the supernet on the val split, and decode."""
         with phase("validating") as on_image:
             score = validate(
-                self.supernet,
+                self.scored_network(),
                 self.task.val_dataset,
                 device=self.task.device,
                 indices=self._val_indices,
@@ -168,6 +171,10 @@ class DartsSearch(Strategy):
             shown=shown,
             message=f"epoch {epoch}: path {' '.join(map(str, architecture.path))}",
         )
+
+    def scored_network(self) -> nn.Module:
+        """Return what is scored on the val split: the supernet under alpha and beta."""
+        return self.supernet
 
     def decode(self) -> Architecture:
         """Return what alpha and beta lead to."""

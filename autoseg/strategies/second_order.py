@@ -32,7 +32,7 @@ class SecondOrderDarts(Darts):
     Source: DARTS, arXiv 1806.09055, equations 6 to 8 and algorithm 1.
     """
 
-    is_capturable = False
+    unread = frozenset({"cuda_graph"})
     passes_per_architecture_step = 4
 
     def unrolled_gradient(
@@ -73,9 +73,11 @@ class SecondOrderDarts(Darts):
 
     def _half_steps(self, *batch: Tensor) -> StepLosses:
         """Move alpha and beta, if there is a batch for them, and then the weights."""
-        weight_batch, arch_batch = batch[:2], batch[2:]
-        arch_loss = self.unrolled_step(weight_batch, arch_batch) if arch_batch else None
-        return StepLosses(self.weight_step(*weight_batch), arch_loss)
+        images, target, *validation = batch
+        arch_loss = None
+        if validation:
+            arch_loss = self.unrolled_step((images, target), (validation[0], validation[1]))
+        return StepLosses(self.weight_step(images, target), arch_loss)
 
     def _gradients(
         self, parameters: list[nn.Parameter], batch: Batch

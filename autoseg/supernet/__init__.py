@@ -1,11 +1,12 @@
 """The continuous relaxation of a search space."""
 
 from autoseg.supernet.batch_norm import estimate_statistics
-from autoseg.supernet.single_path import SinglePath
+from autoseg.supernet.single_path import SinglePath, WeightedPath
 from autoseg.supernet.supernet import Supernet
 
 __all__ = [
     "SinglePath",
     "Supernet",
+    "WeightedPath",
     "estimate_statistics",
 ]

@@ -1,5 +1,6 @@
-"""One architecture of a supernet, on the supernet's own weights."""
+"""One path of a supernet, and one architecture, on the supernet's own weights."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoseg.architecture import OPERATIONS, Architecture, Operation
+from autoseg.architecture import NO_OPERATION, OPERATIONS, Architecture, CellEdge, Operation
 from autoseg.architecture.membership import require_of_space
 from autoseg.architecture.operations import SKIP
 from autoseg.ops import resize
@@ -18,37 +19,39 @@ from autoseg.supernet.source_op import SourceOp, pool
 from autoseg.supernet.supernet import Supernet, grid_sizes
 
 
-class SinglePath(nn.Module):
-    """The supernet with one-hot alpha and beta, of which only the architecture is evaluated.
+class WeightedPath(nn.Module):
+    """One path through the trellis, on whose edges one operation each is evaluated.
 
-    Each layer's cell at the path's stride, of it the two edges of each node, of each edge one
-    operation, and the head of the last stride. State 0 of a cell, the cell two layers before at the
-    same stride, is there only where the path was at that stride two layers before; elsewhere its
-    edges give nothing, as they do in the supernet.
+    State 0 of a cell, the cell two layers before at the same stride, is there only where the path
+    was at that stride two layers before; elsewhere its edges give nothing, as they do in the
+    supernet. So do edges with the operation "none". The heads of other strides, which in a one-hot
+    supernet add a constant map to the logits, are left out.
 
-    The weights are the supernet's, so that training this trains that. A flat weight gets zeros as
-    the gradient of its operations that were not evaluated, and weights that took no part at all get
-    no gradient. The heads of other strides, which in a one-hot supernet add a constant map to the
-    logits, are left out.
-
-    Sources: Guo et al. 2019, "Single Path One-Shot Neural Architecture Search with Uniform
-    Sampling", arXiv 1904.00420; Auto-DeepLab, arXiv 1901.02985, equation 5.
+    Source: Auto-DeepLab, arXiv 1901.02985, equation 5.
     """
 
-    def __init__(self, supernet: Supernet, architecture: Architecture) -> None:
-        """Choose the architecture.
+    def __init__(
+        self,
+        supernet: Supernet,
+        *,
+        cell: Sequence[Sequence[CellEdge]],
+        path: Sequence[int],
+        edge_weights: Tensor | None = None,
+    ) -> None:
+        """Choose what is evaluated.
 
         Args:
             supernet: Holds the weights; shared, not copied.
-            architecture: One of the supernet's space.
-
-        Raises:
-            ValueError: If the architecture is not one of the space.
+            cell: For each node the edges that lead to it, each with its operation.
+            path: Stride of each layer.
+            edge_weights: Factor of each edge's operation, (num_edges,) in the order of alpha; None
+                for 1.
         """
         super().__init__()
-        require_of_space(architecture, supernet.space, work="SinglePath")
         self.supernet = supernet
-        self.architecture = architecture
+        self.cell = cell
+        self.path = path
+        self.edge_weights = edge_weights
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict classes.
@@ -60,7 +63,7 @@ class SinglePath(nn.Module):
             Logits, (N, K, H, W).
         """
         features = self.features(images)
-        head = self.supernet.heads[f"stride{self.architecture.path[-1]}"]
+        head = self.supernet.heads[f"stride{self.path[-1]}"]
         return resize(head(features), images.shape[2:], align_corners=False)
 
     def features(self, images: Tensor) -> Tensor:
@@ -68,7 +71,7 @@ class SinglePath(nn.Module):
         space = self.supernet.space
         _, stem = self.supernet.stem(images)
         sizes = grid_sizes(stem.shape[2:], space.num_levels)
-        levels = [0, *map(space.strides.index, self.architecture.path)]
+        levels = [0, *map(space.strides.index, self.path)]
         outputs = [stem]
         for layer, (before, level) in enumerate(pairwise(levels)):
             cell = self.supernet.cells[f"layer{layer}_stride{space.strides[level]}"]
@@ -104,17 +107,52 @@ class SinglePath(nn.Module):
             assert cell.previous_previous is not None
             states[0] = cell.previous_previous(CellOutput(previous_previous, None), size)
         senders: dict[int, _Sender] = {}
-        for node, edges in enumerate(self.architecture.cell):
+        for node, edges in enumerate(self.cell):
             contributions = []
             for edge in edges:
-                if edge.source not in states:
+                if edge.source not in states or edge.op == NO_OPERATION:
                     continue
                 if edge.source not in senders:
                     senders[edge.source] = _Sender(cell, edge.source, number, states[edge.source])
-                contributions.append(senders[edge.source].send(edge.op, node))
-            # Of two different sources at most one is absent.
-            states[2 + node] = torch.stack(contributions).sum(dim=0)
+                maps = senders[edge.source].send(edge.op, node)
+                if self.edge_weights is not None:
+                    row = self.supernet.space.edge_index(edge.source, node)
+                    maps = maps * self.edge_weights[row]
+                contributions.append(maps)
+            states[2 + node] = (
+                torch.stack(contributions).sum(dim=0)
+                if contributions
+                else torch.zeros_like(states[1])
+            )
         return torch.cat([states[2 + node] for node in range(cell.num_nodes)], dim=1)
+
+
+class SinglePath(WeightedPath):
+    """The supernet with one-hot alpha and beta, of which only the architecture is evaluated.
+
+    Each layer's cell at the path's stride, of it the two edges of each node, of each edge one
+    operation, and the head of the last stride.
+
+    The weights are the supernet's, so that training this trains that. A flat weight gets zeros as
+    the gradient of its operations that were not evaluated, and weights that took no part at all get
+    no gradient.
+
+    Source: Guo et al. 2019, "Single Path One-Shot Neural Architecture Search with Uniform
+    Sampling", arXiv 1904.00420.
+    """
+
+    def __init__(self, supernet: Supernet, architecture: Architecture) -> None:
+        """Choose the architecture.
+
+        Args:
+            supernet: Holds the weights; shared, not copied.
+            architecture: One of the supernet's space.
+
+        Raises:
+            ValueError: If the architecture is not one of the space.
+        """
+        require_of_space(architecture, supernet.space, work="SinglePath")
+        super().__init__(supernet, cell=architecture.cell, path=architecture.path)
 
 
 class _Sender:

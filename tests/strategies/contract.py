@@ -45,6 +45,7 @@ LEARNING = dataclasses.replace(COMMON, population_size=2, tournament_size=2)  # 
 SETTINGS = {
     "darts": dataclasses.replace(COMMON, arch_lr=0.1),
     "darts2": dataclasses.replace(COMMON, arch_lr=0.1),
+    "gumbel": dataclasses.replace(COMMON, arch_lr=0.1),
     "random": COMMON,
     "evolution": LEARNING,
     "tpe": LEARNING,
