@@ -50,7 +50,7 @@ def merged_paths(
     """Walk the trellis layer by layer, and merge what leads to the same last two levels.
 
     Args:
-        prices: Those of the space.
+        prices: Prices of the space.
         scores: Scores of the edges, (num_layers, num_levels, 3).
         max_macs: Drop paths with which no cell stays within this; None keeps all.
 
@@ -107,17 +107,18 @@ def cheapest_cells(prices: Prices, counts: NDArray[np.int64]) -> NDArray[np.int6
     """Return what the operations of the cheapest cell cost along paths.
 
     Args:
-        prices: Those of the space.
+        prices: Prices of the space.
         counts: Layers of each kind, (paths, 2 * levels).
 
     Returns:
         MACs, (paths,).
     """
     space = prices.space
-    of_edges = np.tensordot(counts, edge_prices(prices), axes=(1, 2)).min(axis=2)  # (paths, edges)
+    operations = np.tensordot(counts, edge_prices(prices), axes=(1, 2))
+    cheapest_edges = operations.min(axis=2)  # (paths, edges)
     total = np.zeros(len(counts), np.int64)
     for edges in node_edges(space):
-        total += np.sort(of_edges[:, edges], axis=1)[:, :2].sum(axis=1)
+        total += np.sort(cheapest_edges[:, edges], axis=1)[:, :2].sum(axis=1)
     return total
 
 

@@ -104,10 +104,10 @@ def cheapest(prices: Prices) -> Architecture:
     """Find the cheapest architecture of the space; of equal ones always the same."""
     space = prices.space
     paths = merged_paths(prices, np.zeros((space.num_layers, space.num_levels, 3)))
-    of_cells = cheapest_cells(prices, paths.counts)
-    index = int((paths.macs + of_cells).argmin())
+    cell_macs = cheapest_cells(prices, paths.counts)
+    index = int((paths.macs + cell_macs).argmin())
     cells = _Cells(prices, np.zeros((space.num_edges, len(prices.candidates))))
-    found = cells.best(paths.counts[index], int(of_cells[index]), above=-np.inf)
+    found = cells.best(paths.counts[index], int(cell_macs[index]), above=-np.inf)
     assert found is not None
     return _architecture(prices, paths.levels[index], found.cell)
 
@@ -153,8 +153,8 @@ class _Cells:
         low, high = (np.full(len(paths), limit) for limit in _LOG_MULTIPLIERS)
         multiplier = np.zeros(len(paths))  # first without the limit
         for step in range(_NUM_BISECTIONS):
-            of_cells, cost = self._best_relaxed(macs, multiplier)
-            scores, fits = paths.scores + of_cells, cost <= allowed
+            cell_scores, cost = self._best_relaxed(macs, multiplier)
+            scores, fits = paths.scores + cell_scores, cost <= allowed
             upper = np.minimum(upper, scores + multiplier * (allowed - cost))
             incumbent = max(incumbent, scores.max(where=fits, initial=-np.inf))
             if step > 0:
@@ -172,11 +172,11 @@ class _Cells:
         """Find, for each path, the cell with the highest score less multiplier times MACs.
 
         Args:
-            macs: Of each operation, (paths, edges, candidates).
-            multiplier: (paths,).
+            macs: MACs of each operation, (paths, edges, candidates).
+            multiplier: One a path, (paths,).
 
         Returns:
-            Its score and its MACs, (paths,) each.
+            The cell's score and its MACs, (paths,) each.
         """
         values = self._log_weights - multiplier[:, None, None] * macs
         chosen = values.argmax(axis=2)[:, :, None]
