@@ -61,12 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     candidates = draw_candidates(space, request.num_architectures, seed=0)
     scores = read_scores(request.out / "scores.csv", candidates)
     command = [*PROG.split(), *arguments]
-    text = write_report(request.out, scores, truth=request.truth, command=command)
+
+    def report() -> str:
+        return write_report(request.out, scores, space=space, truth=request.truth, command=command)
+
+    text = report()
     for seed in request.seeds:
         for name in request.scorers:
             if seed == request.seeds[0] or name not in UNTRAINED:
                 scores = score_all(request, space, name, candidates, scores, seed=seed)
-                text = write_report(request.out, scores, truth=request.truth, command=command)
+                text = report()
     write_figure(request.out, scores, truth=request.truth)
     print(text)
     return OK

@@ -38,6 +38,11 @@ def stratum_bounds(space: SearchSpace) -> list[float]:
     return quantiles(means, n=NUM_STRATA, method="inclusive")
 
 
+def stratum_of(path: tuple[int, ...], bounds: list[float]) -> int:
+    """Return the quarter of the paths in which one lies; 0 is the finest."""
+    return sum(mean_stride(path) > bound for bound in bounds)
+
+
 def draw_candidates(space: SearchSpace, num: int, *, seed: int) -> list[Candidate]:
     """Draw architectures uniformly until each quarter has its share of them.
 
@@ -60,7 +65,7 @@ def draw_candidates(space: SearchSpace, num: int, *, seed: int) -> list[Candidat
     strata: list[list[Architecture]] = [[] for _ in range(NUM_STRATA)]
     while min(map(len, strata)) < num // NUM_STRATA:
         drawn = sample_architecture(space, generator)
-        stratum = strata[sum(mean_stride(drawn.path) > bound for bound in bounds)]
+        stratum = strata[stratum_of(drawn.path, bounds)]
         if drawn not in stratum:
             stratum.append(drawn)
     return [

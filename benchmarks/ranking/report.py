@@ -1,12 +1,13 @@
 """Table, record and picture: how far scorers agree with retraining."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from autoseg.architecture import SearchSpace
 from autoseg.atomic import atomic_write
 from autoseg.reporting.figure import save_figure
 from autoseg.reporting.publishing import published_command
@@ -16,6 +17,7 @@ from autoseg.runs.json_values import to_json
 
 from .agreement import Agreement, Spread, agreements, spread
 from .candidates import NUM_STRATA
+from .exact import share_with_state0, trainings_of_an_operation
 from .figure import draw_ranking
 from .rows import Score
 
@@ -38,16 +40,24 @@ _CSV_ONLY = tuple(
     for stratum in range(NUM_STRATA)
 )
 _RECORD = "ranking.json"
+NUM_STEPS = 1024
+"""Steps for which it is counted how often an operation is trained."""
 
 
 def write_report(
-    folder: Path, scores: Sequence[Score], *, truth: str, command: Sequence[str]
+    folder: Path,
+    scores: Sequence[Score],
+    *,
+    space: SearchSpace,
+    truth: str,
+    command: Sequence[str],
 ) -> str:
     """Write what the scores so far say.
 
     Args:
         folder: For ranking.csv, ranking.md and ranking.json.
         scores: All scores so far.
+        space: What the architectures are of.
         truth: The scorer that is believed.
         command: The command line of this call; those of earlier calls stay in the record.
 
@@ -73,10 +83,18 @@ def write_report(
     record = {
         "truth": truth,
         "spread": None if truths_spread is None else asdict(truths_spread),
+        "exact": {
+            "num_paths": space.num_paths(),
+            "share_with_state0": share_with_state0(space),
+            "num_steps": NUM_STEPS,
+            "trainings_of_an_operation": trainings_of_an_operation(space, NUM_STEPS),
+        },
         "calls": calls,
         "rows": [asdict(row) for row in compared],
     }
-    text = markdown(records, truth=truth, truths_spread=truths_spread, calls=calls)
+    text = markdown(
+        records, truth=truth, truths_spread=truths_spread, exact=record["exact"], calls=calls
+    )
     atomic_write(folder / "ranking.csv", to_csv(records, [*COLUMNS, *_CSV_ONLY]).encode())
     atomic_write(folder / "ranking.md", text.encode())
     atomic_write(folder / _RECORD, json.dumps(to_json(record, where=_RECORD), indent=2).encode())
@@ -95,6 +113,7 @@ def markdown(
     *,
     truth: str,
     truths_spread: Spread | None,
+    exact: Mapping[str, Any],
     calls: Sequence[dict[str, Any]],
 ) -> str:
     """Lay the table out, with what it means and where it comes from."""
@@ -106,6 +125,13 @@ def markdown(
         f"architectures, {truths_spread.seeds:.1%} between seeds of one.\n\n"
     )
     hardware, versions = calls[-1]["hardware"], calls[-1]["versions"]
+    trainings = ", ".join(f"{count:.0f}" for count in exact["trainings_of_an_operation"])
+    counts = (
+        f"Counted over all {exact['num_paths']:,} paths: in {exact['share_with_state0']:.0%} of "
+        "their layers a path of the paper's supernet has a state 0; of "
+        f"{exact['num_steps']:,} steps of uniform sampling {trainings} train an operation of a "
+        "path in each quarter.\n\n"
+    )
     commands = "\n".join(f"    {call['command']}" for call in calls)
     return (
         f"{to_markdown(records, COLUMNS)}\n\n"
@@ -116,6 +142,7 @@ def markdown(
         "all scores of the row, on one core shared with other work; a supernet's training is in "
         "the first row that it scores, and finetuned takes that of shared.\n\n"
         f"{noise}"
+        f"{counts}"
         f"Commands, in the order of the rows' first calls:\n\n{commands}\n\n"
         f"torch {versions['torch']}, {hardware['cpu']}, {hardware['num_threads']} thread(s); "
         "commits in scores.csv.\n"

@@ -3,14 +3,16 @@
 import csv
 import importlib
 import json
+from collections import Counter
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
-from autoseg.architecture import SearchSpace, path_of_rank
+from autoseg.architecture import SearchSpace, path_of_rank, sample_architecture
 from autoseg.errors import UsageError
 
 SPACE = SearchSpace.load("autodeeplab", preset="tiny")
@@ -116,6 +118,33 @@ def test_tau_within_quarters_leaves_out_pairs_of_two(module):
     # (0, 1) and (2, 3) agree; the four pairs across do not.
     assert within(own, true, {0: 0, 1: 0, 2: 1, 3: 1}) == 1
     assert within(own, true, dict.fromkeys(range(4), 0)) == pytest.approx((2 - 4) / 6)
+
+
+def test_what_is_counted_of_all_paths_is_what_sampling_finds(module):
+    exact, candidates = module("ranking.exact"), module("ranking.candidates")
+    bounds, generator = candidates.stratum_bounds(SPACE), torch.Generator().manual_seed(0)
+    drawn = [sample_architecture(SPACE, generator) for _ in range(4000)]
+    seen = Counter(weight for architecture in drawn for weight in weights(architecture))
+    counts, have_state0 = [[] for _ in range(4)], []
+    for architecture in drawn:
+        mean = np.mean([seen[weight] for weight in weights(architecture)])
+        counts[candidates.stratum_of(architecture.path, bounds)].append(mean)
+        path = (4, *architecture.path)
+        have_state0 += [n >= 1 and path[n - 1] == path[n + 1] for n in range(SPACE.num_layers)]
+    expected = [np.mean(quarter) for quarter in counts]
+    # An architecture trains its own operations once more than another one does.
+    assert np.allclose(exact.trainings_of_an_operation(SPACE, 4000), expected, rtol=0.03)
+    assert exact.share_with_state0(SPACE) == pytest.approx(np.mean(have_state0), abs=0.01)
+
+
+def weights(architecture):
+    """What an architecture trains in a supernet: layer, stride, node, source, operation."""
+    return [
+        (layer, stride, node, *edge)
+        for layer, stride in enumerate(architecture.path)
+        for node, edges in enumerate(architecture.cell)
+        for edge in edges
+    ]
 
 
 def test_the_spread_tells_architectures_from_seeds(module):
