@@ -15,6 +15,9 @@ BetaNorm = Literal["paper", "two-thirds"]
 PathRule = Literal["paper", "unbiased"]
 """How the edges of a path are scored when it is decoded; see `edge_scores`."""
 
+StopRuleName = Literal["paper", "code"]
+"""Which rise of the curvature ends a search; see `autoseg.strategies.stopping`."""
+
 EstimatorName = Literal[
     "short", "supernet", "shared", "parameters", "macs", "jacov", "nwot", "snip", "zico"
 ]
@@ -76,6 +79,9 @@ class SearchConfig(RecipeConfig):
     """Learning rate of alpha and beta (Adam, betas 0.9 and 0.999)."""
     arch_weight_decay: Weight = 1e-3
     """L2 penalty of alpha and beta."""
+    stop_rule: StopRuleName = "paper"
+    """When robust stops, by the largest eigenvalue of the Hessian, smoothed over 5 epochs: paper
+    (above 1 / 0.75 of what it was 5 epochs before) or code (above 1.3 of what it was 4 before)."""
     gradient_clip: Weight = 5.0
     """Largest norm of the weights' gradient (DARTS, section A.1.2); 0 switches clipping off."""
     scale_range: ScaleRange = (1.0, 1.0)

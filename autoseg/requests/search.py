@@ -18,9 +18,9 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     """Search space: the name of a shipped one, or the path of a TOML file."""
     strategy: str = "darts"
     """How the space is explored: by a supernet's alpha and beta (darts: first order, darts2: second
-    order, gumbel: by sampled paths), or by architectures that are scored one after the other
-    (--estimator): random (drawn at random), evolution (mutants of good ones), tpe (drawn by what
-    good ones have in common), nsga2 (bred for mIoU against MACs)."""
+    order, gumbel: by sampled paths, robust: until the curvature rises), or by architectures that
+    are scored one after the other (--estimator): random (drawn at random), evolution (mutants of
+    good ones), tpe (drawn by what good ones have in common), nsga2 (bred for mIoU against MACs)."""
     preset: Preset = "auto"
     """Sizes and settings to start from: paper (as published), tiny (minutes on two CPU cores), auto
     (paper for a real dataset on a GPU, otherwise tiny)."""

@@ -55,7 +55,7 @@ class DartsSearch(Strategy):
     )
     rule: ClassVar[type[Darts]] = Darts
     """How a step moves the weights, alpha and beta; a subclass may name another."""
-    unread: ClassVar[frozenset[str]] = frozenset()
+    unread: ClassVar[frozenset[str]] = frozenset({"stop_rule"})
     """Settings of subclasses."""
 
     supernet: Supernet

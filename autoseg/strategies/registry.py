@@ -4,12 +4,14 @@ from autoseg.strategies.darts_search import DartsSearch, SecondOrderSearch
 from autoseg.strategies.discrete_strategies import EvolutionSearch, RandomSearch, TPESearch
 from autoseg.strategies.gumbel import GumbelSearch
 from autoseg.strategies.nsga2_search import NSGA2Search
+from autoseg.strategies.robust import RobustSearch
 from autoseg.strategies.strategy import Strategy
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "darts": DartsSearch,
     "darts2": SecondOrderSearch,
     "gumbel": GumbelSearch,
+    "robust": RobustSearch,
     "random": RandomSearch,
     "evolution": EvolutionSearch,
     "tpe": TPESearch,

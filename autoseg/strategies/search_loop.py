@@ -23,7 +23,8 @@ _STATE = schema.fields(
         "strategy": schema.mapping,
         **LOOP_FIELDS,
         "spent_s": schema.number(0),
-    }
+    },
+    allowed={"is_ended": schema.flag},
 )
 """What a checkpoint of a search holds."""
 
@@ -88,15 +89,15 @@ def search(
     }
     losses, steps_between_reads = PendingLosses(), _steps_between_reads(task.device)
     state, spent_s = LoopState(), 0.0
-    main_loss = ""
+    main_loss, is_ended = "", False
 
     def restore(saved: dict[str, Any]) -> None:
-        nonlocal spent_s
+        nonlocal spent_s, is_ended
         saved = _upgraded(saved)
         _STATE(saved, "")
         strategy.load_state_dict(saved["strategy"])
         state.load_state_dict(saved)
-        spent_s = saved["spent_s"]
+        spent_s, is_ended = saved["spent_s"], saved.get("is_ended", False)
 
     run.load_checkpoint(identity=identity, map_location=task.device, restore=restore)
     budget = Budget(num_steps=strategy.num_steps, seconds=task.config.seconds, spent_s=spent_s)
@@ -115,13 +116,14 @@ def search(
                 "strategy": strategy.state_dict(),
                 **state.state_dict(),
                 "spent_s": budget.spent_s,
+                "is_ended": is_ended,
             },
             identity=identity,
             step=state.step,
         )
 
     num_done, total, unit = budget.units(state.step)
-    is_over, is_saved = budget.share(state.step) == 1, True
+    is_over, is_saved = is_ended or budget.share(state.step) == 1, True
     with Progress(
         total,
         description="search",
@@ -158,12 +160,13 @@ def search(
                 mean = state.take_mean()
                 shown_loss = {} if mean is None else {"loss": mean}
                 run.log(step=state.step, **shown_loss, **end.line)
+                is_ended = end.is_last
                 architecture = strategy.decode()
                 architecture.save(run.folder / "architecture.json")
                 save()
                 progress.update(0, **end.shown)
                 progress.write(end.message)
-                is_saved, is_over = True, end.is_last or budget.share(state.step) == 1
+                is_saved, is_over = True, is_ended or budget.share(state.step) == 1
         if not is_saved:
             save()
     report = strategy.report()

@@ -46,6 +46,7 @@ SETTINGS = {
     "darts": dataclasses.replace(COMMON, arch_lr=0.1),
     "darts2": dataclasses.replace(COMMON, arch_lr=0.1),
     "gumbel": dataclasses.replace(COMMON, arch_lr=0.1),
+    "robust": dataclasses.replace(COMMON, arch_lr=0.1),
     "random": COMMON,
     "evolution": LEARNING,
     "tpe": LEARNING,
