@@ -11,6 +11,7 @@ from autoseg.cost.latency import Latency, measure_latency, synchronised_clock
 from autoseg.cost.macs import MacCount, OperatorCost, count_macs, count_module_macs
 from autoseg.cost.memory import measure_peak_memory
 from autoseg.cost.parameters import count_parameters
+from autoseg.cost.rounds import measure_in_rounds, reference_operation
 
 __all__ = [
     "Latency",
@@ -26,7 +27,9 @@ __all__ = [
     "count_module_macs",
     "count_parameters",
     "explain_macs",
+    "measure_in_rounds",
     "measure_latency",
     "measure_peak_memory",
+    "reference_operation",
     "synchronised_clock",
 ]

@@ -7,7 +7,7 @@ warm-up until stable, a wait for the device on both sides of each run, and perce
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +19,7 @@ from autoseg.cost.device import measured_device
 _WINDOW_RUNS = 3
 _WINDOW_SECONDS = 0.1  # so that a fast function does not look stable before the clocks have risen
 _STABLE_CHANGE = 0.05
+_NUM_RESAMPLES = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,12 @@ class Latency:
     cold_ms: float
     """The very first call, in milliseconds, set-up included; not part of the percentiles."""
 
+    median_low_ms: float
+    """Lower end of the median's 95 % interval, in milliseconds; see `median_interval`."""
+
+    median_high_ms: float
+    """Its upper end, in milliseconds."""
+
     num_runs: int
     """Runs behind the percentiles."""
 
@@ -51,6 +58,10 @@ class Latency:
 
     num_threads: int
     """Threads that torch may use inside an operator on the CPU."""
+
+    drift: str | None = None
+    """Why the times compare with no others: how the machine's speed varied around them. None: it
+    did not, or nobody looked."""
 
 
 def measure_latency(
@@ -90,23 +101,64 @@ def measure_latency(
         raise ValueError(f"measure_latency: min_runs is {min_runs}; expected 1 or more.")
     device = measured_device(device)
     now = synchronised_clock(device, clock=clock)
-    warm_up_s, is_stable = _warm_up(function, now, max_seconds=max_warm_up_seconds)
+    warm_up_s, is_stable = warm_up(function, now, max_seconds=max_warm_up_seconds)
     runs_s: list[float] = []
     begin = now()
     while len(runs_s) < min_runs or now() - begin < min_seconds:
-        runs_s.append(_time_once(function, now))
+        runs_s.append(time_once(function, now))
+    return summarise([runs_s], warm_up_s, is_stable=is_stable, device=device)
+
+
+def summarise(
+    blocks_s: Sequence[Sequence[float]],
+    warm_up_s: Sequence[float],
+    *,
+    is_stable: bool,
+    device: torch.device,
+    drift: str | None = None,
+) -> Latency:
+    """Read percentiles from times in seconds, in blocks of runs that followed each other."""
+    runs_s = [run for block in blocks_s for run in block]
     median_s, p90_s, p99_s = np.percentile(runs_s, (50, 90, 99)).tolist()
+    low_s, high_s = median_interval(blocks_s)
     return Latency(
         median_ms=1000 * median_s,
         p90_ms=1000 * p90_s,
         p99_ms=1000 * p99_s,
+        median_low_ms=1000 * low_s,
+        median_high_ms=1000 * high_s,
         cold_ms=1000 * warm_up_s[0],
         num_runs=len(runs_s),
         warm_up_runs=len(warm_up_s),
         is_stable=is_stable,
         device=str(device),
         num_threads=torch.get_num_threads(),
+        drift=drift,
     )
+
+
+def median_interval(blocks: Sequence[Sequence[float]], *, seed: int = 0) -> tuple[float, float]:
+    """Bound the median of times that were taken in blocks.
+
+    Blocks are drawn anew with replacement, and in each its runs; of 500 such draws the interval
+    holds the middle 95 % of the medians. Runs of one block resemble each other, which an interval
+    over single runs would mistake for certainty.
+
+    Args:
+        blocks: Times, at least one in each block.
+        seed: Seed of the draws.
+
+    Source: Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 3.8.
+    """
+    generator = np.random.default_rng(seed)
+    arrays = [np.asarray(block) for block in blocks]
+    medians = []
+    for _ in range(_NUM_RESAMPLES):
+        drawn = [arrays[i] for i in generator.integers(len(arrays), size=len(arrays))]
+        runs = [block[generator.integers(len(block), size=len(block))] for block in drawn]
+        medians.append(np.median(np.concatenate(runs)))
+    low, high = np.quantile(medians, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def synchronised_clock(
@@ -135,14 +187,14 @@ def _wait_and_read(device: torch.device, clock: Callable[[], float]) -> float:
     return clock()
 
 
-def _time_once(function: Callable[[], object], now: Callable[[], float]) -> float:
+def time_once(function: Callable[[], object], now: Callable[[], float]) -> float:
     """Seconds of one call."""
     start = now()
     function()
     return now() - start
 
 
-def _warm_up(
+def warm_up(
     function: Callable[[], object], now: Callable[[], float], *, max_seconds: float
 ) -> tuple[list[float], bool]:
     """Run until the times settle or the bound is hit; return them, in seconds, and which it was."""
@@ -151,7 +203,7 @@ def _warm_up(
     previous = None
     begin = now()
     while True:
-        window.append(_time_once(function, now))
+        window.append(time_once(function, now))
         runs_s.append(window[-1])
         if len(window) >= _WINDOW_RUNS and sum(window) >= _WINDOW_SECONDS:
             median = statistics.median(window)
