@@ -13,12 +13,13 @@ from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_clashes
 from autoseg.commands.border_choice import chosen_borders
 from autoseg.comparison import (
+    Case,
     Comparison,
     Subject,
     TimingChoice,
     group_networks,
     group_table_markdown,
-    measure,
+    measure_networks,
     possible_outputs,
     trained_subject,
     untrained_subject,
@@ -59,32 +60,29 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
     for sentence in left_out:
         announce(f"left out: {sentence}")
     crfs = [_choose_crf(subject, request) for subject in subjects] if request.crf else []
-    timing = TimingChoice(min_runs=request.min_runs, min_seconds=request.min_seconds)
-    measured = []
-    total = sum(len(subject.indices) + 1 for subject in subjects)  # one step for counts and times
+    cases = [
+        Case(
+            subject=subject,
+            crf=chosen.parameters.build().to(device) if chosen else None,
+            crf_text=chosen.text if chosen else "",
+            crf_notes=_crf_notes(chosen, request) if chosen else (),
+        )
+        for subject, chosen in zip(subjects, crfs or [None] * len(subjects), strict=True)
+    ]
+    total = sum(len(subject.indices) + 1 for subject in subjects)  # one step for counts
     with Progress(total, description="compare", unit="step") as progress:
-        for number, subject in enumerate(subjects, start=1):
-            progress.write(f"[{number}/{len(subjects)}] {subject.label}")
-            chosen = crfs[number - 1] if crfs else None
-            for note in chosen.notes if chosen else ():
-                progress.write(note)
-            measured.append(
-                measure(
-                    subject,
-                    device=device,
-                    crf=chosen.parameters.build().to(device) if chosen else None,
-                    crf_text=chosen.text if chosen else "",
-                    crf_notes=_crf_notes(chosen, request) if chosen else (),
-                    timing=timing,
-                    progress=progress,
-                    new_borders=chosen_borders(request),
-                )
-            )
-            progress.update()
+        measured = measure_networks(
+            cases,
+            device=device,
+            timing=TimingChoice(min_runs=request.min_runs, min_seconds=request.min_seconds),
+            progress=progress,
+            new_borders=chosen_borders(request),
+        )
     return Comparison(
         groups=tuple(group_networks(measured)),
         left_out=tuple(left_out),
         protocol=_protocol(request, command, device, crfs),
+        environment=describe_environment(),
     )
 
 
@@ -249,6 +247,6 @@ def _protocol(
         "Date": datetime.now(UTC).isoformat(timespec="seconds"),
         "Weights": "those of the best validation during the training, on images of the val split",
         "Latency": f"batch of 1, warmed up, at least {request.min_runs} runs and "
-        f"{request.min_seconds:g} s each",
+        f"{request.min_seconds:g} s each, networks in turn",
         "CRF": "; ".join(dict.fromkeys(crf.text for crf in crfs)) or "not measured (--no-crf)",
     }

@@ -1,7 +1,7 @@
 """Networks side by side: what is measured of each, and the documents that show it."""
 
 from autoseg.comparison.documents import Comparison, group_table_markdown
-from autoseg.comparison.measuring import TimingChoice, measure
+from autoseg.comparison.measuring import Case, measure_networks
 from autoseg.comparison.rows import group_networks
 from autoseg.comparison.subject import (
     Subject,
@@ -9,17 +9,19 @@ from autoseg.comparison.subject import (
     trained_subject,
     untrained_subject,
 )
+from autoseg.comparison.timing import TimingChoice
 from autoseg.comparison.verdict import verdict
 from autoseg.comparison.writing import possible_outputs, write_comparison
 
 __all__ = [
+    "Case",
     "Comparison",
     "Subject",
     "TimingChoice",
     "Trained",
     "group_networks",
     "group_table_markdown",
-    "measure",
+    "measure_networks",
     "possible_outputs",
     "trained_subject",
     "untrained_subject",

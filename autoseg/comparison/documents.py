@@ -1,11 +1,13 @@
 """A comparison as Markdown and LaTeX."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from autoseg.comparison.rows import (
     PROTOCOL_COLUMNS,
     SCORE_COLUMNS,
+    STAGE_COLUMNS,
     ComparisonGroup,
 )
 from autoseg.comparison.verdict import row_name, verdict
@@ -33,7 +35,10 @@ READING = (
     "pixels of each other. All add up pixels over the images, and average over the classes that "
     "have any.",
     "MACs: multiply-accumulates of one image; FLOPs are twice that. The CRF is not in them.",
-    "Latency: one image, from normalised input to classes, resizing and argmax included.",
+    "Latency: one image, from normalised input to classes, resizing and argmax included. Networks "
+    "are timed in turn, and a fixed operation between them watches the machine: what was timed "
+    "while its speed changed is timed again, or called unsettled and not ranked. The interval of a "
+    "median draws blocks of runs anew.",
     "Peak memory: beyond the weights and the image, from image to classes.",
 )
 """How the numbers are to be read."""
@@ -58,6 +63,8 @@ class Comparison:
     """A sentence for each run that was not compared."""
     protocol: Mapping[str, str]
     """How it was measured: command, revision, versions, hardware, and the CRF's parameters."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """Revision, versions and hardware as values, for the record."""
 
     @property
     def warning(self) -> str | None:
@@ -80,7 +87,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         blocks.append(f"## {markdown_text(str(group.key))}")
         blocks += _bullets(verdict(group))
         blocks.append(group_table_markdown(group))
-        for records, columns in (border_table(group), run_table(group)):
+        for records, columns in (border_table(group), stage_table(group), run_table(group)):
             if records:
                 blocks.append(to_markdown(records, columns))
         blocks += _bullets(notes_of(group))
@@ -143,6 +150,18 @@ def _network_record(group: ComparisonGroup, number: int) -> dict:
     record = {c.key: getattr(row, c.key) for c in (*PROTOCOL_COLUMNS, *_RUN_COLUMNS)}
     checksum = (row.weights_sha256 or "")[:_CHECKSUM_DIGITS] or None
     return {**record, "label": row.label, "weights_sha256": checksum}
+
+
+def stage_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
+    """One line a row: the stages of its time, and what the whole varies by."""
+    records = [
+        {**record, "name": row_name(row)}
+        for record, row in zip(
+            group.records, (row for each in group.networks for row in each.rows), strict=True
+        )
+    ]
+    varying, constant = split_constant(records, STAGE_COLUMNS)
+    return records, [c for c in STAGE_COLUMNS if c in varying or c in constant]
 
 
 def border_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from autoseg.comparison.evidence import EvidenceOf, scene_indices, true_scenes
+from autoseg.comparison.evidence import EvidenceOf, TrueScene, scene_indices, true_scenes
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, ComparisonRow, NetworkComparison
 from autoseg.comparison.subject import Subject
+from autoseg.comparison.timing import Costs, Stages, TimingChoice, time_networks
 from autoseg.cost import (
     Latency,
     MacPrediction,
@@ -16,12 +18,9 @@ from autoseg.cost import (
     count_macs_fvcore,
     count_macs_thop,
     explain_macs,
-    measure_latency,
-    measure_peak_memory,
 )
 from autoseg.crf import DenseCRF
-from autoseg.data import as_rgb, normalise
-from autoseg.evaluation import evaluate, predict_logits
+from autoseg.evaluation import Evaluation, evaluate
 from autoseg.metrics import BorderScore, ConfusionMatrix, border_scores, doubt_about
 from autoseg.networks import inference_parameters
 from autoseg.reporting.tables import scaled
@@ -38,47 +37,93 @@ _NUM_REASONS = 3  # of a difference between two counters, before "other" sums up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TimingChoice:
-    """How long each timing lasts."""
+class _Macs:
+    """Three counts of one image."""
 
-    min_runs: int
-    """Runs behind the percentiles, at least."""
-    min_seconds: float
-    """Seconds of timing, at least."""
+    macs: int
+    fvcore: int | None
+    thop: int | None
+    notes: tuple[str, ...]
 
 
-def measure(
-    subject: Subject,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """A network that is to be measured, and the CRF that refines it."""
+
+    subject: Subject
+    """The network; it is moved to the device."""
+    crf: DenseCRF | None = None
+    """The CRF, on the device; None leaves its row out."""
+    crf_text: str = ""
+    """Its parameters, for its row."""
+    crf_notes: tuple[str, ...] = ()
+    """What a reader should know of its parameters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Scored:
+    """What is known of a network before it is timed."""
+
+    case: Case
+    scores: Evaluation | None
+    evidence: tuple[EvidenceOf, ...]
+    scenes: tuple[TrueScene, ...]
+    counts: _Macs
+
+
+def measure_networks(
+    cases: Sequence[Case],
     *,
     device: torch.device,
-    crf: DenseCRF | None,
-    crf_text: str,
     timing: TimingChoice,
     progress: Progress,
-    crf_notes: Sequence[str] = (),
     new_borders: Callable[[int, int], Sequence[BorderScore]] = border_scores,
-) -> NetworkComparison:
-    """Score, count and time a network, without the CRF and with it.
+) -> list[NetworkComparison]:
+    """Score and count networks one by one, then time them in turn, without the CRF and with it.
 
     Args:
-        subject: The network; it is moved to the device.
+        cases: The networks.
         device: Where everything is measured.
-        crf: The CRF, on the device; None leaves its row out.
-        crf_text: Its parameters, for its row.
         timing: How long each timing lasts.
-        progress: Counts each scored image, and says what else takes time.
-        crf_notes: What a reader should know of its parameters.
+        progress: Counts each scored image and each network, and says what else takes time.
         new_borders: Begins scores of borders for a number of classes and an ignored label; as it
             is, none.
+
+    Returns:
+        One for each case, in their order.
+
+    Raises:
+        RuntimeError: If a network gives another result when it is timed than when it was scored.
     """
+    scored, stages = [], []
+    for number, case in enumerate(cases, start=1):
+        progress.write(f"[{number}/{len(cases)}] {case.subject.label}")
+        for note in case.crf_notes:
+            progress.write(note)
+        scored.append(_score(case, device=device, progress=progress, new_borders=new_borders))
+        stages.append(Stages(case.subject, crf=case.crf, device=device))
+        _require_scored(scored[-1], stages[-1])
+        progress.update()
+    with progress.phase("timing all networks in turn"):
+        costs = time_networks(stages, device=device, timing=timing)
+    return [_assemble(*pair, device=device) for pair in zip(scored, costs, strict=True)]
+
+
+def _score(
+    case: Case,
+    *,
+    device: torch.device,
+    progress: Progress,
+    new_borders: Callable[[int, int], Sequence[BorderScore]],
+) -> _Scored:
+    subject, dataset = case.subject, case.subject.dataset
     network = subject.network.to(device)
     scores = None
     shown = scene_indices(subject.indices) if subject.indices else []
-    dataset = subject.dataset
-    evidence = [
+    evidence = tuple(
         EvidenceOf(dataset, shown, new_borders(dataset.num_classes, dataset.ignore_index))
-        for _ in range(1 if crf is None else 2)
-    ]
+        for _ in range(1 if case.crf is None else 2)
+    )
 
     def on_prediction(index: int, target: Tensor, *preds: Tensor) -> None:
         for collected, pred in zip(evidence, preds, strict=True):
@@ -90,37 +135,53 @@ def measure(
             dataset,
             device=device,
             indices=subject.indices,
-            crf=crf,
+            crf=case.crf,
             scales=(subject.image_scale,),
             on_image=lambda *_: progress.update(),
             on_prediction=on_prediction,
         )
     with progress.phase("counting MACs"):
         counts = _count_macs(network, subject.input_size, device=device)
-    with progress.phase("timing"):
-        costs = _time(subject, network, crf=crf, device=device, timing=timing)
-    plain = _plain_row(subject, scores.plain if scores else None, counts, costs, device=device)
-    rows, class_iou = [plain], [_class_iou(scores.plain if scores else None)]
-    if crf is not None:
+    return _Scored(
+        case=case,
+        scores=scores,
+        evidence=evidence if scores else (),
+        scenes=true_scenes(dataset, shown),
+        counts=counts,
+    )
+
+
+def _require_scored(scored: _Scored, stages: Stages) -> None:
+    """Compare the timed image, which is the dataset's first, where it was scored and kept."""
+    indices = scored.case.subject.indices
+    if scored.evidence and indices[0] == 0:
+        stages.require_scored(torch.from_numpy(scored.evidence[0].result().shown[0]))
+
+
+def _assemble(scored: _Scored, costs: Costs, *, device: torch.device) -> NetworkComparison:
+    case, scores = scored.case, scored.scores
+    subject = case.subject
+    plain_counts = scores.plain if scores else None
+    plain = _plain_row(subject, plain_counts, scored.counts, costs, device=device)
+    rows, class_iou = [plain], [_class_iou(plain_counts)]
+    if case.crf is not None:
         refined = scores.with_crf if scores else None
-        rows.append(_crf_row(plain, refined, costs, crf_text=crf_text))
+        rows.append(_crf_row(plain, refined, costs, crf_text=case.crf_text))
         class_iou.append(_class_iou(refined))
     return NetworkComparison(
         rows=tuple(rows),
-        class_names=dataset.class_names,
+        class_names=subject.dataset.class_names,
         class_iou=tuple(class_iou),
         notes=(
-            *_doubts(subject, scores.plain if scores else None),
+            *_doubts(subject, plain_counts),
             *_training_notes(subject),
-            *counts.notes,
+            *scored.counts.notes,
             *costs.notes,
-            *crf_notes,
+            *case.crf_notes,
         ),
-        evidence=tuple(collected.result() for collected in evidence) if scores else (),
-        scenes=true_scenes(dataset, shown),
-        borders=tuple(_border_results(collected.borders) for collected in evidence)
-        if scores
-        else (),
+        borders=tuple(_border_results(collected.borders) for collected in scored.evidence),
+        evidence=tuple(collected.result() for collected in scored.evidence),
+        scenes=scored.scenes,
     )
 
 
@@ -145,16 +206,6 @@ def _training_notes(subject: Subject) -> tuple[str, ...]:
     if subject.has_crf_layer:
         notes.append(_CRF_LAYER)
     return tuple(notes)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Macs:
-    """Three counts of one image."""
-
-    macs: int
-    fvcore: int | None
-    thop: int | None
-    notes: tuple[str, ...]
 
 
 def _count_macs(network: nn.Module, input_size: tuple[int, int], *, device: torch.device) -> _Macs:
@@ -198,79 +249,11 @@ def _signed(macs: int) -> str:
     return ("-" if macs < 0 else "+") + scaled(abs(macs))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Costs:
-    """Times and memory of one image."""
-
-    network: Latency
-    crf: Latency | None
-    together: Latency | None
-    memory_mib: float
-    memory_together_mib: float
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        timed = {"network": self.network, "CRF": self.crf, "network and CRF": self.together}
-        unstable = [name for name, time in timed.items() if time and not time.is_stable]
-        if not unstable:
-            return ()
-        return (
-            f"the times of {', '.join(unstable)} did not settle during the warm-up; another "
-            "program may have kept the machine busy.",
-        )
-
-
-def _time(
-    subject: Subject,
-    network: nn.Module,
-    *,
-    crf: DenseCRF | None,
-    device: torch.device,
-    timing: TimingChoice,
-) -> _Costs:
-    pixels = subject.dataset[0].image.to(device).unsqueeze(0)
-    images = normalise(pixels, subject.dataset.normalisation)
-    colours = as_rgb(pixels)
-
-    def logits() -> Tensor:
-        return predict_logits(network, images, scales=(subject.image_scale,))
-
-    def latency(classes: Callable[[], Tensor]) -> Latency:
-        return measure_latency(
-            classes, device=device, min_runs=timing.min_runs, min_seconds=timing.min_seconds
-        )
-
-    def alone() -> Tensor:
-        return logits().argmax(dim=1)
-
-    with torch.inference_mode():
-        network_time = latency(alone)
-        memory_mib = measure_peak_memory(alone, device=device)
-        if crf is None:
-            return _Costs(
-                network=network_time,
-                crf=None,
-                together=None,
-                memory_mib=memory_mib,
-                memory_together_mib=memory_mib,
-            )
-        fixed = logits()
-        return _Costs(
-            network=network_time,
-            crf=latency(lambda: crf(fixed, colours).argmax(dim=1)),
-            together=latency(lambda: crf(logits(), colours).argmax(dim=1)),
-            memory_mib=memory_mib,
-            memory_together_mib=measure_peak_memory(
-                lambda: crf(logits(), colours).argmax(dim=1), device=device
-            ),
-        )
-
-
 def _plain_row(
     subject: Subject,
     confusion: ConfusionMatrix | None,
     counts: _Macs,
-    costs: _Costs,
+    costs: Costs,
     *,
     device: torch.device,
 ) -> ComparisonRow:
@@ -293,15 +276,15 @@ def _plain_row(
         macs=counts.macs,
         macs_fvcore=counts.fvcore,
         macs_thop=counts.thop,
+        forward_latency_median_ms=costs.forward.median_ms,
+        finish_latency_median_ms=costs.finish.median_ms,
         latency_median_ms=costs.network.median_ms,
         latency_p90_ms=costs.network.p90_ms,
-        is_latency_settled=costs.network.is_stable,
+        is_latency_settled=_is_settled(costs.network),
         crf_latency_median_ms=None,
         crf_latency_p90_ms=None,
         is_crf_latency_settled=None,
-        total_latency_median_ms=costs.network.median_ms,
-        total_latency_p90_ms=costs.network.p90_ms,
-        is_total_latency_settled=costs.network.is_stable,
+        **_total(costs.network),
         memory_mib=costs.memory_mib,
         width=subject.width,
         filter_multiplier=subject.filter_multiplier,
@@ -326,7 +309,7 @@ def _plain_row(
 
 
 def _crf_row(
-    plain: ComparisonRow, confusion: ConfusionMatrix | None, costs: _Costs, *, crf_text: str
+    plain: ComparisonRow, confusion: ConfusionMatrix | None, costs: Costs, *, crf_text: str
 ) -> ComparisonRow:
     assert costs.crf is not None and costs.together is not None
     miou = confusion.mean_iou() if confusion else None
@@ -341,13 +324,29 @@ def _crf_row(
         frequency_weighted_iou=confusion.frequency_weighted_iou() if confusion else None,
         crf_latency_median_ms=costs.crf.median_ms,
         crf_latency_p90_ms=costs.crf.p90_ms,
-        is_crf_latency_settled=costs.crf.is_stable,
-        total_latency_median_ms=costs.together.median_ms,
-        total_latency_p90_ms=costs.together.p90_ms,
-        is_total_latency_settled=costs.together.is_stable,
+        is_crf_latency_settled=_is_settled(costs.crf),
+        **_total(costs.together),
         memory_mib=costs.memory_together_mib,
         crf=crf_text,
     )
+
+
+def _is_settled(latency: Latency) -> bool:
+    return latency.is_stable and latency.drift is None
+
+
+def _total(latency: Latency) -> dict[str, Any]:
+    """Return the fields of a row that hold the time from image to classes."""
+    return {
+        "total_latency_median_ms": latency.median_ms,
+        "total_latency_low_ms": latency.median_low_ms,
+        "total_latency_high_ms": latency.median_high_ms,
+        "total_latency_p90_ms": latency.p90_ms,
+        "total_latency_p99_ms": latency.p99_ms,
+        "num_timed_runs": latency.num_runs,
+        "is_total_latency_settled": _is_settled(latency),
+        "latency_drift": latency.drift,
+    }
 
 
 def _border_results(scores: Sequence[BorderScore]) -> tuple[BorderResult, ...]:

@@ -16,6 +16,7 @@ from autoseg.comparison.documents import (
     run_table,
     score_columns,
     shared_text,
+    stage_table,
 )
 from autoseg.comparison.evidence import TrueScene
 from autoseg.comparison.rows import ComparisonGroup, ComparisonRow
@@ -77,6 +78,7 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
             _table(group.records, score_columns(group), has_anchors=True),
             *([_table(*borders, caption="At borders")] if borders[0] else []),
             *_class_tables(group),
+            _table(*stage_table(group), caption="Latency by stage"),
             _table(records, columns, caption="Where the rows come from"),
         ),
         scenes=scenes,

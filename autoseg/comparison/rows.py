@@ -71,12 +71,17 @@ class ComparisonRow:
     macs_thop: int | None
     """thop's count, in its own convention."""
 
+    forward_latency_median_ms: float
+    """The network itself for one image, from what it sees to its logits."""
+    finish_latency_median_ms: float
+    """What comes beside it: resizing the image and the logits, and argmax."""
     latency_median_ms: float
     """Network for one image, resizing to the label's size and argmax included."""
     latency_p90_ms: float
     """Nine of ten runs were at least as fast."""
     is_latency_settled: bool
-    """False if the times were still changing when the warm-up ended."""
+    """False if the times were still changing when the warm-up ended, or the machine's speed changed
+    while they were taken."""
     crf_latency_median_ms: float | None
     """The CRF alone, argmax included."""
     crf_latency_p90_ms: float | None
@@ -85,8 +90,18 @@ class ComparisonRow:
     """Whether the CRF's times had settled before they were taken."""
     total_latency_median_ms: float
     """From image to classes: the network, and the CRF where there is one, timed together."""
+    total_latency_low_ms: float
+    """Lower end of the 95 % interval of that median."""
+    total_latency_high_ms: float
+    """Its upper end."""
     total_latency_p90_ms: float
     """Nine of ten runs were at least as fast."""
+    total_latency_p99_ms: float
+    """99 of 100 runs were at least as fast."""
+    num_timed_runs: int
+    """Runs behind the times from image to classes."""
+    latency_drift: str | None
+    """How the machine's speed changed while those were taken; None if it did not."""
     is_total_latency_settled: bool
     """Whether the times of both together had settled before they were taken."""
     memory_mib: float
@@ -276,6 +291,25 @@ SCORE_COLUMNS = (
     Column(key="memory_mib", heading="Peak memory", kind="number", unit="MiB"),
 )
 """What a reader decides on."""
+
+STAGE_COLUMNS = (
+    Column(key="name", heading="Network"),
+    Column(key="forward_latency_median_ms", heading="Network itself", kind="number", unit="ms"),
+    Column(key="finish_latency_median_ms", heading="Resizing, argmax", kind="number", unit="ms"),
+    Column(key="crf_latency_median_ms", heading="CRF", kind="number", unit="ms"),
+    Column(key="total_latency_median_ms", heading="Total", kind="number", unit="ms"),
+    Column(
+        key="total_latency_low_ms",
+        second_key="total_latency_high_ms",
+        heading="its 95 % interval",
+        kind="number",
+        unit="ms",
+    ),
+    Column(key="total_latency_p90_ms", heading="its p90", kind="number", unit="ms"),
+    Column(key="total_latency_p99_ms", heading="its p99", kind="number", unit="ms"),
+    Column(key="num_timed_runs", heading="Runs", kind="exact"),
+)
+"""Where the time goes, and how surely it is known."""
 
 PROTOCOL_COLUMNS = (
     Column(key="seed", heading="Seed", kind="exact"),

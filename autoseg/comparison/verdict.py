@@ -118,7 +118,8 @@ def _budgets(scored: Sequence[_Scored]) -> list[str]:
     unsettled = [row_name(each.row) for each in scored if each not in settled]
     if unsettled:
         sentences.append(
-            f"Not ranked by latency, for the times had not settled: {', '.join(unsettled)}."
+            "Not ranked by latency, for the times had not settled or the machine's speed changed: "
+            f"{', '.join(unsettled)}."
         )
     return sentences
 

@@ -67,6 +67,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         "format": _FORMAT,
         "format_version": 1,
         "protocol": comparison.protocol,
+        "environment": comparison.environment,
         "left_out": comparison.left_out,
         "groups": [
             {

@@ -59,7 +59,7 @@ def measure_in_rounds(
     all blocks count and `drift` says what happened.
 
     Args:
-        functions: As in `measure_latency`.
+        functions: Each is the whole of what is timed; see `measure_latency`.
         device: Where the work is done: "cpu", "cuda" or "cuda:N".
         reference: A fixed operation on the device, `reference_operation` for example.
         min_runs: At least so many runs of each are timed ...

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from autoseg.architecture import Architecture
 from autoseg.cli import run_command
 from autoseg.commands import compare as compare_command
 from autoseg.commands.compare import find_subjects
+from autoseg.comparison import TimingChoice
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
@@ -28,6 +30,13 @@ from autoseg.training.overfit import overfit_note
 
 SIZE = (32, 48)
 QUICK = ["--limit", "2", "--min-runs", "1", "--min-seconds", "0", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def no_warm_up(monkeypatch):
+    """Time without waiting for times that settle, whatever else the machine does."""
+    quick = partial(TimingChoice, max_warm_up_seconds=0.0, max_drift=1e9)
+    monkeypatch.setattr(compare_command, "TimingChoice", quick)
 
 
 def make_run(
@@ -153,7 +162,7 @@ def test_one_row_a_setting_in_every_format(tmp_path, capsys):
 def test_a_folder_for_results_that_cannot_be_is_told_before_the_measurements(tmp_path, monkeypatch):
     make_run(tmp_path / "runs" / "a")
     (tmp_path / "out").touch()
-    monkeypatch.setattr(compare_command, "measure", None)  # nothing may be measured
+    monkeypatch.setattr(compare_command, "measure_networks", None)  # nothing may be measured
     with pytest.raises(OSError, match=r"nothing can be written to .*out: .*name another folder"):
         compare.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), *QUICK])
 

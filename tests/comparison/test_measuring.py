@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoseg.comparison import Subject, TimingChoice, Trained, measure
-from autoseg.comparison import measuring as measuring_module
+from autoseg.comparison import Case, Subject, TimingChoice, Trained, measure_networks
+from autoseg.comparison import timing as timing_module
 from autoseg.comparison.measuring import explain_count
 from autoseg.cost import MacPrediction, MacTerm, ToolCount, count_macs
 from autoseg.crf import DenseCRF
@@ -21,6 +21,15 @@ from autoseg.runs import Progress
 from autoseg.trained import NetworkChoice, RetrainedNetwork
 
 SIZE = (32, 48)
+# A machine that tests share is never steady.
+ONCE = TimingChoice(min_runs=1, min_seconds=0.0, max_warm_up_seconds=0.0, max_drift=1e9)
+
+
+def measure(subject, *, crf, crf_text, **settings):
+    """Measure one network."""
+    case = Case(subject=subject, crf=crf, crf_text=crf_text)
+    (measured,) = measure_networks([case], **settings)
+    return measured
 
 
 def subject(*, num_images=2, image_scale=1.0):
@@ -45,7 +54,7 @@ def test_what_sets_a_training_apart_is_told():
     )
     trained = Trained(run=run, num_steps=1, best_step=1, weights_sha256="0" * 64)
     told = replace(trained, loss="focal + dice", started_from="resnet50.pth")
-    timing = TimingChoice(min_runs=1, min_seconds=0.0)
+    timing = ONCE
     common, apart = (
         measure(
             replace(plain, trained=given),
@@ -76,7 +85,7 @@ def test_a_crf_in_the_network_is_named_and_explained():
             network, num_classes=4, mean=IMAGENET_MEAN, std=IMAGENET_STD, settings=CRF_RNN
         ).eval(),
     )
-    timing = TimingChoice(min_runs=1, min_seconds=0.0)
+    timing = ONCE
     without, has_crf = (
         measure(
             given,
@@ -121,7 +130,7 @@ def test_rows_hold_what_evaluate_and_the_counter_say():
         device=torch.device("cpu"),
         crf=crf,
         crf_text="num_iterations 2",
-        timing=TimingChoice(min_runs=1, min_seconds=0.0),
+        timing=ONCE,
         progress=progress,
         new_borders=partial(border_scores, trimap=(2,), boundary_iou=True),
     )
@@ -136,7 +145,7 @@ def test_rows_hold_what_evaluate_and_the_counter_say():
         on_prediction=lambda *args: seen.append(args),
     )
     plain, refined = measured.rows
-    assert progress.num_done == 2
+    assert progress.num_done == 3  # two images, and the network
     assert (plain.has_crf, refined.has_crf) == (False, True)
     assert plain.miou == expected.plain.mean_iou()
     assert refined.miou == expected.with_crf.mean_iou()
@@ -175,26 +184,51 @@ def check_what_was_seen(measured, seen, expected):
 
 def test_times_that_did_not_settle_are_marked_in_their_row(monkeypatch):
     """The network's do; the CRF's, and with them those of both, do not."""
-    stable = iter((True, False, False))
-    real = measuring_module.measure_latency
-    monkeypatch.setattr(
-        measuring_module,
-        "measure_latency",
-        lambda *args, **kwargs: replace(real(*args, **kwargs), is_stable=next(stable)),
-    )
+    real = timing_module.measure_in_rounds
+    stable = (True, True, True, False, False)
+    drifts = (None, None, None, None, "it was warm")
+
+    def measured_in_rounds(*args, **kwargs):
+        given = zip(real(*args, **kwargs), stable, drifts, strict=True)
+        return [replace(each, is_stable=settled, drift=drift) for each, settled, drift in given]
+
+    monkeypatch.setattr(timing_module, "measure_in_rounds", measured_in_rounds)
     measured = measure(
         subject(num_images=0),
         device=torch.device("cpu"),
         crf=DenseCRF(num_iterations=1),
         crf_text="",
-        timing=TimingChoice(min_runs=1, min_seconds=0.0),
+        timing=ONCE,
         progress=Progress(1, description="x", stream=io.StringIO()),
     )
     plain, refined = measured.rows
     flags = ("is_latency_settled", "is_crf_latency_settled", "is_total_latency_settled")
     assert [getattr(plain, flag) for flag in flags] == [True, None, True]
     assert [getattr(refined, flag) for flag in flags] == [True, False, False]
+    assert measured.notes[-2] == "time of network and CRF: it was warm."
     assert "the times of CRF, network and CRF did not settle" in measured.notes[-1]
+    assert (plain.latency_drift, refined.latency_drift) == (None, "it was warm")
+
+
+class Noisy(torch.nn.Module):
+    """A network whose result is another one each time."""
+
+    def forward(self, images):
+        return torch.rand(len(images), 4, *images.shape[2:])
+
+
+def test_a_network_that_is_timed_with_another_result_is_refused():
+    with pytest.raises(
+        RuntimeError, match=r"Noisy: what is timed is not what was scored: \d+\.\d% of"
+    ):
+        measure(
+            replace(subject(num_images=1), network=Noisy().eval()),
+            device=torch.device("cpu"),
+            crf=None,
+            crf_text="",
+            timing=ONCE,
+            progress=Progress(2, description="x", stream=io.StringIO()),
+        )
 
 
 def test_the_timed_network_is_the_scored_one():
@@ -212,7 +246,7 @@ def test_the_timed_network_is_the_scored_one():
         device=torch.device("cpu"),
         crf=None,
         crf_text="",
-        timing=TimingChoice(min_runs=5, min_seconds=0.0),
+        timing=replace(ONCE, min_runs=5),
         progress=Progress(1, description="x", stream=io.StringIO()),
     )
     assert len(sizes) >= 2 + 5
@@ -225,7 +259,7 @@ def test_a_network_without_a_run_has_costs_and_no_score():
         device=torch.device("cpu"),
         crf=None,
         crf_text="",
-        timing=TimingChoice(min_runs=1, min_seconds=0.0),
+        timing=ONCE,
         progress=Progress(1, description="x", stream=io.StringIO()),
     )
     (row,) = measured.rows
@@ -241,7 +275,7 @@ def test_parameters_of_training_alone_are_left_out():
         device=torch.device("cpu"),
         crf=None,
         crf_text="",
-        timing=TimingChoice(min_runs=1, min_seconds=0.0),
+        timing=ONCE,
         progress=Progress(1, description="x", stream=io.StringIO()),
     )
     # The oracle: parameters that get a gradient from the logits of eval mode.

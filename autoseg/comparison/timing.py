@@ -1,0 +1,204 @@
+"""How long the networks of a comparison take, stage by stage, and how much memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.comparison.subject import Subject
+from autoseg.cost import (
+    Latency,
+    measure_in_rounds,
+    measure_peak_memory,
+    reference_operation,
+)
+from autoseg.crf import DenseCRF
+from autoseg.data import as_rgb, normalise
+from autoseg.evaluation import predict_logits
+
+_MAX_DIFFERENCE = 0.001
+"""Share of pixels that may get another class in another run: a GPU adds up in no fixed order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimingChoice:
+    """How long each timing lasts, and how steady the machine must be."""
+
+    min_runs: int
+    """Runs behind the percentiles, at least."""
+    min_seconds: float
+    """Seconds of timing, at least."""
+    max_warm_up_seconds: float = 5.0
+    """Bound on each warm-up; times that had not settled by then are marked."""
+    max_drift: float = 0.1
+    """Share of its usual time by which a fixed operation may differ around the runs that count."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Costs:
+    """Times and memory of one image."""
+
+    forward: Latency
+    """The network itself, from the images it sees to its logits."""
+    finish: Latency
+    """All else without a CRF: resizing the image and the logits, and argmax."""
+    network: Latency
+    """Both, timed together."""
+    crf: Latency | None
+    """The CRF alone, argmax included."""
+    together: Latency | None
+    """Network and CRF, timed together."""
+    memory_mib: float
+    """Peak beyond weights and image, without the CRF."""
+    memory_together_mib: float
+    """Peak with the CRF; the same if there is none."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say which times had not settled, or were taken while the machine changed."""
+        timed = {"network": self.network, "CRF": self.crf, "network and CRF": self.together}
+        unstable = [name for name, time in timed.items() if time and not time.is_stable]
+        notes = [f"time of {name}: {time.drift}." for name, time in timed.items()
+                 if time and time.drift]  # fmt: skip
+        if unstable:
+            notes.append(
+                f"the times of {', '.join(unstable)} did not settle during the warm-up; another "
+                "program may have kept the machine busy."
+            )
+        return tuple(notes)
+
+
+class Stages:
+    """What is timed of one network: the same calls that score it, whole and in parts."""
+
+    def __init__(self, subject: Subject, *, crf: DenseCRF | None, device: torch.device) -> None:
+        """Prepare the first image of the subject's dataset.
+
+        Args:
+            subject: The network, on the device.
+            crf: The CRF, on the device; None if there is none.
+            device: Where the work is done.
+        """
+        self._network, self._crf = subject.network, crf
+        self._scales = (subject.image_scale,)
+        pixels = subject.dataset[0].image.to(device).unsqueeze(0)
+        self._images = normalise(pixels, subject.dataset.normalisation)
+        self._colours = as_rgb(pixels)
+        with torch.inference_mode():
+            self._replay = _Recorded(self._network)
+            self._fixed = predict_logits(self._replay, self._images, scales=self._scales)
+
+    @property
+    def functions(self) -> list[Callable[[], Tensor]]:
+        """Network, the rest without CRF, both; then, if there is one, the CRF, and everything."""
+        stages = [self.forward, self.finish, self.alone]
+        return stages if self._crf is None else [*stages, self.crf, self.together]
+
+    def forward(self) -> Tensor:
+        """Run the network alone."""
+        return self._network(self._replay.seen)
+
+    def finish(self) -> Tensor:
+        """Do what is done beside the network, with the logits that it gave before."""
+        logits = predict_logits(self._replay, self._images, scales=self._scales)
+        return logits.argmax(dim=1)
+
+    def alone(self) -> Tensor:
+        """Go from image to classes without the CRF."""
+        return self._logits().argmax(dim=1)
+
+    def crf(self) -> Tensor:
+        """Run the CRF alone, on logits at the label's size."""
+        assert self._crf is not None
+        return self._crf(self._fixed, self._colours).argmax(dim=1)
+
+    def together(self) -> Tensor:
+        """Go from image to classes with the CRF."""
+        assert self._crf is not None
+        return self._crf(self._logits(), self._colours).argmax(dim=1)
+
+    def _logits(self) -> Tensor:
+        return predict_logits(self._network, self._images, scales=self._scales)
+
+    def require_scored(self, scored: Tensor) -> None:
+        """Refuse to time what is not what was scored.
+
+        Args:
+            scored: Predicted classes of the same image when it was scored, (H, W).
+
+        Raises:
+            RuntimeError: If the timed calls give other classes.
+        """
+        with torch.inference_mode():
+            timed = self.alone()[0].cpu()
+        share = float((timed != scored).float().mean())
+        if share > _MAX_DIFFERENCE:
+            raise RuntimeError(
+                f"{type(self._network).__name__}: what is timed is not what was scored: "
+                f"{share:.1%} of the pixels of one image have another class. The network gives "
+                "another result for the same image; put it into eval mode, and draw nothing at "
+                "random in it."
+            )
+
+
+class _Recorded(nn.Module):
+    """A network whose first result is kept, and given again without running it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = [network]  # in a list: not a part of this module
+        self.seen: Tensor
+        self._result: Tensor | None = None
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the result of the first call."""
+        result = self._result
+        if result is None:
+            result = self._network[0](images)
+            self.seen, self._result = images, result
+        return result
+
+
+def time_networks(
+    stages: Sequence[Stages], *, device: torch.device, timing: TimingChoice
+) -> list[Costs]:
+    """Time all stages of all networks in turn, and measure their memory.
+
+    Args:
+        stages: What is timed of each network.
+        device: Where the work is done.
+        timing: How long each timing lasts.
+    """
+    functions = [function for each in stages for function in each.functions]
+    with torch.inference_mode():
+        times = iter(
+            measure_in_rounds(
+                functions,
+                device=device,
+                reference=reference_operation(device),
+                min_runs=timing.min_runs,
+                min_seconds=timing.min_seconds,
+                max_drift=timing.max_drift,
+                max_warm_up_seconds=timing.max_warm_up_seconds,
+            )
+        )
+        return [_costs(each, [next(times) for _ in each.functions], device) for each in stages]
+
+
+def _costs(stages: Stages, times: Sequence[Latency], device: torch.device) -> Costs:
+    forward, finish, network, *with_crf = times
+    crf, together = with_crf or (None, None)
+    memory_mib = measure_peak_memory(stages.alone, device=device)
+    return Costs(
+        forward=forward,
+        finish=finish,
+        network=network,
+        crf=crf,
+        together=together,
+        memory_mib=memory_mib,
+        memory_together_mib=measure_peak_memory(stages.together, device=device)
+        if together
+        else memory_mib,
+    )
