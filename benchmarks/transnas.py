@@ -58,9 +58,9 @@ class TransNAS:
     num_seeds: int = 100
     """Searches of each strategy."""
     population_size: int = 10
-    """As in a search; TPE draws so many at random."""
+    """The population of evolution; TPE draws as many at random."""
     tournament_size: int = 5
-    """As in a search."""
+    """Networks of the population that compete to be mutated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,13 +70,13 @@ class Row:
     space: str
     """micro or macro."""
     strategy: str
-    """As in `--strategy`."""
+    """The strategy, by its name in `--strategy`."""
     budget: int
     """Networks tried."""
     regret: float
     """Mean over the seeds, in percent of the pixels."""
     standard_error: float
-    """Of that mean."""
+    """The standard error of that mean."""
     exact_random: float
     """Expected regret of as many draws without replacement."""
     gain: float
@@ -261,6 +261,10 @@ def sign_flip_p_value(gains: np.ndarray, *, num_draws: int = 20_000) -> float:
     return float((as_far.sum() + 1) / (num_draws + 1))
 
 
+def _written(p_value: float) -> str:
+    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
+
+
 def _standard_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / sqrt(len(values))) if len(values) > 1 else float("nan")
 
@@ -295,11 +299,11 @@ def markdown(settings: TransNAS, rows: list[Row]) -> str:
                 "" if row.strategy == "random" else f"{row.gain:+.3f} ± {row.gain_error:.3f}"
                 for row in rows
             ],
-            "p": ["" if row.strategy == "random" else f"{row.p_value:.4f}" for row in rows],
+            "p": ["" if row.strategy == "random" else _written(row.p_value) for row in rows],
         }
     )
     return (
-        f"{table.to_markdown(index=False)}\n\n"
+        f"{table.to_markdown(index=False, disable_numparse=True)}\n\n"
         f"Regret: pixel accuracy of the best network minus that of the best one tried, in percent; "
         f"mean of {settings.num_seeds} seeds ± one standard error. Gain: random's regret minus the "
         "strategy's, of the same seed; p: how often gains of random signs have a mean as far from "

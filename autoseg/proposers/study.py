@@ -160,6 +160,14 @@ class Study(Closing, Generic[Value]):
         return reading(self._journal.path, "a journal of this search's trials", remedy=_REMEDY)
 
     def _read(self, trial: FrozenTrial) -> Trial[Value]:
+        """Return a trial; ValueError if it is none that this study can have made."""
+        options = self.sampler.domain.options
+        for name, option in trial.params.items():
+            if option not in options.get(name, ()):
+                raise ValueError(f"trial {trial.number} has {name} = {option!r}")
+        if trial.params.keys() != options.keys():
+            missing = sorted(options.keys() - trial.params.keys())
+            raise ValueError(f"trial {trial.number} lacks {missing[0]}")
         return Trial(
             number=trial.number,
             value=self.sampler.domain.decode(trial.params),

@@ -36,7 +36,7 @@ class ZeroCostEstimator(Estimator):
         }
     )
     key: ClassVar[str]
-    """Its name in `ZERO_COST_SCORES`."""
+    """The name of the score in `ZERO_COST_SCORES`."""
     scored_on = ""
 
     def __init__(self, task: SearchTask) -> None:

@@ -24,7 +24,7 @@ def snip(network: nn.Module, batches: Sequence[Batch], loss: Loss) -> float:
     Args:
         network: Scored on a copy in training mode.
         batches: Taken as one.
-        loss: Of logits and target.
+        loss: Takes logits and target, and gives a scalar.
 
     Returns:
         The score, higher for the better network.
@@ -53,7 +53,7 @@ def zico(network: nn.Module, batches: Sequence[Batch], loss: Loss) -> float:
     Args:
         network: Scored on a copy in training mode.
         batches: At least two.
-        loss: Of logits and target.
+        loss: Takes logits and target, and gives a scalar.
 
     Returns:
         The score, higher for the better network.
