@@ -19,7 +19,7 @@ from autoseg.data.images import IMAGE_SUFFIXES, find_images
 from autoseg.data.labels import label_image
 from autoseg.data.spectral import TIFF_SUFFIXES
 from autoseg.errors import FileError, UsageError
-from autoseg.evaluation import colour_mask, overlay, predict_logits, with_legend
+from autoseg.evaluation import best_class, colour_mask, overlay, predict_logits, with_legend
 from autoseg.foreign_text import printable
 from autoseg.requests import PredictRequest
 from autoseg.runs import Progress
@@ -90,7 +90,7 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
                 failures.append((path, fault_of(path, error)))
                 progress.update()
                 continue
-            pred = scores.argmax(dim=1)[0].cpu().numpy()
+            pred = best_class(scores)[0].cpu().numpy()
             pictures = [label_image(pred, palette=_whole_palette(palette), mode="P")]
             if request.overlay:
                 colours = as_rgb(torch.from_numpy(pixels)).permute(1, 2, 0).numpy()

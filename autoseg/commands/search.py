@@ -142,6 +142,8 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     with opened as run, StopRequest() as stop:
         seed_everything(config.seed)
         with strategy_type(task) as strategy:
+            if strategy.announcement:
+                announce(f"search: {strategy.announcement}")
             result = search(strategy, task, strategy_name=plan.request.strategy, run=run, stop=stop)
         result.architecture.save(folder / ARCHITECTURE_NAME)
         draw_search(run, strategy)

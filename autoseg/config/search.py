@@ -1,11 +1,11 @@
 """Settings of a search, and their presets."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from autoseg.backends import BackendName
 from autoseg.config.durations import seconds_of
-from autoseg.config.ranges import Count, CountOrNone, Rate, Weight
+from autoseg.config.ranges import Count, CountOrNone, Range, Rate, Weight
 from autoseg.config.recipe import CropSize, RecipeConfig, ScaleRange
 from autoseg.errors import UsageError
 
@@ -97,6 +97,10 @@ class SearchConfig(RecipeConfig):
     backend: BackendName = "auto"
     """What evaluates the supernet: torch (plain operators), fused (kernels compiled for the
     device: C++ on the CPU, Triton on an NVIDIA GPU), or auto, the fastest that is at hand."""
+    val_share: Annotated[float, Range(low=0, high=1, without_low=True)] = 0.1
+    """Largest share of the search that validation may take: the supernet is then not scored after
+    every epoch, but always after the last. It changes nothing in what is found; 1 scores after
+    every epoch."""
     recompute_cells: bool = False
     """Evaluate cells again in the backward pass: less memory, more time."""
     cuda_graph: bool = False

@@ -4,12 +4,13 @@ from autoseg.evaluation.baselines import Baselines, measure_baselines
 from autoseg.evaluation.evaluate import Evaluation, NonFiniteLogitsError, evaluate
 from autoseg.evaluation.legend import with_legend
 from autoseg.evaluation.masks import colour_mask, overlay
-from autoseg.evaluation.predict import predict_logits
+from autoseg.evaluation.predict import best_class, predict_logits
 
 __all__ = [
     "Baselines",
     "Evaluation",
     "NonFiniteLogitsError",
+    "best_class",
     "colour_mask",
     "evaluate",
     "measure_baselines",

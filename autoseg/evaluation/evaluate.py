@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.data import Sample, SegmentationDataset, as_rgb, normalise
-from autoseg.evaluation.predict import predict_logits
+from autoseg.evaluation.predict import best_class, predict_logits
 from autoseg.metrics import ConfusionMatrix, doubt_about
 
 
@@ -43,23 +43,27 @@ def evaluate(
     crf: Callable[[Tensor, Tensor], Tensor] | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    batch_pixels: int = 0,
     on_image: Callable[[int, int], None] | None = None,
     on_prediction: Callable[..., None] | None = None,
 ) -> Evaluation:
-    """Predict every image, one at a time at its own size, and count its pixels.
+    """Predict every image at its own size, and count its pixels.
 
     The network is put into eval mode and given back as it was, module by module. No gradient is
-    kept, and nothing is random: the same network and images give the same counts.
+    kept, and nothing is random: the same network and images give the same counts. Between images
+    nothing waits for the device.
 
     Args:
-        network: Maps normalised images (1, C, H, W) to logits (1, K, H, W); on `device`.
+        network: Maps normalised images (N, C, H, W) to logits (N, K, H, W); on `device`.
         dataset: Images and labels; sets K and the ignored label.
         device: Where the network lies and the images are sent.
         indices: Which samples are scored, in this order; None is all of them.
-        crf: Maps logits (1, K, H, W) and RGB images uint8 (1, 3, H, W), both at the label's size
-            and on `device`, to marginals (1, K, H, W).
+        crf: Maps logits (N, K, H, W) and RGB images uint8 (N, 3, H, W), both at the label's size
+            and on `device`, to marginals (N, K, H, W).
         scales: Factors at which every image is seen, averaged as `predict_logits` says.
         flip: Whether every image is seen mirrored as well.
+        batch_pixels: Pixels, as the network sees them at the largest scale, up to which images that
+            follow each other with one size are predicted together; 0 predicts one at a time.
         on_image: Called after each image with the number done and the number in all.
         on_prediction: Called for each image with its index, its label (H, W), and the predicted
             classes (H, W): the network's own and, if there is a CRF, those after it.
@@ -78,27 +82,63 @@ def evaluate(
             f"evaluate: no image to score: the {dataset.split} split of {dataset.name} has "
             f"{len(dataset)} images, and {'all' if indices is None else 'none'} of them was asked."
         )
-    plain = ConfusionMatrix(dataset.num_classes, dataset.ignore_index)
-    with_crf = None if crf is None else ConfusionMatrix(dataset.num_classes, dataset.ignore_index)
+    counts = [ConfusionMatrix(dataset.num_classes, dataset.ignore_index)]
+    if crf is not None:
+        counts.append(ConfusionMatrix(dataset.num_classes, dataset.ignore_index))
+    has_nan: list[Tensor] = []
+    names: list[str] = []
     with _eval_mode(network), torch.inference_mode():
-        for num_done, index in enumerate(chosen, start=1):
-            sample = dataset[index]
-            images = sample.image.to(device).unsqueeze(0)
-            target = sample.target.to(device).unsqueeze(0)
+        for batch in _batches(dataset, chosen, scales, batch_pixels=batch_pixels):
+            samples = [sample for _, sample in batch]
+            images = torch.stack([sample.image for sample in samples]).to(device)
+            target = torch.stack([sample.target for sample in samples])
             logits = predict_logits(
                 network, normalise(images, dataset.normalisation), scales=scales, flip=flip
             )
-            _check_logits(logits, sample, num_classes=dataset.num_classes)
-            preds = [logits.argmax(dim=1)]
-            plain.update(preds[0], target)
-            if crf is not None and with_crf is not None:
-                preds.append(crf(logits, as_rgb(images)).argmax(dim=1))
-                with_crf.update(preds[1], target)
-            if on_prediction is not None:
-                on_prediction(index, target[0], *(pred[0] for pred in preds))
-            if on_image is not None:
-                on_image(num_done, len(chosen))
-    return Evaluation(plain=plain, with_crf=with_crf, num_images=len(chosen))
+            _check_logits(logits, samples, num_classes=dataset.num_classes)
+            # A nan would silently be the best class.
+            has_nan.append(logits.isnan().flatten(1).any(dim=1))
+            names += [sample.name for sample in samples]
+            counts[0].check_target(target)
+            target = target.to(device)
+            preds = [best_class(logits)]
+            if crf is not None:
+                # Inference stops at numbers that are not finite with a message of its own.
+                _require_no_nan(has_nan[-1:], names[-len(batch) :])
+                preds.append(best_class(crf(logits, as_rgb(images))))
+            for matrix, pred in zip(counts, preds, strict=True):
+                matrix.update_unchecked(pred, target)
+            for place, (index, _) in enumerate(batch):
+                if on_prediction is not None:
+                    on_prediction(index, target[place], *(pred[place] for pred in preds))
+                if on_image is not None:
+                    on_image(len(names) - len(batch) + place + 1, len(chosen))
+    _require_no_nan(has_nan, names)
+    with_crf = counts[1] if crf is not None else None
+    return Evaluation(plain=counts[0], with_crf=with_crf, num_images=len(chosen))
+
+
+def _batches(
+    dataset: SegmentationDataset,
+    indices: Sequence[int],
+    scales: Sequence[float],
+    *,
+    batch_pixels: int,
+) -> Iterator[list[tuple[int, Sample]]]:
+    """Read samples, and give those together that follow each other with one size and type."""
+    waiting: list[tuple[int, Sample]] = []
+    for index in indices:
+        sample = dataset[index]
+        if waiting:
+            last = waiting[-1][1]
+            num_pixels = sample.image[0].numel() * max(scales) ** 2 * (len(waiting) + 1)
+            fits = num_pixels <= batch_pixels and last.target.dtype == sample.target.dtype
+            sizes = (sample.image.shape, sample.target.shape)
+            if not fits or sizes != (last.image.shape, last.target.shape):
+                yield waiting
+                waiting = []
+        waiting.append((index, sample))
+    yield waiting
 
 
 @contextmanager
@@ -114,21 +154,26 @@ def _eval_mode(network: nn.Module) -> Iterator[None]:
             module.training = was_training
 
 
-def _check_logits(logits: Tensor, sample: Sample, *, num_classes: int) -> None:
-    """Raise ValueError unless the logits can be scored against the sample's label."""
-    if logits.shape[2:] != sample.target.shape:
+def _check_logits(logits: Tensor, samples: Sequence[Sample], *, num_classes: int) -> None:
+    """Raise ValueError unless the logits can be scored against the samples' labels."""
+    name, size = samples[0].name, tuple(samples[0].target.shape)
+    if logits.shape[2:] != size:
         raise ValueError(
-            f"evaluate: image {sample.name!r}: logits are {tuple(logits.shape[2:])} and the label "
-            f"is {tuple(sample.target.shape)}; image and label must have one size."
+            f"evaluate: image {name!r}: logits are {tuple(logits.shape[2:])} and the label "
+            f"is {size}; image and label must have one size."
         )
     if logits.shape[1] != num_classes:
         raise ValueError(
-            f"evaluate: image {sample.name!r}: the network gives {logits.shape[1]} classes and the "
+            f"evaluate: image {name!r}: the network gives {logits.shape[1]} classes and the "
             f"dataset has {num_classes}; build the network with num_classes={num_classes}."
         )
-    # argmax would silently call a nan the best class.
-    if logits.isnan().any():
-        raise NonFiniteLogitsError(
-            f"evaluate: image {sample.name!r}: the logits hold nan; the weights are likely not "
-            "finite, so take a checkpoint from before the loss diverged."
-        )
+
+
+def _require_no_nan(has_nan: Sequence[Tensor], names: Sequence[str]) -> None:
+    """Raise NonFiniteLogitsError with the first image whose logits hold nan, if there is one."""
+    for name, is_nan in zip(names, torch.cat(list(has_nan)).tolist(), strict=True):
+        if is_nan:
+            raise NonFiniteLogitsError(
+                f"evaluate: image {name!r}: the logits hold nan; the weights are likely not "
+                "finite, so take a checkpoint from before the loss diverged."
+            )

@@ -42,24 +42,33 @@ def confusion_matrix(
                 f"confusion_matrix: {name} is {labels.dtype}; expected integer class labels "
                 "(take logits.argmax(dim=1) first)."
             )
+    _check_range("pred", pred, num_classes=num_classes)
+    _check_range("target", target, num_classes=num_classes, ignore_index=ignore_index)
+    return _count(pred, target, num_classes=num_classes, ignore_index=ignore_index)
+
+
+def _count(pred: Tensor, target: Tensor, *, num_classes: int, ignore_index: int) -> Tensor:
+    """Count labels that are known to be in range, without waiting for the device."""
     # int64 before any arithmetic: uint8 labels would wrap around in `target * num_classes`.
     pred, target = pred.long(), target.long()
-    is_counted = target != ignore_index
-    target = target[is_counted]
-    _check_range("pred", pred, num_classes=num_classes, rule="")
-    _check_range(
-        "target", target, num_classes=num_classes, rule=f" and is not ignore_index {ignore_index}"
-    )
-    pairs = target * num_classes + pred[is_counted]
-    # bincount counts in int64: float32 stops counting exactly at 2**24, about a hundred CamVid
-    # images.
-    counts = torch.bincount(pairs, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes)
+    # Ignored pixels fall into a cell of their own: to leave them out, or to ask for the largest
+    # pair as bincount does, would mean to wait for their number.
+    ignored = num_classes**2
+    pairs = torch.where(target == ignore_index, ignored, target * num_classes + pred).flatten()
+    # int64: float32 stops counting exactly at 2**24, about a hundred CamVid images.
+    counts = pairs.new_zeros(ignored + 1).scatter_add_(0, pairs, torch.ones_like(pairs))
+    return counts[:ignored].reshape(num_classes, num_classes)
 
 
-def _check_range(name: str, labels: Tensor, *, num_classes: int, rule: str) -> None:
-    """Raise ValueError with the first label that is outside [0, num_classes)."""
+def _check_range(
+    name: str, labels: Tensor, *, num_classes: int, ignore_index: int | None = None
+) -> None:
+    """Raise ValueError with the first label that is outside [0, num_classes) and not ignored."""
     is_outside = (labels < 0) | (labels >= num_classes)
+    rule = ""
+    if ignore_index is not None:
+        is_outside &= labels != ignore_index
+        rule = f" and is not ignore_index {ignore_index}"
     if is_outside.any():
         label = int(labels[is_outside][0])
         raise ValueError(
@@ -104,6 +113,20 @@ class ConfusionMatrix:
             pred, target, num_classes=self.num_classes, ignore_index=self.ignore_index
         )
         self.counts = self.counts.to(counts.device) + counts
+
+    def update_unchecked(self, pred: Tensor, target: Tensor) -> None:
+        """Count more pixels whose labels are known to be in range, on the device and without
+        waiting for it; arguments are those of `confusion_matrix`."""
+        counts = _count(pred, target, num_classes=self.num_classes, ignore_index=self.ignore_index)
+        self.counts = self.counts.to(counts.device) + counts
+
+    def check_target(self, target: Tensor) -> None:
+        """Refuse classes that cannot be counted, before they are sent to a device.
+
+        Raises:
+            ValueError: If a label is neither a class nor ignored.
+        """
+        _check_range("target", target, num_classes=self.num_classes, ignore_index=self.ignore_index)
 
     def merge(self, other: "ConfusionMatrix") -> None:
         """Add the pixels that another matrix counted, for example another process's share.

@@ -1,5 +1,6 @@
 """DARTS as a strategy, of first order and of second: epochs over a supernet, and what they log."""
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -23,8 +24,9 @@ from autoseg.strategies.strategy import (
     StepLoss,
     Strategy,
 )
+from autoseg.strategies.validation_plan import ValidationClock, validation_interval
 from autoseg.supernet import Supernet
-from autoseg.training import validate
+from autoseg.training import ValidationScore, pixels_together, validate
 
 _WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
 
@@ -90,6 +92,14 @@ class DartsSearch(Strategy):
             else Fraction(config.arch_start_epoch, config.num_epochs)
         )
         self._val_indices = labelled_indices(task.val_dataset, config.val_images)
+        self._val_clock = ValidationClock(config.val_share)
+        self._val_interval = validation_interval(
+            config,
+            num_weight_passes=self._num_steps,
+            num_arch_passes=num_arch_steps,
+            num_images=len(self._val_indices),
+            image_pixels=_largest_image(task),
+        )
         self._decodes = DecodeHistory()
         self._num_weight_steps = self._num_arch_steps = 0
         self._batches: tuple[Iterator[Batch], Iterator[Batch]] | None = None
@@ -105,6 +115,19 @@ class DartsSearch(Strategy):
         """Refuse a crop that is too small for the space, and a batch that does not fit trainB."""
         require_crop_for_space(task)
         task.batches("b")  # never the larger half
+
+    @property
+    def announcement(self) -> str:
+        """How often the supernet is scored, and what share of the search that takes."""
+        config, (interval, share) = self.task.config, self._val_interval
+        images = f"{len(self._val_indices)} images of val"
+        if config.budget is not None:
+            how = f"as often as {config.val_share:.0%} of the time allow"
+        else:
+            epochs = "every epoch" if interval == 1 else f"every {interval} epochs"
+            epochs = "the last epoch" if interval == config.num_epochs else epochs
+            how = f"after {epochs}, about {share:.0%} of the search"
+        return f"the supernet is scored on {images} {how} (--val-share)"
 
     @property
     def num_steps(self) -> int:
@@ -141,21 +164,16 @@ class DartsSearch(Strategy):
         return int(share * self.task.config.num_epochs)
 
     def end_round(self, step: int, share: Fraction, *, phase: Phase) -> Round:
-        """Score the supernet on the val split, and decode."""
-        with phase("validating") as on_image:
-            score = validate(
-                self.scored_network(),
-                self.task.val_dataset,
-                device=self.task.device,
-                indices=self._val_indices,
-                image_scale=self.task.config.image_scale,
-                step=step,
-                on_image=on_image,
-            )
+        """Decode, and score the supernet on the val split where that is due; always at the end."""
+        epoch = self.rounds_done(share)
         decoded = self._decodes.decode(self.supernet)
-        architecture, epoch = decoded.architecture, self.rounds_done(share)
+        architecture = decoded.architecture
+        is_due = share == 1 or self._validation_is_due(epoch)
+        # One image always: what is saved must not give NaN.
+        indices = self._val_indices if is_due else self._val_indices[:1]
+        score = self._validate(indices, step, phase)
         shown = {
-            "val_miou": score.mean_iou,
+            **({"val_miou": score.mean_iou} if is_due else {}),
             "alpha_entropy": decoded.alpha_entropy,
             "beta_entropy": decoded.beta_entropy,
             "skip_share": skip_share(architecture),
@@ -164,7 +182,7 @@ class DartsSearch(Strategy):
             line={
                 "epoch": epoch,
                 **shown,
-                "val_num_averaged": score.num_averaged,
+                **({"val_num_averaged": score.num_averaged} if is_due else {}),
                 "architecture": architecture.to_dict(),
                 "confidence": decoded.confidence(),
             },
@@ -175,6 +193,25 @@ class DartsSearch(Strategy):
     def scored_network(self) -> nn.Module:
         """Return what is scored on the val split: the supernet under alpha and beta."""
         return self.supernet
+
+    def _validation_is_due(self, epoch: int) -> bool:
+        if self.task.config.budget is not None:
+            return self._val_clock.has_time(len(self._val_indices))
+        return (self.task.config.num_epochs - epoch) % self._val_interval.num_epochs == 0
+
+    def _validate(self, indices: list[int], step: int, phase: Phase) -> ValidationScore:
+        task = self.task
+        with phase("validating") as on_image, self._val_clock.validating(len(indices)):
+            return validate(
+                self.scored_network(),
+                task.val_dataset,
+                device=task.device,
+                indices=indices,
+                image_scale=task.config.image_scale,
+                step=step,
+                batch_pixels=pixels_together(task.config, num_classes=task.val_dataset.num_classes),
+                on_image=on_image,
+            )
 
     def decode(self) -> Architecture:
         """Return what alpha and beta lead to."""
@@ -221,3 +258,10 @@ def _phases(task: SearchTask) -> tuple[int, int]:
         return num_arch_epochs * task.steps_per_pass, config.arch_start_epoch * task.steps_per_pass
     warm_up = Fraction(config.arch_steps * config.arch_start_epoch, num_arch_epochs)
     return config.arch_steps, round(warm_up)
+
+
+def _largest_image(task: SearchTask) -> int:
+    """Return the pixels of the largest image of the val split as the network sees it."""
+    return math.prod(
+        round(side * task.config.image_scale) for side in task.val_dataset.largest_size
+    )

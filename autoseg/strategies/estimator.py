@@ -22,7 +22,7 @@ from autoseg.strategies.single_path import (
 )
 from autoseg.strategies.strategy import Batch, Phase, SearchTask, StepLoss
 from autoseg.supernet import Supernet, estimate_statistics
-from autoseg.training import DivergedError, validate
+from autoseg.training import DivergedError, pixels_together, validate
 
 _LOSS = "weights' (--weight-lr)"
 
@@ -130,6 +130,9 @@ class Estimator(ABC):
                 indices=self._scored,
                 image_scale=self.task.config.image_scale,
                 step=step,
+                batch_pixels=pixels_together(
+                    self.task.config, num_classes=self._half_b.num_classes
+                ),
                 on_image=on_image,
             )
         return Score(score.mean_iou, score.num_averaged)

@@ -24,7 +24,7 @@ _STATE = schema.fields(
         **LOOP_FIELDS,
         "spent_s": schema.number(0),
     },
-    allowed={"is_ended": schema.flag},
+    allowed={"is_ended": schema.flag, "rounds_s": schema.number(0)},
 )
 """What a checkpoint of a search holds."""
 
@@ -46,7 +46,8 @@ class SearchResult:
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
     cost: dict[str, float] = field(compare=False)
-    """Steps, passes of a network over a batch ("evaluations"), and seconds."""
+    """Steps, passes of a network over a batch ("evaluations"), seconds, and the share of them that
+    ends of rounds took: validation, for DARTS ("round_ends_share")."""
 
 
 def _steps_between_reads(device: torch.device) -> int:
@@ -88,16 +89,17 @@ def search(
         "images": images_in(task.train_dataset, task.val_dataset),
     }
     losses, steps_between_reads = PendingLosses(), _steps_between_reads(task.device)
-    state, spent_s = LoopState(), 0.0
+    state, spent_s, rounds_s = LoopState(), 0.0, 0.0
     main_loss, is_ended = "", False
 
     def restore(saved: dict[str, Any]) -> None:
-        nonlocal spent_s, is_ended
+        nonlocal spent_s, rounds_s, is_ended
         saved = _upgraded(saved)
         _STATE(saved, "")
         strategy.load_state_dict(saved["strategy"])
         state.load_state_dict(saved)
         spent_s, is_ended = saved["spent_s"], saved.get("is_ended", False)
+        rounds_s = saved.get("rounds_s", 0.0)
 
     run.load_checkpoint(identity=identity, map_location=task.device, restore=restore)
     budget = Budget(num_steps=strategy.num_steps, seconds=task.config.seconds, spent_s=spent_s)
@@ -117,6 +119,7 @@ def search(
                 **state.state_dict(),
                 "spent_s": budget.spent_s,
                 "is_ended": is_ended,
+                "rounds_s": rounds_s,
             },
             identity=identity,
             step=state.step,
@@ -156,7 +159,9 @@ def search(
             progress.update(budget.units(state.step)[0] - progress.num_done, **shown)
             is_over = share == 1
             if is_round_end:
+                before_s = budget.spent_s
                 end = strategy.end_round(state.step, share, phase=progress.phase)
+                rounds_s += budget.spent_s - before_s
                 mean = state.take_mean()
                 shown_loss = {} if mean is None else {"loss": mean}
                 run.log(step=state.step, **shown_loss, **end.line)
@@ -183,6 +188,7 @@ def search(
             "steps": state.step,
             "evaluations": strategy.num_evaluations,
             "seconds": round(budget.spent_s, 1),
+            "round_ends_share": round(rounds_s / budget.spent_s, 3) if rounds_s else 0.0,
         },
     )
 

@@ -128,6 +128,11 @@ class Strategy(Closing):
     logs: frozenset[str]
     """Names of what rounds log, besides "step" and "loss"."""
 
+    @property
+    def announcement(self) -> str:
+        """What a person should know before the first step, a line; "" if there is nothing."""
+        return ""
+
     @abstractmethod
     def __init__(self, task: SearchTask) -> None:
         """Build what the search needs, with random weights; nothing is trained yet."""

@@ -14,7 +14,7 @@ from autoseg.training.precision import (
     tensor_float,
 )
 from autoseg.training.schedules import cosine, poly
-from autoseg.training.validation import ValidationScore, validate
+from autoseg.training.validation import ValidationScore, pixels_together, validate
 
 __all__ = [
     "ADVICE",
@@ -30,6 +30,7 @@ __all__ = [
     "autocast",
     "cosine",
     "cross_entropy",
+    "pixels_together",
     "poly",
     "require_finite",
     "require_rule_fits",

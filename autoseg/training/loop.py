@@ -28,7 +28,7 @@ from autoseg.training.loss_functions import segmentation_loss
 from autoseg.training.optimisers import build_optimizer
 from autoseg.training.precision import autocast, resolve_precision, tensor_float
 from autoseg.training.schedules import poly, warm_up
-from autoseg.training.validation import validate
+from autoseg.training.validation import pixels_together, validate
 
 UNDEFINED = -1.0
 """Best mIoU as a checkpoint states it while there was none; below all that there are."""
@@ -205,6 +205,7 @@ def train(
                         indices=val_indices,
                         image_scale=config.image_scale,
                         step=state.step,
+                        batch_pixels=pixels_together(config, num_classes=val_dataset.num_classes),
                         colour_miou=colour_miou,
                         on_image=on_image,
                     )

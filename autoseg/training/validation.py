@@ -7,9 +7,27 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from autoseg.config import RecipeConfig
 from autoseg.data import SegmentationDataset
 from autoseg.evaluation import NonFiniteLogitsError, evaluate
 from autoseg.training.divergence import DivergedError
+
+MAX_LOGITS = 2**24
+"""Numbers in the logits of images that are predicted together, at the labels' size: 64 MiB."""
+
+
+def pixels_together(config: RecipeConfig, *, num_classes: int) -> int:
+    """Choose how many pixels a network sees at once when it is validated.
+
+    Four times those of a training step: no map is kept for a backward pass, of which a training
+    keeps many, so that this takes less memory.
+
+    Args:
+        config: Batch, crop and scale of the training.
+        num_classes: K; the logits have the labels' size, however small the images are seen.
+    """
+    trained = 4 * config.batch_size * math.prod(config.crop_size)
+    return min(trained, int(MAX_LOGITS / num_classes * config.image_scale**2))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +52,7 @@ def validate(
     indices: Sequence[int],
     image_scale: float,
     step: int,
+    batch_pixels: int = 0,
     colour_miou: float | None = None,
     on_image: Callable[[int, int], None] | None = None,
 ) -> ValidationScore:
@@ -46,6 +65,7 @@ def validate(
         indices: Images to score.
         image_scale: Factor on the images' sides before the network sees them.
         step: Steps of the training that are done, for the message.
+        batch_pixels: As in `evaluate`; see `pixels_together`.
         colour_miou: Mean IoU that each pixel's colour alone has, where it was measured.
         on_image: Called after each image with the number done and in all.
 
@@ -60,6 +80,7 @@ def validate(
             device=device,
             indices=indices,
             scales=(image_scale,),
+            batch_pixels=batch_pixels,
             on_image=on_image,
         )
     except NonFiniteLogitsError as error:

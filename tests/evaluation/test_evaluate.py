@@ -159,3 +159,45 @@ def test_nothing_to_score_is_refused(indices: list[int] | None, flags: Flags) ->
     dataset = flags if indices is not None else Flags(images=[], targets=[])
     with pytest.raises(ValueError, match="no image to score: the val split of flags has"):
         evaluate(ColourNetwork(), dataset, device="cpu", indices=indices)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_images_that_are_predicted_together_are_counted_as_one_by_one(scale: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(12, 16), (12, 16), (12, 16), (16, 12), (12, 16), (12, 16)]
+    drawn = [torch.randint(3, (2, *size), generator=generator).tolist() for size in sizes]
+    dataset = Flags(images=[each[0] for each in drawn], targets=[each[1] for each in drawn])
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Conv2d(8, 3, 1))
+    together: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: together.append(len(inputs[0])))
+    shown: list[tuple[int, list]] = []
+
+    def counts(batch_pixels: int) -> list[list[int]]:
+        result = evaluate(
+            network,
+            dataset,
+            device="cpu",
+            scales=(scale,),
+            batch_pixels=batch_pixels,
+            on_prediction=lambda index, _, pred: shown.append((index, pred.tolist())),
+        )
+        return result.plain.counts.tolist()
+
+    two_images = int(2 * 12 * 16 * scale**2)
+    assert counts(two_images) == counts(0)
+    assert together == [2, 1, 1, 2, *[1] * 6]
+    assert shown[:6] == shown[6:]
+    assert [index for index, _ in shown] == [*range(6), *range(6)]
+
+
+def test_of_images_predicted_together_the_one_with_nan_is_named(flags: Flags) -> None:
+    class Spoilt(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            images = images.clone()
+            images[-1] = float("nan")
+            return images
+
+    pair = Flags(images=[[[0, 1]], [[1, 2]]], targets=[[[0, 1]], [[1, 2]]])
+    with pytest.raises(ValueError, match="image 'flag1': the logits hold nan"):
+        evaluate(Spoilt(), pair, device="cpu", batch_pixels=4)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from autoseg.evaluation import predict_logits
+from autoseg.evaluation import best_class, predict_logits
 
 Array = NDArray[np.float64]
 
@@ -150,3 +150,9 @@ def test_an_output_that_is_no_tensor_is_named() -> None:
 
     with pytest.raises(ValueError, match="Pair returned tuple in eval mode; expected one tensor"):
         predict_logits(Pair().eval(), torch.zeros(1, 3, 4, 4))
+
+
+def test_the_best_class_is_that_of_argmax_ties_included():
+    scores = torch.randint(3, (2, 5, 6, 7), generator=torch.Generator().manual_seed(0))
+    expected = np.argmax(scores.numpy(), axis=1)  # NumPy's rule: the first of equal ones
+    assert best_class(scores.float()).tolist() == expected.tolist()

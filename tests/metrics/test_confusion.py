@@ -174,3 +174,22 @@ def test_a_score_without_pixels_is_refused(score: str) -> None:
 def test_a_matrix_needs_a_class() -> None:
     with pytest.raises(ValueError, match="num_classes is 0; expected 1 or more"):
         ConfusionMatrix(0, IGNORE)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_unchecked_counts_are_the_checked_ones_and_wait_for_no_device(device: str) -> None:
+    pred, target = random_labels(0, 5, (3, 6, 7))
+    matrix, expected = ConfusionMatrix(5, IGNORE), ConfusionMatrix(5, IGNORE)
+    matrix.check_target(target)
+    # Values of meta tensors cannot be read: whatever waited for them would raise.
+    matrix.counts = matrix.counts.to(device)
+    matrix.update_unchecked(pred.to(torch.uint8).to(device), target.to(device))
+    expected.update(pred, target)
+    assert matrix.counts.shape == expected.counts.shape
+    if device == "cpu":
+        assert torch.equal(matrix.counts, expected.counts)
+
+
+def test_a_label_that_cannot_be_counted_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(ValueError, match=r"target holds label 5, which is outside \[0, 5\)"):
+        ConfusionMatrix(5, IGNORE).check_target(torch.tensor([[0, IGNORE, 5]]))

@@ -32,6 +32,7 @@ CONFIG = SearchConfig(
     batch_size=2,
     crop_size=(32, 32),
     val_images=1,
+    val_share=1,  # after every epoch
     arch_lr=0.1,
     seed=1,
 )
