@@ -6,6 +6,7 @@ a file is of that kind, its tags say: it has samples beyond those of its colours
 that tells transparency.
 """
 
+import math
 import struct
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,7 +92,13 @@ def read_spectral(path: Path, header: SpectralHeader) -> NDArray[Any]:
             )
         if sorted(series[0].shape) != sorted((*header.size, header.num_channels)):
             raise ValueError(f"its tags speak of {header}, its pixels of {series[0].shape}")
+        # tifffile gives zeros in place of strips that the file lacks.
+        page = file.pages.first
+        if len(page.dataoffsets) < math.prod(page.chunked) or 0 in page.databytecounts:
+            raise ValueError("pixels are missing")
         pixels = np.asarray(series[0].asarray())
+        if pixels.shape != series[0].shape:
+            raise ValueError("pixels are missing")
     return np.moveaxis(pixels, _CHANNEL_AXIS[axes], 0)
 
 

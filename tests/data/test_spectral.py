@@ -12,6 +12,7 @@ from autoseg.data.channels import read_channels, size_and_channels
 from autoseg.data.spectral import SpectralHeader, spectral_header
 from autoseg.errors import FileError, UsageError
 from tests.data.folder.drawing import mask, save
+from tests.fuzzing import damaged_bytes, require_clean_refusals
 
 SIZE = (20, 30)
 
@@ -154,6 +155,30 @@ def test_what_does_not_fit_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("AUTOSEG_MAX_PIXELS", "599")
     with pytest.raises(FileError, match=r"c.tif has 600 pixels, more than the 599"):
         read_channels(write_tiff(tmp_path / "c.tif", draw(5)), 5)
+
+
+@pytest.mark.parametrize("options", [{}, {"planar": True}, {"is_big": True}])
+def test_damaged_files_are_refused_by_name(tmp_path, options):
+    pytest.importorskip("tifffile")
+    path = write_tiff(tmp_path / "a.tif", draw(5), **options)
+    content = path.read_bytes()
+    damaged = [content[:-300] + tags for tags in damaged_bytes(content[-300:], count=60)]
+    require_clean_refusals(
+        lambda path: read_channels(path, size_and_channels(path)[1]),
+        path,
+        iter([*damaged, *damaged_bytes(content, count=40)]),
+    )
+
+
+def test_strips_that_are_missing_are_no_zeros(tmp_path):
+    pytest.importorskip("tifffile")
+    path = write_tiff(tmp_path / "a.tif", draw(5), planar=True)
+    # The picture grows from 20 to 20,000 lines, of which the file has 20.
+    height, more = (struct.pack("<HHLL", 257, 4, 1, lines) for lines in (20, 20_000))
+    path.write_bytes(path.read_bytes().replace(height, more))
+    assert size_and_channels(path) == ((20_000, 30), 5)
+    with pytest.raises(FileError, match=r"a.tif is not a TIFF that .*: pixels are missing"):
+        read_channels(path, 5)
 
 
 def test_a_folder_of_them_is_a_dataset_of_as_many_channels(tmp_path):

@@ -35,6 +35,8 @@ MIN_VOC_AREA = 1000
 
 _NUM_IMAGES = {"train": 118_287, "val": 5000}
 _MAX_BYTES = 2**31
+_MAX_SIDE = 2**16  # pixels
+_MAX_NAME = 200
 _UNLABELLED = 0
 
 
@@ -186,8 +188,16 @@ class _Listing:
                 int(each["id"]): (str(each["file_name"]), int(each["height"]), int(each["width"]))
                 for each in content["images"]
             }
+            for name, height, width in images.values():
+                _check_name(name)
+                if not (0 < height <= _MAX_SIDE and 0 < width <= _MAX_SIDE):
+                    raise ValueError(f"{name} is {height} x {width} pixels")
             for each in content["annotations"]:
                 _check(each, images, categories)
+            if len({each["file_name"] for each in content["annotations"]}) < len(
+                content["annotations"]
+            ):
+                raise ValueError("it lists a PNG twice")
         return cls(
             archive=archive,
             split=split,
@@ -202,12 +212,14 @@ class _Listing:
 def _check(
     annotation: Mapping[str, Any], images: Mapping[int, object], categories: Mapping[int, object]
 ) -> None:
-    """Refuse what would fail later, or lead out of the folder."""
+    """Refuse what would fail later, or give a pixel two classes."""
     name = annotation["file_name"]
+    _check_name(name)
     if annotation["image_id"] not in images:
         raise ValueError(f"it has labels, {name!r}, of an image that it does not list")
-    if Path(name).name != name:
-        raise ValueError(f"{name!r} is no file's name")
+    ids = [segment["id"] for segment in annotation["segments_info"]]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{name} has a segment twice")
     for segment in annotation["segments_info"]:
         if segment["category_id"] not in categories:
             raise ValueError(f"{name} has a segment of category {segment['category_id']!r}")
@@ -215,6 +227,12 @@ def _check(
             raise ValueError(f"{name} has a segment with the id {segment['id']!r}")
         if segment["iscrowd"] not in (0, 1) or not isinstance(segment["area"], int | float):
             raise ValueError(f"{name} has a segment without area or iscrowd")
+
+
+def _check_name(name: str) -> None:
+    """Refuse what would lead out of the folder, or what no file system takes."""
+    if Path(name).name != name or len(name) > _MAX_NAME:
+        raise ValueError(f"{name[:_MAX_NAME]!r} is no file's name")
 
 
 def _build(
@@ -230,7 +248,7 @@ def _build(
     labels = _folder(listing, f"annotations/panoptic_{split}2017", f"panoptic_{split}2017")
     shown = [listing.images[each["image_id"]] for each in annotations]
     pairs = [
-        Pair(image=images / Path(name).name, mask=labels / each["file_name"])
+        Pair(image=images / name, mask=labels / each["file_name"])
         for each, (name, _, _) in zip(annotations, shown, strict=True)
     ]
     listing.archive.require_files(pairs)

@@ -10,6 +10,7 @@ from autoseg.data import build_dataset
 from autoseg.errors import FileError, UsageError
 from tests.data.folder.drawing import mask, save
 from tests.data.published.archives import SIZE, coco, write
+from tests.fuzzing import damaged_json
 
 
 @pytest.fixture
@@ -84,6 +85,20 @@ def test_the_archive_in_the_archive_is_to_be_unpacked_too(root):
         build_dataset("coco", split="train", data_root=root)
 
 
+def test_a_damaged_listing_is_refused_or_gives_classes(root):
+    path = root / "annotations/panoptic_train2017.json"
+    content = json.loads(path.read_text())
+    num_refused = 0
+    for damaged in damaged_json(content, count=80):
+        path.write_text(json.dumps(damaged))
+        try:
+            (first, *_) = build_dataset("coco", split="train", data_root=root)
+            assert first.target.max() <= 255
+        except (FileError, UsageError):
+            num_refused += 1
+    assert 0 < num_refused < 80
+
+
 def break_categories(content):
     content["annotations"][0]["segments_info"][0]["category_id"] = 500
 
@@ -96,6 +111,19 @@ def break_image(content):
     content["annotations"][0]["image_id"] = 77
 
 
+def break_size(content):
+    content["images"][0]["height"] = 0
+
+
+def repeat_png(content):
+    content["annotations"][1]["file_name"] = content["annotations"][0]["file_name"]
+
+
+def repeat_segment(content):
+    segments = content["annotations"][0]["segments_info"]
+    segments[1]["id"] = segments[0]["id"]
+
+
 def break_id(content):
     content["annotations"][0]["segments_info"][0]["id"] = "7"
 
@@ -106,6 +134,9 @@ def break_id(content):
         (break_categories, "has a segment of category 500"),
         (break_name, r"'../1.png' is no file's name"),
         (break_image, "'000000000001.png', of an image that it does not list"),
+        (break_size, "000000000001.jpg is 0 x 40 pixels"),
+        (repeat_png, "it lists a PNG twice"),
+        (repeat_segment, "000000000001.png has a segment twice"),
         (break_id, "has a segment with the id '7'"),
         (lambda content: content.pop("categories"), "'categories'"),
     ],

@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from autoseg.data import build_dataset
+from autoseg.data.published.voc import read_sbd
 from autoseg.errors import FileError, UsageError
 from tests.data.folder.drawing import mask, save
 from tests.data.published.archives import SIZE, blocks, voc, write_sbd
+from tests.fuzzing import damaged_bytes, require_clean_refusals
 
 NAMES = [f"2007_{number:06}" for number in range(6)]
 
@@ -104,6 +106,12 @@ def test_a_file_that_is_none_of_sbds_is_named(root):
         path.write_bytes(content)
         with pytest.raises(FileError, match=r"2008_000001.mat is not labels of SBD"):
             train[4]
+
+
+def test_damaged_mat_files_are_refused_by_name(tmp_path):
+    path = tmp_path / "2008_000001.mat"
+    write_sbd(path, blocks(1, range(21)))
+    require_clean_refusals(read_sbd, path, damaged_bytes(path.read_bytes(), count=100))
 
 
 def test_lists_are_checked(root):
