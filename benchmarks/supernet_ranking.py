@@ -29,12 +29,12 @@ class RankingRequest:
     """What a user can say to `python benchmarks/supernet_ranking.py`."""
 
     scorers: tuple[str, ...] = (
-        *("retrain:200", "parameters", "macs", "fineness"),
+        *("retrain:200", "parameters", "macs", "fineness", "jacov", "nwot", "snip", "zico"),
         *("short:25", "short:50", "short:100", "alone:100"),
         *("uniform:256", "uniform:1024", "uniform:4096", "fair:146", "fair:585", "darts:128"),
     )
     """What scores: names with the training steps, of each architecture or of the supernet, behind a
-    colon; sizes have none."""
+    colon; what does not train has none."""
     truth: str = "retrain:200"
     """The scorer that the others are compared with."""
     seeds: tuple[int, ...] = (0,)

@@ -45,8 +45,8 @@ def draw_ranking(scores: Sequence[Score], compared: Sequence[Agreement], *, trut
             )
         axes.set_title(f"{row.scorer}, seed {row.seed}: tau {row.tau:.2f}", fontsize=9)
         axes.tick_params(labelsize=7)
-        if place == 1:
-            axes.legend(fontsize=6)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
     figure.supxlabel(f"mIoU of {truth}", fontsize=9)
     figure.supylabel("score", fontsize=9)
     return figure

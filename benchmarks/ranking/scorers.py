@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -19,14 +20,14 @@ from autoseg.config import (
     TrainingConfig,
     values_of,
 )
-from autoseg.config.search import PathSamplerName
+from autoseg.config.search import EstimatorName, PathSamplerName
 from autoseg.cost import count_macs, count_parameters
 from autoseg.data import build_split
 from autoseg.errors import UsageError
 from autoseg.networks import build_network
 from autoseg.networks.shared import SharedNetworks
 from autoseg.runs import Progress, Run, StopRequest, seed_everything
-from autoseg.strategies import Darts, SearchTask
+from autoseg.strategies import ESTIMATORS, Darts, SearchTask
 from autoseg.strategies.estimator import (
     Estimator,
     SharedEstimator,
@@ -123,12 +124,12 @@ class _Estimated(Scorer):
         train_dataset, val_dataset = (
             build_split(DataConfig(), split) for split in ("train", "val")
         )
+        steps = dict.fromkeys(("arch_steps", "sample_steps"), self.num_steps)
         config = replace(
             SEARCH_PRESETS["tiny"],
             seed=self.seed,
             val_images=NUM_STATISTICS_IMAGES,
-            arch_steps=self.num_steps,
-            sample_steps=self.num_steps,
+            **(steps if self.num_steps else {}),
             path_sampler=path_sampler,
         )
         return SearchTask(
@@ -273,6 +274,40 @@ class Macs(Scorer):
         return float(count_macs(network, (96, 128)).macs)
 
 
+class ZeroCost(_Estimated):
+    """`--estimator` jacov, nwot, snip or zico: the untrained network that `Short` would train."""
+
+    estimator: ClassVar[EstimatorName]
+
+    def score(self, architecture: Architecture) -> float:
+        """Score it by batches of trainA."""
+        return _run(ESTIMATORS[self.estimator](self._task()), architecture, self.estimator)
+
+
+class Jacov(ZeroCost):
+    """How little the gradients of different images correlate."""
+
+    estimator = "jacov"
+
+
+class Nwot(ZeroCost):
+    """How differently images switch the rectified units."""
+
+    estimator = "nwot"
+
+
+class Snip(ZeroCost):
+    """How much the loss depends on the weights."""
+
+    estimator = "snip"
+
+
+class Zico(ZeroCost):
+    """How large and steady the gradients are over batches."""
+
+    estimator = "zico"
+
+
 class Fineness(Scorer):
     """The mean stride of the path, negated: no training at all."""
 
@@ -299,11 +334,15 @@ SCORERS: dict[str, type[Scorer]] = {
     "parameters": Parameters,
     "macs": Macs,
     "fineness": Fineness,
+    "jacov": Jacov,
+    "nwot": Nwot,
+    "snip": Snip,
+    "zico": Zico,
 }
 """Scorers by the name that `--scorers` knows, to which ":STEPS" is added where it trains."""
 
-UNTRAINED = frozenset({"parameters", "macs", "fineness"})
-"""Those that do not train, and so have neither steps nor seeds."""
+UNTRAINED = frozenset({"parameters", "macs", "fineness", "jacov", "nwot", "snip", "zico"})
+"""Those that do not train, and so have no steps; they are asked once, with the first seed."""
 
 
 def build_scorer(name: str, space: SearchSpace, *, seed: int) -> Scorer:
