@@ -20,7 +20,7 @@ from autoseg.comparison.documents import (
 )
 from autoseg.comparison.evidence import TrueScene
 from autoseg.comparison.rows import ComparisonGroup, ComparisonRow
-from autoseg.comparison.verdict import row_name, verdict
+from autoseg.comparison.verdict import doubts_of, row_name, verdict
 from autoseg.reporting.chart import Axis, Chart, Point
 from autoseg.reporting.network_colours import network_colour
 from autoseg.reporting.page import Heat, Picture, Scene, Section, Table, render_page
@@ -122,6 +122,7 @@ def _chart(group: ComparisonGroup) -> Chart:
     rows = [row for network in group.networks for row in network.rows]
     records, columns = border_table(group)
     borders = {record["name"]: record for record in records}
+    doubts = doubts_of(group)
     border_columns = [column for column in columns if column.key not in ("name", "miou")]
     macs_divisor, macs_prefix = prefix_for(max(row.macs for row in rows))
     params_divisor, params_prefix = prefix_for(max(row.num_params for row in rows))
@@ -146,14 +147,17 @@ def _chart(group: ComparisonGroup) -> Chart:
             _point(
                 row,
                 {c.key: borders.get(row_name(row), {}).get(c.key) for c in border_columns},
+                is_doubtful=row.label in doubts,
             )
             for row in rows
         ),
     )
 
 
-def _point(row: ComparisonRow, borders: Mapping[str, float | None]) -> Point:
+def _point(row: ComparisonRow, borders: Mapping[str, float | None], *, is_doubtful: bool) -> Point:
     unranked = [] if row.is_total_latency_settled else ["latency"]
+    if is_doubtful:
+        unranked += ["miou", *borders]
     if row.has_crf:  # its work is in neither count: the row would beat the network without it
         unranked += ["macs", "params"]
     return Point(

@@ -27,6 +27,16 @@ def row_name(row: ComparisonRow) -> str:
     return f"{row.label} + CRF" if row.has_crf else row.label
 
 
+def doubts_of(group: ComparisonGroup) -> dict[str, str]:
+    """Return why a network's score is no achievement, by label; others are left out."""
+    return {
+        network.rows[0].label: note
+        for network in group.networks
+        for note in network.notes
+        if note.startswith(DOUBTFUL)
+    }
+
+
 def verdict(group: ComparisonGroup) -> list[str]:
     """Say which network suits which budget, what cannot be told apart, and what counts for nothing.
 
@@ -36,14 +46,10 @@ def verdict(group: ComparisonGroup) -> list[str]:
     Returns:
         Sentences; none if nothing was scored.
     """
-    doubts = {
-        network.rows[0].label: note
-        for network in group.networks
-        for note in network.notes
-        if note.startswith(DOUBTFUL)
-    }
+    doubts = doubts_of(group)
     scored = [scored for scored in _scored(group) if scored.row.label not in doubts]
     return [
+        *(["No network here has a score that says anything."] if doubts and not scored else []),
         *_best(scored),
         *_budgets(scored),
         *(f"{label}: {note}" for label, note in doubts.items()),

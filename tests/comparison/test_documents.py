@@ -166,3 +166,15 @@ def test_page_without_scores_has_no_class_table():
 def test_latex_has_one_table_a_group():
     assert comparison_latex(ONE_GROUP).count("\\begin{tabular}") == 1
     assert comparison_latex(TWO_GROUPS).count("\\begin{tabular}") == 2
+
+
+def test_the_chart_ranks_no_doubtful_score_and_no_unsettled_time():
+    unranked = [
+        re.findall(r'"unranked":(\[.*?\])', comparison_page(comparison(each)))
+        for each in (
+            network(crf_miou=0.4),
+            network(notes=("doubtful: it predicts road for every pixel.",)),
+            network(is_total_latency_settled=False),
+        )
+    ]
+    assert unranked == [["[]", '["macs","params"]'], ['["miou"]'], ['["latency"]']]

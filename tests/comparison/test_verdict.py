@@ -92,6 +92,10 @@ def test_a_doubtful_network_is_named_and_recommended_for_nothing():
     assert told[0].startswith("Most accurate: real,")
     assert f"constant: {doubt}" in told
     assert sum("constant" in sentence for sentence in told) == 1
+    assert sentences(scored("constant", 0.9, 1.0, notes=(doubt,))) == [
+        "No network here has a score that says anything.",
+        f"constant: {doubt}",
+    ]
 
 
 def test_times_that_had_not_settled_rank_nothing():
