@@ -23,7 +23,14 @@ from autoseg.commands.resuming import (
     resumed_request,
     settings_of,
 )
-from autoseg.config import SEARCH_PRESETS, DataConfig, SearchConfig, read_values, values_of
+from autoseg.config import (
+    RETRAIN_PRESETS,
+    SEARCH_PRESETS,
+    DataConfig,
+    SearchConfig,
+    read_values,
+    values_of,
+)
 from autoseg.data import SegmentationDataset, build_split, images_in
 from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import printable
@@ -126,6 +133,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         val_dataset=plan.val_dataset,
         device=device,
         backend=backend.name,
+        retrain_sizes=RETRAIN_PRESETS[plan.request.preset],
         journal=folder / TRIALS_NAME,
     )
     strategy_type.check(task)

@@ -7,6 +7,7 @@ once.
 from autoseg.config.data import DataConfig
 from autoseg.config.field_types import FieldType, field_types, require_in_range, values_of
 from autoseg.config.losses import ClassWeightRule, LossConfig, LossName
+from autoseg.config.quantities import number_of, short_number
 from autoseg.config.ranges import (
     Count,
     CountOrNone,
@@ -60,7 +61,9 @@ __all__ = [
     "TrainingConfig",
     "Weight",
     "field_types",
+    "number_of",
     "read_values",
     "require_in_range",
+    "short_number",
     "values_of",
 ]

@@ -23,7 +23,13 @@ NOT_DECIDING = ("num_workers", "backend", "cuda_graph", "val_share")
 
 
 # Fields that came later, and the value at which a run is what it was before.
-_LATER = (("class_uniform", 0.0), ("category_cap", 1.0))
+_LATER = (
+    ("class_uniform", 0.0),
+    ("category_cap", 1.0),
+    ("max_macs", None),
+    ("macs_weight", 0.0),
+    ("macs_target", None),
+)
 
 
 # Settings have no slots, here and below: a request inherits from several of them.

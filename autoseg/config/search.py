@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from autoseg.backends import BackendName
 from autoseg.config.durations import seconds_of
+from autoseg.config.quantities import number_of
 from autoseg.config.ranges import Count, CountOrNone, Range, Rate, Weight
 from autoseg.config.recipe import CropSize, RecipeConfig, ScaleRange
 from autoseg.errors import UsageError
@@ -101,6 +102,15 @@ class SearchConfig(RecipeConfig):
     """Largest share of the search that validation may take: the supernet is then not scored after
     every epoch, but always after the last. It changes nothing in what is found; 1 scores after
     every epoch."""
+    max_macs: str | None = None
+    """Most multiply-accumulates (MACs) that what is found may cost, such as 250M or 1.5G. They are
+    those of the network that retrain builds at this preset, for one image as large as the largest;
+    none: no limit."""
+    macs_weight: Weight = 0.0
+    """Weight of the penalty on expected MACs: alpha and beta follow the loss plus this weight times
+    max(0, expected MACs / --macs-target - 1). 0: no penalty."""
+    macs_target: str | None = None
+    """Expected MACs, such as 1.5G, up to which --macs-weight asks for nothing."""
     recompute_cells: bool = False
     """Evaluate cells again in the backward pass: less memory, more time."""
     cuda_graph: bool = False
@@ -114,6 +124,15 @@ class SearchConfig(RecipeConfig):
                 f"budget = {self.budget} and arch_steps = {self.arch_steps}: a search ends by the "
                 "clock or by its steps; leave --budget or --arch-steps out."
             )
+        if (self.macs_weight > 0) != (self.macs_target is not None):
+            raise UsageError(
+                f"macs_weight = {self.macs_weight:g} and macs_target = "
+                f"{self.macs_target or 'none'}: the penalty needs both; give --macs-weight and "
+                "--macs-target, or neither."
+            )
+        for name, quantity in (("max_macs", self.max_macs), ("macs_target", self.macs_target)):
+            if quantity is not None:
+                number_of(quantity, name=name)
         if self.arch_start_epoch >= self.num_epochs:
             raise UsageError(
                 f"arch_start_epoch = {self.arch_start_epoch}, but there are only {self.num_epochs} "

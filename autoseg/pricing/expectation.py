@@ -54,8 +54,10 @@ class ExpectedMacs:
         for node in range(space.num_nodes):
             sources = space.predecessors(node)
             edges = [space.edge_index(source, node) for source in sources]
-            pairs = tensor(list(combinations(range(len(edges)), 2)), torch.int64)
-            self._nodes.append((tensor(edges, torch.int64), pairs))
+            pairs = list(combinations(range(len(edges)), 2))
+            # [p, e]: whether pair p keeps edge e.
+            keeps = [[float(edge in pair) for edge in range(len(edges))] for pair in pairs]
+            self._nodes.append((tensor(edges, torch.int64), tensor(keeps)))
 
     def __call__(self, alpha: Tensor, beta: Tensor) -> Tensor:
         """Return the expected MACs of one image.
@@ -87,11 +89,9 @@ class ExpectedMacs:
         # The chance of each operation on a kept edge.
         chance = (log_weights - log_strength[:, None]).exp()
         on_inputs = on_nodes = alpha.new_zeros(len(self._candidates))
-        for edges, pairs in self._nodes:
-            strength = log_strength[edges]
-            pair_chance = torch.softmax(strength[pairs].sum(dim=-1), dim=0)
-            kept = torch.zeros_like(strength).index_add(0, pairs[:, 0], pair_chance)
-            kept = kept.index_add(0, pairs[:, 1], pair_chance)
+        for edges, keeps in self._nodes:
+            pair_chances = torch.softmax(keeps @ log_strength[edges], dim=0)
+            kept = pair_chances @ keeps
             expected = kept[:, None] * chance[edges]
             # Sources 0 and 1 are the cell's inputs.
             on_inputs = on_inputs + expected[:2].sum(dim=0)

@@ -34,7 +34,7 @@ class MergedPaths:
     def __len__(self) -> int:
         return len(self.macs)
 
-    def where(self, chosen: NDArray[np.generic]) -> "MergedPaths":
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "MergedPaths":
         """Return those that an index array or a mask chooses."""
         return MergedPaths(
             counts=self.counts[chosen],

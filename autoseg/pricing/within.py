@@ -169,7 +169,7 @@ class _Cells:
     def _best_relaxed(
         self, macs: NDArray[np.float64], multiplier: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Find, for each path, the cell with the highest score less multiplier times MACs.
+        """Find the cell with the highest score less multiplier times MACs, for each path.
 
         Args:
             macs: MACs of each operation, (paths, edges, candidates).

@@ -1,6 +1,6 @@
 """The architectures of a search space as options, and their mutations."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -14,7 +14,13 @@ from autoseg.architecture import (
     SearchSpace,
     sample_architecture,
 )
+from autoseg.errors import UsageError
 from autoseg.proposers.domain import Domain, draw_below
+
+MAX_DRAWS = 10_000
+"""Draws after which a limit is called too tight to draw architectures within it."""
+MAX_MUTATIONS = 100
+"""Mutations after which an architecture is drawn instead."""
 
 Cell = tuple[tuple[CellEdge, CellEdge], ...]
 """The two edges of each node."""
@@ -28,9 +34,17 @@ class ArchitectureDomain(Domain[Architecture]):
     is more than one level away from the layer before it is read as the nearest one that is not.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
-        """List the options; those that leave no choice are no parameters."""
+    def __init__(
+        self, space: SearchSpace, *, is_allowed: Callable[[Architecture], bool] | None = None
+    ) -> None:
+        """List the options; those that leave no choice are no parameters.
+
+        Args:
+            space: What may be chosen.
+            is_allowed: Tells whether an architecture may be proposed; None allows all.
+        """
         self.space = space
+        self._is_allowed = is_allowed
         self._operations = tuple(op for op in space.operations if op != NO_OPERATION)
         strides = {
             f"layer{layer}_stride": tuple(map(str, space.strides[: layer + 2]))
@@ -52,10 +66,33 @@ class ArchitectureDomain(Domain[Architecture]):
         self.options = {name: each for name, each in self._all_options.items() if len(each) > 1}
 
     def sample(self, generator: torch.Generator) -> Architecture:
-        """Draw an architecture, each with the same probability."""
-        return sample_architecture(self.space, generator)
+        """Draw an architecture that is allowed, each with the same probability.
+
+        Raises:
+            UsageError: If none of `MAX_DRAWS` is.
+        """
+        for _ in range(MAX_DRAWS):
+            drawn = sample_architecture(self.space, generator)
+            if self.allows(drawn):
+                return drawn
+        raise UsageError(
+            f"none of {MAX_DRAWS:,} architectures drawn at random stays within the limit; allow "
+            "more MACs (--max-macs), or use --strategy darts, which finds the best one within it."
+        )
+
+    def allows(self, value: Architecture) -> bool:
+        """Tell whether an architecture may be proposed."""
+        return self._is_allowed is None or self._is_allowed(value)
 
     def mutate(self, value: Architecture, generator: torch.Generator) -> Architecture:
+        """Change one choice, again until the result is allowed; draw one if that takes too long."""
+        for _ in range(MAX_MUTATIONS):
+            mutated = self._mutate(value, generator)
+            if self.allows(mutated):
+                return mutated
+        return self.sample(generator)
+
+    def _mutate(self, value: Architecture, generator: torch.Generator) -> Architecture:
         """Change one operation, one source or one layer's stride.
 
         Which of the three is drawn first, then one of the changes of its kind.

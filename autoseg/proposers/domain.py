@@ -19,9 +19,13 @@ class Domain(ABC, Generic[Value]):
     options: Mapping[str, tuple[str, ...]]
     """The options of each parameter, at least two."""
 
+    def allows(self, value: Value) -> bool:
+        """Tell whether a value may be proposed; `sample` and `mutate` return no other."""
+        return True
+
     @abstractmethod
     def sample(self, generator: torch.Generator) -> Value:
-        """Draw a value, each with the same probability."""
+        """Draw a value that is allowed, each with the same probability."""
 
     @abstractmethod
     def mutate(self, value: Value, generator: torch.Generator) -> Value:

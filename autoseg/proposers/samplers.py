@@ -61,7 +61,7 @@ class DomainSampler(BaseSampler, ABC, Generic[Value]):
         has_learnt = self.num_random is not None and len(trials) >= self.num_random
         for _ in range(MAX_TRIES):
             chosen = self.domain.encode(value)
-            if self._key(chosen) not in tried:
+            if self._key(chosen) not in tried and self.domain.allows(value):
                 break
             domain = self.domain
             value = domain.mutate(value, generator) if has_learnt else domain.sample(generator)

@@ -5,14 +5,23 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 from autoseg.architecture import Architecture
-from autoseg.config import SearchConfig, values_of
+from autoseg.config import SearchConfig, number_of, values_of
 from autoseg.data import labelled_indices
+from autoseg.pricing import ExpectedMacs, decode_within
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.darts import Darts
 from autoseg.strategies.decode_history import DecodeHistory
+from autoseg.strategies.macs import (
+    MacsPenalty,
+    describe_limit,
+    limited_prices,
+    max_macs_of,
+    price_task,
+)
 from autoseg.strategies.second_order import SecondOrderDarts
 from autoseg.strategies.statistics import skip_share
 from autoseg.strategies.strategy import (
@@ -83,6 +92,17 @@ class DartsSearch(Strategy):
             ignore_index=task.train_dataset.ignore_index,
             device=task.device,
         )
+        self._prices = limited_prices(task)
+        if self._prices is None and config.macs_weight > 0:
+            self._prices = price_task(task)
+        self._max_macs = max_macs_of(task)
+        if self._prices is not None:
+            self.logs = self.logs | {"macs", "expected_macs"}
+            self._expected_macs = ExpectedMacs(self._prices, device=task.device)
+        if config.macs_target is not None:
+            target = number_of(config.macs_target, name="macs_target")
+            penalty = MacsPenalty(self._expected_macs, weight=config.macs_weight, target=target)
+            penalty.join(self.darts.arch_optimizer, *self.supernet.arch_parameters())
         num_arch_steps, num_warm_up_steps = _phases(task)
         self._num_steps = num_warm_up_steps + num_arch_steps
         # By the clock, the warm-up is the same part of the time.
@@ -112,9 +132,11 @@ class DartsSearch(Strategy):
 
     @classmethod
     def check(cls, task: SearchTask) -> None:
-        """Refuse a crop that is too small for the space, and a batch that does not fit trainB."""
+        """Refuse a crop that is too small for the space, a batch that does not fit trainB, and a
+        limit of MACs that nothing keeps."""
         require_crop_for_space(task)
         task.batches("b")  # never the larger half
+        limited_prices(task)
 
     @property
     def announcement(self) -> str:
@@ -167,7 +189,7 @@ class DartsSearch(Strategy):
         """Decode, and score the supernet on the val split where that is due; always at the end."""
         epoch = self.rounds_done(share)
         decoded = self._decodes.decode(self.supernet)
-        architecture = decoded.architecture
+        architecture = self.decode()
         is_due = share == 1 or self._validation_is_due(epoch)
         # One image always: what is saved must not give NaN.
         indices = self._val_indices if is_due else self._val_indices[:1]
@@ -177,6 +199,7 @@ class DartsSearch(Strategy):
             "alpha_entropy": decoded.alpha_entropy,
             "beta_entropy": decoded.beta_entropy,
             "skip_share": skip_share(architecture),
+            **self._costs(architecture),
         }
         return Round(
             line={
@@ -214,13 +237,34 @@ class DartsSearch(Strategy):
             )
 
     def decode(self) -> Architecture:
-        """Return what alpha and beta lead to."""
-        return self.supernet.decode()
+        """Return what alpha and beta lead to, within the limit of MACs if there is one."""
+        if self._prices is None or self._max_macs is None:
+            return self.supernet.decode()
+        return decode_within(
+            self._prices,
+            *self.supernet.arch_parameters(),
+            max_macs=self._max_macs,
+            beta_norm=self.supernet.beta_norm,
+            path_rule=self.supernet.path_rule,
+        )
+
+    def _costs(self, architecture: Architecture) -> dict[str, float]:
+        """Return the MACs of what is decoded, and those expected; nothing if nobody asked."""
+        if self._prices is None:
+            return {}
+        with torch.no_grad():
+            expected = self._expected_macs(*self.supernet.arch_parameters())
+        return {"macs": self._prices.macs(architecture), "expected_macs": float(expected)}
 
     def report(self) -> Report:
         """Tell margins, agreement with the last epochs, and what raises doubts."""
         decoded = self._decodes.decode(self.supernet)
-        return Report(text=str(decoded), doubts=decoded.doubts)
+        text = str(decoded)
+        if self._prices is not None and self._max_macs is not None:
+            found, preferred = self.decode(), decoded.architecture
+            limit = describe_limit(self._prices, preferred, found, max_macs=self._max_macs)
+            text = f"{limit}\n{text}"
+        return Report(text=text, doubts=decoded.doubts)
 
     def state_dict(self) -> dict[str, Any]:
         """Return supernet, optimizers, counts and the last decodes."""

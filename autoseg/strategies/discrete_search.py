@@ -12,6 +12,7 @@ from autoseg.config import SearchConfig
 from autoseg.proposers import ArchitectureDomain, DomainSampler, Study, Trial
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.estimators import ESTIMATORS
+from autoseg.strategies.macs import limited_prices, macs_limit
 from autoseg.strategies.strategy import Phase, Report, Round, SearchTask, StepLoss, Strategy
 from autoseg.training import DivergedError
 
@@ -38,9 +39,8 @@ class DiscreteSearch(Strategy):
         """Open the study, and build the estimator."""
         self.task = task
         seed = (task.config.seed, _PURPOSE)
-        self.study = Study(
-            self.sampler(ArchitectureDomain(task.space), task.config, seed), journal=task.journal
-        )
+        domain = ArchitectureDomain(task.space, is_allowed=macs_limit(task))
+        self.study = Study(self.sampler(domain, task.config, seed), journal=task.journal)
         self.estimator = ESTIMATORS[task.config.estimator](task)
         has_epochs = self.estimator.epochs_done(Fraction(1)) > 0
         self.round_name = "round" if has_epochs else "sample"
@@ -62,7 +62,7 @@ class DiscreteSearch(Strategy):
     @classmethod
     def settings(cls, config: SearchConfig) -> frozenset[str]:
         """Return those of the estimator and its choice, and those of the sampler."""
-        return ESTIMATORS[config.estimator].reads | {"estimator"} | cls.sampler_settings
+        return ESTIMATORS[config.estimator].reads | {"estimator", "max_macs"} | cls.sampler_settings
 
     @classmethod
     def check(cls, task: SearchTask) -> None:
@@ -71,6 +71,7 @@ class DiscreteSearch(Strategy):
         require_crop_for_space(task)
         task.batches("a")
         ESTIMATORS[task.config.estimator].check(task.config)
+        limited_prices(task)
 
     @property
     def num_steps(self) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autoseg.architecture import Architecture, SearchSpace
 from autoseg.backends import BackendName
-from autoseg.config import SearchConfig
+from autoseg.config import RETRAIN_PRESETS, NetworkSizes, SearchConfig
 from autoseg.data import SegmentationDataset, split_half
 from autoseg.runs.closing import Closing
 from autoseg.training import augmented_batches
@@ -44,6 +44,8 @@ class SearchTask:
     """Where networks are."""
     backend: BackendName = "auto"
     """What evaluates a supernet."""
+    retrain_sizes: NetworkSizes = RETRAIN_PRESETS["paper"]
+    """Sizes in which the result will be retrained, and its MACs are counted."""
     journal: Path | None = None
     """File for the trials of a strategy that has some, in the run folder; None keeps them in
     memory, from which a search cannot be resumed."""
