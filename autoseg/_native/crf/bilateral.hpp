@@ -57,7 +57,7 @@ public:
                               Vec<float>* values) const {
         const Lattice::Corners* corners = table_.slice_corners(band);
         const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
-        const Lattice::Eight* weights = lattice_.weights(y * pitch_ + x);
+        const Lattice::CornerValues* weights = lattice_.weights(y * pitch_ + x);
         // At the end of the row these pixels again: the next ones may be another band's.
         const std::uint32_t* next =
             lattice_.simplices(y * pitch_ + std::min(x + L, pitch_ - L));
@@ -106,7 +106,7 @@ public:
                                  Vec<float>* values) {
         const Lattice::Corners* corners = table_.splat_corners(band);
         const std::uint32_t* simplex = lattice_.simplices(y * pitch_ + x);
-        const Lattice::Eight* weights = lattice_.weights(y * pitch_ + x);
+        const Lattice::CornerValues* weights = lattice_.weights(y * pitch_ + x);
         float* table = table_.splatted() + c;
         alignas(AUTOSEG_VECTOR_BYTES) float rows[Labels * L];
         for_vectors<Labels>([&](auto count, auto first) AUTOSEG_INLINED {
@@ -150,10 +150,10 @@ private:
         index_t place[kCorners];
         Vec<float> weights[kCorners];
 
-        AUTOSEG_INLINE Corner(const Lattice::Corners& corners, const Lattice::Eight& weights_of) {
+        AUTOSEG_INLINE Corner(const Lattice::Corners& corners, const Lattice::CornerValues& values) {
             unroll<kCorners>([&](auto k) AUTOSEG_INLINED {
-                place[k] = corners.of[k];
-                weights[k] = spread(weights_of.of[k]);
+                place[k] = corners.corner[k];
+                weights[k] = spread(values.corner[k]);
             });
         }
         template <int Count>
@@ -215,9 +215,9 @@ private:
                     double* to = features + dim * pitch;
                     const index_t first = ((dim - 2) * height + y) * width;
                     if (call.bytes != nullptr) {
-                        const double* of = shades.data() + 256 * (dim - 2);
+                        const double* shade = shades.data() + 256 * (dim - 2);
                         for (index_t x = parity; x < width; x += 2) {
-                            to[x] = of[call.bytes[first + x]];
+                            to[x] = shade[call.bytes[first + x]];
                         }
                     } else {
                         for (index_t x = parity; x < width; x += 2) {

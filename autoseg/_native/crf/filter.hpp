@@ -21,8 +21,8 @@ public:
         in_parallel(lattice_.num_bands(), num_threads, [&](index_t band) {
             table.clear(band);
             for_pixels(band, [&](index_t i) {
-                const std::uint32_t* at = table.splat_corners(band)[*lattice_.simplices(i)].of;
-                const float* weights = lattice_.weights(i)->of;
+                const std::uint32_t* at = table.splat_corners(band)[*lattice_.simplices(i)].corner;
+                const float* weights = lattice_.weights(i)->corner;
                 for (index_t c = 0; c < channels; c += L) {
                     const Vec<float> value =
                         load_some(values + i * channels + c, std::min(L, channels - c));
@@ -36,8 +36,8 @@ public:
         table.blur(is_adjoint, num_threads);
         in_parallel(lattice_.num_bands(), num_threads, [&](index_t band) {
             for_pixels(band, [&](index_t i) {
-                const std::uint32_t* at = table.slice_corners(band)[*lattice_.simplices(i)].of;
-                const float* weights = lattice_.weights(i)->of;
+                const std::uint32_t* at = table.slice_corners(band)[*lattice_.simplices(i)].corner;
+                const float* weights = lattice_.weights(i)->corner;
                 for (index_t c = 0; c < channels; c += L) {
                     Vec<float> sum{};
                     for (int k = 0; k < kCorners; ++k) {

@@ -16,12 +16,13 @@ namespace AUTOSEG_ISA {
 
 class Lattice {
 public:
-    // What a pixel is splatted to with: its barycentric coordinates, and two zeros.
-    struct alignas(32) Eight {
-        float of[8];
+    // A number for each corner of a simplex, as what a pixel is splatted with: its barycentric
+    // coordinates, and two zeros.
+    struct alignas(32) CornerValues {
+        float corner[8];
     };
     struct alignas(32) Corners {
-        std::uint32_t of[8];
+        std::uint32_t corner[8];
     };
 
     // Find the simplex of every pixel, and the points.
@@ -34,7 +35,7 @@ public:
             Fill&& fill)
         : keys_(lowest, highest), width_(width), pitch_(pitch), num_threads_(num_threads) {
         const index_t num_pixels = bands.back().last * pitch;
-        weights_ = memory.take<Eight>(num_pixels);
+        weights_ = memory.take<CornerValues>(num_pixels);
         simplex_ = memory.take<std::uint32_t>(num_pixels);
         bands_.resize(bands.size());
         in_parallel(index_t(bands.size()), num_threads, [&](index_t i) {
@@ -59,7 +60,7 @@ public:
     bool is_shared(index_t band, std::uint32_t name) const {
         return name != 0 && index_t(name) < own_points(band).first;
     }
-    const Eight* weights(index_t pixel) const { return weights_ + pixel; }
+    const CornerValues* weights(index_t pixel) const { return weights_ + pixel; }
     const std::uint32_t* simplices(index_t pixel) const { return simplex_ + pixel; }
     const AxisChains& chains() const { return chains_; }
     // Name among all points of each of a band's.
@@ -74,7 +75,7 @@ public:
                                          index_t row) const {
         PooledVector<Corners> offsets(bands_[std::size_t(band)].corners);
         for (Corners& corners : offsets) {
-            for (std::uint32_t& corner : corners.of) corner = places[corner] * std::uint32_t(row);
+            for (std::uint32_t& at : corners.corner) at = places[at] * std::uint32_t(row);
         }
         return offsets;
     }
@@ -88,10 +89,10 @@ public:
         const PooledVector<float> values = blurred_masses();
         in_parallel(num_bands(), num_threads_, [&](index_t b) {
             const Band& band = bands_[std::size_t(b)];
-            PooledVector<Eight> sliced(band.corners.size());
+            PooledVector<CornerValues> sliced(band.corners.size());
             for (std::size_t s = 0; s < sliced.size(); ++s) {
                 for (int k = 0; k < kCorners; ++k) {
-                    sliced[s].of[k] = values[band.names[band.corners[s].of[k]]];
+                    sliced[s].corner[k] = values[band.names[band.corners[s].corner[k]]];
                 }
             }
             PooledVector<float> sums(static_cast<std::size_t>(pitch_));
@@ -106,9 +107,9 @@ public:
 
     // Multiply what a row's pixels are splatted and sliced with: factors, (pitch,).
     void scale(index_t y, const float* factors) {
-        Eight* weights = weights_ + y * pitch_;
+        CornerValues* weights = weights_ + y * pitch_;
         for (index_t x = 0; x < pitch_; ++x) {
-            for (float& weight : weights[x].of) weight *= factors[x];
+            for (float& weight : weights[x].corner) weight *= factors[x];
         }
     }
 
@@ -125,7 +126,7 @@ private:
         Rows rows;
         PooledVector<SimplexKey> simplices;
         PooledVector<Corners> corners;       // of each simplex, among `points`
-        PooledVector<Eight> masses;          // sum of the weights of each simplex's pixels
+        PooledVector<CornerValues> masses;   // sum of the weights of each simplex's pixels
         PooledVector<std::uint64_t> points;  // keys; the first is the empty point
         PooledVector<std::uint32_t> names;   // among all points
         Rows own;                            // of them, those that no earlier band has
@@ -141,7 +142,7 @@ private:
             to.resize(band.points.size());
             for (std::size_t s = 0; s < band.corners.size(); ++s) {
                 for (int k = 0; k < kCorners; ++k) {
-                    to[band.corners[s].of[k]] += band.masses[s].of[k];
+                    to[band.corners[s].corner[k]] += band.masses[s].corner[k];
                 }
             }
         });
@@ -170,23 +171,23 @@ private:
 
     // What L pixels are given by the values at their simplices' corners.
     template <int kCount = 8>
-    AUTOSEG_INLINE Vec<float> sliced_masses(const Eight* sliced, index_t pixel) const {
+    AUTOSEG_INLINE Vec<float> sliced_masses(const CornerValues* sliced, index_t pixel) const {
         constexpr index_t L = kLanes<float>;
-        const Eight* weights = weights_ + pixel;
+        const CornerValues* weights = weights_ + pixel;
         const std::uint32_t* simplex = simplex_ + pixel;
         if constexpr (L < kCount) {
             Vec<float> sums{};
             for (index_t i = 0; i < L; ++i) {
                 for (int k = 0; k < kCorners; ++k) {
-                    sums[i] += weights[i].of[k] * sliced[simplex[i]].of[k];
+                    sums[i] += weights[i].corner[k] * sliced[simplex[i]].corner[k];
                 }
             }
             return sums;
         } else {
             using Row = typename RowOf<kCount>::type;
             const auto products = [&](index_t i) AUTOSEG_INLINED {
-                return *reinterpret_cast<const Row*>(weights[i].of) *
-                       *reinterpret_cast<const Row*>(sliced[simplex[i]].of);
+                return *reinterpret_cast<const Row*>(weights[i].corner) *
+                       *reinterpret_cast<const Row*>(sliced[simplex[i]].corner);
             };
             Vec<float> rows[kCount];
             unroll<kCount>([&](auto i) AUTOSEG_INLINED {
@@ -213,8 +214,8 @@ private:
             row.embed(keys_);
             for (index_t x = 0; x < width_; ++x) index.prefetch(row.key(x));
             // All of them before any is read again: what was just stored takes a while to arrive.
-            Eight* weights = weights_ + y * pitch_;
-            for (index_t x = 0; x < pitch_; x += kLanes<float>) row.weights(x, weights[x].of);
+            CornerValues* weights = weights_ + y * pitch_;
+            for (index_t x = 0; x < pitch_; x += kLanes<float>) row.weights(x, weights[x].corner);
             std::uint32_t* simplex = simplex_ + y * pitch_;
             constexpr int kTogether = 8;
             index_t x = 0;
@@ -232,11 +233,11 @@ private:
             // A loop of its own, so that additions far apart wait for memory at the same time.
             band.masses.resize(band.simplices.size());
             for (index_t x = 0; x < width_; ++x) {
-                Eight& mass = band.masses[simplex[x]];
-                for (int k = 0; k < 8; ++k) mass.of[k] += weights[x].of[k];
+                CornerValues& mass = band.masses[simplex[x]];
+                for (int k = 0; k < 8; ++k) mass.corner[k] += weights[x].corner[k];
             }
             for (index_t x = width_; x < pitch_; ++x) {
-                weights[x] = Eight{};
+                weights[x] = CornerValues{};
                 simplex[x] = 0;
             }
         }
@@ -263,7 +264,7 @@ private:
             std::uint32_t next_numbers[kCorners];
             band.index.find<kCorners>(keys, band.points, next_numbers);
             for (int k = 0; k < kCorners; ++k) {
-                band.corners[s].of[k] = next_numbers[k] != 0
+                band.corners[s].corner[k] = next_numbers[k] != 0
                     ? next_numbers[k] - 1 : band.index.insert(keys[k], band.points);
             }
         }
@@ -320,7 +321,7 @@ private:
     LatticeKeys keys_;
     index_t width_, pitch_;
     int num_threads_;
-    Eight* weights_;
+    CornerValues* weights_;
     std::uint32_t* simplex_;
     std::vector<Band> bands_;
     HashIndex<std::uint64_t> index_;

@@ -46,8 +46,8 @@ public:
     const float* blurred() const { return blurred_; }
     // Where a band's simplices' corners are in either.
     const Lattice::Corners* splat_corners(index_t band) const {
-        const Band& of = bands_[std::size_t(band)];
-        return (of.splat.empty() ? of.slice : of.splat).data();
+        const Band& chosen = bands_[std::size_t(band)];
+        return (chosen.splat.empty() ? chosen.slice : chosen.splat).data();
     }
     const Lattice::Corners* slice_corners(index_t band) const {
         return bands_[std::size_t(band)].slice.data();
@@ -55,9 +55,9 @@ public:
 
     // Forget what was splatted to a band's points.
     void clear(index_t band) {
-        const Band& of = bands_[std::size_t(band)];
+        const Band& chosen = bands_[std::size_t(band)];
         clear_rows(lattice_.own_points(band));
-        clear_rows({of.first_shared, of.first_shared + index_t(of.shared.size())});
+        clear_rows({chosen.first_shared, chosen.first_shared + index_t(chosen.shared.size())});
         // Nothing is splatted to the points that closing added, but the blur wrote to them.
         const Rows added = lattice_.added_points();
         const Rows part = part_of(added.last - added.first, band, lattice_.num_bands());

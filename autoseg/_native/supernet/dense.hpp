@@ -20,13 +20,14 @@ template <class T>
 struct ChannelLanes {
     // At least four: the weight gradient takes four channels at once.
     static constexpr index_t count = std::max<index_t>(4, kLanes<T>);
-    Mask<T> of[count];
+    Mask<T> channel[count];
 
     explicit ChannelLanes(const Geometry<T>& geometry) {
         for (index_t c = 0; c < count; ++c) {
             for (index_t lane = 0; lane < kLanes<T>; ++lane) {
                 const index_t image = lane / geometry.padded_channels;
-                of[c][lane] = c < geometry.padded_channels ? image * geometry.padded_channels + c : 0;
+                channel[c][lane] =
+                    c < geometry.padded_channels ? image * geometry.padded_channels + c : 0;
             }
         }
     }
@@ -49,7 +50,7 @@ void dense_row_shared(const Geometry<T>& geometry, const ChannelLanes<T>& lanes,
                 unroll<Tile>([&](auto i) { pixels[i] = load(tap + i * L); });
                 for (index_t c = 0; c < channels; ++c) {
                     const Vec<T> wc = load(w + c * L);
-                    const Mask<T> spread = lanes.of[c];
+                    const Mask<T> spread = lanes.channel[c];
                     unroll<Tile>([&](auto i) { sums[i] += permute<T>(pixels[i], spread) * wc; });
                 }
             }
@@ -161,7 +162,7 @@ void dense_weight_gradient_row(const Geometry<T>& geometry, const ChannelLanes<T
                     for (index_t x = 0; x < width; ++x) {
                         const Vec<T> g = load(gradient + x * L), value = load(tap + x * L);
                         unroll<4>([&](auto c) {
-                            tile[c] += permute<T>(value, lanes.of[first + c]) * g;
+                            tile[c] += permute<T>(value, lanes.channel[first + c]) * g;
                         });
                     }
                     // Fewer than four channels an image: the others' lanes repeat channel 0.
