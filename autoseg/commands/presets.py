@@ -45,7 +45,7 @@ def choose_arch_steps(preset: str, config: SearchConfig, num_images: int) -> int
 
     Args:
         preset: A resolved preset.
-        config: Its settings, fitted to the images.
+        config: The preset's settings, fitted to the images.
         num_images: Images of the train split.
 
     Returns:

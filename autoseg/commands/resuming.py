@@ -52,7 +52,7 @@ def require_same_images(folder: Path, saved: dict[str, Any], images: Mapping[str
     Args:
         folder: The run folder, for the message.
         saved: The configuration in its record; earlier ones do not tell their images.
-        images: Those of now, from `images_in`.
+        images: The images of now, from `images_in`.
 
     Raises:
         UsageError: If they differ.

@@ -55,9 +55,9 @@ class Case:
     crf: DenseCRF | None = None
     """The CRF, on the device; None leaves its row out."""
     crf_text: str = ""
-    """Its parameters, for its row."""
+    """The CRF's parameters in words, for its row."""
     crf_notes: tuple[str, ...] = ()
-    """What a reader should know of its parameters."""
+    """What a reader should know of the CRF's parameters."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -93,7 +93,7 @@ class ComparisonRow:
     total_latency_low_ms: float
     """Lower end of the 95 % interval of that median."""
     total_latency_high_ms: float
-    """Its upper end."""
+    """Upper end of that interval."""
     total_latency_p90_ms: float
     """Nine of ten runs were at least as fast."""
     total_latency_p99_ms: float

@@ -42,7 +42,7 @@ class Latency:
     """Lower end of the median's 95 % interval, in milliseconds; see `median_interval`."""
 
     median_high_ms: float
-    """Its upper end, in milliseconds."""
+    """Upper end of that interval, in milliseconds."""
 
     num_runs: int
     """Runs behind the percentiles."""

@@ -187,7 +187,7 @@ def check_size(path: Path, size: Sequence[int], image_size: tuple[int, int]) -> 
 
     Args:
         path: The segmentation's file.
-        size: Its height and width.
+        size: Height and width of the segmentation.
         image_size: Height and width of the image, as shown.
 
     Raises:

@@ -49,7 +49,7 @@ class DeepLabV3Plus(nn.Module):
         Args:
             encoder: Encoder at that output stride.
             num_classes: K, the number of evaluated classes.
-            output_stride: That of the encoder, which decides the pyramid's rates.
+            output_stride: The encoder's stride, which decides the pyramid's rates.
             context_channels: Channels of ASPP's branches and of the decoder.
             low_level_channels: Channels to which stage 1's map is reduced, few enough not to
                 outweigh the context.

@@ -57,7 +57,7 @@ def decode_within(
     """Decode the architecture with the highest score among those that cost at most so much.
 
     Args:
-        prices: Those of the space.
+        prices: Prices of the space.
         alpha: Logits of the operations, (num_edges, num_operations).
         beta: Logits of the trellis edges, (num_layers, num_levels, 3).
         max_macs: The limit, for one image.

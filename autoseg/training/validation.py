@@ -65,7 +65,7 @@ def validate(
         indices: Images to score.
         image_scale: Factor on the images' sides before the network sees them.
         step: Steps of the training that are done, for the message.
-        batch_pixels: As in `evaluate`; see `pixels_together`.
+        batch_pixels: Pixels that `evaluate` takes together; see `pixels_together`.
         colour_miou: Mean IoU that each pixel's colour alone has, where it was measured.
         on_image: Called after each image with the number done and in all.
 

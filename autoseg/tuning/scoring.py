@@ -66,7 +66,7 @@ class CRFScorer:
         """Take the images.
 
         Args:
-            cache: Their logits, in the order of `indices`.
+            cache: Logits of the images, in the order of `indices`.
             dataset: The split.
             indices: The images.
             device: Where the CRF runs.

@@ -63,7 +63,7 @@ class Inception(nn.Module):
 
         Args:
             in_channels: Channels of the input.
-            channels: Those of the branches, in the order of `INCEPTIONS`.
+            channels: Channels of the branches, in the order of `INCEPTIONS`.
         """
         super().__init__()
         single, reduce3, around3, reduce5, around5, pooled = channels
