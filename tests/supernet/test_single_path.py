@@ -158,6 +158,9 @@ def test_statistics_are_the_average_over_the_batches():
     path = SinglePath(random_supernet(space, backend="torch"), with_path(space, (4, 4, 8)))
     batches = [torch.randn(2, 3, 32, 32, dtype=torch.float64) for _ in range(3)]
     modes = [module.training for module in path.eval().modules()]
+    # What a network before left does not count, even where it is not finite: 0 x NaN is NaN.
+    path.supernet.stem.conv1[1].running_mean.fill_(torch.nan)
+    path.supernet.cells["layer0_stride4"].previous[0].statistics.mean.fill_(torch.inf)
     estimate_statistics(path, batches)
     assert [module.training for module in path.modules()] == modes
     first = path.supernet.stem.conv1[1]
