@@ -9,7 +9,7 @@ from autoseg.data.folder.pairing import Pair
 from autoseg.errors import FileError, UsageError
 from autoseg.foreign_text import printable
 
-_NAME_IT = "name it with --data-root DIR or the environment variable AUTOSEG_DATA"
+_NAME_IT = "Name the folder with --data-root DIR or the environment variable AUTOSEG_DATA"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,8 +32,8 @@ class Archive:
     def _expected(self) -> str:
         places = " or ".join("DIR" if place == "." else f"DIR/{place}" for place in self.places)
         return (
-            f"{', '.join(self.needed)} must lie in {places}, as {self.files} of {self.site} "
-            f"unpack(s). Nothing is downloaded: ask for the archive(s) there, and {_NAME_IT}."
+            f"Expected in {places}: {', '.join(self.needed)}, unpacked from {self.files}. Nothing "
+            f"is downloaded, {self.site} gives the data out. {_NAME_IT}."
         )
 
     def find(self, data_root: str | Path | None) -> Path:
@@ -51,9 +51,9 @@ class Archive:
         root = Path(data_root).expanduser()
         if not root.is_dir():
             what = "is not a folder" if root.exists() else "does not exist"
-            raise UsageError(f"{self.dataset}: {printable(str(root))} {what}; {_NAME_IT}.")
+            raise UsageError(f"{self.dataset}: {printable(str(root))} {what}. {_NAME_IT}.")
         folders = [root / place for place in self.places]
-        best = min(folders, key=lambda folder: len(self._missing(folder)))
+        best = min(folders, key=lambda each: (not each.is_dir(), len(self._missing(each))))
         if missing := self._missing(best):
             raise UsageError(
                 f"{self.dataset}: {printable(str(best))} has no {', '.join(missing)}. "

@@ -6,7 +6,7 @@ import pytest
 from autoseg.data import build_dataset
 from autoseg.errors import FileError, UsageError
 from tests.data.folder.drawing import mask, save
-from tests.data.published.archives import SIZE, blocks, cityscapes
+from tests.data.published.archives import SIZE, cityscapes
 
 # Label id, and train id unless it is not evaluated, of cityscapesScripts' helpers/labels.py.
 TABLE = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10}
@@ -28,8 +28,10 @@ def target(root, **options):
 
 
 def test_label_ids_become_train_ids_and_others_have_none(root):
-    expected = blocks(2, [TABLE.get(number, 255) for number in range(34)])
-    np.testing.assert_array_equal(target(root), expected)
+    ids = np.resize(np.arange(34, dtype=np.uint8), SIZE[1])  # all of them, from left to right
+    save(label_path(root), np.tile(ids, (SIZE[0], 1)))
+    expected = [TABLE.get(number, 255) for number in ids.tolist()]
+    np.testing.assert_array_equal(target(root), np.tile(expected, (SIZE[0], 1)))
 
 
 def test_license_plates_have_no_class(root):
