@@ -11,6 +11,7 @@ from autoseg.architecture import SearchSpace
 from autoseg.backends import choose_backend
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
+from autoseg.commands.auto_plan import AutoPlan, facts_of, fingerprint_of, plan_search
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
 from autoseg.commands.presets import (
     choose_arch_steps,
@@ -83,6 +84,8 @@ class SearchPlan:
     """The train split."""
     val_dataset: SegmentationDataset
     """The val split."""
+    auto: AutoPlan | None = None
+    """What the preset auto chose, and why; None where a preset was named, or is resumed."""
 
     def record(self) -> dict[str, Any]:
         """Return what run.json keeps of it."""
@@ -91,6 +94,7 @@ class SearchPlan:
             "search_space": self.space.to_dict(),
             **own_operations(self.space.operations),
             "images": images_in(self.train_dataset, self.val_dataset),
+            **({} if self.auto is None else {"plan": self.auto.record()}),
         }
 
 
@@ -174,17 +178,24 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
     if request.strategy not in STRATEGIES:
         raise unknown_name("strategy", request.strategy, STRATEGIES)
     _require_read(request)
-    preset = choose_preset(request.preset, dataset=request.dataset, device=device)
+    data = request.pick(DataConfig)
+    train_dataset = build_split(data, "train")
+    auto = _auto_plan(request, train_dataset, device)
+    preset = (
+        choose_preset(request.preset, dataset=request.dataset, device=device)
+        if auto is None
+        else auto.size
+    )
     # A user's space may have no presets; it is then used as written.
     has_preset = preset in SearchSpace.preset_names(request.space)
     space = SearchSpace.load(request.space, preset=preset if has_preset else None)
-    data = request.pick(DataConfig)
-    train_dataset = build_split(data, "train")
     request = request.with_values(preset=preset).with_defaults(
         SEARCH_PRESETS[preset],
         image_scale=choose_image_scale(preset, train_dataset.largest_size),
         **({"arch_start_epoch": request.num_epochs // 2} if "num_epochs" in request.given else {}),
     )
+    if auto is not None:
+        request = request.with_defaults(**auto.settings)
     announce(f"search: images at {request.image_scale:.0%} of their sides (--image-scale)")
     fitted = fit_to_images(
         request.pick(SearchConfig),
@@ -195,7 +206,7 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
     )
     request = request.with_defaults(fitted)
     has_epochs = issubclass(STRATEGIES[request.strategy], DartsSearch)
-    if has_epochs and not request.given & {"budget", "arch_steps", "num_epochs"}:
+    if auto is None and has_epochs and not request.given & {"budget", "arch_steps", "num_epochs"}:
         arch_steps = choose_arch_steps(preset, request.pick(SearchConfig), len(train_dataset))
         request = request.with_values(arch_steps=arch_steps)
     return SearchPlan(
@@ -204,7 +215,25 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
         space=space,
         train_dataset=train_dataset,
         val_dataset=build_split(data, "val"),
+        auto=auto,
     )
+
+
+def _auto_plan(
+    request: SearchRequest, dataset: SegmentationDataset, device: torch.device
+) -> AutoPlan | None:
+    """Plan from the images and say so; None where a preset is named or the scenes are drawn, for
+    which the presets were made."""
+    if request.preset != "auto" or request.dataset == "synthetic":
+        return None
+    budget_s = request.pick(SearchConfig).seconds if "budget" in request.given else None
+    plan = plan_search(fingerprint_of(dataset), facts_of(device), budget_s=budget_s)
+    has_end = request.given & {"budget", "arch_steps", "num_epochs", "num_samples"}
+    if has_end or not issubclass(STRATEGIES[request.strategy], DartsSearch):
+        plan = plan.without_steps()
+    for line in plan.lines(request.given):
+        announce(f"search: plan: {line}")
+    return plan
 
 
 def _require_read(request: SearchRequest) -> None:

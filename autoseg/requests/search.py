@@ -23,7 +23,8 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     good ones), tpe (drawn by what good ones have in common), nsga2 (bred for mIoU against MACs)."""
     preset: Preset = "auto"
     """Sizes and settings to start from: paper (as published), tiny (minutes on two CPU cores), auto
-    (paper for a real dataset on a GPU, otherwise tiny)."""
+    (a plan from the images, the device and --budget, which is said before the search starts; tiny
+    for the synthetic dataset, which that was made for)."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     out: Path | None = None

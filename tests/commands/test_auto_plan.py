@@ -1,0 +1,127 @@
+"""What `--preset auto` chooses, on the fingerprints of sets that people have."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autoseg import search
+from autoseg.commands.auto_plan import (
+    DEFAULT_BUDGET_S,
+    DeviceFacts,
+    Fingerprint,
+    fingerprint_of,
+    plan_search,
+)
+from autoseg.config import SEARCH_PRESETS, SearchConfig
+from autoseg.data import build_dataset
+
+TWO_CORES = DeviceFacts(kind="cpu", memory_gib=math.inf, num_cores=2)
+GPU = DeviceFacts(kind="cuda", memory_gib=80)
+MICROSCOPE = Fingerprint(num_images=24, largest_size=(512, 512), num_classes=2, largest_share=0.8)
+CAMVID = Fingerprint(num_images=367, largest_size=(360, 480), num_classes=11, largest_share=0.3)
+CITYSCAPES = Fingerprint(
+    num_images=2975, largest_size=(1024, 2048), num_classes=19, largest_share=0.4
+)
+MANY = Fingerprint(num_images=10_000, largest_size=(256, 256), num_classes=5, largest_share=0.5)
+ONE_CLASS = dataclasses.replace(MANY, num_classes=1, largest_share=1.0)
+THUMBNAILS = Fingerprint(num_images=100, largest_size=(32, 32), num_classes=3, largest_share=0.97)
+ALL = (MICROSCOPE, CAMVID, CITYSCAPES, MANY, ONE_CLASS, THUMBNAILS)
+
+
+@pytest.mark.parametrize("device", [TWO_CORES, GPU], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("data", ALL)
+def test_every_plan_can_be_run(data, device):
+    plan = plan_search(data, device)
+    config = dataclasses.replace(SEARCH_PRESETS[plan.size], **plan.settings)  # checks ranges
+    seen = [round(side * config.image_scale) for side in data.largest_size]
+    assert all(64 <= crop <= side for crop, side in zip(config.crop_size, seen, strict=True))
+    assert config.batch_size <= data.num_images // 2
+    assert plan.seconds is not None
+    assert plan.seconds <= DEFAULT_BUDGET_S[device.kind]
+    assert plan.memory_gib <= 0.8 * device.memory_gib
+    assert plan == plan_search(data, device)
+
+
+@pytest.mark.parametrize(
+    ("data", "scale", "crop"),
+    [
+        (MICROSCOPE, 160 / 512, (64, 64)),
+        (CAMVID, 160 / 480, (64, 64)),
+        (CITYSCAPES, 160 / 2048, (64, 64)),
+        (MANY, 160 / 256, (64, 64)),
+        (THUMBNAILS, 2.0, (64, 64)),
+    ],
+)
+def test_two_cores_see_the_scene_in_small(data, scale, crop):
+    plan = plan_search(data, TWO_CORES)
+    assert plan.size == "tiny"
+    assert (plan.settings["image_scale"], plan.settings["crop_size"]) == (scale, crop)
+    assert plan.settings["arch_steps"] >= 128  # no fewer than the preset has on its own images
+
+
+def test_a_large_gpu_gets_the_papers_sizes_and_a_small_one_or_a_short_time_does_not():
+    plan, paper = plan_search(CITYSCAPES, GPU), SearchConfig()
+    assert plan.size == "paper"
+    assert plan.settings["image_scale"] == 0.5  # as in the paper, section 5.1
+    assert plan.settings["crop_size"] == paper.crop_size
+    assert plan.settings["batch_size"] == paper.batch_size
+    assert plan.settings["arch_steps"] == 14_860  # the paper's 20 epochs of 743
+    assert plan_search(CAMVID, GPU).settings["crop_size"] == (321, 321)
+    assert plan_search(CITYSCAPES, DeviceFacts(kind="cuda", memory_gib=2)).size == "tiny"
+    assert plan_search(CITYSCAPES, GPU, budget_s=60).size == "tiny"
+
+
+def test_a_budget_of_time_leaves_the_end_to_the_clock():
+    plan = plan_search(MICROSCOPE, TWO_CORES, budget_s=1200)
+    assert "arch_steps" not in plan.settings
+    assert plan.seconds == 1200
+
+
+def test_more_cores_get_more_steps():
+    steps = [
+        plan_search(MICROSCOPE, dataclasses.replace(TWO_CORES, num_cores=cores))
+        for cores in (1, 2, 8, 64)
+    ]
+    counts = [plan.settings["arch_steps"] for plan in steps]
+    assert counts == sorted(counts)
+    assert counts[0] < counts[1] < counts[2] == counts[3]
+
+
+def test_crops_look_for_rare_classes_where_one_has_nearly_all_pixels():
+    assert plan_search(THUMBNAILS, TWO_CORES).settings["class_uniform"] == 0.5
+    for data in (MICROSCOPE, ONE_CLASS):
+        assert "class_uniform" not in plan_search(data, TWO_CORES).settings
+
+
+def test_the_fingerprint_is_that_of_the_images():
+    dataset = build_dataset("synthetic", split="train", image_size=(48, 64), length=5)
+    labels = torch.cat([dataset[index].target.flatten() for index in range(5)])
+    labels = labels[labels != dataset.ignore_index]
+    found = fingerprint_of(dataset)
+    assert (found.num_images, found.largest_size, found.num_classes) == (5, (48, 64), 12)
+    assert found.largest_share == pytest.approx(labels.bincount().max().item() / len(labels))
+
+
+def test_a_folder_is_searched_by_a_plan_that_is_said_and_recorded(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for number in range(6):
+            pixels = generator.integers(0, 2, (32, 40), dtype=np.uint8) * 255
+            Image.fromarray(pixels).save(tmp_path / "set" / folder / f"{number}.png")
+    arguments = ["--dataset", "folder", "--data-root", "set", "--device", "cpu"]
+    assert search.main([*arguments, "--out", "run", "--arch-steps", "1", "--num-epochs", "2"]) == 0
+    said = capsys.readouterr().err
+    assert "search: plan: images of up to 32 x 40 pixels at 200% of their sides" in said
+    assert "steps move alpha and beta" not in said  # these were given
+    config = json.loads(Path("run/run.json").read_text())["config"]
+    assert config["image_scale"] == 2.0
+    assert config["batch_size"] == 2
+    assert set(config["plan"]) == {"reasons", "memory_gib", "seconds"}
