@@ -29,6 +29,7 @@ _LATER = (
     ("max_macs", None),
     ("macs_weight", 0.0),
     ("macs_target", None),
+    ("selection", "argmax"),
 )
 
 

@@ -16,6 +16,9 @@ BetaNorm = Literal["paper", "two-thirds"]
 PathRule = Literal["paper", "unbiased"]
 """How the edges of a path are scored when it is decoded; see `edge_scores`."""
 
+SelectionName = Literal["argmax", "perturbation"]
+"""How an architecture is taken from a trained supernet."""
+
 StopRuleName = Literal["paper", "code"]
 """Which rise of the curvature ends a search; see `autoseg.strategies.stopping`."""
 
@@ -80,6 +83,10 @@ class SearchConfig(RecipeConfig):
     """Learning rate of alpha and beta (Adam, betas 0.9 and 0.999)."""
     arch_weight_decay: Weight = 1e-3
     """L2 penalty of alpha and beta."""
+    selection: SelectionName = "argmax"
+    """How the architecture is taken from the supernet: argmax (what alpha and beta lead to), or
+    perturbation (one choice after the other, that without which the loss on trainB is highest, with
+    training of the weights in between; some 20 % more passes)."""
     stop_rule: StopRuleName = "paper"
     """When robust stops, by the largest eigenvalue of the Hessian, smoothed over 5 epochs: paper
     (above 1 / 0.75 of what it was 5 epochs before) or code (above 1.3 of what it was 4 before)."""

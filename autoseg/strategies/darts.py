@@ -89,6 +89,9 @@ class Darts:
             fused=True,
             capturable=self.uses_graph,
         )
+        self.weights_left: Callable[[], tuple[Tensor, Tensor]] | None = None
+        """Gives the weights of operations and trellis edges while an architecture is selected; None
+        for those of alpha and beta."""
         self._graphed: dict[bool, GraphedStep[StepLosses]] = {}
 
     def step(
@@ -164,7 +167,14 @@ class Darts:
 
     def predict(self, images: Tensor) -> Tensor:
         """Return the logits whose loss a half-step lowers: (N, 3, H, W) to (N, K, H, W)."""
-        return self.supernet(images)
+        if self.weights_left is None:
+            return self.supernet(images)
+        return self.supernet.forward_weighted(images, *self.weights_left())
+
+    def tune(self, images: Tensor, target: Tensor) -> Tensor:
+        """Move the weights at the final learning rate; arguments and result of `weight_step`."""
+        self._weight_lr.fill_(self.weight_lr(1.0))
+        return self.weight_step(images, target)
 
     @contextmanager
     def _loss(

@@ -11,6 +11,7 @@ from torch import nn
 from autoseg.architecture import Architecture
 from autoseg.config import SearchConfig, number_of, values_of
 from autoseg.data import labelled_indices
+from autoseg.errors import UsageError
 from autoseg.pricing import ExpectedMacs, decode_within
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.darts import Darts
@@ -21,6 +22,12 @@ from autoseg.strategies.macs import (
     limited_prices,
     max_macs_of,
     price_task,
+)
+from autoseg.strategies.perturbation import (
+    SELECTION_SHARE,
+    PerturbationSelection,
+    num_decisions,
+    num_selection_steps,
 )
 from autoseg.strategies.second_order import SecondOrderDarts
 from autoseg.strategies.statistics import skip_share
@@ -34,7 +41,7 @@ from autoseg.strategies.strategy import (
     Strategy,
 )
 from autoseg.strategies.validation_plan import ValidationClock, validation_interval
-from autoseg.supernet import Supernet
+from autoseg.supernet import SinglePath, Supernet
 from autoseg.training import ValidationScore, pixels_together, validate
 
 _WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
@@ -104,10 +111,10 @@ class DartsSearch(Strategy):
             penalty = MacsPenalty(self._expected_macs, weight=config.macs_weight, target=target)
             penalty.join(self.darts.arch_optimizer, *self.supernet.arch_parameters())
         num_arch_steps, num_warm_up_steps = _phases(task)
-        self._num_steps = num_warm_up_steps + num_arch_steps
+        self._num_search_steps = num_warm_up_steps + num_arch_steps
         # By the clock, the warm-up is the same part of the time.
         self._warm_up = (
-            Fraction(num_warm_up_steps, self._num_steps)
+            Fraction(num_warm_up_steps, self._num_search_steps)
             if config.budget is None
             else Fraction(config.arch_start_epoch, config.num_epochs)
         )
@@ -115,13 +122,28 @@ class DartsSearch(Strategy):
         self._val_clock = ValidationClock(config.val_share)
         self._val_interval = validation_interval(
             config,
-            num_weight_passes=self._num_steps,
+            num_weight_passes=self._num_search_steps,
             num_arch_passes=num_arch_steps,
             num_images=len(self._val_indices),
             image_pixels=_largest_image(task),
         )
         self._decodes = DecodeHistory()
-        self._num_weight_steps = self._num_arch_steps = 0
+        self._num_weight_steps = self._num_arch_steps = self._num_scores = 0
+        self._num_steps, self._search_share = self._num_search_steps, Fraction(1)
+        self._selection: PerturbationSelection | None = None
+        if "selection" in self.settings(config) and config.selection == "perturbation":
+            self._selection = PerturbationSelection(
+                self.supernet, ignore_index=task.train_dataset.ignore_index, seed=config.seed
+            )
+            num_passes = self._num_search_steps + (
+                self.rule.passes_per_architecture_step * num_arch_steps
+            )
+            self._num_steps += num_selection_steps(task.space, num_passes)
+            self._search_share = (
+                Fraction(self._num_search_steps, self._num_steps)
+                if config.budget is None
+                else 1 / (1 + SELECTION_SHARE)
+            )
         self._batches: tuple[Iterator[Batch], Iterator[Batch]] | None = None
         self._arch_batch: Batch | None = None
 
@@ -133,10 +155,16 @@ class DartsSearch(Strategy):
     @classmethod
     def check(cls, task: SearchTask) -> None:
         """Refuse a crop that is too small for the space, a batch that does not fit trainB, and a
-        limit of MACs that nothing keeps."""
+        limit of MACs that nothing keeps, or that the selection would not."""
         require_crop_for_space(task)
         task.batches("b")  # never the larger half
         limited_prices(task)
+        reads = cls.settings(task.config)
+        if "selection" in reads and task.config.selection == "perturbation" and max_macs_of(task):
+            raise UsageError(
+                "--selection perturbation: it chooses without a limit of MACs; leave --max-macs "
+                "out, or use --selection argmax."
+            )
 
     @property
     def announcement(self) -> str:
@@ -153,25 +181,29 @@ class DartsSearch(Strategy):
 
     @property
     def num_steps(self) -> int:
-        """Steps of the warm-up and those that move alpha and beta as well."""
+        """Steps of the warm-up, those that move alpha and beta as well, and the selection's."""
         return self._num_steps
 
     @property
     def num_evaluations(self) -> int:
-        """Passes of the supernet, for the half-steps of the weights and those of alpha and beta."""
+        """Passes of the supernet, for the half-steps and, forward alone, for the selection."""
         num_passes = self.rule.passes_per_architecture_step
-        return self._num_weight_steps + num_passes * self._num_arch_steps
+        return self._num_weight_steps + num_passes * self._num_arch_steps + self._num_scores
 
     def step(self, step: int, share: Fraction) -> list[StepLoss]:
-        """Move the weights and, after the warm-up, alpha and beta."""
+        """Move the weights and, after the warm-up, alpha and beta; at the end, select."""
         if self._batches is None:
-            batches = self.task.batches
+            batches, decided = self.task.batches, self._selection
+            num_decided = 0 if decided is None else decided.num_decided
             self._batches = (
                 batches("a", start_step=self._num_weight_steps),
-                batches("b", start_step=self._num_arch_steps),
+                batches("b", start_step=self._num_arch_steps + num_decided),
             )
         batches_a, batches_b = self._batches
-        is_warm_up, progress = share < self._warm_up, float(share)
+        if self._selection is not None and share >= self._search_share:
+            return self._selection_step(self._selection, share)
+        done = share / self._search_share
+        is_warm_up, progress = done < self._warm_up, float(done)
         self._arch_batch = None if is_warm_up else next(batches_b)
         moved = self.darts.step(next(batches_a), self._arch_batch, progress=progress)
         self._num_weight_steps += 1
@@ -181,12 +213,31 @@ class DartsSearch(Strategy):
             losses.append(StepLoss(_ARCHITECTURE, moved.architecture, self.task.config.arch_lr))
         return losses
 
+    def _selection_step(self, selection: PerturbationSelection, share: Fraction) -> list[StepLoss]:
+        """Make a choice where one is due, and move the weights of what is left elsewhere."""
+        assert self._batches is not None
+        batches_a, batches_b = self._batches
+        done = (share - self._search_share) / (1 - self._search_share)
+        num_due = int(done * num_decisions(self.task.space)) + 1
+        if selection.num_decided < num_due:
+            self._num_scores += selection.decide(next(batches_b))
+            return []
+        self.darts.weights_left = selection.weights
+        loss = self.darts.tune(*next(batches_a))
+        self._num_weight_steps += 1
+        return [StepLoss(_WEIGHTS, loss, self.darts.weight_lr(1.0))]
+
     def rounds_done(self, share: Fraction) -> int:
-        """Count the epochs, equal parts of the search."""
-        return int(share * self.task.config.num_epochs)
+        """Count the epochs, equal parts of the search, and the selection."""
+        num_epochs = int(min(1, share / self._search_share) * self.task.config.num_epochs)
+        return num_epochs + (self._selection is not None and share == 1)
 
     def end_round(self, step: int, share: Fraction, *, phase: Phase) -> Round:
         """Decode, and score the supernet on the val split where that is due; always at the end."""
+        if self._selection is not None and share == 1:
+            assert self._batches is not None
+            while not self._selection.is_done:  # the time was over before
+                self._num_scores += self._selection.decide(next(self._batches[1]))
         epoch = self.rounds_done(share)
         decoded = self._decodes.decode(self.supernet)
         architecture = self.decode()
@@ -214,7 +265,9 @@ class DartsSearch(Strategy):
         )
 
     def scored_network(self) -> nn.Module:
-        """Return what is scored on the val split: the supernet under alpha and beta."""
+        """Return what is scored on the val split: the supernet, or what was selected of it."""
+        if self._selection is not None and self._selection.is_done:
+            return SinglePath(self.supernet, self.decode())
         return self.supernet
 
     def _validation_is_due(self, epoch: int) -> bool:
@@ -237,7 +290,9 @@ class DartsSearch(Strategy):
             )
 
     def decode(self) -> Architecture:
-        """Return what alpha and beta lead to, within the limit of MACs if there is one."""
+        """Return what was selected, or what alpha and beta lead to, within a limit of MACs."""
+        if self._selection is not None:
+            return self._selection.decode()
         if self._prices is None or self._max_macs is None:
             return self.supernet.decode()
         return decode_within(
@@ -264,6 +319,10 @@ class DartsSearch(Strategy):
             found, preferred = self.decode(), decoded.architecture
             limit = describe_limit(self._prices, preferred, found, max_macs=self._max_macs)
             text = f"{limit}\n{text}"
+        if self._selection is not None:
+            word = "not " if self.decode() != decoded.architecture else ""
+            told = f"Selected by perturbation; it is {word}what alpha and beta lead to, which are:"
+            text = f"{told}\n{text}"
         return Report(text=text, doubts=decoded.doubts)
 
     def state_dict(self) -> dict[str, Any]:
@@ -273,6 +332,8 @@ class DartsSearch(Strategy):
             "decodes": self._decodes.state_dict(),
             "num_weight_steps": self._num_weight_steps,
             "num_arch_steps": self._num_arch_steps,
+            "num_scores": self._num_scores,
+            "selection": None if self._selection is None else self._selection.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -281,10 +342,13 @@ class DartsSearch(Strategy):
         self._decodes.load_state_dict(state["decodes"])
         if "step" in state:  # from before the steps were counted
             step = state["step"]
-            num_arch_steps = max(0, step - int(self._warm_up * self._num_steps))
+            num_arch_steps = max(0, step - int(self._warm_up * self._num_search_steps))
             state = {**state, "num_weight_steps": step, "num_arch_steps": num_arch_steps}
         self._num_weight_steps = state["num_weight_steps"]
         self._num_arch_steps = state["num_arch_steps"]
+        self._num_scores = state.get("num_scores", 0)
+        if self._selection is not None:
+            self._selection.load_state_dict(state["selection"])
         self._batches = None
 
 

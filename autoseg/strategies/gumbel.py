@@ -77,7 +77,7 @@ class GumbelDarts(Darts):
     1992, "Simple statistical gradient-following algorithms", theorem 1.
     """
 
-    unread = frozenset({"cuda_graph", "backend", "recompute_cells"})
+    unread = frozenset({"cuda_graph", "backend", "recompute_cells", "selection"})
     moves_all_weights = False
 
     temperature: float = _TEMPERATURES[0]

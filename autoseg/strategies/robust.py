@@ -29,7 +29,7 @@ class RobustSearch(DartsSearch):
     """
 
     logs = DartsSearch.logs | {"lambda_max"}
-    unread = DartsSearch.unread - {"stop_rule"}
+    unread = frozenset({"selection"})
 
     def __init__(self, task: SearchTask) -> None:
         """Build supernet and optimizers; nothing is measured yet."""

@@ -44,6 +44,7 @@ COMMON = SearchConfig(
 LEARNING = dataclasses.replace(COMMON, population_size=2, tournament_size=2)  # from the third on
 SETTINGS = {
     "darts": dataclasses.replace(COMMON, arch_lr=0.1),
+    "darts by perturbation": dataclasses.replace(COMMON, arch_lr=0.1, selection="perturbation"),
     "darts2": dataclasses.replace(COMMON, arch_lr=0.1),
     "gumbel": dataclasses.replace(COMMON, arch_lr=0.1),
     "robust": dataclasses.replace(COMMON, arch_lr=0.1),

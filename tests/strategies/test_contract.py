@@ -8,7 +8,8 @@ from autoseg.errors import UsageError  # noqa: E402
 from autoseg.strategies import STRATEGIES  # noqa: E402
 from tests.strategies import contract  # noqa: E402
 
-NIGHTLY = {"random by shared"}  # its estimator is that of "random by supernet" on other weights
+# Each has the state of another one: the estimator by other weights, the step by another gradient.
+NIGHTLY = {"random by shared", "darts2"}
 STRATEGIES_AND_ESTIMATORS = [
     pytest.param(name, marks=[pytest.mark.nightly] if name in NIGHTLY else [])
     for name in sorted(contract.SETTINGS)
