@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retrain": ("autoseg.retrain", "train it from scratch, and the fixed networks beside it"),
     "compare": ("autoseg.compare", "score, count and time what was retrained, side by side"),
     "evaluate": ("autoseg.evaluate", "score a retrained network on a split"),
+    "show": ("autoseg.show", "show a run, or list the runs of a folder"),
     "predict": ("autoseg.predict", "segment your own images with a retrained network"),
     "tune": ("autoseg.tune", "choose the CRF's parameters for a retrained network"),
     "crf": ("autoseg.crf.__main__", "refine labels or probabilities by the dense CRF"),

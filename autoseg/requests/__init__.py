@@ -8,6 +8,7 @@ from autoseg.requests.networks import NetworksRequest
 from autoseg.requests.predict import PredictRequest
 from autoseg.requests.retrain import RetrainRequest
 from autoseg.requests.search import Preset, SearchRequest
+from autoseg.requests.show import ShowRequest
 from autoseg.requests.tune import TuneRequest
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "Preset",
     "RetrainRequest",
     "SearchRequest",
+    "ShowRequest",
     "TuneRequest",
 ]
