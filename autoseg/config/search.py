@@ -59,6 +59,12 @@ class SearchConfig(RecipeConfig):
     path_sampler: PathSamplerName = "uniform"
     """Which paths of the supernet a step trains: uniform (one architecture), or fair (as many as
     there are operations, each of which occurs once on every edge; as many times the cost)."""
+    storage: str | None = None
+    """Database for the trials of searches on many processes or machines, such as
+    sqlite:////shared/trials.db or postgresql://user@host/database: searches of the same settings
+    see each other's. none: a journal in the run folder."""
+    worker: CountOrNone = 0
+    """Number of this search among those that share --storage: each proposes something else."""
     population_size: Count = 10
     """Architectures of a population (evolution); so many are drawn at random before evolution or
     tpe learn from them."""

@@ -4,6 +4,7 @@ from autoseg.proposers.architectures import ArchitectureDomain
 from autoseg.proposers.domain import Domain
 from autoseg.proposers.optuna_samplers import NSGA2Sampler, TPESampler
 from autoseg.proposers.samplers import DomainSampler, EvolutionSampler, RandomSampler
+from autoseg.proposers.shared_storage import SharedStorage
 from autoseg.proposers.study import Study, Trial
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "EvolutionSampler",
     "NSGA2Sampler",
     "RandomSampler",
+    "SharedStorage",
     "Study",
     "TPESampler",
     "Trial",

@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Generic
 
 import optuna
-from optuna.storages import InMemoryStorage, JournalStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoseg.errors import reading
 from autoseg.proposers.domain import Value
 from autoseg.proposers.samplers import DomainSampler
+from autoseg.proposers.shared_storage import SharedStorage
 from autoseg.runs.closing import Closing
 from autoseg.runs.journal import Journal
 
 _REMEDY = "restore the file, or begin the search again in another folder"
 _FAILURE = "failure"  # attribute of a trial without a score
 _STUDY_NAME = "search"  # in a file that holds nothing else
+_WORKER = "worker"  # attribute that says which process added a trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +46,44 @@ class Study(Closing, Generic[Value]):
     again by whoever goes on. `propose` is a function of the trials so far.
     """
 
-    def __init__(self, sampler: DomainSampler[Value], *, journal: Path | None = None) -> None:
-        """Open the study; it has no trials until `go_back` says how many of the file's it has.
+    def __init__(
+        self,
+        sampler: DomainSampler[Value],
+        *,
+        journal: Path | None = None,
+        shared: SharedStorage | None = None,
+    ) -> None:
+        """Open the study; a journal's has no trials until `go_back` says how many it has.
 
         Args:
             sampler: Says what to try next.
             journal: Optuna's journal file, which is made if need be; the caller holds a lock on
                 it. None: the trials are kept in memory alone.
+            shared: A database in place of the journal, where other processes add trials too.
 
         Raises:
             FileError: If the file is damaged.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs each trial otherwise
         self.sampler = sampler
-        self._journal = None if journal is None else Journal(journal, remedy=_REMEDY)
+        self.shared = shared
+        use_journal = journal is not None and shared is None
+        self._journal = Journal(journal, remedy=_REMEDY) if use_journal else None
+        self._name = _STUDY_NAME if shared is None else shared.study_name
+        self._is_closed = False
         self._num_lines = 0
         self._opened: optuna.Study | None = None
         self._trials: list[Trial[Value]] = []
 
     @property
     def bookmark(self) -> int:
-        """Lines of the journal so far, for `go_back`.
+        """Lines of the journal so far, for `go_back`; 0 where trials are shared.
 
         Raises:
-            RuntimeError: If there is none.
+            RuntimeError: If trials are in memory alone.
         """
+        if self.shared is not None:
+            return 0
         if self._journal is None:
             raise RuntimeError("Study: trials in memory cannot be saved; give it a journal.")
         return self._journal.num_lines if self._opened is not None else self._num_lines
@@ -75,9 +91,13 @@ class Study(Closing, Generic[Value]):
     def go_back(self, bookmark: int) -> None:
         """Go back to the trials that there were at a `bookmark`; later ones are forgotten.
 
+        Shared trials stay: they are not this process's alone.
+
         Raises:
             FileError: If the journal is shorter.
         """
+        if self.shared is not None:
+            return
         assert self._journal is not None
         self._journal.keep(bookmark)
         self._num_lines, self._opened, self._trials = bookmark, None, []
@@ -85,6 +105,8 @@ class Study(Closing, Generic[Value]):
     @property
     def trials(self) -> Sequence[Trial[Value]]:
         """All that were tried, oldest first."""
+        if self._is_closed:
+            return self._trials
         study = self._study
         with self._reading():
             trials = study.get_trials(deepcopy=False)
@@ -96,7 +118,7 @@ class Study(Closing, Generic[Value]):
         storage, sampler = self._study._storage, self.sampler
         with self._reading():
             # Opened anew, since its samplers see the trials that there were when they first asked.
-            study = optuna.Study(study_name=_STUDY_NAME, storage=storage)
+            study = optuna.Study(study_name=self._name, storage=storage)
             number = len(study.get_trials(deepcopy=False))
             trial = FrozenTrial(
                 number=number, trial_id=-1, state=TrialState.RUNNING, value=None,
@@ -108,8 +130,11 @@ class Study(Closing, Generic[Value]):
 
     def add(
         self, value: Value, scores: tuple[float, ...] | None, *, failure: str | None = None
-    ) -> None:
-        """Keep what came of a trial.
+    ) -> Trial[Value]:
+        """Keep what came of a trial, and return it.
+
+        Of shared trials of one value only the first is kept: a worker that was killed before it
+        saved tries it again.
 
         Args:
             value: What was tried.
@@ -119,20 +144,34 @@ class Study(Closing, Generic[Value]):
         """
         sampler = self.sampler
         assert scores is None or len(scores) == sampler.num_objectives
+        if self.shared is not None and (known := self._latest(value)) is not None:
+            return known
+        attributes: dict[str, object] = {} if failure is None else {_FAILURE: failure}
+        if self.shared is not None:
+            attributes[_WORKER] = self.shared.worker
         self._study.add_trial(
             create_trial(
                 params=sampler.domain.encode(value),
                 distributions=sampler.distributions,
                 values=scores,
                 state=TrialState.FAIL if scores is None else TrialState.COMPLETE,
-                user_attrs={} if failure is None else {_FAILURE: failure},
+                user_attrs=attributes,
             )
         )
+        added = self._latest(value)
+        assert added is not None
+        return added
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal, or the database; `trials` are those that were read."""
+        self._is_closed = True
         if self._journal is not None:
             self._journal.close()
+        if self.shared is not None:
+            self.shared.close()
+
+    def _latest(self, value: Value) -> Trial[Value] | None:
+        return next((trial for trial in reversed(self.trials) if trial.value == value), None)
 
     @property
     def _study(self) -> optuna.Study:
@@ -142,19 +181,22 @@ class Study(Closing, Generic[Value]):
             costs = self.sampler.num_objectives - 1
             with self._reading():
                 self._opened = optuna.create_study(
-                    storage=(
-                        InMemoryStorage()
-                        if self._journal is None
-                        else JournalStorage(self._journal)
-                    ),
-                    study_name=_STUDY_NAME,
-                    directions=["maximize", *["minimize"] * costs],
+                    storage=self._storage(),
+                    study_name=self._name,
+                    directions=[StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE] * costs],
                     load_if_exists=True,
                 )
         return self._opened
 
+    def _storage(self) -> BaseStorage:
+        if self.shared is not None:
+            return self.shared.open()
+        return InMemoryStorage() if self._journal is None else JournalStorage(self._journal)
+
     def _reading(self) -> AbstractContextManager[None]:
-        """Turn what Optuna raises over lines that make no sense into our error."""
+        """Turn what Optuna raises over what makes no sense into our error."""
+        if self.shared is not None:
+            return reading(self.shared.shown, "a database of trials that can be used")
         if self._journal is None:
             return nullcontext()
         return reading(self._journal.path, "a journal of this search's trials", remedy=_REMEDY)

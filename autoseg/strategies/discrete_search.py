@@ -1,5 +1,7 @@
 """Searches that try one architecture after the other: propose, score, keep the best."""
 
+import hashlib
+import json
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,7 +11,8 @@ from typing import Any, ClassVar
 
 from autoseg.architecture import Architecture
 from autoseg.config import SearchConfig
-from autoseg.proposers import ArchitectureDomain, DomainSampler, Study, Trial
+from autoseg.data import images_in
+from autoseg.proposers import ArchitectureDomain, DomainSampler, SharedStorage, Study, Trial
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.estimators import ESTIMATORS
 from autoseg.strategies.macs import limited_prices, macs_limit
@@ -18,6 +21,9 @@ from autoseg.training import DivergedError
 
 _PURPOSE = 1
 """Beside the seed: an estimator that draws architectures too must not draw the same."""
+
+_OF_A_WORKER = frozenset({"storage", "worker", "num_samples", "num_workers"})
+"""Settings in which searches that share their trials may differ."""
 
 
 class DiscreteSearch(Strategy):
@@ -38,9 +44,12 @@ class DiscreteSearch(Strategy):
     def __init__(self, task: SearchTask) -> None:
         """Open the study, and build the estimator."""
         self.task = task
-        seed = (task.config.seed, _PURPOSE)
+        seed = (task.config.seed, _PURPOSE, task.config.worker)
         domain = ArchitectureDomain(task.space, is_allowed=macs_limit(task))
-        self.study = Study(self.sampler(domain, task.config, seed), journal=task.journal)
+        self.study = Study(
+            self.sampler(domain, task.config, seed), journal=task.journal, shared=self._shared(task)
+        )
+        self._num_scored = 0
         self.estimator = ESTIMATORS[task.config.estimator](task)
         has_epochs = self.estimator.epochs_done(Fraction(1)) > 0
         self.round_name = "round" if has_epochs else "sample"
@@ -62,7 +71,8 @@ class DiscreteSearch(Strategy):
     @classmethod
     def settings(cls, config: SearchConfig) -> frozenset[str]:
         """Return those of the estimator and its choice, and those of the sampler."""
-        return ESTIMATORS[config.estimator].reads | {"estimator", "max_macs"} | cls.sampler_settings
+        own = {"estimator", "max_macs", "storage", "worker"}
+        return ESTIMATORS[config.estimator].reads | own | cls.sampler_settings
 
     @classmethod
     def check(cls, task: SearchTask) -> None:
@@ -72,6 +82,20 @@ class DiscreteSearch(Strategy):
         task.batches("a")
         ESTIMATORS[task.config.estimator].check(task.config)
         limited_prices(task)
+        cls._shared(task)
+
+    @classmethod
+    def _shared(cls, task: SearchTask) -> SharedStorage | None:
+        """Return the database, under a name of all that decides a score."""
+        config = task.config
+        if config.storage is None:
+            return None
+        settings = {name: getattr(config, name) for name in cls.settings(config) - _OF_A_WORKER}
+        decides = [settings, task.space.to_dict(), images_in(task.train_dataset, task.val_dataset)]
+        text = json.dumps(decides, sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        name = f"{cls.__name__} {task.space.name} {digest}"
+        return SharedStorage(config.storage, study_name=name, worker=config.worker)
 
     @property
     def num_steps(self) -> int:
@@ -97,7 +121,7 @@ class DiscreteSearch(Strategy):
     def rounds_done(self, share: Fraction) -> int:
         """Count the estimator's epochs and the samples that it has, or can score."""
         num_ready = int(self.estimator.is_trained)
-        return self.estimator.epochs_done(share) + len(self.study.trials) + num_ready
+        return self.estimator.epochs_done(share) + self._num_scored + num_ready
 
     def end_round(self, step: int, share: Fraction, *, phase: Phase) -> Round:
         """Score the sample that is ready.
@@ -116,11 +140,11 @@ class DiscreteSearch(Strategy):
             words = f"failed ({failure.rstrip('.')})"
         costs = self.costs(architecture)
         scores = None if math.isnan(score) else (score, *costs.values())
-        self.study.add(architecture, scores, failure=failure)
+        number = self.study.add(architecture, scores, failure=failure).number + 1
+        self._num_scored += 1
         self._present = None
         best = self.best()
         best_score = math.nan if best is None or best.scores is None else best.scores[0]
-        number = len(self.study.trials)
         line = {
             "sample": number,
             "score": score,
@@ -201,14 +225,20 @@ class DiscreteSearch(Strategy):
         self.study.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the study's bookmark, and the estimator's state."""
-        return {"bookmark": self.study.bookmark, "estimator": self.estimator.state_dict()}
+        """Return the study's bookmark, what is tried now, and the estimator's state."""
+        return {
+            "present": self.present.to_dict(),
+            "bookmark": self.study.bookmark,
+            "num_scored": self._num_scored,
+            "estimator": self.estimator.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a state that `state_dict` returned."""
         self.study.go_back(state["bookmark"])
-        self._present = None
-        self.estimator.load_state_dict(state["estimator"], self.present)
+        self._num_scored = state["num_scored"]
+        self._present = Architecture.from_dict(state["present"])
+        self.estimator.load_state_dict(state["estimator"], self._present)
 
 
 def written(score: float) -> str:

@@ -80,7 +80,7 @@ def zico(network: nn.Module, batches: Sequence[Batch], loss: Loss) -> float:
     return score
 
 
-def _weights(network: nn.Module) -> list[nn.Parameter]:
+def _weights(network: nn.Module) -> list[Tensor]:
     return [
         module.weight
         for module in network.modules()

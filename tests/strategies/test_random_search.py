@@ -120,3 +120,20 @@ def test_a_supernet_that_all_samples_share_ends_the_search_when_it_diverges(tmp_
         pytest.raises(DivergedError, match=r"weights' \(--weight-lr\) loss is nan at step 1,"),
     ):
         contract.run_search("random by supernet", tmp_path / "run")
+
+
+def test_workers_share_their_samples_and_each_goes_on_after_a_stop(tmp_path):
+    url = f"sqlite:///{tmp_path}/trials.db"
+    changes = {"storage": url, "num_samples": 2}
+    contract.run_search("random", tmp_path / "0", **changes)
+    # The second is stopped inside its second sample.
+    contract.run_search("random", tmp_path / "1", stop=Flag(3), worker=1, **changes)
+    last = contract.run_search("random", tmp_path / "1", worker=1, **changes)
+    lines = [*metrics(tmp_path / "0"), *metrics(tmp_path / "1")]
+    assert [line["sample"] for line in lines] == [1, 2, 3, 4]
+    best = max(lines, key=lambda line: line["score"])
+    assert last.architecture.to_dict() == best["architecture"]
+    assert "4 architectures drawn" in last.report.text
+    # Other settings, other scores: another study.
+    contract.run_search("random", tmp_path / "2", **changes, weight_lr=0.01)
+    assert [line["sample"] for line in metrics(tmp_path / "2")] == [1, 2]
