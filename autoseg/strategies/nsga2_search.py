@@ -6,10 +6,10 @@ from typing import ClassVar
 from autoseg.architecture import Architecture
 from autoseg.config import SearchConfig
 from autoseg.errors import UsageError
-from autoseg.pricing import Prices, price_space
+from autoseg.pricing import Prices
 from autoseg.proposers import ArchitectureDomain, DomainSampler, NSGA2Sampler, Trial
 from autoseg.strategies.discrete_search import DiscreteSearch, written
-from autoseg.strategies.short_training import search_width
+from autoseg.strategies.macs import counted_as, price_task
 from autoseg.strategies.strategy import Report, SearchTask
 
 
@@ -21,7 +21,7 @@ class NSGA2Search(DiscreteSearch):
     """
 
     how = "bred by NSGA-II"
-    sampler_settings: ClassVar[frozenset[str]] = frozenset({"population_size", "crop_size"})
+    sampler_settings: ClassVar[frozenset[str]] = frozenset({"population_size"})
     cost_names: ClassVar[frozenset[str]] = frozenset({"macs"})
 
     @classmethod
@@ -42,20 +42,12 @@ class NSGA2Search(DiscreteSearch):
             )
 
     def costs(self, architecture: Architecture) -> dict[str, int]:
-        """Count the MACs of one image of the crop's size."""
+        """Return its MACs, counted as those that `max_macs` limits."""
         return {"macs": self._prices.macs(architecture)}
 
     @cached_property
     def _prices(self) -> Prices:
-        task = self.task
-        return price_space(
-            task.space,
-            image_size=task.config.crop_size,
-            num_classes=task.train_dataset.num_classes,
-            filter_multiplier=task.space.filter_multiplier,
-            width=search_width(task.space),
-            in_channels=task.train_dataset.num_channels,
-        )
+        return price_task(self.task)
 
     def best(self) -> Trial[Architecture] | None:
         """Return the sample with the highest score, of equal ones the cheapest."""
@@ -85,12 +77,12 @@ class NSGA2Search(DiscreteSearch):
             f"{_macs(each) / 1e6:,.1f} M MACs"
             for each in front
         ]
-        height, width = self.task.config.crop_size
         text = "\n".join(
             [
                 report.text,
-                f"No other sample beats these in both {name} and MACs, at {height} x {width} "
-                "pixels; the last is the result, and metrics.jsonl has the architecture of each:",
+                f"No other sample beats these in both {name} and "
+                f"{counted_as(self.task, self._prices)}; the last is the result, and metrics.jsonl "
+                "has the architecture of each:",
                 *lines,
             ]
         )

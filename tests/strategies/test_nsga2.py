@@ -1,6 +1,7 @@
 """NSGA-II as a strategy: what it minimises, and what it keeps."""
 
 import pytest
+import torch
 
 from autoseg.cost import count_macs
 from autoseg.errors import UsageError
@@ -50,10 +51,17 @@ def test_the_result_is_the_best_and_the_front_is_told_and_kept():
     )
 
 
-def test_the_cost_are_the_macs_of_the_network_that_is_trained():
-    search = searched()
-    network = build_network(drawn(3), num_classes=12, width=8 / 128, filter_multiplier=2)
-    assert search.costs(drawn(3)) == {"macs": count_macs(network, (32, 32)).macs}
+def test_the_costs_are_the_macs_that_a_limit_is_compared_with():
+    search, architecture = searched(), drawn(3)
+    with torch.device("meta"):
+        network = build_network(architecture, num_classes=12, width=1.0, filter_multiplier=20)
+    assert search.costs(architecture) == {"macs": count_macs(network, (48, 48)).macs}
+    search.study.add(architecture, (0.5, 1e6))
+    search.study.add(drawn(4), (0.4, 2e6))
+    assert (
+        "No other sample beats these in both mIoU and MACs (one image of 48 x 48, 12 classes, "
+        "F = 20, width 1); the last is the result"
+    ) in search.report().text
 
 
 def test_a_population_of_one_is_refused():
