@@ -59,7 +59,7 @@ class DeviceFacts:
 
     kind: Literal["cpu", "cuda"]
     memory_gib: float
-    """Of a GPU; infinite for a CPU, where the small supernet fits."""
+    """Memory of a GPU; infinite for a CPU, where the small supernet fits."""
     num_cores: int = 1
     """Threads that compute, on a CPU."""
 

@@ -29,6 +29,7 @@ from autoseg.training.optimisers import build_optimizer
 from autoseg.training.precision import autocast, resolve_precision, tensor_float
 from autoseg.training.schedules import poly, warm_up
 from autoseg.training.validation import pixels_together, validate
+from autoseg.training.waiting import WatchedBatches
 
 UNDEFINED = -1.0
 """Best mIoU as a checkpoint states it while there was none; below all that there are."""
@@ -155,7 +156,10 @@ def train(
             step=state.step,
         )
 
-    batches = retraining_batches(train_dataset, config, start_step=state.step)
+    batches = WatchedBatches(
+        retraining_batches(train_dataset, config, start_step=state.step),
+        num_workers=config.num_workers,
+    )
     network.train()
     with Progress(
         config.num_steps,
@@ -226,6 +230,8 @@ def train(
                 run.save_weights("last", result.state_dict(), metadata=metadata)
                 save()
                 progress.update(0, val_miou=miou)
+        if (hint := batches.hint()) is not None:
+            progress.write(f"{description}: {hint}")
         if stop.requested and state.step % config.validate_every != 0:
             save()
     return TrainingResult(
