@@ -1,0 +1,153 @@
+"""Measure what a step of each search by alpha and beta costs: `python benchmarks/strategy_cost.py`.
+
+The strategies take turns, step by step, on the same batches, at the tiny preset's sizes; each is
+compared with darts in the same turn. A step moves the weights and alpha and beta.
+"""
+
+import csv
+import io
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from autoseg.architecture import SearchSpace
+from autoseg.atomic import atomic_write
+from autoseg.backends import choose_backend
+from autoseg.cli import OK, read_request, run_command
+from autoseg.config import SEARCH_PRESETS
+from autoseg.data import build_dataset
+from autoseg.errors import UsageError
+from autoseg.runs import seed_everything
+from autoseg.strategies import STRATEGIES, DartsSearch, SearchTask
+from autoseg.strategies.robust import RobustSearch
+
+PROG = "python benchmarks/strategy_cost.py"
+
+EIGENVALUE = "eigenvalue"
+"""Name of the row for one largest eigenvalue of the Hessian, as `robust` measures it."""
+
+_PROGRESS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostRequest:
+    """What a user can say to `python benchmarks/strategy_cost.py`."""
+
+    repeats: int = 5
+    """Counted steps of each strategy, after one that warms up."""
+    out: Path = Path("results/strategies/cost.csv")
+    """CSV file, written anew after every turn: name, median, fastest and slowest step in
+    milliseconds, and the median ratio to darts' step of the same turn."""
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise UsageError(f"--repeats is {self.repeats}; it must be at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostRow:
+    """What is known of a strategy after some turns; times are of one step, in milliseconds."""
+
+    name: str
+    median_ms: float
+    fastest_ms: float
+    slowest_ms: float
+    ratio: float
+    """Median of the ratios to darts' step of the same turn."""
+    num_steps: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    request = read_request(
+        CostRequest,
+        list(sys.argv[1:] if argv is None else argv),
+        prog=PROG,
+        description="Time a step of each search by alpha and beta against one of darts.",
+        example=f"{PROG} --repeats 9",
+    )
+    backend = choose_backend("auto", "cpu", work="Supernet")
+    config = SEARCH_PRESETS["tiny"]
+    task = SearchTask(
+        space=SearchSpace.load("autodeeplab", preset="tiny"),
+        config=replace(config, precision="fp32"),
+        train_dataset=build_dataset("synthetic", split="train"),
+        val_dataset=build_dataset("synthetic", split="val"),
+        device=torch.device("cpu"),
+        backend=backend.name,
+    )
+    print(f"strategy_cost: {backend.announcement}, {torch.get_num_threads()} threads")
+    rows: list[CostRow] = []
+    for rows in measure(task, repeats=request.repeats):
+        write_rows(rows, request.out)
+    for row in rows:
+        print(f"{row.name:12} {row.median_ms:9.1f} ms  {row.ratio:6.2f} x darts")
+    print(f"written: {request.out}")
+    return OK
+
+
+def measure(task: SearchTask, *, repeats: int) -> Iterator[list[CostRow]]:
+    """Time the strategies in turn, and give after each turn what is known."""
+    searches: dict[str, DartsSearch] = {}
+    for name, strategy in STRATEGIES.items():
+        if issubclass(strategy, DartsSearch) and strategy.rule not in {
+            type(search.darts) for search in searches.values()
+        }:
+            seed_everything(task.config.seed)
+            searches[name] = strategy(task)
+    seed_everything(task.config.seed)
+    watched = RobustSearch(task)
+    batches = task.batches("a"), task.batches("b")
+    times: dict[str, list[float]] = {name: [] for name in (*searches, EIGENVALUE)}
+    for turn in range(repeats + 1):
+        weight_batch, arch_batch = (next(half) for half in batches)
+        taken = {
+            name: _milliseconds(
+                partial(search.darts.step, weight_batch, arch_batch, progress=_PROGRESS)
+            )
+            for name, search in searches.items()
+        }
+        taken[EIGENVALUE] = _milliseconds(partial(watched.lambda_max, arch_batch))
+        if turn == 0:
+            continue  # the first one warms up
+        for name, value in taken.items():
+            times[name].append(value)
+        yield [_row(name, values, times["darts"]) for name, values in times.items()]
+
+
+def write_rows(rows: Sequence[CostRow], path: Path) -> None:
+    """Write the rows as CSV."""
+    text = io.StringIO()
+    names = list(CostRow.__dataclass_fields__)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([getattr(row, name) for name in names] for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, text.getvalue().encode())
+
+
+def _row(name: str, values: Sequence[float], darts: Sequence[float]) -> CostRow:
+    return CostRow(
+        name=name,
+        median_ms=statistics.median(values),
+        fastest_ms=min(values),
+        slowest_ms=max(values),
+        ratio=statistics.median(a / b for a, b in zip(values, darts, strict=True)),
+        num_steps=len(values),
+    )
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    run_command(main)
