@@ -1,11 +1,16 @@
 """A database in which several processes, on one machine or many, keep the trials of one study."""
 
+import time
 from urllib.parse import urlsplit
 
 from optuna.storages import RDBStorage
 
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError, reading
 from autoseg.foreign_text import printable
+
+WHAT = "a database of trials that can be used"
+"""What an address should lead to."""
+_PAUSE_S = 0.5
 
 
 class SharedStorage:
@@ -40,9 +45,24 @@ class SharedStorage:
         self._storage: RDBStorage | None = None
 
     def open(self) -> RDBStorage:
-        """Connect; the tables are made if need be."""
-        self._storage = RDBStorage(self._url)
-        return self._storage
+        """Connect; the tables are made if need be.
+
+        Of workers that start at once, all but one fail to make them, and find them made when they
+        try again.
+
+        Raises:
+            FileError: If there is no such database, or it cannot be used.
+        """
+        for is_last in (False, False, True):
+            try:
+                with reading(self.shown, WHAT):
+                    self._storage = RDBStorage(self._url)
+                    return self._storage
+            except FileError:
+                if is_last:
+                    raise
+                time.sleep(_PAUSE_S)
+        raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
         """Close the connections."""

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from autoseg.errors import reading
 from autoseg.proposers.domain import Value
 from autoseg.proposers.samplers import DomainSampler
-from autoseg.proposers.shared_storage import SharedStorage
+from autoseg.proposers.shared_storage import WHAT, SharedStorage
 from autoseg.runs.closing import Closing
 from autoseg.runs.journal import Journal
 
@@ -196,7 +196,7 @@ class Study(Closing, Generic[Value]):
     def _reading(self) -> AbstractContextManager[None]:
         """Turn what Optuna raises over what makes no sense into our error."""
         if self.shared is not None:
-            return reading(self.shared.shown, "a database of trials that can be used")
+            return reading(self.shared.shown, WHAT)
         if self._journal is None:
             return nullcontext()
         return reading(self._journal.path, "a journal of this search's trials", remedy=_REMEDY)

@@ -3,7 +3,13 @@
 import pytest
 
 from autoseg.errors import FileError, UsageError
-from autoseg.proposers import ArchitectureDomain, EvolutionSampler, SharedStorage, Study
+from autoseg.proposers import (
+    ArchitectureDomain,
+    EvolutionSampler,
+    SharedStorage,
+    Study,
+    shared_storage,
+)
 from tests.proposers.domains import SPACE, planted
 
 DOMAIN = ArchitectureDomain(SPACE)
@@ -47,7 +53,24 @@ def test_an_address_that_cannot_be_used_is_refused(url, rule):
         SharedStorage(url, study_name="a", worker=0)
 
 
-def test_a_database_that_cannot_be_opened_is_named(tmp_path):
+def test_a_worker_that_another_was_faster_than_tries_again(tmp_path, monkeypatch):
+    storage_of, urls = shared_storage.RDBStorage, []
+
+    def fails_first(url):
+        urls.append(url)
+        if len(urls) == 1:
+            raise RuntimeError("UNIQUE constraint failed: alembic_version.version_num")
+        return storage_of(url)
+
+    monkeypatch.setattr(shared_storage, "RDBStorage", fails_first)
+    monkeypatch.setattr(shared_storage, "_PAUSE_S", 0)
+    with worker_of(f"sqlite:///{tmp_path}/trials.db", 0) as study:
+        assert list(study.trials) == []
+    assert len(urls) == 2
+
+
+def test_a_database_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(shared_storage, "_PAUSE_S", 0)
     url = f"sqlite:///{tmp_path}/missing/trials.db"
     with worker_of(url, 0) as study, pytest.raises(FileError, match=r"missing/trials.db is not a"):
         study.propose()
