@@ -67,8 +67,9 @@ class Study(Closing, Generic[Value]):
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs each trial otherwise
         self.sampler = sampler
         self.shared = shared
-        use_journal = journal is not None and shared is None
-        self._journal = Journal(journal, remedy=_REMEDY) if use_journal else None
+        self._journal = (
+            None if journal is None or shared is not None else Journal(journal, remedy=_REMEDY)
+        )
         self._name = _STUDY_NAME if shared is None else shared.study_name
         self._is_closed = False
         self._num_lines = 0
