@@ -35,6 +35,7 @@ from autoseg.strategies.estimator import (
     SupernetEstimator,
 )
 from autoseg.strategies.short_training import ShortTraining
+from autoseg.supernet import Supernet
 from autoseg.training import train
 
 CPU = torch.device("cpu")
@@ -242,6 +243,7 @@ class ByDarts(Sampled):
         task = self._task()
         estimator = SupernetEstimator(task)
         supernet = estimator.trainer.supernet
+        assert isinstance(supernet, Supernet)
         supernet.backend = "auto"
         darts = Darts(
             supernet, task.config, ignore_index=task.train_dataset.ignore_index, device=CPU
@@ -367,7 +369,10 @@ def _make_steps(estimator: Estimator, architecture: Architecture, description: s
         while not estimator.is_trained:
             losses = estimator.step(architecture, Fraction(step, estimator.num_steps))
             step += 1
-            progress.update(**({"loss": losses[0].value.item()} if losses else {}))
+            if losses:
+                progress.update(loss=losses[0].value.item())
+            else:
+                progress.update()
     return step
 
 
