@@ -116,7 +116,7 @@ class RobustSearch(DartsSearch):
         if num_measured >= needed:
             return replace(report, text=f"{report.text}\nThe curvature has not risen.")
         doubt = (
-            f"The curvature was measured {num_measured} times, and --stop-rule "
+            f"Measurements of the curvature: {num_measured}; --stop-rule "
             f"{self.task.config.stop_rule} needs {needed}: nothing could have stopped this search; "
             f"use --num-epochs and --arch-start-epoch that lie {needed} apart."
         )

@@ -150,7 +150,7 @@ def test_a_rise_ends_the_search_with_the_architecture_before_it(rising, tmp_path
 def test_a_search_too_short_to_be_stopped_says_so(rising, tmp_path):
     result = run_search("robust", tmp_path / "run", num_epochs=3, arch_start_epoch=1)
     doubt = (
-        "The curvature was measured 2 times, and --stop-rule paper needs 8: nothing could have "
+        "Measurements of the curvature: 2; --stop-rule paper needs 8: nothing could have "
         "stopped this search; use --num-epochs and --arch-start-epoch that lie 8 apart."
     )
     assert doubt in result.report.doubts
