@@ -9,6 +9,9 @@ import torch
 
 from tests import quick
 
+# What helpers assert is told as fully as what tests do, whichever test imports them first.
+pytest.register_assert_rewrite("tests.strategies.contract")
+
 
 def pytest_addoption(parser):
     """Add `--quick`."""

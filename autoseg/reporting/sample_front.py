@@ -42,7 +42,7 @@ def draw_sample_front(
     hide_spines(axes, "right", "top")
     if samples:
         divisor, prefix = prefix_for(max(sample["macs"] for sample in samples))
-        axes.set_xlabel(f"multiply-accumulates of an image ({prefix})", fontsize=9)
+        axes.set_xlabel(figure_text(f"multiply-accumulates of an image ({prefix})"), fontsize=9)
         costs = [sample["macs"] / divisor for sample in samples]
         scores = [sample["score"] * (100.0 if quantity is None else 1.0) for sample in samples]
         axes.scatter(costs, scores, color=GREY, s=18, label="one architecture", gid="sample")

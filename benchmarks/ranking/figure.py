@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from autoseg.reporting.figure import BLUE, GREEN, ORANGE, VERMILLION, new_figure
+from autoseg.reporting.fonts import figure_text
 
 from .agreement import Agreement, by_scorer, true_scores
 from .rows import Score
@@ -41,12 +42,12 @@ def draw_ranking(scores: Sequence[Score], compared: Sequence[Agreement], *, trut
                 [score.score for score in members],
                 s=16,
                 color=colour,
-                label=f"quarter {stratum + 1} by stride" + (", finest" if stratum == 0 else ""),
+                label=figure_text(f"quarter {stratum + 1} by stride{', finest' * (stratum == 0)}"),
             )
-        axes.set_title(f"{row.scorer}, seed {row.seed}: tau {row.tau:.2f}", fontsize=9)
+        axes.set_title(figure_text(f"{row.scorer}, seed {row.seed}: tau {row.tau:.2f}"), fontsize=9)
         axes.tick_params(labelsize=7)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
-    figure.supxlabel(f"mIoU of {truth}", fontsize=9)
+    handles, _ = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
+    figure.supxlabel(figure_text(f"mIoU of {truth}"), fontsize=9)
     figure.supylabel("score", fontsize=9)
     return figure

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.strategies.contract")
-
-from autoseg.strategies import STRATEGIES  # noqa: E402
-from tests.strategies import contract  # noqa: E402
+from autoseg.strategies import STRATEGIES
+from tests.strategies import contract
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding_strategies.md"
 

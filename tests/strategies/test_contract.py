@@ -2,11 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.strategies.contract")
-
-from autoseg.errors import UsageError  # noqa: E402
-from autoseg.strategies import STRATEGIES  # noqa: E402
-from tests.strategies import contract  # noqa: E402
+from autoseg.errors import UsageError
+from autoseg.strategies import STRATEGIES
+from tests.strategies import contract
 
 # Each has the state of another one: the estimator by other weights, the step by another gradient.
 NIGHTLY = {"random by shared", "darts2"}
