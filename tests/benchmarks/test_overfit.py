@@ -101,7 +101,7 @@ def test_a_second_call_trains_nothing_again(overfit, module, monkeypatch):
         overfit.main([*names, "--num-steps", "4"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # 7 s; how the training itself is stopped is tested with it
 def test_a_stopped_check_goes_on_where_it_was(overfit, monkeypatch, capsys):
     names = ["--networks", "segnet_basic", "icnet_pruned", *QUICK]
     with monkeypatch.context() as patched:

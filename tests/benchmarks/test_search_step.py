@@ -84,7 +84,7 @@ def test_the_command_measures_and_writes_every_variant(bench, tmp_path, capsys, 
     assert (out / "search_step.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # 8 s, for one option of a benchmark
 def test_a_profile_names_the_operators(bench, tmp_path, capsys):
     assert bench.command.main(arguments(tmp_path, "--profile", "torch")) == 0
     text = (tmp_path / "out" / "profile-torch-crop32.txt").read_text()
