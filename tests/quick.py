@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 LIST = Path(__file__).with_name("quick_leaves_out.txt")
-LIMIT_SECONDS = 0.15
+LIMIT_SECONDS = 0.05
 
 
 def add_options(parser):
