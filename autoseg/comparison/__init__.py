@@ -1,8 +1,8 @@
 """Networks side by side: what is measured of each, and the documents that show it."""
 
 from autoseg.comparison.documents import Comparison, group_table_markdown
+from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.measuring import Case, measure_networks
-from autoseg.comparison.rows import group_networks
 from autoseg.comparison.subject import (
     Subject,
     Trained,

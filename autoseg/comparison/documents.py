@@ -1,7 +1,7 @@
 """A comparison as Markdown and LaTeX."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autoseg.comparison.rows import (
@@ -9,6 +9,7 @@ from autoseg.comparison.rows import (
     SCORE_COLUMNS,
     STAGE_COLUMNS,
     ComparisonGroup,
+    ComparisonRow,
 )
 from autoseg.comparison.verdict import row_name, verdict
 from autoseg.foreign_text import markdown_text
@@ -34,6 +35,9 @@ READING = (
     "wide. Surface Dice: share of the surfaces of truth and prediction that lie within so many "
     "pixels of each other. All add up pixels over the images, and average over the classes that "
     "have any.",
+    "Seeds: trainings of one network by one recipe on the same images, which differ by their seed "
+    "alone, are one row: the mean of their scores, the standard deviation (n - 1) of their mIoU, "
+    "and their number. Each training's own mIoU stands in the table of where the rows come from.",
     "MACs: multiply-accumulates of one image; FLOPs are twice that. The CRF is not in them.",
     "Latency: one image, from normalised input to classes, resizing and argmax included. Networks "
     "are timed in turn, and a fixed operation between them watches the machine: what was timed "
@@ -49,6 +53,10 @@ _TOLD_ONCE = ("num_averaged",)
 _RUN_COLUMNS = (
     Column(key="run", heading="Run"),
     Column(key="weights_sha256", heading="Checksum of the weights"),
+)
+_TRAINING_SCORES = (
+    Column(key="miou", heading="mIoU", kind="percent"),
+    Column(key="crf_miou", heading="with CRF", kind="percent"),
 )
 _CHECKSUM_DIGITS = 12
 
@@ -115,7 +123,10 @@ def comparison_latex(comparison: Comparison) -> str:
 
 def score_columns(group: ComparisonGroup) -> list[Column]:
     """The columns in which a row has a value, less those told once for all rows."""
-    varying, constant = split_constant(group.records, SCORE_COLUMNS)
+    records = group.records
+    if all(record["num_seeds"] in (None, 1) for record in records):
+        records = [{**record, "num_seeds": None} for record in records]
+    varying, constant = split_constant(records, SCORE_COLUMNS)
     return [
         column
         for column in SCORE_COLUMNS
@@ -124,12 +135,18 @@ def score_columns(group: ComparisonGroup) -> list[Column]:
 
 
 def shared_text(group: ComparisonGroup) -> str:
-    """Say what all rows of a group share."""
+    """Say what all trainings of a group share."""
     told_once = [column for column in SCORE_COLUMNS if column.key in _TOLD_ONCE]
-    _, constant = split_constant(group.records, [*told_once, *PROTOCOL_COLUMNS])
+    records = [
+        asdict(row)
+        for network in group.networks
+        for training in network.trainings
+        for row in training.rows
+    ]
+    _, constant = split_constant(records, [*told_once, *PROTOCOL_COLUMNS])
     parts = []
     for column in constant:
-        _, texts = format_values([record[column.key] for record in group.records], column)
+        _, texts = format_values([record[column.key] for record in records], column)
         value = next(text for text in texts if text != MISSING)
         parts.append(f"{column.heading.lower()} {value}")
     text = f"In all rows: {', '.join(parts)}."
@@ -138,18 +155,26 @@ def shared_text(group: ComparisonGroup) -> str:
 
 
 def run_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
-    """One line a network: what differs in how it was made, and where it lies."""
-    records = [_network_record(group, number) for number in range(len(group.networks))]
+    """One line a training: what differs in how it was made, where it lies, and its own score."""
+    records = [
+        _training_record(training.rows, label=network.rows[0].label)
+        for network in group.networks
+        for training in network.trainings
+    ]
     varying, _ = split_constant(records, PROTOCOL_COLUMNS)
-    return records, [Column(key="label", heading="Network"), *varying, *_RUN_COLUMNS]
+    scores = []
+    if any(network.members for network in group.networks):
+        scores = [column for column in _TRAINING_SCORES if any(r[column.key] for r in records)]
+    return records, [Column(key="label", heading="Network"), *scores, *varying, *_RUN_COLUMNS]
 
 
-def _network_record(group: ComparisonGroup, number: int) -> dict:
-    """Return what both rows of a network share, with the checksum cut to a readable length."""
-    row = group.networks[number].rows[0]
+def _training_record(rows: Sequence[ComparisonRow], *, label: str) -> dict:
+    """Return what both rows of a training share, with the checksum cut to a readable length."""
+    row = rows[0]
     record = {c.key: getattr(row, c.key) for c in (*PROTOCOL_COLUMNS, *_RUN_COLUMNS)}
     checksum = (row.weights_sha256 or "")[:_CHECKSUM_DIGITS] or None
-    return {**record, "label": row.label, "weights_sha256": checksum}
+    scores = {"miou": row.miou, "crf_miou": rows[-1].miou if rows[-1].has_crf else None}
+    return {**record, **scores, "label": label, "weights_sha256": checksum}
 
 
 def stage_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:

@@ -172,6 +172,11 @@ def _point(row: ComparisonRow, borders: Mapping[str, float | None], *, is_doubtf
             "params": row.num_params,
         },
         colour=network_colour(row.label),
+        spreads={} if row.miou_deviation is None else {"miou": row.miou_deviation},
+        details=tuple(
+            f"mIoU of seed {seed} (%): {100 * miou:.2f}"
+            for seed, miou in zip(row.seeds, row.seed_mious, strict=False)
+        ),
         unranked=tuple(unranked),
     )
 

@@ -4,10 +4,11 @@ Numbers of different datasets, numbers of classes or sizes say nothing about eac
 group gets a table, a figure and a file of its own.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from autoseg.comparison.evidence import Evidence, TrueScene
 from autoseg.reporting.tables import Column
@@ -50,7 +51,11 @@ class ComparisonRow:
     """Whether the dense CRF refines the network's scores."""
 
     miou: float | None
-    """Mean IoU, a fraction."""
+    """Mean IoU, a fraction; of several seeds the mean, as the other scores are."""
+    miou_deviation: float | None = None
+    """Standard deviation of the mean IoU over several seeds (n - 1), a fraction."""
+    num_seeds: int | None
+    """Trainings behind the row; None for a network without one."""
     miou_change: float | None
     """Mean IoU with the CRF less the network's own; None in the row without it."""
     num_averaged: int | None
@@ -134,13 +139,20 @@ class ComparisonRow:
     num_threads: int
     """Threads that torch may use inside an operator on the CPU."""
     seed: int | None
-    """Seed of the training."""
+    """Seed of the training; None of several."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of several trainings."""
+    seed_mious: tuple[float, ...] = ()
+    """Mean IoU of each of them."""
+    training_sha256: str | None = None
+    """Checksum of network, recipe and images of the training: of one checksum are trainings that
+    differ by their seed alone."""
     num_steps: int | None
     """Steps of the training."""
     best_step: int | None
     """Step whose weights were scored."""
     run: str | None
-    """Run folder; None for a network without a run."""
+    """Run folder; None for a network without a run, and for several."""
     weights_sha256: str | None
     """Checksum of the weights that were scored."""
     crf: str | None
@@ -190,6 +202,17 @@ class NetworkComparison:
     """What stands behind the score of each row; empty if nothing was scored."""
     scenes: tuple[TrueScene, ...] = ()
     """The images whose predictions the evidence holds."""
+    members: "tuple[NetworkComparison, ...]" = ()
+    """The trainings of several seeds, by seed, whose means the rows are; empty for one training."""
+
+    @property
+    def trainings(self) -> "tuple[NetworkComparison, ...]":
+        """The trainings of all seeds, or the network itself."""
+        return self.members or (self,)
+
+    def image_overlaps(self, number: int) -> list[NDArray[np.int64]]:
+        """Return for each training the `overlaps` of each image, of one row; empty if unscored."""
+        return [each.evidence[number].image_overlaps for each in self.trainings if each.evidence]
 
     def __post_init__(self) -> None:
         assert len(self.rows) == len(self.class_iou) >= 1
@@ -212,55 +235,6 @@ class ComparisonGroup:
         return [asdict(row) for network in self.networks for row in network.rows]
 
 
-def group_networks(networks: Sequence[NetworkComparison]) -> list[ComparisonGroup]:
-    """Put networks into groups of like with like.
-
-    Labels that occur more than once in a group are told apart by seed, run folder or number.
-
-    Args:
-        networks: What was measured.
-
-    Returns:
-        The groups, the one with the most networks first, then in the order of the arguments.
-    """
-    by_key: defaultdict[GroupKey, list[NetworkComparison]] = defaultdict(list)
-    for network in networks:
-        by_key[network.rows[0].key].append(network)
-    groups = [
-        ComparisonGroup(key=key, networks=tuple(sorted(_distinguish(members), key=_rank)))
-        for key, members in by_key.items()
-    ]
-    return sorted(groups, key=lambda group: -len(group.networks))
-
-
-def _rank(network: NetworkComparison) -> tuple[bool, float, int]:
-    row = network.rows[0]
-    return row.miou is None, -(row.miou or 0.0), row.macs
-
-
-def _distinguish(networks: Sequence[NetworkComparison]) -> list[NetworkComparison]:
-    """Give every network of a group its own label."""
-    labels = [network.rows[0].label for network in networks]
-    # The most telling word that makes every label its own.
-    for suffix in ("seed", "run", "number"):
-        candidates = []
-        for number, network in enumerate(networks, start=1):
-            row = network.rows[0]
-            words = {
-                "seed": f"seed {row.seed}",
-                "run": row.run or "no run",
-                "number": f"row {number}",
-            }
-            is_repeated = labels.count(row.label) > 1
-            candidates.append(f"{row.label} ({words[suffix]})" if is_repeated else row.label)
-        if max(Counter(candidates).values()) == 1:
-            break
-    return [
-        replace(network, rows=tuple(replace(row, label=label) for row in network.rows))
-        for network, label in zip(networks, candidates, strict=True)
-    ]
-
-
 def _latency(field: str, heading: str) -> Column:
     return Column(
         key=f"{field}_median_ms",
@@ -276,6 +250,8 @@ SCORE_COLUMNS = (
     Column(key="label", heading="Network"),
     Column(key="has_crf", heading="CRF"),
     Column(key="miou", heading="mIoU", kind="percent"),
+    Column(key="miou_deviation", heading="Deviation over seeds", kind="percent"),
+    Column(key="num_seeds", heading="Seeds", kind="exact"),
     Column(key="miou_change", heading="Change by CRF", kind="change"),
     Column(key="num_averaged", heading="Classes averaged", kind="exact"),
     Column(key="mean_accuracy", heading="Mean accuracy", kind="percent"),

@@ -1,5 +1,7 @@
 """What a comparison measures: a network, with its training or without one."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from autoseg.config.recipe import NOT_DECIDING
 from autoseg.data import SegmentationDataset, spread_indices
 from autoseg.errors import UsageError
 from autoseg.runs import reading_record, schema
@@ -25,6 +28,10 @@ _BASELINES = schema.fields(
 )
 _RESULTS = schema.fields({"best_step": schema.whole()})
 """What a comparison reads of a run beside what builds its network."""
+
+_NO_RECIPE = ("seed", "data_root", "data", "preset", "palette", *NOT_DECIDING)
+"""Settings of a training that may differ between the seeds of one row: where the images lie, and
+names of what the other settings say. What the images are is a checksum of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +62,13 @@ class Trained:
     def seed(self) -> int:
         """Seed of the training."""
         return self.run.record["seed"]
+
+    @property
+    def training_sha256(self) -> str:
+        """Checksum of all settings of the training but its seed: network, recipe and images."""
+        config = self.run.config
+        settings = {name: value for name, value in config.items() if name not in _NO_RECIPE}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,25 +1,27 @@
 """What follows from a comparison's numbers, in words, and what does not."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from statistics import mean, stdev
 from typing import NamedTuple
 
-from autoseg.comparison.evidence import Evidence
+import numpy as np
+from numpy.typing import NDArray
+
 from autoseg.comparison.rows import DOUBTFUL, ComparisonGroup, ComparisonRow
-from autoseg.metrics import gain_interval
+from autoseg.metrics import mean_gain_interval
 from autoseg.reporting.pareto import pareto_front
 from autoseg.reporting.tables import scaled, significant
 
 _MIN_IMAGES = 10
 """Fewer images are not drawn anew: an interval of a handful says nothing."""
+_IMAGES = "images"
 
 
 class _Scored(NamedTuple):
     """A row that has a score, and what stands behind it."""
 
     row: ComparisonRow
-    evidence: Evidence | None
+    overlaps: list[NDArray[np.int64]]
+    """Of each training the `overlaps` of each image; empty where they were not kept."""
 
 
 def row_name(row: ComparisonRow) -> str:
@@ -59,11 +61,9 @@ def verdict(group: ComparisonGroup) -> list[str]:
 
 def _scored(group: ComparisonGroup) -> list[_Scored]:
     return [
-        _Scored(row, evidence)
+        _Scored(row, network.image_overlaps(number))
         for network in group.networks
-        for row, evidence in zip(
-            network.rows, network.evidence or [None] * len(network.rows), strict=True
-        )
+        for number, row in enumerate(network.rows)
         if row.miou is not None
     ]
 
@@ -87,28 +87,37 @@ def _best(scored: Sequence[_Scored]) -> list[str]:
         )
     if compared:
         alike = [row_name(each.row) for each, (low, _) in compared if low <= 0]
+        chance = _chance(best, *(each for each, _ in compared))
         ahead = f"its lead over {'each' if len(compared) > 1 else 'the other row'}"
         if alike:
-            sentences.append(f"Not distinguishable from it on these images: {', '.join(alike)}.")
+            sentences.append(f"Not distinguishable from it on these {chance}: {', '.join(alike)}.")
             ahead = "its lead over the rest" if len(alike) < len(compared) else ""
-        basis = f"(95 % interval over {num_images} images drawn anew, taken as independent)"
+        basis = f"95 % interval over {num_images} images drawn anew, taken as independent"
+        if chance != _IMAGES:
+            basis += ", and over the seeds of the trainings"
         if ahead:
             sentences.append(
-                f"{ahead.capitalize()} is more than the choice of images explains {basis}."
+                f"{ahead.capitalize()} is more than the choice of {chance} explains ({basis})."
             )
         else:
-            sentences[-1] = f"{sentences[-1].removesuffix('.')} {basis}."
+            sentences[-1] = f"{sentences[-1].removesuffix('.')} ({basis})."
     return sentences
+
+
+def _chance(*scored: _Scored) -> str:
+    """Name what a score might have been otherwise for: the images, and where known the seeds."""
+    return f"{_IMAGES} and seeds" if any(len(each.overlaps) > 1 for each in scored) else _IMAGES
 
 
 def _gain(before: _Scored, after: _Scored) -> tuple[float, float] | None:
     """Bound what the second gains over the first; None if the images do not allow it."""
-    if before.evidence is None or after.evidence is None:
+    if not before.overlaps or not after.overlaps:
         return None
-    images = before.evidence.image_overlaps, after.evidence.image_overlaps
-    if images[0].shape != images[1].shape or len(images[0]) < _MIN_IMAGES:
+    shapes = {images.shape for images in (*before.overlaps, *after.overlaps)}
+    if len(shapes) > 1 or len(before.overlaps[0]) < _MIN_IMAGES:
         return None
-    return gain_interval(*images)
+    is_paired = before.row.label == after.row.label  # the CRF refines the same trainings
+    return mean_gain_interval(before.overlaps, after.overlaps, is_paired=is_paired)
 
 
 def _budgets(scored: Sequence[_Scored]) -> list[str]:
@@ -143,8 +152,10 @@ def _budget(
     steps, before = [], None
     for each in front:
         gain = None if before is None else _gain(before, each)
-        is_chance = gain is not None and gain[0] <= 0
-        remark = ", which these images cannot tell from the one before" if is_chance else ""
+        remark = ""
+        if before is not None and gain is not None and gain[0] <= 0:
+            chance = _chance(before, each)
+            remark = f", which these {chance} cannot tell from the one before"
         steps.append(
             f"from {write(cost(each.row))} on {row_name(each.row)} ({_percent(each.row)}{remark})"
         )
@@ -154,26 +165,18 @@ def _budget(
 
 def _seeds(scored: Sequence[_Scored]) -> list[str]:
     """Say how the scores vary with the seed of the training, or that nobody knows."""
-    by_network: defaultdict[tuple, list[ComparisonRow]] = defaultdict(list)
-    for row, _ in scored:
-        key = (row.network, row.width, row.filter_multiplier, row.num_steps, row.has_crf)
-        by_network[key].append(row)
-    sentences = []
-    for rows in by_network.values():
-        seeds = {row.seed for row in rows}
-        if len(seeds) > 1 and len(seeds) == len(rows):
-            scores = [100 * (row.miou or 0.0) for row in rows]
-            name = rows[0].network + (" + CRF" if rows[0].has_crf else "")
-            sentences.append(
-                f"Over {len(rows)} seeds {name} has a mean mIoU of {mean(scores):.2f} %, standard "
-                f"deviation {stdev(scores):.2f}."
-            )
-    if len(by_network) > 1 and any(len(rows) == 1 for rows in by_network.values()):
-        who = "A network" if sentences else "Each network"
+    rows = [each.row for each in scored]
+    sentences = [
+        f"Over {row.num_seeds} seeds {row_name(row)} has a mean mIoU of "
+        f"{100 * (row.miou or 0.0):.2f} %, standard deviation {100 * row.miou_deviation:.2f}."
+        for row in rows
+        if row.miou_deviation is not None
+    ]
+    if len({row.label for row in rows}) > 1 and any(row.num_seeds == 1 for row in rows):
         sentences.append(
-            f"{who} that was trained with one seed alone may stand elsewhere with another."
+            "A network that was trained with one seed alone may stand elsewhere with another."
             if sentences
-            else f"{who} was trained with one seed; with another one it may stand elsewhere."
+            else "Each network was trained with one seed; with another one it may stand elsewhere."
         )
     return sentences
 

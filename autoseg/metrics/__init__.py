@@ -3,7 +3,7 @@
 from autoseg.metrics.border_scores import BorderScore, border_scores
 from autoseg.metrics.collapse import best_constant, doubt_about
 from autoseg.metrics.confusion import ConfusionMatrix, confusion_matrix
-from autoseg.metrics.paired import gain_interval, overlaps
+from autoseg.metrics.paired import gain_interval, mean_gain_interval, overlaps
 from autoseg.metrics.rank_correlation import kendall_interval, kendall_tau
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "gain_interval",
     "kendall_interval",
     "kendall_tau",
+    "mean_gain_interval",
     "overlaps",
 ]

@@ -1,7 +1,7 @@
 """Points that a page draws over two axes of the reader's choice."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from autoseg.reporting.figure import BLACK
@@ -35,6 +35,10 @@ class Point:
     """Value on each axis, by the axis's key; None where there is none."""
     colour: str
     """Colour of the name, "#RRGGBB"."""
+    spreads: Mapping[str, float] = field(default_factory=dict)
+    """How far a value may lie to either side, by the axis's key; drawn as a bar."""
+    details: tuple[str, ...] = ()
+    """Lines that are shown with its numbers."""
     unranked: tuple[str, ...] = ()
     """Keys of axes on which it is shown, but takes no part in the front."""
 
@@ -73,13 +77,19 @@ class Chart:
                     # Black vanishes on a dark page; the colour of the text never does.
                     "colour": "currentColor" if point.colour == BLACK else point.colour,
                     "unranked": point.unranked,
-                    "values": {axis.key: _shown(point, axis) for axis in self.axes},
+                    "values": {axis.key: _shown(point.values, axis) for axis in self.axes},
+                    "spreads": {
+                        axis.key: _shown(point.spreads, axis)
+                        for axis in self.axes
+                        if axis.key in point.spreads
+                    },
+                    "details": point.details,
                 }
                 for point in self.points
             ],
         }
 
 
-def _shown(point: Point, axis: Axis) -> float | None:
-    value = point.values[axis.key]
+def _shown(values: Mapping[str, float | None], axis: Axis) -> float | None:
+    value = values[axis.key]
     return None if value is None else axis.factor * value

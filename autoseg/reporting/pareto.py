@@ -51,7 +51,8 @@ def draw_pareto(records: Sequence[Record], *, title: str | None = None) -> Figur
     Args:
         records: Rows with `label`, `has_crf`, `miou` (a fraction), `macs` and
             `total_latency_median_ms`; the two rows of a network have the same label, which must be
-            its own. Rows without mIoU are passed over.
+            its own. `miou_deviation` (a fraction), where there is one, is drawn as a bar. Rows
+            without mIoU are passed over.
         title: Text above the drawing; None leaves it out.
 
     Returns:
@@ -113,6 +114,9 @@ def _draw_panel(
             if record["label"] == name
         )
         labels.append(_draw_network(axes, name, points))
+    for record, x, y in zip(records, xs, ys, strict=True):
+        spread = 100 * (record.get("miou_deviation") or 0.0)
+        axes.plot([x, x], [y - spread, y + spread], color=network_colour(record["label"]), zorder=2)
     if min(xs) > 0 and max(xs) > 10 * min(xs):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -147,7 +147,8 @@ def split_constant(
 def to_csv(records: Sequence[Record], columns: Sequence[Column]) -> str:
     """Write the exact values as CSV; reading it back gives the same numbers, bit for bit.
 
-    Control characters in texts become escapes: a bare carriage return would end the row.
+    Control characters in texts become escapes: a bare carriage return would end the row. The items
+    of a tuple stand in one cell with spaces between them.
     """
     buffer = io.StringIO()
     shown = [{key: _csv_value(value) for key, value in record.items()} for record in records]
@@ -191,6 +192,8 @@ def to_latex(records: Sequence[Record], columns: Sequence[Column], *, caption: s
 
 
 def _csv_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or None
     return printable(value, keep="\n") if isinstance(value, str) else value
 
 

@@ -10,6 +10,7 @@ ROW = ComparisonRow(
     has_crf=False,
     miou=0.5,
     miou_change=None,
+    num_seeds=1,
     num_averaged=2,
     mean_accuracy=0.6,
     pixel_accuracy=0.7,

@@ -11,8 +11,9 @@ from autoseg.comparison.documents import (
     comparison_markdown,
     group_table_markdown,
 )
+from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
-from autoseg.comparison.rows import BorderResult, group_networks
+from autoseg.comparison.rows import BorderResult
 from tests.comparison.rows import network
 
 

@@ -50,7 +50,9 @@ def subject(*, num_images=2, image_scale=1.0):
 def test_what_sets_a_training_apart_is_told():
     plain = subject(num_images=1)
     run = RetrainedNetwork(
-        folder=Path("r"), record={"seed": 5}, choice=NetworkChoice(label="x", name="icnet_resnet50")
+        folder=Path("r"),
+        record={"seed": 5, "config": {}},
+        choice=NetworkChoice(label="x", name="icnet_resnet50"),
     )
     trained = Trained(run=run, num_steps=1, best_step=1, weights_sha256="0" * 64)
     told = replace(trained, loss="focal + dice", started_from="resnet50.pth")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from autoseg.comparison.documents import Comparison
 from autoseg.comparison.evidence import Evidence, TrueScene
+from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
-from autoseg.comparison.rows import group_networks
 from tests.browser import CHROMIUM, chromium
 from tests.comparison.rows import network
 from tests.foreign_names import NAMES

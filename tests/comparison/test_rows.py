@@ -4,13 +4,13 @@ from dataclasses import fields, replace
 
 import pytest
 
+from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.rows import (
     CSV_COLUMNS,
     PROTOCOL_COLUMNS,
     SCORE_COLUMNS,
     ComparisonRow,
     GroupKey,
-    group_networks,
     size_text,
 )
 from tests.comparison.rows import ROW, network

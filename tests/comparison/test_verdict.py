@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autoseg.comparison.evidence import Evidence
-from autoseg.comparison.rows import group_networks
+from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.verdict import verdict
 from tests.comparison.rows import network
 
@@ -107,17 +107,36 @@ def test_times_that_had_not_settled_rank_nothing():
     )
 
 
+def seeds_of(label, mious, hits):
+    """Trainings of one network that differ by their seed."""
+    return [
+        scored(label, miou, 10.0, hits=hit, seed=seed, training_sha256=label)
+        for seed, (miou, hit) in enumerate(zip(mious, hits, strict=True))
+    ]
+
+
 def test_seeds_of_one_network_become_mean_and_deviation():
-    seeds = [network(label="a", miou=miou, seed=i) for i, miou in enumerate((0.3, 0.4, 0.5))]
-    told = sentences(*seeds, network(label="b", network="b"))
+    told = sentences(*seeds_of("a", (0.3, 0.4, 0.5), (60,) * 3), scored("b", 0.3, 5.0))
+    assert told[0].startswith("Most accurate: a, mIoU 40.00 % at 10.00 ms")
     assert told[-2:] == [
-        "Over 3 seeds icnet_resnet50 has a mean mIoU of 40.00 %, standard deviation 10.00.",
+        "Over 3 seeds a has a mean mIoU of 40.00 %, standard deviation 10.00.",
         "A network that was trained with one seed alone may stand elsewhere with another.",
     ]
     alone = sentences(network(label="a", network="a"), network(label="b", network="b"))
     assert alone[-1] == (
         "Each network was trained with one seed; with another one it may stand elsewhere."
     )
+
+
+def test_what_seeds_cannot_tell_apart_images_alone_would():
+    # Ahead by 3 points on every image, and seeds that differ by 10.
+    told = sentences(*seeds_of("a", (0.5, 0.6), (66, 76)), *seeds_of("b", (0.47, 0.57), (63, 73)))
+    assert told[1] == (
+        "Not distinguishable from it on these images and seeds: b (95 % interval over 64 images "
+        "drawn anew, taken as independent, and over the seeds of the trainings)."
+    )
+    steady = sentences(*seeds_of("a", (0.6, 0.6), (76, 76)), *seeds_of("b", (0.5, 0.5), (60, 60)))
+    assert steady[1].startswith("Its lead over the other row is more than the choice of images and")
 
 
 def test_nothing_scored_nothing_said():

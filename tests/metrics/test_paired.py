@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from autoseg.metrics import ConfusionMatrix, gain_interval, overlaps
+from autoseg.metrics import ConfusionMatrix, gain_interval, mean_gain_interval, overlaps
+from autoseg.metrics.paired import student_quantile
 
 
 def matrices(seed, *, num_images=12, num_classes=4):
@@ -56,3 +58,47 @@ def test_counts_of_other_images_are_refused():
         gain_interval(images(1), images(1)[1:])
     with pytest.raises(ValueError, match="with some pixel counted"):
         gain_interval(0 * images(1), images(1))
+
+
+def alike(miou, *, num_images=10):
+    """Images that are all the same, so that drawing them anew changes nothing."""
+    hit = round(1000 * miou)
+    return np.tile(np.array([[hit, hit], [1000, 1000]]), (num_images, 1, 1))
+
+
+@pytest.mark.parametrize("freedom", [1, 1.7, 2, 4.2, 30, 1e4])
+@pytest.mark.parametrize("probability", [0.025, 0.5, 0.975, 0.995])
+def test_students_quantile_is_scipys(probability, freedom):
+    expected = stats.t.ppf(probability, freedom)
+    assert student_quantile(probability, freedom) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_over_seeds_alone_the_interval_is_welchs():
+    before, after = (0.30, 0.34, 0.33), (0.41, 0.36, 0.40, 0.47)
+    expected = stats.ttest_ind(after, before, equal_var=False).confidence_interval(0.95)
+    got = mean_gain_interval([alike(x) for x in before], [alike(x) for x in after])
+    assert got == pytest.approx(tuple(expected), rel=1e-5)
+
+
+def test_one_training_is_taken_to_vary_as_the_other_does():
+    before, after = (0.30, 0.34, 0.33), 0.41
+    half = stats.t.ppf(0.975, 2) * np.std(before, ddof=1) * (1 + 1 / 3) ** 0.5
+    gain = after - np.mean(before)
+    expected = pytest.approx((gain - half, gain + half), rel=1e-5)
+    assert mean_gain_interval([alike(x) for x in before], [alike(after)]) == expected
+
+
+def test_over_images_alone_the_interval_is_that_of_the_draws():
+    assert mean_gain_interval([images(1)], [images(2)]) == gain_interval(images(1), images(2))
+    # Three trainings that came out alike add nothing but Student's wider tails.
+    low, high = mean_gain_interval([images(1)] * 3, [images(2)] * 3)
+    draws = gain_interval(images(1), images(2))
+    assert (high - low) == pytest.approx(draws[1] - draws[0], rel=0.25)
+    assert mean_gain_interval([images(1)] * 2, [images(1)]) == (0, 0)
+
+
+def test_the_same_trainings_are_compared_one_by_one():
+    before, after = (0.30, 0.34, 0.33), (0.41, 0.44, 0.45)
+    expected = stats.ttest_rel(after, before).confidence_interval(0.95)
+    got = mean_gain_interval([alike(x) for x in before], [alike(x) for x in after], is_paired=True)
+    assert got == pytest.approx(tuple(expected), rel=1e-5)

@@ -19,8 +19,9 @@ from autoseg.comparison.documents import (
     comparison_latex,
     comparison_markdown,
 )
+from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
-from autoseg.comparison.rows import CSV_COLUMNS, group_networks
+from autoseg.comparison.rows import CSV_COLUMNS
 from autoseg.foreign_text import printable
 from autoseg.reporting import (
     draw_cell,

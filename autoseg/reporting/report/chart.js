@@ -67,8 +67,8 @@ function drawChart(svg, tip, chart, rows, select) {
       "No row has both values";
     return;
   }
-  const x = makeScale(points.map((p) => p.x), MARGIN.left, width - MARGIN.right);
-  const y = makeScale(points.map((p) => p.y), height - MARGIN.bottom, MARGIN.top);
+  const x = makeScale(points.flatMap((p) => ends(p, "x", xAxis)), MARGIN.left, width - MARGIN.right);
+  const y = makeScale(points.flatMap((p) => ends(p, "y", yAxis)), height - MARGIN.bottom, MARGIN.top);
   drawAxes(svg, x, y, axisTitle(xAxis), axisTitle(yAxis));
   drawFront(svg, points, x, y, xAxis, yAxis);
   for (const point of points) {
@@ -76,6 +76,7 @@ function drawChart(svg, tip, chart, rows, select) {
     point.py = y.place(point.y);
   }
   drawJoins(svg, points);
+  for (const point of points) drawSpreads(svg, point, x, y, xAxis, yAxis);
   for (const point of points) drawPoint(svg, tip, chart, point);
   drawNames(svg, points, { right: width, bottom: height - MARGIN.bottom });
 }
@@ -124,6 +125,19 @@ function drawJoins(svg, points) {
   }
 }
 
+/* Where the bar of a point's spread begins and ends; twice the value where it has none. */
+function ends(point, side, axis) {
+  const spread = point.spreads[axis.key] || 0;
+  return [point[side] - spread, point[side] + spread];
+}
+
+function drawSpreads(svg, point, x, y, xAxis, yAxis) {
+  const [left, right] = ends(point, "x", xAxis).map(x.place);
+  const [low, high] = ends(point, "y", yAxis).map(y.place);
+  const d = "M" + left + " " + point.py + "H" + right + "M" + point.px + " " + low + "V" + high;
+  element(svg, "path", { class: "spread", d }).style.stroke = point.colour;
+}
+
 function pointText(chart, point) {
   const lines = [point.label + (point.remark ? ", " + point.remark : "")];
   for (const axis of chart.axes) {
@@ -132,7 +146,7 @@ function pointText(chart, point) {
     const note = point.unranked.includes(axis.key) ? ", not ranked" : "";
     lines.push(axisTitle(axis) + ": " + numberText(value) + note);
   }
-  return lines;
+  return lines.concat(point.details);
 }
 
 function drawPoint(svg, tip, chart, point) {
