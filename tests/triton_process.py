@@ -6,13 +6,9 @@ triton is imported for the first time, which another test may have done already,
 chosen for other tests: so it has a process of its own.
 """
 
-import multiprocessing
-import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-import torch
 from torch import Tensor
 
 
@@ -31,21 +27,6 @@ def call(function: Callable[..., Any], device: str, arguments: Any, options: Any
     """Call a function with everything on a device."""
     result = function(*to_device(arguments, device), **to_device(options, device))
     return to_device(result, "cpu")
-
-
-def _start_process(environment: dict[str, str]) -> None:
-    os.environ.update(environment)
-    torch.set_num_threads(1)
-
-
-def fresh_process(**environment: str) -> ProcessPoolExecutor:
-    """Return one process in which nothing is imported yet, with variables of its environment."""
-    return ProcessPoolExecutor(
-        max_workers=1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_process,
-        initargs=(environment,),
-    )
 
 
 class _Hopper:

@@ -1,6 +1,7 @@
 """Loading the compiled kernels: the instruction set, one OpenMP run-time, and doing without."""
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 from autoseg import _native
 from autoseg.errors import UsageError
+from tests._native.choice import choose
+from tests.fresh_process import fresh_process
 
 ROOT = Path(__file__).parents[2]
 CPUINFO = Path("/proc/cpuinfo")
@@ -36,16 +39,25 @@ def without_core(loading_anew, monkeypatch):
     monkeypatch.setitem(sys.modules, "autoseg._native._core", None)
 
 
-def run_python(code, **variables):
-    """Run code in a fresh process, in which the kernels are chosen anew."""
-    env = {name: value for name, value in os.environ.items() if name != "AUTOSEG_ISA"}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**env, "PYTHONPATH": str(ROOT), **variables},
+@pytest.fixture(scope="module")
+def loaded():
+    """Load the kernels as a program does, where nothing is imported, and tell what is loaded."""
+    environment = {name: value for name, value in os.environ.items() if name != "AUTOSEG_ISA"}
+    result = subprocess.run(
+        [sys.executable, "-c", SHOW],
+        env={**environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        check=False,
+        check=True,
     )
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+def chosen(**environment):
+    """Choose in a fresh process; variables of its environment are given."""
+    with fresh_process(**environment) as process:
+        return process.submit(choose).result()
 
 
 def isas_by_cpuinfo():
@@ -61,27 +73,33 @@ def isas_by_cpuinfo():
 
 
 SHOW = """
+import json
+from pathlib import Path
 from autoseg import _native
 core = _native.core()
-print(core.isa(), core.lanes("float32"), core.lanes("float64"), *core.present_isas())
+maps = Path("/proc/self/maps")
+loaded = {
+    "isa": core.isa(),
+    "lanes": [core.lanes("float32"), core.lanes("float64")],
+    "present": core.present_isas(),
+    "has_openmp": core.has_openmp(),
+    "maps": maps.read_text() if maps.exists() else None,
+}
+print(json.dumps(loaded))
 """
 
 
-@pytest.mark.slow
 @needs_core
 @pytest.mark.skipif(
     not CPUINFO.exists() or "\nflags" not in CPUINFO.read_text(), reason="needs Linux on x86"
 )
-def test_the_best_instruction_set_of_the_processor_is_chosen():
+def test_the_best_instruction_set_of_the_processor_is_chosen(loaded):
     isas = isas_by_cpuinfo()
     lanes = LANES_F32[isas[0]]
-    result = run_python(SHOW)
-    assert (result.stdout.split(), result.stderr) == (
-        [isas[0], str(lanes), str(lanes // 2), *isas],
-        "",
-    )
+    assert loaded["present"] == isas
+    assert (loaded["isa"], loaded["lanes"]) == (isas[0], [lanes, lanes // 2])
     # An empty variable forces nothing.
-    assert run_python(SHOW, AUTOSEG_ISA="").stdout == result.stdout
+    assert chosen(AUTOSEG_ISA="")[:2] == (isas[0], (lanes, lanes // 2))
 
 
 @needs_core
@@ -89,18 +107,17 @@ def test_the_best_instruction_set_of_the_processor_is_chosen():
 def test_a_lower_instruction_set_can_be_forced(isa):
     if isa not in _native.core().present_isas():
         pytest.skip(f"this processor has no {isa}")
-    result = run_python(SHOW, AUTOSEG_ISA=isa)
     lanes = LANES_F32[isa]
-    assert result.stdout.split()[:3] == [isa, str(lanes), str(lanes // 2)]
+    assert chosen(AUTOSEG_ISA=isa)[:2] == (isa, (lanes, lanes // 2))
 
 
 @needs_core
 def test_an_unknown_instruction_set_is_an_error_that_names_the_known():
     present = ", ".join(_native.core().present_isas())
-    result = run_python("from autoseg import _native; _native.core()", AUTOSEG_ISA="sse9")
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == (
-        "autoseg.errors.UsageError: AUTOSEG_ISA='sse9': no such instruction set; "
+    with pytest.raises(UsageError) as raised:
+        chosen(AUTOSEG_ISA="sse9")
+    assert str(raised.value) == (
+        "AUTOSEG_ISA='sse9': no such instruction set; "
         f"it may be {present}. Without it the best is chosen."
     )
 
@@ -111,8 +128,8 @@ def test_an_instruction_set_that_the_processor_lacks_is_an_error():
     if not lacking:
         pytest.skip("this processor has all of them")
     for isa in lacking:
-        result = run_python("from autoseg import _native; _native.core()", AUTOSEG_ISA=isa)
-        assert f"AUTOSEG_ISA='{isa}': this processor lacks it; it may be " in result.stderr
+        with pytest.raises(UsageError, match=f"^AUTOSEG_ISA='{isa}': this processor lacks it; it "):
+            chosen(AUTOSEG_ISA=isa)
 
 
 @needs_core
@@ -123,14 +140,9 @@ def test_lanes_of_another_dtype_are_an_error():
 
 @needs_core
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
-def test_torch_and_the_kernels_share_one_openmp_run_time():
-    result = run_python(
-        "from autoseg import _native\n"
-        "assert _native.core().has_openmp()\n"
-        "print(open('/proc/self/maps').read())"
-    )
-    assert result.stderr == ""
-    mapped = {line.split()[-1] for line in result.stdout.splitlines() if "libgomp" in line}
+def test_torch_and_the_kernels_share_one_openmp_run_time(loaded):
+    assert loaded["has_openmp"]
+    mapped = {line.split()[-1] for line in loaded["maps"].splitlines() if "libgomp" in line}
     assert len(mapped) == 1, mapped
 
 
@@ -138,11 +150,7 @@ def test_torch_and_the_kernels_share_one_openmp_run_time():
 def test_a_named_build_is_the_one_that_is_loaded(tmp_path):
     built = Path(_native.core().__file__)
     (tmp_path / built.name).write_bytes(built.read_bytes())
-    result = run_python(
-        "from autoseg import _native; print(_native.core().__file__)",
-        AUTOSEG_NATIVE_DIR=str(tmp_path),
-    )
-    assert result.stdout.strip() == str(tmp_path / built.name)
+    assert chosen(AUTOSEG_NATIVE_DIR=str(tmp_path))[2] == str(tmp_path / built.name)
 
 
 @pytest.mark.usefixtures("loading_anew")

@@ -2,17 +2,13 @@
 
 import dataclasses
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-import autoseg
 from autoseg.architecture import SearchSpace, shipped
 from tests.architecture.enumeration import all_paths
 from tests.architecture.spaces import write_space
+from tests.fresh_process import printed_by
 
 PAPER_OPERATIONS = (
     "none",
@@ -90,18 +86,10 @@ def test_a_path_is_relative_to_the_current_directory(tmp_path, monkeypatch):
 
 def test_shipped_spaces_are_found_from_any_directory(tmp_path):
     # A new process, so that nothing is found through the directory that the tests run in.
-    code = "from autoseg.architecture import *; print(SearchSpace.load('autodeeplab').num_paths());"
+    code = f"import os; os.chdir({str(tmp_path)!r}); from autoseg.architecture import *;"
+    code += "print(SearchSpace.load('autodeeplab').num_paths());"
     code += "print(Architecture.load('autodeeplab_paper').num_layers)"
-    root = Path(autoseg.__file__).parents[1]
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (result.stdout, result.stderr) == ("75025\n12\n", "")
+    assert printed_by(code) == "75025\n12\n"
 
 
 def test_a_users_preset_replaces_what_it_names(tmp_path):

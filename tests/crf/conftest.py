@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.triton_process import call, fresh_process
+from tests.fresh_process import fresh_process
+from tests.triton_process import call
 
 
 @pytest.fixture(scope="session")

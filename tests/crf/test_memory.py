@@ -2,7 +2,6 @@
 
 import math
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,11 +13,12 @@ from autoseg.crf.memory import check_memory, least_bytes
 from autoseg.crf.memory_left import available_bytes
 from autoseg.errors import UsageError
 from tests.crf.reference import SETTINGS, scene
+from tests.fresh_process import printed_by
 
 MEASURE = """
-import pathlib, re, sys, torch
+import pathlib, re, torch
 from autoseg.crf import DenseCRF
-mode, needs_gradient = sys.argv[1], sys.argv[2] == "True"
+mode, needs_gradient = {arguments}
 logits, image = torch.randn(1, 12, 250, 250), torch.zeros(1, 3, 250, 250, dtype=torch.uint8)
 crf = DenseCRF(num_iterations=4, mode=mode, backend="torch")
 crf(logits[..., :4, :4], image[..., :4, :4])
@@ -34,8 +34,7 @@ print((peak() - before) * 1024)
 @pytest.mark.parametrize("mode", ["fast", "local"])
 @pytest.mark.parametrize("needs_gradient", [False, True])
 def test_no_more_is_asked_for_than_inference_takes(mode, needs_gradient):
-    command = [sys.executable, "-c", MEASURE, mode, str(needs_gradient)]
-    taken = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    taken = int(printed_by(MEASURE.format(arguments=(mode, needs_gradient))))
 
     estimate = least_bytes(
         (1, 12, 250, 250),

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from tests.crf.reference import for_kernels, scene
-from tests.triton_process import compile_instead, fresh_process
+from tests.fresh_process import fresh_process
+from tests.triton_process import compile_instead
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"

@@ -24,6 +24,7 @@ from autoseg.runs import Run
 from autoseg.supernet import SinglePath
 from autoseg.supernet.reference import reference_logits
 from autoseg.supernet.source_op import SourceOp
+from tests.fresh_process import fresh_process
 from tests.strategies.test_search_loop import SPACE, new_run, run_search
 from tests.supernet.test_single_path import supernet_logits
 from tests.supernet.test_supernet import (
@@ -35,7 +36,6 @@ from tests.supernet.test_supernet import (
     small_space,
 )
 from tests.training.test_loop import Flag
-from tests.triton_process import fresh_process
 
 
 @pytest.fixture(autouse=True)

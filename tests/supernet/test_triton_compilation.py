@@ -9,13 +9,14 @@ import sys
 import pytest
 import torch
 
+from tests.fresh_process import fresh_process
 from tests.supernet.triton_source import (
     ATROUS,
     SEPARABLE,
     Case,
     run_kernels,
 )
-from tests.triton_process import compile_instead, fresh_process
+from tests.triton_process import compile_instead
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"

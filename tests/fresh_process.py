@@ -1,0 +1,45 @@
+"""Processes for tests in which nothing is imported yet but torch, which takes seconds.
+
+One process for each of pytest's imports torch alone and does nothing else; fresh ones are forked
+off it, and so get nothing of what other tests imported, set or loaded.
+"""
+
+import io
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+
+import torch
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["torch"])
+
+
+def _start_process(environment: dict[str, str]) -> None:
+    os.environ.clear()  # it is that of the test in which the server started
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+
+
+def fresh_process(**changes: str) -> ProcessPoolExecutor:
+    """Return one fresh process, with variables of its environment changed."""
+    return ProcessPoolExecutor(
+        max_workers=1,
+        mp_context=_CONTEXT,
+        initializer=_start_process,
+        initargs=({**os.environ, **changes},),
+    )
+
+
+def printed_by(script: str) -> str:
+    """Run a script in a fresh process, and return what it prints."""
+    with fresh_process() as process:
+        return process.submit(_run, script).result()
+
+
+def _run(script: str) -> str:
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        exec(script, {})
+    return printed.getvalue()
