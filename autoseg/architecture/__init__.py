@@ -1,7 +1,12 @@
 """What can be searched, and what a search finds: spaces, architectures, decoding."""
 
-from autoseg.architecture.architecture import Architecture, CellEdge
+from autoseg.architecture.architecture import Architecture
 from autoseg.architecture.best_paths import RankedPath, best_paths, count_best_paths, path_score
+from autoseg.architecture.cell import Cell, CellEdge
+from autoseg.architecture.cell_architecture import CellArchitecture
+from autoseg.architecture.cell_decoding import decode_cells, sample_cell_architecture
+from autoseg.architecture.cell_operations import NOISE, cell_operations
+from autoseg.architecture.cell_space import CellSpace
 from autoseg.architecture.confidence import (
     Agreement,
     Decoded,
@@ -10,6 +15,14 @@ from autoseg.architecture.confidence import (
 )
 from autoseg.architecture.decoding import decode, decode_cell, decode_path
 from autoseg.architecture.entropy import alpha_entropy, beta_entropy, near_uniform
+from autoseg.architecture.kinds import (
+    AnyArchitecture,
+    Space,
+    architecture_from_dict,
+    load_architecture,
+    load_space,
+    space_from_dict,
+)
 from autoseg.architecture.operations import (
     FAMILIES,
     NO_OPERATION,
@@ -33,19 +46,25 @@ from autoseg.architecture.sampling import (
     sample_cell,
     sample_path,
 )
-from autoseg.architecture.space import SearchSpace, shipped
+from autoseg.architecture.space import SearchSpace
+from autoseg.architecture.space_files import preset_names, shipped
 from autoseg.architecture.trellis import TrellisEdge
 from autoseg.architecture.untrained import UntrainedPath, compare_with_untrained
 
 __all__ = [
     "ARCH_INIT_STD",
     "FAMILIES",
+    "NOISE",
     "NO_OPERATION",
     "OPERATIONS",
     "Agreement",
+    "AnyArchitecture",
     "Architecture",
     "BetaNorm",
+    "Cell",
+    "CellArchitecture",
     "CellEdge",
+    "CellSpace",
     "Decoded",
     "EdgeMargin",
     "Family",
@@ -53,28 +72,37 @@ __all__ = [
     "PathRule",
     "RankedPath",
     "SearchSpace",
+    "Space",
     "TrellisEdge",
     "UntrainedPath",
     "alpha_entropy",
+    "architecture_from_dict",
     "best_paths",
     "beta_entropy",
+    "cell_operations",
     "compare_with_untrained",
     "count_best_paths",
     "decode",
     "decode_cell",
+    "decode_cells",
     "decode_path",
     "decode_with_confidence",
     "edge_scores",
     "live_betas",
+    "load_architecture",
+    "load_space",
     "near_uniform",
     "normalise_alpha",
     "normalise_beta",
     "operations_of",
     "path_of_rank",
     "path_score",
+    "preset_names",
     "register_operation",
     "sample_architecture",
     "sample_cell",
+    "sample_cell_architecture",
     "sample_path",
     "shipped",
+    "space_from_dict",
 ]

@@ -1,30 +1,24 @@
 """One discrete network, as an immutable value."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from autoseg.architecture import limits
-from autoseg.architecture.operations import NO_OPERATION, OPERATIONS, OWN_REMEDY
-from autoseg.architecture.space import shipped
-from autoseg.atomic import atomic_write
-from autoseg.errors import FileError, UsageError, reading
-from autoseg.foreign_text import printable, shown
-from autoseg.json_file import parse_json, read_regular_file
+from autoseg.architecture.architecture_files import load_built, save_content
+from autoseg.architecture.cell import (
+    Cell,
+    cell_from_json,
+    cell_to_json,
+    checked_cell,
+    spell_cell,
+)
+from autoseg.architecture.operations import NO_OPERATION, OPERATIONS
+from autoseg.foreign_text import shown
 
 FORMAT = "autoseg-architecture"
 FORMAT_VERSION = 1
-
-
-class CellEdge(NamedTuple):
-    """An operation together with the state that it reads, so that the two cannot be swapped."""
-
-    source: int
-    """0: output of the cell before the previous; 1: of the previous cell; 2 and on: the nodes."""
-    op: str
-    """Name of the operation; see `autoseg.architecture.operations.OPERATIONS`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +38,7 @@ class Architecture:
     """Strides of the trellis levels, finest first."""
     path: tuple[int, ...]
     """Stride of each layer's cell."""
-    cell: tuple[tuple[CellEdge, CellEdge], ...]
+    cell: Cell
     """The two incoming edges of each node."""
 
     def __post_init__(self) -> None:
@@ -53,9 +47,8 @@ class Architecture:
         if not isinstance(self.space, str) or not limits.is_name(self.space):
             raise ValueError(f"architecture: space = {shown(self.space)}, but {limits.NAME_RULE}.")
         self._check_path()
-        self._check_cell()
-        ordered = tuple(tuple(sorted(CellEdge(*edge) for edge in node)) for node in self.cell)
-        object.__setattr__(self, "cell", ordered)
+        cell = checked_cell(self.cell, where="architecture: cell", known=_operations)
+        object.__setattr__(self, "cell", cell)
 
     def _check_path(self) -> None:
         if problem := limits.strides_problem(self.strides):
@@ -80,27 +73,6 @@ class Architecture:
                     f"{self.strides[after]}, but a layer may at most halve or double the stride."
                 )
 
-    def _check_cell(self) -> None:
-        if not self.cell:
-            raise ValueError("architecture: cell is empty, but it needs at least one node.")
-        _require_at_most("cell", len(self.cell), limits.MAX_NODES, "nodes")
-        for node, edges in enumerate(self.cell):
-            where = f"architecture: cell[{node}]"
-            if len(edges) != 2:
-                raise ValueError(f"{where} has {len(edges)} edges, but a node has exactly 2.")
-            for source, op in edges:
-                if type(source) is not int or not 0 <= source < 2 + node:
-                    raise ValueError(
-                        f"{where} reads source {shown(source)}, but node {node} may read 0 to "
-                        f"{node + 1} (0, 1: the earlier cells; 2 and on: the nodes before it)."
-                    )
-                if not isinstance(op, str) or op not in OPERATIONS or op == NO_OPERATION:
-                    known = ", ".join(name for name in OPERATIONS if name != NO_OPERATION)
-                    raise ValueError(
-                        f"{where} has operation {shown(op)}, but it must be one of {known}. "
-                        f"{OWN_REMEDY}"
-                    )
-
     @property
     def num_layers(self) -> int:
         """L, the number of cells."""
@@ -111,6 +83,16 @@ class Architecture:
         """B, the number of nodes in the cell."""
         return len(self.cell)
 
+    @property
+    def cells(self) -> dict[str, Cell]:
+        """The cell, under what drawings call it."""
+        return {"cell": self.cell}
+
+    @property
+    def summary(self) -> str:
+        """What tells it from others in a line: its path."""
+        return f"path {' '.join(map(str, self.path))}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `architecture.json`."""
         return {
@@ -119,9 +101,7 @@ class Architecture:
             "space": self.space,
             "strides": list(self.strides),
             "path": list(self.path),
-            "cell": [
-                [{"source": edge.source, "op": edge.op} for edge in node] for node in self.cell
-            ],
+            "cell": cell_to_json(self.cell),
         }
 
     @classmethod
@@ -159,7 +139,7 @@ class Architecture:
             space=content["space"],
             strides=tuple(content["strides"]),
             path=tuple(content["path"]),
-            cell=_parse_cell(content["cell"]),
+            cell=cell_from_json(content["cell"], where="architecture: cell", known=_operations),
         )
 
     def save(self, path: str | Path) -> None:
@@ -168,11 +148,7 @@ class Architecture:
         Raises:
             OSError: If the file cannot be written; the previous one is untouched then.
         """
-        content = self.to_dict()
-        nodes = ",\n".join(f"    {json.dumps(node)}" for node in content.pop("cell"))
-        head = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
-        text = f'{{\n{head},\n  "cell": [\n{nodes}\n  ]\n}}\n'
-        atomic_write(Path(path), text.encode())
+        save_content(path, self.to_dict(), cells=list(self.cells))
 
     @classmethod
     def load(cls, name: str | Path) -> Self:
@@ -182,30 +158,16 @@ class Architecture:
             UsageError: If the file does not exist.
             FileError: If the file is not an architecture; the message names file, field and rule.
         """
-        published = shipped("architectures", ".json")
-        path = published.get(str(name), Path(name))
-        try:
-            with reading(path, "a valid JSON file"):
-                content: Any = parse_json(read_regular_file(path, max_bytes=limits.MAX_FILE_BYTES))
-        except FileNotFoundError:
-            raise UsageError(
-                f"architecture file {printable(str(path))} does not exist. Shipped ones: "
-                f"{', '.join(published)}."
-            ) from None
-        try:
-            return cls.from_dict(content)
-        except ValueError as error:
-            raise FileError(f"{printable(str(path))}: {error}") from error
+        return load_built(name, cls.from_dict)
 
     def __str__(self) -> str:
         """Show the architecture on one screen."""
-        names = ["previous-previous cell", "previous cell"]
-        names += [f"node {node}" for node in range(self.num_nodes)]
-        lines = [f"path  {' '.join(map(str, self.path))}"]
-        for node, edges in enumerate(self.cell):
-            terms = " + ".join(f"{edge.op}({names[edge.source]})" for edge in edges)
-            lines.append(f"node {node} = {terms}")
+        lines = [f"path  {' '.join(map(str, self.path))}", *spell_cell(self.cell)]
         return "\n".join(lines)
+
+
+def _operations() -> list[str]:
+    return [name for name in OPERATIONS if name != NO_OPERATION]
 
 
 def _require_at_most(field: str, count: int, highest: int, what: str) -> None:
@@ -213,19 +175,3 @@ def _require_at_most(field: str, count: int, highest: int, what: str) -> None:
         raise ValueError(
             f"architecture: {field} has {count:,} {what}, but at most {highest} are allowed."
         )
-
-
-def _parse_cell(value: Any) -> tuple[tuple[CellEdge, CellEdge], ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"architecture: cell = {shown(value)}, but it must be a list of nodes.")
-    nodes = []
-    for node, edges in enumerate(value):
-        if not isinstance(edges, list) or not all(
-            isinstance(edge, dict) and set(edge) == {"source", "op"} for edge in edges
-        ):
-            raise ValueError(
-                f"architecture: cell[{node}] = {shown(edges)}, but it must be a list of two edges "
-                'like {"source": 0, "op": "sep_conv_3x3"}.'
-            )
-        nodes.append(tuple(CellEdge(edge["source"], edge["op"]) for edge in edges))
-    return tuple(nodes)

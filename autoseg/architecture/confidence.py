@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoseg.architecture.architecture import Architecture, CellEdge
+from autoseg.architecture.architecture import Architecture
 from autoseg.architecture.best_paths import RankedPath, best_paths, path_score
+from autoseg.architecture.cell import CellEdge
 from autoseg.architecture.decoding import decode
 from autoseg.architecture.entropy import alpha_entropy, beta_entropy, near_uniform
 from autoseg.architecture.operations import NO_OPERATION

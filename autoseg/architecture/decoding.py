@@ -3,11 +3,15 @@
 Source: Auto-DeepLab, arXiv 1901.02985, section 4.3; DARTS, arXiv 1806.09055, section 2.4.
 """
 
+from collections.abc import Sequence
+from itertools import count, islice
+
 import torch
 from torch import Tensor
 
-from autoseg.architecture.architecture import Architecture, CellEdge
+from autoseg.architecture.architecture import Architecture
 from autoseg.architecture.best_paths import best_paths
+from autoseg.architecture.cell import Cell, CellEdge
 from autoseg.architecture.operations import NO_OPERATION
 from autoseg.architecture.path_rule import PathRule, edge_scores
 from autoseg.architecture.relaxation import BetaNorm, normalise_alpha
@@ -43,11 +47,21 @@ def decode(
     )
 
 
-def decode_cell(space: SearchSpace, alpha: Tensor) -> tuple[tuple[CellEdge, CellEdge], ...]:
+def decode_cell(space: SearchSpace, alpha: Tensor) -> Cell:
+    """Keep each node's two strongest predecessors and their strongest operation: `kept_edges`."""
+    return kept_edges(alpha, (space.operations,) * space.num_edges, name="alpha")
+
+
+def kept_edges(alpha: Tensor, operations: Sequence[Sequence[str]], *, name: str) -> Cell:
     """Keep each node's two strongest predecessors and their strongest operation.
 
     The strength of an edge is the largest weight among its operations other than "none", after the
     softmax over all of them. Ties go to the lower source, and to the operation listed first.
+
+    Args:
+        alpha: Logits, (num_edges, operations of an edge), edges ordered by node, then by source.
+        operations: Candidates of each edge, in the order of its columns.
+        name: What alpha is called in messages.
 
     Returns:
         For each node its two edges, ordered by source.
@@ -55,23 +69,25 @@ def decode_cell(space: SearchSpace, alpha: Tensor) -> tuple[tuple[CellEdge, Cell
     Raises:
         ValueError: If alpha's shape is not the space's, or a value is not finite.
     """
-    expected = (space.num_edges, len(space.operations))
+    expected = (len(operations), len(operations[0]))
     if tuple(alpha.shape) != expected:
-        raise ValueError(f"alpha has shape {tuple(alpha.shape)}, but the space needs {expected}.")
-    _require_finite("alpha", alpha)
+        raise ValueError(f"{name} has shape {tuple(alpha.shape)}, but the space needs {expected}.")
+    _require_finite(name, alpha)
     # float64 on the CPU: the decision must not depend on the device.
     weights = normalise_alpha(alpha.detach().to("cpu", torch.float64)).tolist()
-    candidates = [i for i, op in enumerate(space.operations) if op != NO_OPERATION]
-    cell = []
-    for node in range(space.num_nodes):
+    cell, remaining = [], iter(zip(weights, operations, strict=True))
+    for node in count():
+        edges = list(islice(remaining, 2 + node))
+        if not edges:
+            return tuple(cell)
         ranked = []
-        for source in space.predecessors(node):
-            row = weights[space.edge_index(source, node)]
+        for source, (row, names) in enumerate(edges):
+            candidates = [index for index, op in enumerate(names) if op != NO_OPERATION]
             strongest = max(candidates, key=lambda index, row=row: row[index])
-            ranked.append((-row[strongest], source, space.operations[strongest]))
+            ranked.append((-row[strongest], source, names[strongest]))
         first, second = (CellEdge(source, op) for _, source, op in sorted(ranked)[:2])
         cell.append((first, second) if first.source < second.source else (second, first))
-    return tuple(cell)
+    raise AssertionError("count() has no end")
 
 
 def decode_path(

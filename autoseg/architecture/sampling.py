@@ -1,11 +1,13 @@
 """Architectures drawn at random: the baseline of every search."""
 
+from collections.abc import Sequence
 from functools import cache
 from itertools import combinations
 
 import torch
 
-from autoseg.architecture.architecture import Architecture, CellEdge
+from autoseg.architecture.architecture import Architecture
+from autoseg.architecture.cell import Cell, CellEdge, num_edges_before
 from autoseg.architecture.operations import NO_OPERATION
 from autoseg.architecture.space import SearchSpace
 
@@ -36,20 +38,32 @@ def sample_path(space: SearchSpace, generator: torch.Generator) -> tuple[int, ..
     return path_of_rank(space, _draw_below(num_paths, generator))
 
 
-def sample_cell(
-    space: SearchSpace, generator: torch.Generator
-) -> tuple[tuple[CellEdge, CellEdge], ...]:
+def sample_cell(space: SearchSpace, generator: torch.Generator) -> Cell:
     """Draw a cell, each with the same probability; returns the two edges of each node."""
-    operations = [op for op in space.operations if op != NO_OPERATION]
+    return draw_cell((space.operations,) * space.num_edges, space.num_nodes, generator)
 
-    def edge(source: int) -> CellEdge:
-        return CellEdge(source, operations[_draw_below(len(operations), generator)])
+
+def draw_cell(
+    operations: Sequence[Sequence[str]], num_nodes: int, generator: torch.Generator
+) -> Cell:
+    """Draw two sources for each node, and an operation other than "none" for both edges.
+
+    Args:
+        operations: Candidates of each edge, ordered by node, then by source.
+        num_nodes: Nodes of the cell.
+        generator: On the CPU; decides everything.
+    """
+
+    def edge(source: int, node: int) -> CellEdge:
+        names = operations[num_edges_before(node) + source]
+        connecting = [op for op in names if op != NO_OPERATION]
+        return CellEdge(source, connecting[_draw_below(len(connecting), generator)])
 
     cell = []
-    for node in range(space.num_nodes):
-        pairs = list(combinations(space.predecessors(node), 2))
+    for node in range(num_nodes):
+        pairs = list(combinations(range(2 + node), 2))
         first, second = pairs[_draw_below(len(pairs), generator)]
-        cell.append((edge(first), edge(second)))
+        cell.append((edge(first, node), edge(second, node)))
     return tuple(cell)
 
 

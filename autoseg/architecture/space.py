@@ -1,20 +1,17 @@
 """The search space: what may be chosen."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
 from autoseg.architecture import limits
+from autoseg.architecture.cell import num_edges_before
 from autoseg.architecture.operations import NO_OPERATION, OPERATIONS, OWN_REMEDY
+from autoseg.architecture.space_files import RECORD, preset_names, read_space
 from autoseg.architecture.trellis import TrellisEdge, num_trellis_paths, trellis_edges
-from autoseg.errors import UsageError, reading, unknown_name
-from autoseg.foreign_text import printable, shown
-from autoseg.json_file import read_regular_file
-
-FORMAT_VERSION = 1
+from autoseg.errors import UsageError, unknown_name
+from autoseg.foreign_text import shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,33 +107,31 @@ class SearchSpace:
             UsageError: If there is no such space, preset or field, or a value breaks a rule.
             FileError: If the file is no TOML file, or too large for a space.
         """
-        table, where = _read_toml(name)
-        version = table.pop("format_version", None)
-        if type(version) is not int or version != FORMAT_VERSION:
-            raise UsageError(
-                f"{where}: format_version = {shown(version)}, but this autoseg reads "
-                f"{FORMAT_VERSION}; update autoseg if the file is newer."
-            )
-        presets = table.pop("presets", {})
-        if preset is not None:
-            if preset not in presets:
-                raise unknown_name(f"preset of the space in {where}", preset, presets)
-            table |= presets[preset]
+        table, where = read_space(name, preset=preset)
         return cls._from_table(table, where)
 
     @staticmethod
     def preset_names(name: str | Path) -> list[str]:
         """List the presets in a space's file; `name` as in `load`."""
-        table, _ = _read_toml(name)
-        return list(table.get("presets", {}))
+        return preset_names(name)
 
     @classmethod
-    def from_dict(cls, table: Mapping[str, Any]) -> Self:
-        """Build a space from `to_dict()`'s result, as stored in a run's record."""
-        return cls._from_table(dict(table), "search space record")
+    def from_dict(cls, table: Mapping[str, Any], *, where: str = RECORD) -> Self:
+        """Build a space from `to_dict()`'s result, as stored in a run's record.
+
+        Args:
+            table: The fields.
+            where: What holds them, for messages.
+        """
+        return cls._from_table(dict(table), where)
 
     @classmethod
     def _from_table(cls, table: dict[str, Any], where: str) -> Self:
+        if "kind" in table:
+            raise UsageError(
+                f"{where}: kind = {shown(table['kind'])}, but a space of one cell and a path has "
+                "no kind; a cell space is read by CellSpace.load."
+            )
         known = [field.name for field in fields(cls)]
         for key in table:
             if key not in known:
@@ -180,7 +175,7 @@ class SearchSpace:
     @property
     def num_edges(self) -> int:
         """Edges of a cell: node b has 2 + b predecessors; 20 at B = 5."""
-        return sum(len(self.predecessors(node)) for node in range(self.num_nodes))
+        return num_edges_before(self.num_nodes)
 
     def predecessors(self, node: int) -> range:
         """States that node number `node` may read: 0 the cell before the previous, 1 the previous
@@ -194,11 +189,16 @@ class SearchSpace:
         """
         if source not in self.predecessors(node):
             raise ValueError(f"node {node} has no predecessor {source}; it has 0 to {node + 1}.")
-        return sum(2 + earlier for earlier in range(node)) + source
+        return num_edges_before(node) + source
 
     def trellis(self) -> tuple[TrellisEdge, ...]:
         """Return the live edges between strides; see `autoseg.architecture.trellis`."""
         return trellis_edges(self.num_layers, self.num_levels)
+
+    @property
+    def coarsest_stride(self) -> int:
+        """Coarsest stride that a path reaches."""
+        return self.strides[max(edge.target_level for edge in self.trellis())]
 
     def num_paths(self) -> int:
         """Count the paths through the trellis; 75,025 at 12 layers and 4 strides."""
@@ -207,44 +207,3 @@ class SearchSpace:
     def num_channels(self, stride: int) -> int:
         """Channels of a node at `stride` in the supernet: F * s / 4."""
         return self.filter_multiplier * stride // 4
-
-
-def shipped(kind: str, suffix: str) -> dict[str, Path]:
-    """List the files that come with autoseg: kind "" for spaces, "architectures" for networks."""
-    folder = Path(str(resources.files("search_spaces"))) / kind
-    return {path.stem: path for path in sorted(folder.glob(f"*{suffix}"))}
-
-
-def _read_toml(name: str | Path) -> tuple[dict[str, Any], str]:
-    spaces = shipped("", ".toml")
-    path = Path(name)
-    if path.suffix.lower() != ".toml":
-        if str(name) not in spaces:
-            if path.exists() or path.parent != Path():
-                raise UsageError(f"search space file {path}: its name must end in .toml.")
-            raise unknown_name("search space", str(name), spaces)
-        path = spaces[str(name)]
-    try:
-        with reading(path, "a valid TOML file"):
-            table = _parse_toml(read_regular_file(path, max_bytes=limits.MAX_FILE_BYTES))
-    except FileNotFoundError:
-        raise UsageError(
-            f"search space file {printable(str(path))} does not exist. Shipped spaces: "
-            f"{', '.join(spaces)}."
-        ) from None
-    where = printable(str(path))
-    presets = table.get("presets", {})
-    if not isinstance(presets, dict) or not all(isinstance(v, dict) for v in presets.values()):
-        raise UsageError(
-            f"{where}: presets = {shown(presets)}, but each preset must be a table like "
-            "[presets.tiny]."
-        )
-    return table, where
-
-
-def _parse_toml(data: bytes) -> dict[str, Any]:
-    text = data.decode("utf-8-sig")
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.count(".") > limits.MAX_DOTS:
-            raise ValueError(f"line {number} has more than {limits.MAX_DOTS} dots")
-    return tomllib.loads(text)

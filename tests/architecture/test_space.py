@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from autoseg.architecture import SearchSpace, shipped
+from autoseg.architecture import SearchSpace, load_space, shipped, space_from_dict
 from tests.architecture.enumeration import all_paths
 from tests.architecture.spaces import write_space
 from tests.fresh_process import printed_by
@@ -56,8 +56,12 @@ def test_the_tiny_preset_is_smaller_numbers_of_the_same(name):
 
 def test_shipped_files_are_listed_by_name():
     spaces = shipped("", ".toml")
-    assert list(spaces) == ["autodeeplab", "autodeeplab_depthwise"]
-    assert all(SearchSpace.load(name).name == name for name in spaces)
+    trellises, cells = (
+        ["autodeeplab", "autodeeplab_depthwise"],
+        [f"robust_s{n}" for n in (1, 2, 3, 4)],
+    )
+    assert list(spaces) == [*trellises, "darts_cells", *cells]
+    assert all(load_space(name).name == name for name in spaces)
     assert list(shipped("architectures", ".json")) == ["autodeeplab_paper"]
 
 
@@ -113,8 +117,8 @@ def test_presets_are_listed_by_name(tmp_path):
 def test_a_space_survives_its_dictionary():
     for name in shipped("", ".toml"):
         for preset in ("paper", "tiny"):
-            space = SearchSpace.load(name, preset=preset)
-            assert SearchSpace.from_dict(space.to_dict()) == space
+            space = load_space(name, preset=preset)
+            assert space_from_dict(space.to_dict()) == space
     assert SearchSpace.load("autodeeplab").to_dict()["strides"] == [4, 8, 16, 32]
 
 

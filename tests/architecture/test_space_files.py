@@ -16,9 +16,13 @@ def test_an_unknown_space_is_refused_with_the_nearest_name():
     refused(
         "autodeeplap",
         "unknown search space 'autodeeplap'; did you mean 'autodeeplab'? Known: autodeeplab, "
-        "autodeeplab_depthwise.",
+        "autodeeplab_depthwise, darts_cells, robust_s1, robust_s2, robust_s3, robust_s4.",
     )
-    refused("q", "unknown search space 'q'. Known: autodeeplab, autodeeplab_depthwise.")
+    refused(
+        "q",
+        "unknown search space 'q'. Known: autodeeplab, autodeeplab_depthwise, darts_cells, "
+        "robust_s1, robust_s2, robust_s3, robust_s4.",
+    )
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -26,7 +30,7 @@ def test_a_missing_file_is_refused(tmp_path):
     refused(
         path,
         f"search space file {path} does not exist. Shipped spaces: autodeeplab, "
-        "autodeeplab_depthwise.",
+        "autodeeplab_depthwise, darts_cells, robust_s1, robust_s2, robust_s3, robust_s4.",
     )
 
 
