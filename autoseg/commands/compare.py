@@ -17,6 +17,7 @@ from autoseg.comparison import (
     Comparison,
     Subject,
     TimingChoice,
+    earlier_networks,
     group_networks,
     group_table_markdown,
     measure_networks,
@@ -37,6 +38,7 @@ from autoseg.runs import (
     describe_environment,
     find_runs,
     load_record,
+    processor_name,
     seed_everything,
 )
 from autoseg.trained import NetworkChoice, RetrainedNetwork
@@ -52,9 +54,11 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
         OSError: If --out cannot be written: before the measurements, which take long.
     """
     device = resolve_device(request.device)
+    earlier = [network for path in request.earlier for network in earlier_networks(path)]
     subjects, left_out = find_subjects(request)
-    outputs = possible_outputs(request.out, num_groups=len(subjects))
+    outputs = possible_outputs(request.out, num_groups=len(subjects) + len(earlier))
     files = [Path(name) for name in request.networks if name.lower().endswith(".json")]
+    files += request.earlier
     refuse_clashes([(path, path) for path in outputs], inputs=files, out=request.out)
     require_writable(request.out)
     for sentence in left_out:
@@ -79,7 +83,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
             new_borders=chosen_borders(request),
         )
     return Comparison(
-        groups=tuple(group_networks(measured)),
+        groups=tuple(group_networks([*measured, *earlier])),
         left_out=tuple(left_out),
         protocol=_protocol(request, command, device, crfs),
         environment=describe_environment(),
@@ -230,20 +234,18 @@ def _protocol(
     crfs: Sequence[ChosenCRF],
 ) -> dict[str, str]:
     environment = describe_environment()
-    git, hardware = environment["git"], environment["hardware"]
+    git = environment["git"]
     versions = {name: version for name, version in environment["versions"].items() if version}
     if git is None:
         commit = "not a checkout"
     else:
         commit = git["commit"] + (" and uncommitted changes" if git["dirty"] else "")
-    processor = hardware["cpu"]
-    if device.type == "cuda":
-        processor = torch.cuda.get_device_name(device)
     return {
         "Command": published_command(command),
         "Commit": commit,
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        "Device": f"{device}, {processor}; CPU threads of torch: {torch.get_num_threads()}",
+        "Device": f"{device}, {processor_name(device)}; "
+        f"CPU threads of torch: {torch.get_num_threads()}",
         "Date": datetime.now(UTC).isoformat(timespec="seconds"),
         "Weights": "those of the best validation during the training, on images of the val split",
         "Latency": f"batch of 1, warmed up, at least {request.min_runs} runs and "

@@ -1,6 +1,7 @@
 """Networks side by side: what is measured of each, and the documents that show it."""
 
 from autoseg.comparison.documents import Comparison, group_table_markdown
+from autoseg.comparison.earlier import earlier_networks
 from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.measuring import Case, measure_networks
 from autoseg.comparison.subject import (
@@ -19,6 +20,7 @@ __all__ = [
     "Subject",
     "TimingChoice",
     "Trained",
+    "earlier_networks",
     "group_networks",
     "group_table_markdown",
     "measure_networks",

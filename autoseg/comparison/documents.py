@@ -95,9 +95,14 @@ def comparison_markdown(comparison: Comparison) -> str:
         blocks.append(f"## {markdown_text(str(group.key))}")
         blocks += _bullets(verdict(group))
         blocks.append(group_table_markdown(group))
-        for records, columns in (border_table(group), stage_table(group), run_table(group)):
-            if records:
-                blocks.append(to_markdown(records, columns))
+        stages = stage_tables(group)
+        for caption, records, columns in (
+            ("", *border_table(group)),
+            *((caption if len(stages) > 1 else "", *table) for caption, *table in stages),
+            ("", *run_table(group)),
+        ):
+            blocks += [markdown_text(f"{caption}:")] if caption else []
+            blocks += [to_markdown(records, columns)] if records else []
         blocks += _bullets(notes_of(group))
     if comparison.left_out:
         blocks += ["## Left out", *_bullets(comparison.left_out)]
@@ -177,16 +182,26 @@ def _training_record(rows: Sequence[ComparisonRow], *, label: str) -> dict:
     return {**record, **scores, "label": label, "weights_sha256": checksum}
 
 
-def stage_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
-    """One line a row: the stages of its time, and what the whole varies by."""
-    records = [
-        {**record, "name": row_name(row)}
-        for record, row in zip(
-            group.records, (row for each in group.networks for row in each.rows), strict=True
-        )
-    ]
-    varying, constant = split_constant(records, STAGE_COLUMNS)
-    return records, [c for c in STAGE_COLUMNS if c in varying or c in constant]
+def stage_tables(group: ComparisonGroup) -> list[tuple[str, list[dict], list[Column]]]:
+    """One table a machine, one line a row: the stages of its time, and what the whole varies by.
+
+    Returns:
+        For each the caption, records and columns; the machine of the group comes first.
+    """
+    rows = [row for network in group.networks for row in network.rows]
+    machines = dict.fromkeys(row.machine for row in sorted(rows, key=_is_elsewhere))
+    tables = []
+    for machine in machines:
+        records = [{**asdict(row), "name": row_name(row)} for row in rows if row.machine == machine]
+        varying, constant = split_constant(records, STAGE_COLUMNS)
+        columns = [c for c in STAGE_COLUMNS if c in varying or c in constant]
+        caption = "Latency by stage" + (f", on {machine}" if len(machines) > 1 else "")
+        tables.append((caption, records, columns))
+    return tables
+
+
+def _is_elsewhere(row: ComparisonRow) -> bool:
+    return row.measured_elsewhere
 
 
 def border_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
@@ -208,9 +223,16 @@ def border_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
 
 def notes_of(group: ComparisonGroup) -> list[str]:
     """Return the notes of all networks, each under its network's name."""
-    return [
-        f"{network.rows[0].label}: {note}" for network in group.networks for note in network.notes
-    ]
+    notes = []
+    for network in group.networks:
+        row = network.rows[0]
+        notes += [f"{row.label}: {note}" for note in network.notes]
+        if row.measured_elsewhere:
+            notes.append(
+                f"{row.label}: measured on {row.machine}, not on {group.machine} as most here: its "
+                "times and memory stand in a table of their own, and are ranked with no others."
+            )
+    return notes
 
 
 def _bullets(lines: Sequence[str]) -> list[str]:

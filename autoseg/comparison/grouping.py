@@ -11,6 +11,8 @@ from autoseg.comparison.seeds import join_seeds
 def group_networks(networks: Sequence[NetworkComparison]) -> list[ComparisonGroup]:
     """Put networks into groups of like with like, and join trainings that differ by seed alone.
 
+    A group's machine is that of most of its networks, of several the first. What was measured on
+    another one keeps its scores and counts there, and is marked: its times compare with no others.
     Labels that occur more than once in a group are told apart by seed, run folder or number.
 
     Args:
@@ -23,12 +25,29 @@ def group_networks(networks: Sequence[NetworkComparison]) -> list[ComparisonGrou
     for network in networks:
         by_key[network.rows[0].key].append(network)
     groups = [
-        ComparisonGroup(
-            key=key, networks=tuple(sorted(_distinguish(join_seeds(members)), key=_rank))
-        )
+        ComparisonGroup(key=key, networks=tuple(_sorted(members)))
         for key, members in by_key.items()
     ]
     return sorted(groups, key=lambda group: -len(group.networks))
+
+
+def _sorted(networks: Sequence[NetworkComparison]) -> list[NetworkComparison]:
+    return sorted(_distinguish(_by_machine(join_seeds(networks))), key=_rank)
+
+
+def _by_machine(networks: Sequence[NetworkComparison]) -> list[NetworkComparison]:
+    """Mark what was measured on another machine than most."""
+    machines = Counter(network.rows[0].machine for network in networks)
+    most = max(machines, key=lambda machine: machines[machine])
+    return [
+        replace(
+            network,
+            rows=tuple(
+                replace(row, measured_elsewhere=row.machine != most) for row in network.rows
+            ),
+        )
+        for network in networks
+    ]
 
 
 def _rank(network: NetworkComparison) -> tuple[bool, float, int]:

@@ -24,7 +24,7 @@ from autoseg.evaluation import Evaluation, evaluate
 from autoseg.metrics import BorderScore, ConfusionMatrix, border_scores, doubt_about
 from autoseg.networks import inference_parameters
 from autoseg.reporting.tables import scaled
-from autoseg.runs import Progress
+from autoseg.runs import Progress, processor_name
 
 DTYPE = torch.float32
 
@@ -298,6 +298,8 @@ def _plain_row(
         input_height=input_height,
         input_width=input_width,
         device=str(device),
+        processor=processor_name(device),
+        torch_version=str(torch.__version__),
         dtype=str(DTYPE).removeprefix("torch."),
         num_threads=torch.get_num_threads(),
         seed=trained.seed if trained else None,

@@ -16,7 +16,7 @@ from autoseg.comparison.documents import (
     run_table,
     score_columns,
     shared_text,
-    stage_table,
+    stage_tables,
 )
 from autoseg.comparison.evidence import TrueScene
 from autoseg.comparison.rows import ComparisonGroup, ComparisonRow
@@ -78,7 +78,7 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
             _table(group.records, score_columns(group), has_anchors=True),
             *([_table(*borders, caption="At borders")] if borders[0] else []),
             *_class_tables(group),
-            _table(*stage_table(group), caption="Latency by stage"),
+            *(_table(*table, caption=caption) for caption, *table in stage_tables(group)),
             _table(records, columns, caption="Where the rows come from"),
         ),
         scenes=scenes,
@@ -155,7 +155,7 @@ def _chart(group: ComparisonGroup) -> Chart:
 
 
 def _point(row: ComparisonRow, borders: Mapping[str, float | None], *, is_doubtful: bool) -> Point:
-    unranked = [] if row.is_total_latency_settled else ["latency"]
+    unranked = [] if row.is_timed_here else ["latency"]
     if is_doubtful:
         unranked += ["miou", *borders]
     if row.has_crf:  # its work is in neither count: the row would beat the network without it
@@ -166,9 +166,9 @@ def _point(row: ComparisonRow, borders: Mapping[str, float | None], *, is_doubtf
         values={
             "miou": row.miou,
             **borders,
-            "latency": row.total_latency_median_ms,
+            "latency": None if row.measured_elsewhere else row.total_latency_median_ms,
             "macs": row.macs,
-            "memory": row.memory_mib,
+            "memory": None if row.measured_elsewhere else row.memory_mib,
             "params": row.num_params,
         },
         colour=network_colour(row.label),

@@ -134,6 +134,10 @@ class ComparisonRow:
     """Width of what the network sees, in pixels."""
     device: str
     """Where everything was measured."""
+    processor: str
+    """Model of the GPU or, where there is none at work, of the CPU."""
+    torch_version: str
+    """Version of torch that was measured."""
     dtype: str
     """Number format of weights and images."""
     num_threads: int
@@ -157,6 +161,21 @@ class ComparisonRow:
     """Checksum of the weights that were scored."""
     crf: str | None
     """Parameters of the CRF."""
+
+    measured_elsewhere: bool = False
+    """Whether it was measured on another machine than most of its table, so that its times and
+    memory say nothing beside theirs."""
+
+    @property
+    def machine(self) -> str:
+        """What its times and memory depend on, in words: rows of one machine compare."""
+        threads = f"{self.num_threads} thread{'' if self.num_threads == 1 else 's'}"
+        return f"{self.processor} ({self.device}, {threads}, torch {self.torch_version})"
+
+    @property
+    def is_timed_here(self) -> bool:
+        """Whether its time may be ranked: settled, and measured as the others in its table."""
+        return self.is_total_latency_settled and not self.measured_elsewhere
 
     @property
     def key(self) -> GroupKey:
@@ -230,9 +249,31 @@ class ComparisonGroup:
     """The most accurate first; those without a score last, the cheapest first."""
 
     @property
+    def machine(self) -> str:
+        """What most networks were measured on, and so what the table's times are of."""
+        rows = [network.rows[0] for network in self.networks]
+        return next(row.machine for row in rows if not row.measured_elsewhere)
+
+    @property
     def records(self) -> list[dict[str, Any]]:
-        """All rows as dictionaries; a network's rows follow each other."""
-        return [asdict(row) for network in self.networks for row in network.rows]
+        """All rows as dictionaries; a network's rows follow each other.
+
+        What was measured on another machine has no times and no memory there, for whoever sorts
+        such a table would rank machines: `stage_tables` has them.
+        """
+        return [
+            {**asdict(row), **dict.fromkeys(_OF_A_MACHINE if row.measured_elsewhere else ())}
+            for network in self.networks
+            for row in network.rows
+        ]
+
+
+_OF_A_MACHINE = tuple(
+    name
+    for name in ComparisonRow.__dataclass_fields__
+    if "latency" in name or name in ("memory_mib", "num_timed_runs")
+)
+"""Fields of a row that depend on the machine."""
 
 
 def _latency(field: str, heading: str) -> Column:
@@ -293,6 +334,8 @@ PROTOCOL_COLUMNS = (
     Column(key="best_step", heading="Step of the weights", kind="exact"),
     Column(key="num_images", heading="Images scored", kind="exact"),
     Column(key="device", heading="Device"),
+    Column(key="processor", heading="Processor"),
+    Column(key="torch_version", heading="Version of torch"),
     Column(key="dtype", heading="Number format"),
     Column(key="num_threads", heading="Threads", kind="exact"),
 )

@@ -96,6 +96,7 @@ def _joined_row(rows: Sequence[ComparisonRow], timed: ComparisonRow) -> Comparis
         timed,
         **means,
         **alike,
+        measured_elsewhere=False,
         num_seeds=len(rows),
         miou_deviation=stdev(scores) if len(scores) > 1 else None,
         seeds=tuple(row.seed for row in rows if row.seed is not None),

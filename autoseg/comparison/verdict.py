@@ -75,10 +75,12 @@ def _best(scored: Sequence[_Scored]) -> list[str]:
     best = max(scored, key=lambda each: each.row.miou or 0.0)
     sentences = [
         f"Most accurate: {row_name(best.row)}, mIoU {_percent(best.row)} at "
-        f"{significant(best.row.total_latency_median_ms)} ms and {scaled(best.row.macs)} MACs."
+        f"{_milliseconds(best.row.total_latency_median_ms)}{_where(best.row)} and "
+        f"{scaled(best.row.macs)} MACs."
     ]
     others = [each for each in scored if each is not best]
-    compared = [(each, gain) for each in others if (gain := _gain(each, best)) is not None]
+    gains = [(each, _gain(each, best)) for each in others]
+    compared = [(each, gain) for each, gain in gains if gain is not None]
     num_images = best.row.num_images
     if others and not compared:
         sentences.append(
@@ -101,6 +103,11 @@ def _best(scored: Sequence[_Scored]) -> list[str]:
             )
         else:
             sentences[-1] = f"{sentences[-1].removesuffix('.')} ({basis})."
+        unknown = [row_name(each.row) for each, gain in gains if gain is None]
+        if unknown:
+            sentences.append(
+                f"That says nothing of {', '.join(unknown)}, whose single images are not known."
+            )
     return sentences
 
 
@@ -124,13 +131,22 @@ def _budgets(scored: Sequence[_Scored]) -> list[str]:
     """Say for each budget which row is the most accurate within it."""
     if len(scored) < 2:
         return []
-    settled = [each for each in scored if each.row.is_total_latency_settled]
+    timed = [each for each in scored if each.row.is_timed_here]
     alone = [each for each in scored if not each.row.has_crf]
     sentences = [
-        *_budget("latency", settled, lambda row: row.total_latency_median_ms, _milliseconds),
+        *_budget("latency", timed, lambda row: row.total_latency_median_ms, _milliseconds),
         *_budget("MACs", alone, lambda row: row.macs, scaled),
     ]
-    unsettled = [row_name(each.row) for each in scored if each not in settled]
+    elsewhere = [row_name(each.row) for each in scored if each.row.measured_elsewhere]
+    if elsewhere:
+        sentences.append(
+            f"Not ranked by latency, for another machine measured them: {', '.join(elsewhere)}."
+        )
+    unsettled = [
+        row_name(each.row)
+        for each in scored
+        if not each.row.is_total_latency_settled and not each.row.measured_elsewhere
+    ]
     if unsettled:
         sentences.append(
             "Not ranked by latency, for the times had not settled or the machine's speed changed: "
@@ -166,12 +182,17 @@ def _budget(
 def _seeds(scored: Sequence[_Scored]) -> list[str]:
     """Say how the scores vary with the seed of the training, or that nobody knows."""
     rows = [each.row for each in scored]
-    sentences = [
-        f"Over {row.num_seeds} seeds {row_name(row)} has a mean mIoU of "
-        f"{100 * (row.miou or 0.0):.2f} %, standard deviation {100 * row.miou_deviation:.2f}."
+    over_seeds = [
+        f"{row_name(row)} {_percent(row)}, {100 * row.miou_deviation:.2f} ({row.num_seeds})"
         for row in rows
         if row.miou_deviation is not None
     ]
+    sentences = []
+    if over_seeds:
+        sentences.append(
+            "Over seeds, mean mIoU, standard deviation in points and number: "
+            f"{'; '.join(over_seeds)}."
+        )
     if len({row.label for row in rows}) > 1 and any(row.num_seeds == 1 for row in rows):
         sentences.append(
             "A network that was trained with one seed alone may stand elsewhere with another."
@@ -179,6 +200,10 @@ def _seeds(scored: Sequence[_Scored]) -> list[str]:
             else "Each network was trained with one seed; with another one it may stand elsewhere."
         )
     return sentences
+
+
+def _where(row: ComparisonRow) -> str:
+    return " on another machine" if row.measured_elsewhere else ""
 
 
 def _percent(row: ComparisonRow) -> str:

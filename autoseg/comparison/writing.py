@@ -11,6 +11,7 @@ from autoseg.comparison.documents import (
     comparison_latex,
     comparison_markdown,
 )
+from autoseg.comparison.earlier import RECORD_FORMAT, RECORD_VERSION
 from autoseg.comparison.report import comparison_page
 from autoseg.comparison.rows import CSV_COLUMNS, NetworkComparison
 from autoseg.comparison.verdict import verdict
@@ -21,7 +22,6 @@ from autoseg.reporting.pareto import draw_pareto
 from autoseg.reporting.tables import to_csv
 from autoseg.runs.json_values import to_json
 
-_FORMAT = "autoseg-comparison"
 _RECORD = "compare.json"
 _OF_ALL = (_RECORD, "compare.md", "compare.tex", "report.html")
 
@@ -64,8 +64,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
 def comparison_record(comparison: Comparison) -> dict[str, Any]:
     """Return everything that was measured as values that JSON can hold."""
     record = {
-        "format": _FORMAT,
-        "format_version": 1,
+        "format": RECORD_FORMAT,
+        "format_version": RECORD_VERSION,
         "protocol": comparison.protocol,
         "environment": comparison.environment,
         "left_out": comparison.left_out,
@@ -104,7 +104,7 @@ def _num_groups_before(folder: Path) -> int:
         record = read_json(folder / _RECORD, "a comparison")
     except (FileError, FileNotFoundError):
         return 0
-    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+    if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
         return 0
     groups = record.get("groups")
     return len(groups) if isinstance(groups, list) else 0

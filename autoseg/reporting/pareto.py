@@ -51,8 +51,9 @@ def draw_pareto(records: Sequence[Record], *, title: str | None = None) -> Figur
     Args:
         records: Rows with `label`, `has_crf`, `miou` (a fraction), `macs` and
             `total_latency_median_ms`; the two rows of a network have the same label, which must be
-            its own. `miou_deviation` (a fraction), where there is one, is drawn as a bar. Rows
-            without mIoU are passed over.
+            its own. A row whose time is None has no place in its panel, and one whose
+            `is_total_latency_settled` is False no part in its front. `miou_deviation` (a fraction),
+            where there is one, is drawn as a bar. Rows without mIoU are passed over.
         title: Text above the drawing; None leaves it out.
 
     Returns:
@@ -76,8 +77,9 @@ def draw_pareto(records: Sequence[Record], *, title: str | None = None) -> Figur
         left, scored, "macs", 1 / divisor, f"MACs of the network ({prefix}{note})"
     )
     note = ", CRF included" if has_crf else ""
+    timed = [record for record in scored if record["total_latency_median_ms"] is not None]
     right_panel = _draw_panel(
-        right, scored, "total_latency_median_ms", 1.0, f"median latency (ms{note})"
+        right, timed, "total_latency_median_ms", 1.0, f"median latency (ms{note})"
     )
     left.set_ylabel("mIoU (%)")
     _draw_legend(figure, has_crf=has_crf)
@@ -101,7 +103,13 @@ def _draw_panel(
     ys = [100 * record["miou"] for record in records]
     # MACs do not know the CRF, so there a network with it would beat the same one without it.
     competing = [
-        i for i, record in enumerate(records) if not (cost == "macs" and record["has_crf"])
+        i
+        for i, record in enumerate(records)
+        if not (
+            record["has_crf"]
+            if cost == "macs"
+            else record.get("is_total_latency_settled", True) is False
+        )
     ]
     front = [
         competing[i] for i in pareto_front([xs[i] for i in competing], [ys[i] for i in competing])
@@ -132,6 +140,8 @@ def _draw_panel(
 
 def _draw_front(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
     """Draw a staircase whose lower right side holds everything that some point beats."""
+    if not points:
+        return
     (_, right), (bottom, _) = axes.get_xlim(), axes.get_ylim()
     corners = [(points[0][0], bottom), points[0]]
     for (_, y), (next_x, next_y) in pairwise(points):

@@ -21,6 +21,9 @@ class CompareRequest(Request, CRFChoice, BorderChoice):
     """Networks without a run, compared by cost alone: fixed ones by name; families together with
     --encoder; architectures by name or as a file. They may be compared before anything is
     trained."""
+    earlier: tuple[Path, ...] = ()
+    """compare.json of earlier comparisons, of this machine or another: their rows stand beside
+    without being measured again. Times of another machine get a table of their own."""
     encoder: tuple[str, ...] = ()
     """Encoders that each family in --networks is built over, by name."""
     out: Path = Path("results/compare")

@@ -1,7 +1,7 @@
 """The run folder: record, lock, log, atomic save, verified load; and how a loop shows and stops."""
 
 from autoseg.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from autoseg.runs.environment import describe_environment
+from autoseg.runs.environment import describe_environment, processor_name
 from autoseg.runs.metrics_log import load_metrics
 from autoseg.runs.progress import COMPILING, Progress
 from autoseg.runs.randomness import restore_rng_state, rng_state, seed_everything
@@ -26,6 +26,7 @@ __all__ = [
     "load_metrics",
     "load_record",
     "load_weights",
+    "processor_name",
     "reading_record",
     "restore_rng_state",
     "rng_state",

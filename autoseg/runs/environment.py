@@ -84,6 +84,11 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def processor_name(device: torch.device) -> str:
+    """Return the model of the processor that a device's work is done on."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_model()
+
+
 def _git(source: Path, *arguments: str) -> str | None:
     command = ["git", "--no-optional-locks", "-C", str(source.parent), *arguments]
     try:

@@ -119,7 +119,7 @@ def test_seeds_of_one_network_become_mean_and_deviation():
     told = sentences(*seeds_of("a", (0.3, 0.4, 0.5), (60,) * 3), scored("b", 0.3, 5.0))
     assert told[0].startswith("Most accurate: a, mIoU 40.00 % at 10.00 ms")
     assert told[-2:] == [
-        "Over 3 seeds a has a mean mIoU of 40.00 %, standard deviation 10.00.",
+        "Over seeds, mean mIoU, standard deviation in points and number: a 40.00 %, 10.00 (3).",
         "A network that was trained with one seed alone may stand elsewhere with another.",
     ]
     alone = sentences(network(label="a", network="a"), network(label="b", network="b"))
