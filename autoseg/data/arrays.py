@@ -53,6 +53,26 @@ def read_array(path: Path, *, check_shape: CheckShape) -> NDArray[np.number]:
         return array.reshape(shape, order="F" if is_fortran else "C")
 
 
+def map_array(path: Path, *, check_shape: CheckShape) -> NDArray[np.number]:
+    """Map the array in a .npy file into memory, read-only: what is looked at is read then.
+
+    An archive cannot be mapped, and is read. Arguments and errors are those of `read_array`.
+    """
+    with _opened(path) as file:
+        if isinstance(file, zipfile.ZipExtFile):
+            return read_array(path, check_shape=check_shape)
+        shape, is_fortran, dtype = _header(path, file)
+        check_shape(shape)
+        num_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        start = file.tell()
+        if (found := path.stat().st_size - start) < num_bytes:
+            raise FileError(
+                f"{path} is cut: its header states {num_bytes:,} bytes, {found:,} are there."
+            )
+        order = "F" if is_fortran else "C"
+        return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape, order=order)
+
+
 def array_shape(path: Path) -> tuple[int, ...]:
     """Read the shape of the one array of numbers in a file, from its header alone.
 

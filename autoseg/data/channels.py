@@ -11,15 +11,16 @@ Rules, beside those of `autoseg.data.images`, which reads every picture:
   floating point in [0, 1] is scaled to 255; other numbers have no known range and are refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.data.arrays import ARRAY_SUFFIXES, array_shape, read_array
-from autoseg.data.images import image_size, max_pixels, open_image, read_image
+from autoseg.data.arrays import ARRAY_SUFFIXES, array_shape, map_array, read_array
+from autoseg.data.images import image_size, max_pixels, open_image, open_picture, read_image
 from autoseg.data.spectral import read_spectral, require_tifffile, spectral_header
 from autoseg.errors import FileError
 from autoseg.foreign_text import printable
@@ -56,9 +57,73 @@ def read_channels(path: Path, num_channels: int) -> NDArray[np.uint8]:
             f"{printable(str(path))} is a picture, and the other images have {num_channels} "
             "channels; save it as an array of as many, .npy, or as a TIFF."
         )
-    pixels = read_image(path)
+    return _picture_channels(read_image(path), num_channels)
+
+
+class ImageRegions:
+    """An image of which parts are read, so that a large one is never there as a whole in floats.
+
+    Memory holds what the file decodes to; of an array, .npy, only what is asked for.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        num_channels: int,
+        read: Callable[[slice, slice], NDArray[np.uint8]],
+    ) -> None:
+        """Take what reads a part.
+
+        Args:
+            size: Height and width of the image.
+            num_channels: C.
+            read: Gives rows and columns, each with both ends, as uint8 (C, h, w), a copy.
+        """
+        self.size = size
+        self.num_channels = num_channels
+        self.read = read
+
+    def whole(self) -> NDArray[np.uint8]:
+        """Read all of it, uint8, (C, H, W)."""
+        return self.read(slice(0, self.size[0]), slice(0, self.size[1]))
+
+
+@contextmanager
+def open_regions(path: Path, num_channels: int) -> Iterator[ImageRegions]:
+    """Open an image to read parts of it; each is what `read_channels` gives there.
+
+    Raises:
+        UsageError: As `read_channels` does.
+        FileError: As `read_channels` does.
+        OSError: As `read_channels` does.
+    """
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        array = map_array(path, check_shape=lambda shape: _check_shape(path, shape, num_channels))
+        axis = _channel_axis(path, array.shape)
+        channels = array[None] if axis is None else np.moveaxis(array, axis, 0)
+        convert, size = _to_bytes(path, channels), (channels.shape[1], channels.shape[2])
+        yield ImageRegions(
+            size, num_channels, lambda rows, columns: convert(channels[:, rows, columns])
+        )
+    elif num_channels not in (1, 3):
+        pixels = read_channels(path, num_channels)
+        size = pixels.shape[1], pixels.shape[2]
+        yield ImageRegions(
+            size, num_channels, lambda rows, columns: pixels[:, rows, columns].copy()
+        )
+    else:
+        with open_picture(path) as picture:
+            yield ImageRegions(
+                picture.size,
+                num_channels,
+                lambda rows, columns: _picture_channels(picture.rgb(rows, columns), num_channels),
+            )
+
+
+def _picture_channels(pixels: NDArray[np.uint8], num_channels: int) -> NDArray[np.uint8]:
+    """Turn RGB (H, W, 3) into (3, H, W), or into its grey (1, H, W)."""
     if num_channels == 3:
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
     if (pixels == pixels[:, :, :1]).all():
         return np.ascontiguousarray(pixels[None, :, :, 0])
     grey = np.rint(pixels @ np.array(_LUMA, dtype=np.float64))
@@ -99,19 +164,24 @@ def _read_array(path: Path, num_channels: int) -> NDArray[np.uint8]:
 
 def _in_bytes(path: Path, array: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale an array's numbers to 8 bits, by the rules above."""
+    return _to_bytes(path, array)(array)
+
+
+def _to_bytes(path: Path, array: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+    """Choose what scales the numbers of an array (C, H, W), or of a part, to 8 bits."""
     if array.dtype == np.uint8:
-        return np.array(array, dtype=np.uint8, order="C")
+        return lambda part: np.array(part, dtype=np.uint8, order="C")
     if array.dtype == np.uint16:
-        return np.rint(array * (255 / 65535)).astype(np.uint8)
+        return lambda part: np.rint(part * (255 / 65535)).astype(np.uint8)
     if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
+        return lambda part: part.astype(np.uint8) * np.uint8(255)
     lowest, highest = float(array.min()), float(array.max())
     if array.dtype.kind != "f" or not (lowest >= 0 and highest <= 1):  # NaN included
         raise FileError(
             f"{printable(str(path))} holds {array.dtype} values from {lowest:g} to {highest:g}, "
             "whose black and white are unknown; scale them to [0, 1], or save uint8 or uint16."
         )
-    return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+    return lambda part: np.rint(part.astype(np.float64) * 255).astype(np.uint8)
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], num_channels: int) -> None:

@@ -16,16 +16,16 @@ Rules, for every format alike:
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from autoseg.data.orientation import orientation, shown_size, upright
+from autoseg.data.orientation import SIDEWAYS, orientation, shown_size, stored_part, upright
 from autoseg.errors import FileError, UsageError, reading
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -55,9 +55,54 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         FileError: If the file is no image, damaged, too large, or its numbers have no known range.
         OSError: If it is not there or may not be read.
     """
-    with open_image(path) as image, reading(path, "an image"):
-        image.load()
-        return cast(NDArray[np.uint8], upright(_to_rgb(image, path), orientation(image)))
+    with open_picture(path) as picture:
+        return picture.rgb()
+
+
+class Picture:
+    """A decoded picture, of which the whole or a part can be had as RGB."""
+
+    def __init__(self, image: Image.Image, path: Path) -> None:
+        """Choose how its pixels become the colours that a viewer shows.
+
+        Args:
+            image: A loaded image.
+            path: Its file, for messages.
+
+        Raises:
+            FileError: If its numbers have no known range.
+        """
+        self._image = image
+        self._to_rgb = _colours(image, path)
+        self._orientation = orientation(image)
+        turned = self._orientation in SIDEWAYS
+        self.size = (image.width, image.height) if turned else (image.height, image.width)
+        """Height and width as shown."""
+
+    def rgb(self, rows: slice | None = None, columns: slice | None = None) -> NDArray[np.uint8]:
+        """Return rows and columns as shown, with both ends, or all: (H, W, 3), a copy."""
+        image = self._image
+        if rows is not None or columns is not None:
+            rows = rows or slice(0, self.size[0])
+            columns = columns or slice(0, self.size[1])
+            rows, columns = stored_part(rows, columns, self.size, self._orientation)
+            image = image.crop((columns.start, rows.start, columns.stop, rows.stop))
+        return cast(NDArray[np.uint8], upright(self._to_rgb(image), self._orientation))
+
+
+@contextmanager
+def open_picture(path: Path) -> Iterator[Picture]:
+    """Decode an image, to take parts of it; memory holds it as Pillow does, RGB in 4 bytes.
+
+    Raises:
+        FileError: As `read_image` does.
+        OSError: As `read_image` does.
+    """
+    with open_image(path) as image:
+        with reading(path, "an image"):
+            image.load()
+            picture = Picture(image, path)
+        yield picture
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -184,36 +229,48 @@ def _require_one_picture(path: Path, image: Image.Image) -> None:
         )
 
 
-def _to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
-    """Give a loaded image's pixels, as stored, the colours that a viewer shows."""
+def _colours(image: Image.Image, path: Path) -> Callable[[Image.Image], NDArray[np.uint8]]:
+    """Choose what gives the pixels of a loaded image, or of a part of it, a viewer's colours."""
     if image.mode in _DEEP or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return _deep_grey(image)
+        table = _deep_grey(image)
+        return lambda part: _as_rgb(table[np.asarray(part)])
     if image.mode == "F":
-        return _fractions(image, path)
+        _require_fractions(image, path)
+        is_negative = _tags(image).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        return lambda part: _fractions(part, is_negative=is_negative)
     if image.mode == "I":
         raise FileError(
             f"{path} holds signed or 32-bit integers, whose black and white are unknown; save 8 or "
             "16 bits without a sign."
         )
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return np.array(image.convert("RGB"))
+    return _over_white if image.has_transparency_data else _opaque
+
+
+def _opaque(image: Image.Image) -> NDArray[np.uint8]:
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _over_white(image: Image.Image) -> NDArray[np.uint8]:
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return _opaque(Image.alpha_composite(white, image.convert("RGBA")))
+
+
+def _tags(image: Image.Image) -> Mapping[int, Any]:
+    return getattr(image, "tag_v2", {})
 
 
 def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
-    tags = getattr(image, "tag_v2", {})
-    white = 2 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1
+    """Return the grey of every number of 16 bits."""
+    white = 2 ** _tags(image).get(_BITS_PER_SAMPLE, (16,))[0] - 1
     table = np.rint(np.arange(2**16) * (255 / white)).clip(0, 255).astype(np.uint8)
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+    if _tags(image).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         table = 255 - table
     if isinstance(transparent := image.info.get("transparency"), int):
         table[transparent] = 255
-    return _as_rgb(table[np.asarray(image)])
+    return table
 
 
-def _fractions(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+def _require_fractions(image: Image.Image, path: Path) -> None:
     values = np.asarray(image)
     lowest, highest = float(values.min()), float(values.max())
     if not (lowest >= 0 and highest <= 1):  # NaN included
@@ -221,8 +278,10 @@ def _fractions(image: Image.Image, path: Path) -> NDArray[np.uint8]:
             f"{path} holds floating point values from {lowest:g} to {highest:g}, whose black and "
             "white are unknown; scale them to [0, 1], or save 8 or 16 bits."
         )
-    grey = np.rint(values.astype(np.float64) * 255).astype(np.uint8)
-    is_negative = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def _fractions(image: Image.Image, *, is_negative: bool) -> NDArray[np.uint8]:
+    grey = np.rint(np.asarray(image).astype(np.float64) * 255).astype(np.uint8)
     return _as_rgb(255 - grey if is_negative else grey)
 
 

@@ -111,7 +111,7 @@ def _step(image: ImageFile.ImageFile) -> int:
 
 
 def label_image(
-    labels: NDArray[np.int64], *, palette: NDArray[np.uint8] | None, mode: str
+    labels: NDArray[np.integer], *, palette: NDArray[np.uint8] | None, mode: str
 ) -> Image.Image:
     """Make a label image that shows numbers as a file that was read does.
 
@@ -126,8 +126,8 @@ def label_image(
     if mode == "1" and highest <= 1:
         return Image.fromarray(labels.astype(np.uint8) * 255).convert("1")
     if highest > 255 or mode.startswith("I"):
-        return Image.fromarray(labels.astype(np.uint16))
-    image = Image.fromarray(labels.astype(np.uint8))
+        return Image.fromarray(labels.astype(np.uint16, copy=False))
+    image = Image.fromarray(labels.astype(np.uint8, copy=False))
     if palette is not None:
         image.putpalette(palette.tobytes())
     return image

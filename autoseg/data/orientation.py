@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 256, 257  # tags of TIFF, and so of EXIF
-_SIDEWAYS = (5, 6, 7, 8)  # rows and columns are swapped
+SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that swap rows and columns."""
+
 _NOTES = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # a PNG's chunks that may hold an orientation
 
 
@@ -48,13 +50,42 @@ def upright(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic
     return np.ascontiguousarray(turned)
 
 
+def stored_part(
+    rows: slice, columns: slice, size: tuple[int, int], orientation: int
+) -> tuple[slice, slice]:
+    """Say which stored pixels, turned by `upright`, are a part of the picture that is shown.
+
+    Args:
+        rows: Rows of the part as shown, with both ends.
+        columns: Columns of it.
+        size: Height and width of the whole picture as shown.
+        orientation: EXIF's number, 1 to 8.
+
+    Returns:
+        Rows and columns as stored.
+    """
+    height, width = size
+    from_below = slice(height - rows.stop, height - rows.start)
+    from_right = slice(width - columns.stop, width - columns.start)
+    return {
+        1: (rows, columns),
+        2: (rows, from_right),
+        3: (from_below, from_right),
+        4: (from_below, columns),
+        5: (columns, rows),
+        6: (from_right, rows),
+        7: (from_right, from_below),
+        8: (columns, from_below),
+    }[orientation]
+
+
 def shown_size(image: Image.Image, path: Path) -> tuple[int, int]:
     """Return height and width of an opened image as shown; its pixels are read only if need be."""
     if image.format == "PNG" and "exif" not in image.info and _has_notes_behind_pixels(path):
         image.load()
     tags = getattr(image, "tag_v2", {})  # Pillow may have swapped a TIFF's sizes already
     width, height = tags.get(_WIDTH, image.width), tags.get(_HEIGHT, image.height)
-    return (width, height) if orientation(image) in _SIDEWAYS else (height, width)
+    return (width, height) if orientation(image) in SIDEWAYS else (height, width)
 
 
 def _has_notes_behind_pixels(path: Path) -> bool:

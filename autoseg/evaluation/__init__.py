@@ -3,18 +3,30 @@
 from autoseg.evaluation.baselines import Baselines, measure_baselines
 from autoseg.evaluation.evaluate import Evaluation, NonFiniteLogitsError, evaluate
 from autoseg.evaluation.legend import with_legend
-from autoseg.evaluation.masks import colour_mask, overlay
+from autoseg.evaluation.masks import colour_mask, overlay, reduced_classes, reduced_image
 from autoseg.evaluation.predict import best_class, predict_logits
+from autoseg.evaluation.windows import (
+    Windows,
+    fits_in_one_piece,
+    predict_in_windows,
+    view_size,
+)
 
 __all__ = [
     "Baselines",
     "Evaluation",
     "NonFiniteLogitsError",
+    "Windows",
     "best_class",
     "colour_mask",
     "evaluate",
+    "fits_in_one_piece",
     "measure_baselines",
     "overlay",
+    "predict_in_windows",
     "predict_logits",
+    "reduced_classes",
+    "reduced_image",
+    "view_size",
     "with_legend",
 ]

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from autoseg.data.channels import ImageRegions
+
 
 def colour_mask(pred: NDArray[np.integer], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Paint each pixel in the colour of its class.
@@ -50,3 +52,29 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], opacity: float) -
     # Out of uint8 before any arithmetic, which would wrap around.
     mixed = (1 - opacity) * image.astype(np.float64) + opacity * mask.astype(np.float64)
     return np.rint(mixed).astype(np.uint8)
+
+
+def reduced_image(image: ImageRegions, factor: int) -> NDArray[np.uint8]:
+    """Average an image over squares, a strip at a time.
+
+    Args:
+        image: The image.
+        factor: Side of a square; at the end of rows and columns, what fills no square is left out.
+
+    Returns:
+        uint8, (C, H // factor, W // factor).
+    """
+    height, width = (side // factor for side in image.size)
+    reduced = np.empty((image.num_channels, height, width), dtype=np.uint8)
+    for row in range(height):
+        strip = image.read(slice(row * factor, (row + 1) * factor), slice(0, width * factor))
+        squares = strip.reshape(-1, factor, width, factor)
+        reduced[:, row] = np.rint(squares.mean(axis=(1, 3)))
+    return reduced
+
+
+def reduced_classes(pred: NDArray[np.integer], factor: int) -> NDArray[np.integer]:
+    """Take the class in the middle of each square that `reduced_image` averages."""
+    height, width = (side // factor for side in pred.shape)
+    middle = factor // 2
+    return pred[middle::factor, middle::factor][:height, :width]

@@ -42,13 +42,13 @@ def predict_logits(
     _check_request(network, images, scales)
     size = images.shape[2:]
     if tuple(scales) == (1.0,) and not flip:
-        return _forward(network, images)
+        return network_logits(network, images)
     # The mean is taken over logarithms (log-sum-exp): a probability too small for float32 would
     # become 0, and its logarithm minus infinity.
     total = None
     num_views = 0
     for view, is_mirrored in _views(images, scales, flip=flip):
-        logits = _forward(network, view)
+        logits = network_logits(network, view)
         logits = _resize(logits.flip(-1) if is_mirrored else logits, size, antialias=False)
         log_probability = logits.log_softmax(dim=1)
         total = log_probability if total is None else torch.logaddexp(total, log_probability)
@@ -88,8 +88,19 @@ def _resize(maps: Tensor, size: Sequence[int], *, antialias: bool) -> Tensor:
     )
 
 
-def _forward(network: nn.Module, images: Tensor) -> Tensor:
-    """Run the network and check that it keeps the contract of every network: logits, full size."""
+def network_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """Run a network and check that it keeps the contract of every network: logits, full size.
+
+    Args:
+        network: In eval mode.
+        images: Normalised images, float, (N, C, h, w).
+
+    Returns:
+        Its logits, (N, K, h, w).
+
+    Raises:
+        ValueError: If it gives anything else.
+    """
     logits = network(images)
     if not isinstance(logits, Tensor):
         raise ValueError(
@@ -106,12 +117,21 @@ def _forward(network: nn.Module, images: Tensor) -> Tensor:
     return logits
 
 
-def _check_request(network: nn.Module, images: Tensor, scales: Sequence[float]) -> None:
+def require_eval_mode(network: nn.Module, caller: str) -> None:
+    """Refuse a network whose scores depend on the batch and on chance.
+
+    Raises:
+        RuntimeError: In the name of the caller, if the network is in training mode.
+    """
     if network.training:
         raise RuntimeError(
-            f"predict_logits: {type(network).__name__} is in training mode, where batch norm and "
+            f"{caller}: {type(network).__name__} is in training mode, where batch norm and "
             "dropout change the scores; call network.eval() first."
         )
+
+
+def _check_request(network: nn.Module, images: Tensor, scales: Sequence[float]) -> None:
+    require_eval_mode(network, "predict_logits")
     if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(
             f"predict_logits: images are {images.dtype} {tuple(images.shape)}; expected normalised "

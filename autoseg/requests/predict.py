@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from autoseg.config import Request, Share
+from autoseg.config import Range, Request, Share
 from autoseg.config.crf import CRFChoice
 
 
@@ -29,5 +29,13 @@ class PredictRequest(Request, CRFChoice):
     crf: bool = False
     """Refine the prediction by the dense CRF, with the parameters given here, else those that
     `python -m autoseg.tune` chose for the run, else DeepLab's."""
+    window: Literal["auto"] | Annotated[int, Range(low=64, high=65_536)] | None = "auto"
+    """Predict in overlapping windows of so many pixels a side, as the network sees them, to bound
+    memory; none: in one piece; auto: in one piece where the image is small enough for it (2^24
+    pixels, as the network sees them, and 1 GiB of scores), else in windows of 1024. The CRF needs
+    one piece."""
+    overlap: Annotated[int, Range(low=32, high=65_536)] | None = None
+    """Pixels, as the network sees them, that neighbouring windows share, of which each gives its
+    own half; none: a quarter of a window."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""

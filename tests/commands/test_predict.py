@@ -6,11 +6,12 @@ import torch
 from PIL import Image
 
 from autoseg import predict
+from autoseg.commands import predict as command
 from autoseg.crf import DenseCRF
 from autoseg.data import Normalisation, normalise
 from autoseg.data.labels import read_labels
 from autoseg.errors import FileError, UsageError
-from autoseg.evaluation import colour_mask, overlay
+from autoseg.evaluation import colour_mask, overlay, windows
 from autoseg.trained import RetrainedNetwork
 from tests.trained.random_run import make_run
 
@@ -56,6 +57,65 @@ def test_a_legend_names_the_classes_under_the_overlay(tmp_path, photo):
     assert (strip.max(axis=2) < 100).sum() > 50  # letters
     predict.main([*arguments, "--no-legend"])
     np.testing.assert_array_equal(np.array(Image.open(out / "photo_overlay.png")), expected)
+
+
+def test_windows_are_said_and_cover_the_image(tmp_path, photo, capsys):
+    folder, out = make_run(tmp_path / "run"), tmp_path / "out"
+    arguments = [str(folder), str(tmp_path / "photo.png"), "--out", str(out), "--window", "64"]
+    predict.main(arguments)
+    line = "photo.png is seen at 32 x 96 pixels in 2 windows of at most 64 x 64 that overlap by 32 "
+    assert line in capsys.readouterr().err
+    pred = read_labels(out / "photo.png").labels
+    network = RetrainedNetwork.open(folder).network()
+    for seen, kept in ((slice(0, 64), slice(0, 48)), (slice(32, 96), slice(48, 96))):
+        images = normalise(torch.from_numpy(photo[:, seen].transpose(2, 0, 1).copy())[None])
+        with torch.inference_mode():
+            expected = network(images).argmax(dim=1)[0].numpy()
+        kept_there = slice(kept.start - seen.start, kept.stop - seen.start)
+        np.testing.assert_array_equal(pred[:, kept], expected[:, kept_there])
+    predict.main([*arguments[:-1], "96"])  # one window is one piece
+    assert "windows" not in capsys.readouterr().err
+    whole = read_labels(out / "photo.png").labels
+    predict.main(arguments[:-2])
+    np.testing.assert_array_equal(read_labels(out / "photo.png").labels, whole)
+
+
+def test_a_large_image_goes_to_windows_by_itself_and_its_overlay_is_reduced(
+    tmp_path, photo, capsys, monkeypatch
+):
+    monkeypatch.setattr(windows, "MAX_VIEW_PIXELS", 32 * 96 - 1)
+    monkeypatch.setattr(command, "MAX_VIEW_PIXELS", 32 * 96 - 1)
+    monkeypatch.setattr(command, "AUTO_SIZE", 64)
+    monkeypatch.setattr(command, "_REDUCED_PIXELS", 32 * 96 // 16)
+    folder, out = make_run(tmp_path / "run"), tmp_path / "out"
+    arguments = [str(folder), str(tmp_path / "photo.png"), "--out", str(out), "--overlay"]
+    predict.main([*arguments, "--no-legend"])
+    said = capsys.readouterr().err
+    assert "in 2 windows of at most 64 x 64" in said
+    assert "the overlay of photo.png is reduced by 4, to 8 x 24 pixels; the mask is not" in said
+    pred = read_labels(out / "photo.png").labels
+    assert pred.shape == (32, 96)
+    colours = np.rint(photo.reshape(8, 4, 24, 4, 3).mean(axis=(1, 3))).astype(np.uint8)
+    palette = np.array([[40 * number, 10, 20] for number in range(4)], np.uint8)
+    expected = overlay(colours, colour_mask(pred[2::4, 2::4], palette), 0.6)
+    np.testing.assert_array_equal(np.array(Image.open(out / "photo_overlay.png")), expected)
+    predict.main([*arguments, "--window", "none"])
+    assert "windows" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--crf", "--window", "64"], r"^--crf with --window: the CRF relates every pixel to ev"),
+        (["--crf", "--overlap", "32"], r"^--crf with --overlap: "),
+        (["--window", "none", "--overlap", "32"], r"^--overlap 32 with --window none: there are"),
+        (["--window", "100"], r"^--window 100 must be a multiple of 32"),
+        (["--overlap", "1024"], r"^--overlap 1024 must be smaller than --window 1024"),
+    ],
+)
+def test_options_that_cannot_stand_together_are_refused(tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        predict.main([str(tmp_path / "run"), str(tmp_path), *options])
 
 
 def test_a_network_of_one_channel_sees_the_grey_of_a_photo(tmp_path, photo):
