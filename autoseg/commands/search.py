@@ -32,6 +32,7 @@ from autoseg.config import (
     read_values,
     values_of,
 )
+from autoseg.config.field_types import shown
 from autoseg.data import SegmentationDataset, build_split, images_in
 from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import printable
@@ -57,8 +58,10 @@ from autoseg.strategies import (
     STRATEGIES,
     DartsSearch,
     DiscreteSearch,
+    PrunedEstimator,
     SearchResult,
     SearchTask,
+    ShortEstimator,
     Strategy,
     search,
 )
@@ -262,22 +265,28 @@ def _require_read(request: SearchRequest) -> None:
 
 def _searching(request: SearchRequest) -> str:
     estimator = f" --estimator {request.estimator}" if "estimator" in request.given else ""
-    return f"--strategy {request.strategy}{estimator}"
+    pruner = f" --pruner {shown(request.pruner)}" if "pruner" in request.given else ""
+    return f"--strategy {request.strategy}{estimator}{pruner}"
 
 
 def _who_reads(name: str) -> str:
     """Say which strategies read a setting, to follow "leave it out"."""
-    readers: dict[str, list[str]] = {}  # of each estimator, "" where it is the default or none
+    ways = {"": SearchConfig()} | {
+        f" --estimator {each}": SearchConfig(estimator=each)
+        for each in ESTIMATORS
+        if each != SearchConfig().estimator
+    }
+    if name in PrunedEstimator.reads - ShortEstimator.reads:
+        ways = {" --pruner halving|hyperband": SearchConfig(pruner="halving")}
+    readers: dict[str, list[str]] = {}  # by the option that each needs beside its name
     for strategy in STRATEGIES:
-        for estimator in ESTIMATORS:
-            read = STRATEGIES[strategy].settings(SearchConfig(estimator=estimator))
-            is_named = "estimator" in read and estimator != "short"
+        for option, config in ways.items():
+            read = STRATEGIES[strategy].settings(config)
             if name in read:
-                option = f" --estimator {estimator}" if is_named else ""
-                readers.setdefault(option, []).append(strategy)
+                readers.setdefault(option if "estimator" in read else "", []).append(strategy)
     choices = [
-        f"--strategy {'|'.join(dict.fromkeys(strategies))}{estimator}"
-        for estimator, strategies in readers.items()
+        f"--strategy {'|'.join(dict.fromkeys(strategies))}{option}"
+        for option, strategies in readers.items()
     ]
     return f", or use {' or '.join(choices)}"
 

@@ -27,6 +27,7 @@ from autoseg.config.search import (
     BetaNorm,
     EstimatorName,
     PathRule,
+    PrunerName,
     SearchConfig,
 )
 from autoseg.config.training import RETRAIN_PRESETS, NetworkSizes, RetrainPreset, TrainingConfig
@@ -50,6 +51,7 @@ __all__ = [
     "PathRule",
     "Pixels",
     "Precision",
+    "PrunerName",
     "Range",
     "Rate",
     "RecipeConfig",

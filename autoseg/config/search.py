@@ -27,6 +27,9 @@ EstimatorName = Literal[
 ]
 """How an architecture that was drawn is scored."""
 
+PrunerName = Literal["halving", "hyperband"]
+"""What stops the training of samples that do worse than others."""
+
 PathSamplerName = Literal["uniform", "fair"]
 """Which architectures one step of a supernet's training by sampled paths trains."""
 
@@ -56,6 +59,16 @@ class SearchConfig(RecipeConfig):
     """Architectures that are drawn and scored."""
     sample_steps: Count = 1500
     """Training steps of each architecture that is drawn, before it is scored (short)."""
+    pruner: PrunerName | None = None
+    """What stops samples before their last step (short): halving (a sample is scored at rungs, and
+    goes on while it is among the best of all that were scored there, one of --reduction-factor), or
+    hyperband (several of these at once, which begin at later rungs, for scores that mislead early).
+    --arch-steps are then spent on more samples. none: all are trained to the end."""
+    min_steps: CountOrNone = 0
+    """Training steps at which a sample is first scored, with --pruner; each next rung is at
+    --reduction-factor times as many, up to --sample-steps. 0: so many that it takes three rungs."""
+    reduction_factor: Annotated[int, Range(low=2)] = 3
+    """One of so many samples goes on at a rung, for so many times the steps (--pruner)."""
     path_sampler: PathSamplerName = "uniform"
     """Which paths of the supernet a step trains: uniform (one architecture), or fair (as many as
     there are operations, each of which occurs once on every edge; as many times the cost)."""

@@ -3,19 +3,23 @@
 from autoseg.proposers.architectures import ArchitectureDomain
 from autoseg.proposers.domain import Domain
 from autoseg.proposers.optuna_samplers import NSGA2Sampler, TPESampler
+from autoseg.proposers.pruner import Course, Pruner, rungs_between
 from autoseg.proposers.samplers import DomainSampler, EvolutionSampler, RandomSampler
 from autoseg.proposers.shared_storage import SharedStorage
 from autoseg.proposers.study import Study, Trial
 
 __all__ = [
     "ArchitectureDomain",
+    "Course",
     "Domain",
     "DomainSampler",
     "EvolutionSampler",
     "NSGA2Sampler",
+    "Pruner",
     "RandomSampler",
     "SharedStorage",
     "Study",
     "TPESampler",
     "Trial",
+    "rungs_between",
 ]

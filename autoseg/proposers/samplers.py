@@ -103,7 +103,8 @@ class EvolutionSampler(DomainSampler[Value]):
     """Regularised evolution: mutates the best of a tournament; the oldest of a population dies.
 
     The population are the last values that have a score: each new one takes the place of the
-    oldest, however good that was. Failed ones never enter.
+    oldest, however good that was. Failed ones never enter. Of values that a pruner stopped, those
+    that were trained for longer are better.
 
     Source: Real et al. 2019, "Regularized Evolution for Image Classifier Architecture Search",
     arXiv 1802.01548, algorithm 1.
@@ -131,12 +132,13 @@ class EvolutionSampler(DomainSampler[Value]):
 
     def propose(self, study: optuna.Study, trial: FrozenTrial, generator: torch.Generator) -> Value:
         """Return a mutant of the tournament's best, or a random value while there are too few."""
-        scored = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        scored = study.get_trials(deepcopy=False, states=states)
         population = scored[-self.population_size :]
         if len(population) < self.population_size:
             return self.domain.sample(generator)
         tournament = [
             population[draw_below(len(population), generator)] for _ in range(self.tournament_size)
         ]
-        parent = max(tournament, key=lambda each: each.values[0])
+        parent = max(tournament, key=lambda each: (each.last_step or 0, each.values[0]))
         return self.domain.mutate(self.domain.decode(parent.params), generator)

@@ -1,5 +1,6 @@
 """The trials of a search, in an Optuna study: what was tried, and how it scored."""
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoseg.errors import reading
 from autoseg.proposers.domain import Value
+from autoseg.proposers.pruner import Course
 from autoseg.proposers.samplers import DomainSampler
 from autoseg.proposers.shared_storage import WHAT, SharedStorage
 from autoseg.runs.closing import Closing
@@ -22,6 +24,7 @@ from autoseg.runs.journal import Journal
 _REMEDY = "restore the file, or begin the search again in another folder"
 _FAILURE = "failure"  # attribute of a trial without a score
 _STUDY_NAME = "search"  # in a file that holds nothing else
+_BRACKET = "bracket"  # attribute of a trial that a pruner has judged
 _WORKER = "worker"  # attribute that says which process added a trial
 
 
@@ -37,6 +40,16 @@ class Trial(Generic[Value]):
     """The score, to be maximised, and costs, to be minimised; None if it failed."""
     failure: str | None
     """Why it failed; None if it has a score."""
+    course: Course | None = None
+    """How its training went, where a pruner may stop it; None elsewhere, and if it failed."""
+
+    @property
+    def merit(self) -> tuple[int, float]:
+        """What trials are compared by: how far they were trained, where that differs, and then the
+        score. One that has none is below all others."""
+        if self.scores is None:
+            return (-1, -math.inf)
+        return (0 if self.course is None else self.course.num_steps, self.scores[0])
 
 
 class Study(Closing, Generic[Value]):
@@ -130,7 +143,12 @@ class Study(Closing, Generic[Value]):
         return sampler.domain.decode(chosen)
 
     def add(
-        self, value: Value, scores: tuple[float, ...] | None, *, failure: str | None = None
+        self,
+        value: Value,
+        scores: tuple[float, ...] | None,
+        *,
+        failure: str | None = None,
+        course: Course | None = None,
     ) -> Trial[Value]:
         """Keep what came of a trial, and return it.
 
@@ -142,6 +160,7 @@ class Study(Closing, Generic[Value]):
             scores: The score and, where the sampler has more objectives, the costs; None if it
                 failed.
             failure: Why it failed.
+            course: How its training went, if a pruner may have stopped it.
         """
         sampler = self.sampler
         assert scores is None or len(scores) == sampler.num_objectives
@@ -150,12 +169,15 @@ class Study(Closing, Generic[Value]):
         attributes: dict[str, object] = {} if failure is None else {_FAILURE: failure}
         if self.shared is not None:
             attributes[_WORKER] = self.shared.worker
+        if course is not None:
+            attributes[_BRACKET] = course.bracket
         self._study.add_trial(
             create_trial(
                 params=sampler.domain.encode(value),
                 distributions=sampler.distributions,
                 values=scores,
-                state=TrialState.FAIL if scores is None else TrialState.COMPLETE,
+                state=_state_of(scores, course),
+                intermediate_values={} if course is None else dict(course.scores),
                 user_attrs=attributes,
             )
         )
@@ -216,4 +238,22 @@ class Study(Closing, Generic[Value]):
             value=self.sampler.domain.decode(trial.params),
             scores=None if trial.values is None else tuple(trial.values),
             failure=trial.user_attrs.get(_FAILURE),
+            course=_course_of(trial),
         )
+
+
+def _state_of(scores: tuple[float, ...] | None, course: Course | None) -> TrialState:
+    if scores is None:
+        return TrialState.FAIL
+    is_pruned = course is not None and course.is_pruned
+    return TrialState.PRUNED if is_pruned else TrialState.COMPLETE
+
+
+def _course_of(trial: FrozenTrial) -> Course | None:
+    if not trial.intermediate_values:
+        return None
+    return Course(
+        scores=dict(trial.intermediate_values),
+        is_pruned=trial.state == TrialState.PRUNED,
+        bracket=trial.user_attrs[_BRACKET],
+    )

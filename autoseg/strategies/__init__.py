@@ -3,8 +3,9 @@
 from autoseg.strategies.darts import Darts, StepLosses
 from autoseg.strategies.darts_search import DartsSearch
 from autoseg.strategies.discrete_search import DiscreteSearch
-from autoseg.strategies.estimator import Estimator
+from autoseg.strategies.estimator import Estimator, ShortEstimator
 from autoseg.strategies.estimators import ESTIMATORS
+from autoseg.strategies.pruned_training import PrunedEstimator
 from autoseg.strategies.registry import STRATEGIES
 from autoseg.strategies.search_loop import SearchResult, search
 from autoseg.strategies.single_path import PATH_SAMPLERS, SinglePathTraining
@@ -27,10 +28,12 @@ __all__ = [
     "DartsSearch",
     "DiscreteSearch",
     "Estimator",
+    "PrunedEstimator",
     "Report",
     "Round",
     "SearchResult",
     "SearchTask",
+    "ShortEstimator",
     "SinglePathTraining",
     "StepLoss",
     "StepLosses",

@@ -12,15 +12,27 @@ from typing import Any, ClassVar
 from autoseg.architecture import Architecture
 from autoseg.config import SearchConfig
 from autoseg.data import images_in
-from autoseg.proposers import ArchitectureDomain, DomainSampler, SharedStorage, Study, Trial
+from autoseg.proposers import (
+    ArchitectureDomain,
+    Course,
+    DomainSampler,
+    SharedStorage,
+    Study,
+    Trial,
+)
 from autoseg.strategies.crops import require_crop_for_space
-from autoseg.strategies.estimators import ESTIMATORS
+from autoseg.strategies.estimator import Score
+from autoseg.strategies.estimators import build_estimator, estimator_type
 from autoseg.strategies.macs import limited_prices, macs_limit
+from autoseg.strategies.pruned_training import PrunedEstimator
 from autoseg.strategies.strategy import Phase, Report, Round, SearchTask, StepLoss, Strategy
 from autoseg.training import DivergedError
 
 _PURPOSE = 1
 """Beside the seed: an estimator that draws architectures too must not draw the same."""
+
+_COURSE = frozenset({"trained_steps", "is_pruned", "bracket", "rungs"})
+"""Names in metrics.jsonl that say how far a pruner let a sample train."""
 
 _OF_A_WORKER = frozenset({"storage", "worker", "num_samples", "num_workers"})
 """Settings in which searches that share their trials may differ."""
@@ -50,7 +62,7 @@ class DiscreteSearch(Strategy):
             self.sampler(domain, task.config, seed), journal=task.journal, shared=self._shared(task)
         )
         self._num_scored = 0
-        self.estimator = ESTIMATORS[task.config.estimator](task)
+        self.estimator = build_estimator(task, lambda: self.study.trials)
         has_epochs = self.estimator.epochs_done(Fraction(1)) > 0
         self.round_name = "round" if has_epochs else "sample"
         self.logs = frozenset(
@@ -58,6 +70,7 @@ class DiscreteSearch(Strategy):
             | {"architecture"}
             | self.cost_names
             | ({"epoch"} if has_epochs else set())
+            | (_COURSE if isinstance(self.estimator, PrunedEstimator) else set())
         )
         self._present: Architecture | None = None
 
@@ -72,7 +85,7 @@ class DiscreteSearch(Strategy):
     def settings(cls, config: SearchConfig) -> frozenset[str]:
         """Return those of the estimator and its choice, and those of the sampler."""
         own = {"estimator", "max_macs", "storage", "worker"}
-        return ESTIMATORS[config.estimator].reads | own | cls.sampler_settings
+        return estimator_type(config).reads | own | cls.sampler_settings
 
     @classmethod
     def check(cls, task: SearchTask) -> None:
@@ -80,7 +93,7 @@ class DiscreteSearch(Strategy):
         sampler or estimator cannot do."""
         require_crop_for_space(task)
         task.batches("a")
-        ESTIMATORS[task.config.estimator].check(task.config)
+        estimator_type(task.config).check(task.config)
         limited_prices(task)
         cls._shared(task)
 
@@ -90,7 +103,9 @@ class DiscreteSearch(Strategy):
         config = task.config
         if config.storage is None:
             return None
-        settings = {name: getattr(config, name) for name in cls.settings(config) - _OF_A_WORKER}
+        absent = {"pruner"} if config.pruner is None else set()
+        decided = cls.settings(config) - _OF_A_WORKER - absent
+        settings = {name: getattr(config, name) for name in decided}
         decides = [settings, task.space.to_dict(), images_in(task.train_dataset, task.val_dataset)]
         text = json.dumps(decides, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -120,7 +135,7 @@ class DiscreteSearch(Strategy):
 
     def rounds_done(self, share: Fraction) -> int:
         """Count the estimator's epochs and the samples that it has, or can score."""
-        num_ready = int(self.estimator.is_trained)
+        num_ready = int(self.estimator.can_score(share))
         return self.estimator.epochs_done(share) + self._num_scored + num_ready
 
     def end_round(self, step: int, share: Fraction, *, phase: Phase) -> Round:
@@ -128,27 +143,29 @@ class DiscreteSearch(Strategy):
 
         One whose loss or output is not finite has no score and a reason, and the search goes on.
         """
-        if not self.estimator.is_trained:
+        if not self.estimator.can_score(share):
             epoch = self.estimator.epochs_done(share)
             return Round(line={"epoch": epoch}, shown={}, message=f"epoch {epoch} of the supernet")
-        architecture, score, num_averaged, failure = self.present, math.nan, 0, None
+        architecture, score, failure = self.present, Score(math.nan), None
         try:
-            score, num_averaged = self.estimator.score(architecture, step, phase=phase)
-            words = f"{self.estimator.score_name} {written(score)}"
+            score = self.estimator.score(architecture, step, phase=phase)
+            words = f"{self.estimator.score_name} {written(score.value)}{_written(score.course)}"
         except DivergedError as error:
             failure = error.cause
             words = f"failed ({failure.rstrip('.')})"
         costs = self.costs(architecture)
-        scores = None if math.isnan(score) else (score, *costs.values())
-        number = self.study.add(architecture, scores, failure=failure).number + 1
+        scores = None if math.isnan(score.value) else (score.value, *costs.values())
+        added = self.study.add(architecture, scores, failure=failure, course=score.course)
+        number = added.number + 1
         self._num_scored += 1
         self._present = None
         best = self.best()
         best_score = math.nan if best is None or best.scores is None else best.scores[0]
         line = {
             "sample": number,
-            "score": score,
-            "num_averaged": num_averaged,
+            "score": score.value,
+            "num_averaged": score.num_averaged,
+            **_logged(score.course),
             **costs,
             "failure": failure,
             "best_sample": None if best is None else best.number + 1,
@@ -158,8 +175,9 @@ class DiscreteSearch(Strategy):
         path = " ".join(map(str, architecture.path))
         return Round(
             line=line,
-            shown={"score": score, "best_score": best_score},
+            shown={"score": score.value, "best_score": best_score},
             message=f"sample {number}: {words}, path {path}",
+            is_last=self.estimator.is_over,
         )
 
     def costs(self, architecture: Architecture) -> dict[str, int]:
@@ -168,9 +186,9 @@ class DiscreteSearch(Strategy):
 
     def best(self) -> Trial[Architecture] | None:
         """Return the sample with the highest score, of equal ones the first; None if all failed or
-        there is none."""
+        there is none. Where a pruner stops some, those that were trained for longest come first."""
         candidates = [trial for trial in self.study.trials if trial.failure is None]
-        return max(candidates, key=_score_of, default=None)
+        return max(candidates, key=lambda trial: trial.merit, default=None)
 
     def decode(self) -> Architecture:
         """Return the best architecture so far; the present one if none was scored yet."""
@@ -180,7 +198,7 @@ class DiscreteSearch(Strategy):
     def report(self) -> Report:
         """Tell the best score, and how the others spread."""
         trials = self.study.trials
-        scores = sorted((t.scores[0] for t in trials if t.scores is not None), reverse=True)
+        num_scored = sum(trial.scores is not None for trial in trials)
         failures = [trial.failure for trial in trials if trial.failure is not None]
         if failures and len(failures) == len(trials):
             failure = (
@@ -193,9 +211,9 @@ class DiscreteSearch(Strategy):
             if failures
             else ""
         )
-        if len(scores) < 2:
+        if num_scored < 2:
             doubt = (
-                f"Only {len(scores)} of the architectures that were drawn has a score: nothing was "
+                f"Only {num_scored} of the architectures that were drawn has a score: nothing was "
                 "chosen. Give the search more time, or fewer steps to what comes before a score."
                 f"{failed}"
             )
@@ -204,17 +222,15 @@ class DiscreteSearch(Strategy):
         assert best is not None
         name = f"{self.estimator.score_name}{self.estimator.scored_on}"
         text = (
-            f"{len(scores)} architectures {self.how} {self.estimator.words}: {name} "
-            f"{written(fmean(scores))} +- {written(stdev(scores))}, best {written(scores[0])} "
-            f"(sample {best.number + 1}), {written(scores[0] - scores[1])} ahead of the next."
-            f"{failed}\n"
+            f"{num_scored} architectures {self.how} {self.estimator.words}: {name} "
+            f"{_spread(trials, best)}.{failed}\n"
             "Whether that ranks them as a full training does, only retraining tells."
         )
         num_random = self.study.sampler.num_random
-        if num_random is None or len(scores) > num_random:
+        if num_random is None or num_scored > num_random:
             return Report(text=text, doubts=())
         doubt = (
-            f"All {len(scores)} architectures were drawn at random, as the first {num_random} of "
+            f"All {num_scored} architectures were drawn at random, as the first {num_random} of "
             "this strategy are: the search has not begun. Give it more samples or time, or a "
             "smaller --population-size."
         )
@@ -246,8 +262,37 @@ def written(score: float) -> str:
     return f"{score:.4f}" if not abs(score) >= 10_000 else f"{score:,.0f}"
 
 
-def _score_of(trial: Trial[Architecture]) -> float:
-    return -math.inf if trial.scores is None else trial.scores[0]
+def _spread(trials: Sequence[Trial[Architecture]], best: Trial[Architecture]) -> str:
+    """Write how the scores spread of those that were trained for as long as the best, and its."""
+    num_steps, score = best.merit
+    merits = sorted((trial.merit for trial in trials), reverse=True)
+    scores = [score for trained, score in merits if trained == num_steps]
+    of_which = f"after {num_steps:,} steps of {len(scores)} of them " if num_steps else ""
+    if len(scores) == 1:
+        return f"{of_which}{written(score)} (sample {best.number + 1})"
+    return (
+        f"{of_which}{written(fmean(scores))} +- {written(stdev(scores))}, best {written(score)} "
+        f"(sample {best.number + 1}), {written(scores[0] - scores[1])} ahead of the next"
+    )
+
+
+def _written(course: Course | None) -> str:
+    """Say how far a sample was trained, to follow its score."""
+    if course is None:
+        return ""
+    return f" after {course.num_steps:,} steps{' (pruned)' if course.is_pruned else ''}"
+
+
+def _logged(course: Course | None) -> dict[str, object]:
+    """Return what metrics.jsonl keeps of how a sample's training went."""
+    if course is None:
+        return {}
+    return {
+        "trained_steps": course.num_steps,
+        "is_pruned": course.is_pruned,
+        "bracket": course.bracket,
+        "rungs": {str(rung): score for rung, score in course.scores.items()},
+    }
 
 
 def _reasons_to_doubt(doubt: str) -> str:

@@ -13,6 +13,7 @@ from autoseg.config import SearchConfig
 from autoseg.data import Subset, labelled_indices
 from autoseg.errors import UsageError
 from autoseg.networks.shared import SharedNetworks
+from autoseg.proposers import Course
 from autoseg.strategies.short_training import ShortTraining, search_width
 from autoseg.strategies.single_path import (
     PATH_SAMPLERS,
@@ -43,6 +44,8 @@ class Score(NamedTuple):
     """Higher is better; NaN if it is not defined."""
     num_averaged: int = 0
     """Classes in the mean, where it is an mIoU."""
+    course: Course | None = None
+    """How its training went, where a pruner may have stopped it."""
 
 
 class Estimator(ABC):
@@ -90,6 +93,15 @@ class Estimator(ABC):
     @abstractmethod
     def epochs_done(self, share: Fraction) -> int:
         """Count the epochs of the preparation that are over when `share` is spent."""
+
+    @property
+    def is_over(self) -> bool:
+        """True if all that was asked for has been scored, though the budget is not spent."""
+        return False
+
+    def can_score(self, share: Fraction) -> bool:
+        """Tell whether the architecture of the last step can be scored when `share` is spent."""
+        return self.is_trained
 
     @abstractmethod
     def step(self, architecture: Architecture, share: Fraction) -> list[StepLoss]:
@@ -141,7 +153,7 @@ class Estimator(ABC):
 class ShortEstimator(Estimator):
     """Trains each architecture from scratch for a number of steps, with the same batches."""
 
-    reads: ClassVar[frozenset[str]] = _TRAINING | {"sample_steps"}
+    reads: ClassVar[frozenset[str]] = _TRAINING | {"sample_steps", "pruner"}
 
     def __init__(self, task: SearchTask) -> None:
         """Build nothing yet."""
@@ -183,7 +195,7 @@ class ShortEstimator(Estimator):
 
     def step(self, architecture: Architecture, share: Fraction) -> list[StepLoss]:
         """Make a training step of the architecture."""
-        training = self._training = self._training or ShortTraining(self.task, architecture)
+        training = self._training = self._training or self._begin(architecture)
         if self._batches is None:
             self._batches = self.task.batches("a", start_step=training.num_done)
         rate = training.learning_rate
@@ -194,9 +206,7 @@ class ShortEstimator(Estimator):
 
     def score(self, architecture: Architecture, step: int, *, phase: Phase) -> Score:
         """Score the network that was trained, and drop it."""
-        assert self._training is not None
-        training, self._training = self._training, None
-        self._batches, self.is_trained = None, False
+        training = self._drop()
         if (failure := training.failure()) is not None:
             raise DivergedError(failure)
         return self._validate(training.network, step, phase)
@@ -214,8 +224,18 @@ class ShortEstimator(Estimator):
         self._training = self._batches = None
         self.is_trained = False
         if state["training"] is not None:
-            self._training = ShortTraining(self.task, architecture)
+            self._training = self._begin(architecture)
             self._training.load_state_dict(state["training"])
+
+    def _begin(self, architecture: Architecture) -> ShortTraining:
+        return ShortTraining(self.task, architecture)
+
+    def _drop(self) -> ShortTraining:
+        """Return the present training, and be ready for the next one."""
+        assert self._training is not None
+        training, self._training = self._training, None
+        self._batches, self.is_trained = None, False
+        return training
 
 
 class SupernetEstimator(Estimator):

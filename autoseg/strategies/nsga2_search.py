@@ -32,9 +32,20 @@ class NSGA2Search(DiscreteSearch):
         return NSGA2Sampler(domain, seed=seed, population_size=config.population_size)
 
     @classmethod
+    def settings(cls, config: SearchConfig) -> frozenset[str]:
+        """Return those of every discrete search, but not what a pruner reads: none fits."""
+        return super().settings(config) - {"min_steps", "reduction_factor"}
+
+    @classmethod
     def check(cls, task: SearchTask) -> None:
-        """Refuse a population in which nothing can be crossed, too."""
+        """Refuse a pruner, and a population in which nothing can be crossed, too."""
         super().check(task)
+        if task.config.pruner is not None:
+            raise UsageError(
+                f"pruner = {task.config.pruner}, but nsga2 compares all samples by their scores, "
+                "and one that was stopped early has none that compares; leave --pruner out, or use "
+                "--strategy random, evolution or tpe."
+            )
         if task.config.population_size < 2:
             raise UsageError(
                 f"population_size = {task.config.population_size}, but NSGA-II crosses two "

@@ -194,9 +194,9 @@ def search(
 
 
 def _deciding(task: SearchTask, strategy: Strategy) -> dict[str, Any]:
-    """Return the settings that decide this search, by name; budgets only where there is one."""
+    """Return the settings that decide this search, by name; budget and pruner if there is one."""
     settings, read = task.config.identity(), strategy.settings(task.config)
-    absent = {name for name in ("budget", "arch_steps") if not settings[name]}
+    absent = {name for name in ("budget", "arch_steps", "pruner") if not settings[name]}
     return {name: settings[name] for name in settings if name in read - absent}
 
 

@@ -1,5 +1,6 @@
 """A drawn architecture, trained for a few steps to be scored."""
 
+from bisect import bisect_right
 from typing import Any
 
 import torch
@@ -51,9 +52,19 @@ class ShortTraining:
         num_done: Steps done.
     """
 
-    def __init__(self, task: SearchTask, architecture: Architecture) -> None:
-        """Build the network and its optimizer; torch's global generator stays as it is."""
+    def __init__(
+        self, task: SearchTask, architecture: Architecture, *, cycles: tuple[int, ...] = ()
+    ) -> None:
+        """Build the network and its optimizer; torch's global generator stays as it is.
+
+        Args:
+            task: What is searched.
+            architecture: What is trained.
+            cycles: Steps at which a cycle of the learning rate ends and the next begins, ascending;
+                the last is `sample_steps`. (): one cycle.
+        """
         config = task.config
+        self._cycles = cycles or (config.sample_steps,)
         self.architecture = architecture
         self.num_done = 0
         self._task = task
@@ -74,9 +85,14 @@ class ShortTraining:
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate of the next step: a cosine over the training."""
+        """Learning rate of the next step: a cosine over each cycle.
+
+        Source: Loshchilov and Hutter 2017, "SGDR", arXiv 1608.03983, equation 5.
+        """
         config = self._task.config
-        progress = self.num_done / config.sample_steps
+        number = min(bisect_right(self._cycles, self.num_done), len(self._cycles) - 1)
+        start, end = (0, *self._cycles)[number], self._cycles[number]
+        progress = (self.num_done - start) / (end - start)
         return cosine(progress, initial=config.weight_lr, final=config.weight_lr_final)
 
     @property

@@ -52,6 +52,9 @@ SETTINGS = {
     "evolution": LEARNING,
     "tpe": LEARNING,
     "nsga2": LEARNING,
+    "random by halving": dataclasses.replace(
+        COMMON, pruner="halving", sample_steps=4, reduction_factor=2, arch_steps=10
+    ),
     "random by NWOT": dataclasses.replace(COMMON, estimator="nwot"),
     "random by supernet": dataclasses.replace(COMMON, estimator="supernet"),
     "random by shared": dataclasses.replace(COMMON, estimator="shared"),
@@ -186,14 +189,14 @@ def check_it_keeps_to_a_time(name, whole, tmp_path):
         return mock.patch.object(budget, "monotonic", lambda: float(next(ticks)))
 
     with clock():
-        result = run_search(name, tmp_path / "run", budget="30s")
+        result = run_search(name, tmp_path / "run", budget="30s", arch_steps=0)
     assert result.is_finished
     assert 2 <= result.step < 30
     with clock():
-        stopped = run_search(name, tmp_path / "cut", budget="30s", stop=Flag(2))
+        stopped = run_search(name, tmp_path / "cut", budget="30s", arch_steps=0, stop=Flag(2))
     assert not stopped.is_finished
     with clock():
-        resumed = run_search(name, tmp_path / "cut", budget="30s")
+        resumed = run_search(name, tmp_path / "cut", budget="30s", arch_steps=0)
     assert resumed.is_finished
     # The time before the stop counts.
     assert result.step - 4 <= resumed.step <= result.step
