@@ -23,7 +23,16 @@ StopRuleName = Literal["paper", "code"]
 """Which rise of the curvature ends a search; see `autoseg.strategies.stopping`."""
 
 EstimatorName = Literal[
-    "short", "supernet", "shared", "parameters", "macs", "jacov", "nwot", "snip", "zico"
+    "short",
+    "supernet",
+    "shared",
+    "finetuned",
+    "parameters",
+    "macs",
+    "jacov",
+    "nwot",
+    "snip",
+    "zico",
 ]
 """How an architecture that was drawn is scored."""
 
@@ -53,12 +62,14 @@ class SearchConfig(RecipeConfig):
     estimator: EstimatorName = "short"
     """How architectures that are drawn are scored: short (each is trained for --sample-steps), or
     by weights that they inherit, trained before by one sampled path at a time: supernet (those of
-    the paper's supernet) or shared (those of the networks that are retrained, which share what they
-    have in common); or without training: parameters, macs, jacov, nwot, snip, zico."""
+    the paper's supernet), shared (those of the networks that are retrained, which share what they
+    have in common) or finetuned (those of shared, and --sample-steps of its own); or without
+    training: parameters, macs, jacov, nwot, snip, zico."""
     num_samples: Count = 20
     """Architectures that are drawn and scored."""
     sample_steps: Count = 1500
-    """Training steps of each architecture that is drawn, before it is scored (short)."""
+    """Training steps of each architecture that is drawn, before it is scored (short, and
+    finetuned, for which a few dozen will do)."""
     pruner: PrunerName | None = None
     """What stops samples before their last step (short): halving (a sample is scored at rungs, and
     goes on while it is among the best of all that were scored there, one of --reduction-factor), or

@@ -11,6 +11,7 @@ from autoseg.strategies.estimator import (
     ShortEstimator,
     SupernetEstimator,
 )
+from autoseg.strategies.finetuned import FinetunedEstimator
 from autoseg.strategies.pruned_training import PrunedEstimator
 from autoseg.strategies.strategy import SearchTask
 from autoseg.strategies.zero_cost_estimator import (
@@ -26,6 +27,7 @@ ESTIMATORS: dict[EstimatorName, type[Estimator]] = {
     "short": ShortEstimator,
     "supernet": SupernetEstimator,
     "shared": SharedEstimator,
+    "finetuned": FinetunedEstimator,
     "parameters": ParametersEstimator,
     "macs": MACsEstimator,
     "jacov": JacovEstimator,

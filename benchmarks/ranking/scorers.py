@@ -25,7 +25,6 @@ from autoseg.cost import count_macs, count_parameters
 from autoseg.data import build_split
 from autoseg.errors import UsageError
 from autoseg.networks import build_network
-from autoseg.networks.shared import SharedNetworks
 from autoseg.runs import Progress, Run, StopRequest, seed_everything
 from autoseg.strategies import ESTIMATORS, Darts, SearchTask
 from autoseg.strategies.estimator import (
@@ -34,7 +33,7 @@ from autoseg.strategies.estimator import (
     ShortEstimator,
     SupernetEstimator,
 )
-from autoseg.strategies.short_training import ShortTraining
+from autoseg.strategies.finetuned import FinetunedEstimator
 from autoseg.supernet import Supernet
 from autoseg.training import train
 
@@ -213,26 +212,18 @@ class Alone(_Estimated):
 
 
 class Finetuned(_Estimated):
-    """Inherited weights of `shared`, trained on for a few steps in the architecture alone."""
+    """`--estimator finetuned`: inherited weights of `shared`, and a few steps of its own."""
 
     NUM_OWN_STEPS = 25
 
     def score(self, architecture: Architecture) -> float:
         """Train on from inherited weights, and score."""
         inherited = supernet_of(Shared, self.space, self.num_steps, self.seed)
-        supernet, task = inherited.trainer.supernet, inherited.task
-        assert isinstance(supernet, SharedNetworks)
-        task = replace(task, config=replace(task.config, sample_steps=self.NUM_OWN_STEPS))
-        state = ShortTraining(task, architecture).state_dict()
-        estimator = ShortEstimator(task)
-        estimator.load_state_dict(
-            {
-                "training": {**state, "network": supernet.network(architecture).state_dict()},
-                "num_evaluations": 0,
-            },
-            architecture,
-        )
-        return _run(estimator, architecture, "finetuned")
+        config = replace(inherited.task.config, sample_steps=self.NUM_OWN_STEPS)
+        estimator = FinetunedEstimator(replace(inherited.task, config=config))
+        # The supernet that the row of `shared` has trained.
+        estimator.load_state_dict(estimator.state_dict() | inherited.state_dict(), architecture)
+        return _run(estimator, architecture, "finetuned", num_done=self.num_steps)
 
 
 class ByDarts(Sampled):
@@ -362,10 +353,12 @@ def build_scorer(name: str, space: SearchSpace, *, seed: int) -> Scorer:
     return build(space, num_steps=int(steps or 0), seed=seed)
 
 
-def _make_steps(estimator: Estimator, architecture: Architecture, description: str) -> int:
+def _make_steps(
+    estimator: Estimator, architecture: Architecture, description: str, *, num_done: int = 0
+) -> int:
     """Let an estimator make its steps, if any are left; return how many it made."""
-    step = 0
-    with Progress(estimator.num_steps, description=description) as progress:
+    step = num_done
+    with Progress(estimator.num_steps - num_done, description=description) as progress:
         while not estimator.is_trained:
             losses = estimator.step(architecture, Fraction(step, estimator.num_steps))
             step += 1
@@ -376,9 +369,11 @@ def _make_steps(estimator: Estimator, architecture: Architecture, description: s
     return step
 
 
-def _run(estimator: Estimator, architecture: Architecture, description: str) -> float:
-    """Let an estimator make its steps, if any are left, and score."""
-    step = _make_steps(estimator, architecture, description)
+def _run(
+    estimator: Estimator, architecture: Architecture, description: str, *, num_done: int = 0
+) -> float:
+    """Let an estimator make its steps after `num_done`, if any are left, and score."""
+    step = _make_steps(estimator, architecture, description, num_done=num_done)
     with Progress(1, description=description, unit="architecture") as progress:
         score = estimator.score(architecture, step, phase=progress.phase)
     if isinstance(estimator, SupernetEstimator):

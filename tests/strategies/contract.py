@@ -58,6 +58,7 @@ SETTINGS = {
     "random by NWOT": dataclasses.replace(COMMON, estimator="nwot"),
     "random by supernet": dataclasses.replace(COMMON, estimator="supernet"),
     "random by shared": dataclasses.replace(COMMON, estimator="shared"),
+    "random by finetuned": dataclasses.replace(COMMON, estimator="finetuned"),
 }
 
 

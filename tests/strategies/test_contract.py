@@ -7,7 +7,7 @@ from autoseg.strategies import STRATEGIES
 from tests.strategies import contract
 
 # Each has the state of another one: the estimator by other weights, the step by another gradient.
-NIGHTLY = {"random by shared", "darts2"}
+NIGHTLY = {"random by shared", "random by finetuned", "darts2"}
 STRATEGIES_AND_ESTIMATORS = [
     pytest.param(name, marks=[pytest.mark.nightly] if name in NIGHTLY else [])
     for name in sorted(contract.SETTINGS)
@@ -43,6 +43,7 @@ def test_a_strategy(whole, check, tmp_path):
         # The supernet's training, by epochs or by steps, and one for each sample.
         ("random by supernet", {}, 2 * 2 + 3),
         ("random by supernet", {"arch_steps": 7, "num_samples": 1}, 7 + 1),
+        ("random by finetuned", {"arch_steps": 7}, 7 + 3 * 2),
     ],
 )
 def test_a_budget_of_steps(name, changes, num_steps):

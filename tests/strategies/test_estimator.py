@@ -1,5 +1,6 @@
 """How samples are scored: against training and scoring that are written out."""
 
+import copy
 from fractions import Fraction
 from unittest import mock
 
@@ -98,6 +99,25 @@ def test_shared_weights_are_scored_in_the_network_that_is_retrained():
     half_b = task.half("b")
     expected = evaluate(network, task.train_dataset, device="cpu", indices=half_b).plain
     assert score == expected.mean_iou()
+
+
+def test_finetuned_weights_are_inherited_and_trained_on_while_the_shared_ones_rest():
+    task = task_of("random by finetuned", val_images=0, weight_lr=0.1)
+    estimator = ESTIMATORS["finetuned"](task)
+    estimator.step(drawn(0), Fraction(0))  # one step of the shared weights
+    shared = copy.deepcopy(estimator.trainer.supernet)
+    training, batches = ShortTraining(task, drawn(1)), task.batches("a")
+    training.network.load_state_dict(shared.network(drawn(1)).state_dict())
+    while not training.is_done:
+        training.step(next(batches))
+    expected = evaluate(
+        training.network, task.train_dataset, device="cpu", indices=task.half("b")
+    ).plain
+    for _ in range(2):  # what was scored before leaves nothing behind
+        assert scored(estimator, drawn(1)) == expected.mean_iou()
+    assert estimator.num_evaluations == 1 + 2 * 2
+    for name, value in shared.state_dict().items():
+        assert torch.equal(estimator.trainer.supernet.state_dict()[name], value), name
 
 
 def test_a_budget_of_time_trains_the_supernet_for_three_quarters_of_it():
