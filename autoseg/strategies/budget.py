@@ -1,7 +1,7 @@
 """How much of a search is done: by steps, or by the clock."""
 
 from fractions import Fraction
-from time import monotonic
+from time import monotonic, process_time
 
 
 class Budget:
@@ -12,23 +12,38 @@ class Budget:
     on after a stop has what is left.
     """
 
-    def __init__(self, *, num_steps: int, seconds: float | None, spent_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        num_steps: int,
+        seconds: float | None,
+        spent_s: float = 0.0,
+        processor_s: float = 0.0,
+    ) -> None:
         """Start the clock.
 
         Args:
             num_steps: Steps of the search, where `seconds` is None.
             seconds: Time of the search; None counts steps.
             spent_s: Time that was spent before, by the search that this one goes on with.
+            processor_s: Processor time that was spent before.
         """
         self.num_steps = num_steps
         self.seconds = seconds
         self._spent_s = spent_s
         self._start_s = monotonic()
+        self._processor_s = processor_s - process_time()
 
     @property
     def spent_s(self) -> float:
         """Seconds that the search has taken, those before a stop included."""
         return self._spent_s + monotonic() - self._start_s
+
+    @property
+    def processor_s(self) -> float:
+        """Seconds of processor time of this process, all threads together: on a CPU, a measure of
+        cost that other work on the machine hardly changes."""
+        return self._processor_s + process_time()
 
     def share(self, step: int) -> Fraction:
         """Return the share that is spent after `step` steps, in [0, 1]; exact where it counts."""

@@ -24,7 +24,11 @@ _STATE = schema.fields(
         **LOOP_FIELDS,
         "spent_s": schema.number(0),
     },
-    allowed={"is_ended": schema.flag, "rounds_s": schema.number(0)},
+    allowed={
+        "is_ended": schema.flag,
+        "processor_s": schema.number(0),
+        "rounds_s": schema.number(0),
+    },
 )
 """What a checkpoint of a search holds."""
 
@@ -46,8 +50,9 @@ class SearchResult:
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
     cost: dict[str, float] = field(compare=False)
-    """Steps, passes of a network over a batch ("evaluations"), seconds, and the share of them that
-    ends of rounds took: validation, for DARTS ("round_ends_share")."""
+    """Steps, passes of a network over a batch ("evaluations"), seconds, processor seconds of all
+    threads ("processor_seconds"), and the share of the seconds that ends of rounds took:
+    validation, for DARTS ("round_ends_share")."""
 
 
 def _steps_between_reads(device: torch.device) -> int:
@@ -89,20 +94,25 @@ def search(
         "images": images_in(task.train_dataset, task.val_dataset),
     }
     losses, steps_between_reads = PendingLosses(), _steps_between_reads(task.device)
-    state, spent_s, rounds_s = LoopState(), 0.0, 0.0
+    state, spent_s, processor_s, rounds_s = LoopState(), 0.0, 0.0, 0.0
     main_loss, is_ended = "", False
 
     def restore(saved: dict[str, Any]) -> None:
-        nonlocal spent_s, rounds_s, is_ended
+        nonlocal spent_s, processor_s, rounds_s, is_ended
         saved = _upgraded(saved)
         _STATE(saved, "")
         strategy.load_state_dict(saved["strategy"])
         state.load_state_dict(saved)
         spent_s, is_ended = saved["spent_s"], saved.get("is_ended", False)
-        rounds_s = saved.get("rounds_s", 0.0)
+        rounds_s, processor_s = saved.get("rounds_s", 0.0), saved.get("processor_s", 0.0)
 
     run.load_checkpoint(identity=identity, map_location=task.device, restore=restore)
-    budget = Budget(num_steps=strategy.num_steps, seconds=task.config.seconds, spent_s=spent_s)
+    budget = Budget(
+        num_steps=strategy.num_steps,
+        seconds=task.config.seconds,
+        spent_s=spent_s,
+        processor_s=processor_s,
+    )
 
     def read_losses() -> list[float]:
         """Check the losses since the last call, and add up and return those that are shown."""
@@ -118,6 +128,7 @@ def search(
                 "strategy": strategy.state_dict(),
                 **state.state_dict(),
                 "spent_s": budget.spent_s,
+                "processor_s": budget.processor_s,
                 "is_ended": is_ended,
                 "rounds_s": rounds_s,
             },
@@ -188,6 +199,7 @@ def search(
             "steps": state.step,
             "evaluations": strategy.num_evaluations,
             "seconds": round(budget.spent_s, 1),
+            "processor_seconds": round(budget.processor_s, 1),
             "round_ends_share": round(rounds_s / budget.spent_s, 3) if rounds_s else 0.0,
         },
     )

@@ -24,3 +24,11 @@ def test_a_clock_counts_what_was_spent_before_a_stop(monkeypatch):
     now_s = 1e6
     assert spent.share(0) == 1
     assert spent.units(3) == (60, 60, "second")
+
+
+def test_processor_time_goes_on_from_before_a_stop(monkeypatch):
+    used_s = 3.0
+    monkeypatch.setattr(budget, "process_time", lambda: used_s)
+    spent = Budget(num_steps=7, seconds=None, processor_s=20.0)
+    used_s = 5.5
+    assert spent.processor_s == 22.5

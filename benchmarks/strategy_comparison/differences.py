@@ -1,0 +1,106 @@
+"""Whether a contestant's scores differ from those of architectures drawn at random."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean, stdev
+
+import numpy as np
+
+from .contestants import DRAWN
+from .rows import Row
+
+_MAX_EXACT = 200_000
+"""Divisions of the scores up to which all are tried; beyond it, as many are drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """One contestant over its seeds."""
+
+    contestant: str
+    """Its name."""
+    num: int
+    """Seeds."""
+    miou: float
+    """Mean over the seeds."""
+    deviation: float
+    """Standard deviation between the seeds; NaN for one."""
+    gain: float
+    """Its mean less that of what was drawn; NaN for what was drawn, as in the next two."""
+    standard_errors: float
+    """The gain in standard errors of the difference of two means with unequal variances (Welch)."""
+    p_value: float
+    """Two-sided, by permutation: how often as large a gain occurs if the names are shuffled."""
+    macs: float
+    """Mean over the seeds."""
+    parameters: float
+    """Mean over the seeds."""
+    search_processor_s: float
+    """Mean over the seeds."""
+    search_steps: float
+    """Mean over the seeds."""
+
+
+def summarise(rows: Sequence[Row]) -> list[Summary]:
+    """Summarise each contestant, in the order in which they first occur."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.contestant, []).append(row)
+    drawn = [row.miou for row in groups.get(DRAWN, [])]
+    return [
+        _summary(name, members, drawn if name != DRAWN else []) for name, members in groups.items()
+    ]
+
+
+def _summary(name: str, members: Sequence[Row], drawn: Sequence[float]) -> Summary:
+    scores = [row.miou for row in members]
+    gain = fmean(scores) - fmean(drawn) if drawn else math.nan
+    return Summary(
+        contestant=name,
+        num=len(scores),
+        miou=fmean(scores),
+        deviation=stdev(scores) if len(scores) > 1 else math.nan,
+        gain=gain,
+        standard_errors=gain / standard_error(scores, drawn),
+        p_value=permutation_p_value(scores, drawn) if drawn else math.nan,
+        macs=fmean(row.macs for row in members),
+        parameters=fmean(row.parameters for row in members),
+        search_processor_s=fmean(row.search_processor_s for row in members),
+        search_steps=fmean(row.search_steps for row in members),
+    )
+
+
+def standard_error(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the standard error of the difference of two means; NaN if one has no deviation.
+
+    Source: Welch 1938, "The significance of the difference between two means when the population
+    variances are unequal".
+    """
+    if min(len(first), len(second)) < 2:
+        return math.nan
+    error = math.sqrt(stdev(first) ** 2 / len(first) + stdev(second) ** 2 / len(second))
+    return error or math.nan
+
+
+def permutation_p_value(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return how often shuffled names give as large a difference of the means, two-sided.
+
+    All divisions of the scores are tried, or 200,000 drawn ones if there are more; the one at hand
+    counts among the drawn.
+
+    Source: Pitman 1937, "Significance tests which may be applied to samples from any populations".
+    """
+    scores = np.array([*first, *second])
+    num, total = len(first), len(scores)
+    if math.comb(total, num) <= _MAX_EXACT:
+        chosen = np.array(list(combinations(range(total), num)))
+    else:
+        generator = np.random.default_rng(0)
+        drawn = [generator.permutation(total)[:num] for _ in range(_MAX_EXACT - 1)]
+        chosen = np.array([np.arange(num), *drawn])
+    sums = scores[chosen].sum(axis=1)
+    gains = np.abs(sums / num - (scores.sum() - sums) / (total - num))
+    observed = abs(float(np.mean(first)) - float(np.mean(second)))
+    return float(np.mean(gains >= observed - 1e-12))

@@ -1,0 +1,139 @@
+"""Table, record and picture of the strategies that were compared."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from autoseg.atomic import atomic_write
+from autoseg.reporting.figure import BLACK, BLUE, new_figure, save_figure
+from autoseg.reporting.fonts import figure_text
+from autoseg.reporting.publishing import published_command
+from autoseg.reporting.tables import Column, to_markdown
+from autoseg.runs import describe_environment
+from autoseg.runs.json_values import to_json
+
+from .contestants import DRAWN, find_contestant
+from .differences import Summary, summarise
+from .rows import Row
+from .trial import PRESET, Setting
+
+COLUMNS = (
+    Column(key="contestant", heading="Contestant"),
+    Column(key="num", heading="Seeds", kind="exact"),
+    Column(key="miou", heading="mIoU", kind="percent"),
+    Column(key="deviation", heading="deviation", kind="percent"),
+    Column(key="gain", heading="gain", kind="change"),
+    Column(key="standard_errors", heading="in standard errors", kind="number"),
+    Column(key="p_value", heading="p", kind="number"),
+    Column(key="macs", heading="MACs", kind="scaled"),
+    Column(key="parameters", heading="Parameters", kind="scaled"),
+    Column(key="search_steps", heading="Search steps", kind="number"),
+    Column(key="search_processor_s", heading="Search", kind="number", unit="s"),
+)
+_NAME = "comparison"
+
+
+def write_report(
+    folder: Path, rows: Sequence[Row], *, setting: Setting, command: Sequence[str]
+) -> str:
+    """Write what is known so far.
+
+    Args:
+        folder: For comparison.md and comparison.json.
+        rows: All rows so far.
+        setting: What they share.
+        command: The command line of this call; those of earlier calls stay in the record.
+
+    Returns:
+        The table as Markdown.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record_path = folder / f"{_NAME}.json"
+    earlier: list[dict[str, Any]] = []
+    if record_path.exists():
+        earlier = json.loads(record_path.read_text(encoding="utf-8"))["calls"]
+    line = published_command(command)
+    calls = [call for call in earlier if call["command"] != line]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    calls.append({"command": line, "date": now, **describe_environment()})
+    summaries = summarise(rows)
+    record = {
+        "max_macs": setting.limit,
+        "num_steps": setting.num_steps,
+        "num_test_images": setting.num_test_images,
+        "searches": {each.contestant: _options(each.contestant) for each in summaries},
+        "rows": [asdict(each) for each in summaries],
+        "calls": calls,
+    }
+    text = markdown(summaries, setting=setting, calls=calls)
+    atomic_write(folder / f"{_NAME}.md", text.encode())
+    atomic_write(record_path, json.dumps(to_json(record, where=_NAME), indent=2).encode())
+    return text
+
+
+def markdown(
+    summaries: Sequence[Summary], *, setting: Setting, calls: Sequence[dict[str, Any]]
+) -> str:
+    """Lay the table out, with what it means and where it comes from."""
+    hardware, versions = calls[-1]["hardware"], calls[-1]["versions"]
+    searches = "\n".join(
+        f"    {each.contestant}: {_options(each.contestant)}"
+        for each in summaries
+        if each.contestant != DRAWN
+    )
+    commands = "\n".join(f"    {call['command']}" for call in calls)
+    return (
+        f"{to_markdown([asdict(each) for each in summaries], COLUMNS)}\n\n"
+        f"mIoU on {setting.num_test_images:,} test scenes of the embedded dataset, which nothing "
+        f"was chosen on, from the last weights after {setting.num_steps:,} steps of the {PRESET} "
+        f"preset's recipe. Every architecture costs at most {setting.limit:,} MACs, a drawn one at "
+        f"least 90 % of that. Gain: over the mean of {DRAWN}, architectures that were drawn at "
+        "random and not searched; in standard errors of the difference (Welch); p is two-sided, by "
+        "permutation. Deviation: between seeds, each of which has a search, an architecture and a "
+        "retraining of its own. Search: processor time, all threads together.\n\n"
+        f"Searches, beside `--preset {PRESET} --max-macs {setting.limit}`; networks:\n\n"
+        f"{searches}\n\n"
+        f"Commands, in the order of their last calls:\n\n{commands}\n\n"
+        f"torch {versions['torch']}, {hardware['cpu']}, {hardware['num_threads']} thread(s); "
+        "commits in rows.csv.\n"
+    )
+
+
+def _options(name: str) -> str:
+    contestant = find_contestant(name)
+    return " ".join(contestant.search or contestant.network)
+
+
+def write_figure(folder: Path, rows: Sequence[Row]) -> None:
+    """Draw comparison.png and comparison.svg."""
+    save_figure(draw_comparison(rows), folder / _NAME)
+
+
+def draw_comparison(rows: Sequence[Row]) -> Figure:
+    """Draw each seed's mIoU as a point, and each contestant's mean with two standard errors.
+
+    Args:
+        rows: All rows; contestants from the top in the order in which they first occur.
+    """
+    summaries = summarise(rows)
+    figure = new_figure(6.4, 1.2 + 0.42 * len(summaries))
+    axes = figure.add_subplot()
+    for place, each in enumerate(summaries):
+        scores = [100 * row.miou for row in rows if row.contestant == each.contestant]
+        axes.scatter(scores, [place] * len(scores), s=18, color=BLUE, alpha=0.6, linewidths=0)
+        error = 200 * each.deviation / each.num**0.5 if each.num > 1 else 0.0
+        axes.errorbar(100 * each.miou, place, xerr=error, fmt="|", color=BLACK, capsize=3)
+        if each.contestant == DRAWN:
+            axes.axvline(100 * each.miou, color=BLACK, linewidth=0.6, linestyle=":")
+    labels = [f"{each.contestant} ({each.macs / 1e6:.0f}M MACs)" for each in summaries]
+    axes.set_yticks(range(len(labels)), [figure_text(label) for label in labels])
+    axes.invert_yaxis()
+    axes.set_xlabel(
+        figure_text("mIoU on the test split (%): each seed; mean and 2 standard errors")
+    )
+    return figure

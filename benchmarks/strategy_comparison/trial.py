@@ -1,0 +1,153 @@
+"""One contestant with one seed: search, retraining and score, each of which is done once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from ranking.rows import describe_cell, describe_path
+from torch import nn
+
+from autoseg.architecture import Architecture, SearchSpace, sample_architecture
+from autoseg.cli import INTERRUPTED, OK
+from autoseg.config import RETRAIN_PRESETS
+from autoseg.cost import count_macs, count_parameters
+from autoseg.data import build_dataset
+from autoseg.errors import UsageError
+from autoseg.evaluation import evaluate
+from autoseg.pricing import Prices, price_space
+from autoseg.retrain import main as retrain
+from autoseg.runs import find_runs, load_record
+from autoseg.runs.environment import git_state
+from autoseg.search import main as search
+from autoseg.trained import RetrainedNetwork
+
+from .contestants import Contestant
+from .rows import Row
+
+PRESET = "tiny"
+_SIZES = RETRAIN_PRESETS[PRESET]
+_DRAWN_SEEDS = 2_000_000
+"""Added to a seed, so that what is drawn is not the first sample of a search."""
+_DRAWN_SHARE = 0.9
+"""What is drawn costs at least this share of the limit: as many MACs, not just no more."""
+_IMAGES_TOGETHER = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """What all contestants share."""
+
+    space: SearchSpace
+    """The search space, in the sizes of the preset."""
+    space_name: str
+    """Its name or path, for the command line."""
+    prices: Prices
+    """MACs of the space's networks."""
+    limit: int
+    """Most MACs of an architecture."""
+    num_steps: int
+    """Steps of each retraining."""
+    num_test_images: int
+    """Images of the test split that score."""
+
+
+def price_networks(space: SearchSpace) -> Prices:
+    """Price the networks that the preset retrains, for one image of the embedded dataset."""
+    dataset = build_dataset("synthetic", split="test")
+    return price_space(
+        space,
+        image_size=dataset.largest_size,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.num_channels,
+        filter_multiplier=_SIZES.filter_multiplier,
+        width=_SIZES.width,
+    )
+
+
+def draw_architecture(setting: Setting, seed: int) -> Architecture:
+    """Draw uniformly until the MACs are within a tenth below the limit."""
+    generator = torch.Generator().manual_seed(_DRAWN_SEEDS + seed)
+    while True:
+        drawn = sample_architecture(setting.space, generator)
+        if _DRAWN_SHARE * setting.limit <= setting.prices.macs(drawn) <= setting.limit:
+            return drawn
+
+
+def run_trial(contestant: Contestant, seed: int, *, setting: Setting, folder: Path) -> Row:
+    """Search, retrain and score; a run that is finished in the folder is not run again.
+
+    Args:
+        contestant: How its network is come by.
+        seed: Of the search, or of what is drawn, and of the retraining.
+        setting: What all contestants share.
+        folder: For the run folders of this contestant and seed.
+
+    Raises:
+        KeyboardInterrupt: If the user stopped a run; the next call goes on with it.
+        UsageError: If a run failed, with its command.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    source, cost = contestant.network, {}
+    if contestant.is_drawn:
+        draw_architecture(setting, seed).save(folder / "architecture.json")
+        source = ("--architecture", str(folder / "architecture.json"))
+    elif contestant.search:
+        run = folder / "search"
+        shared = ("--space", setting.space_name, "--max-macs", str(setting.limit))
+        _finish(search, run, (*contestant.search, *shared), seed=seed)
+        source = ("--architecture", str(run / "architecture.json"))
+        cost = load_record(run)["results"]["cost"]
+    steps = str(setting.num_steps)
+    recipe = ("--num-steps", steps, "--validate-every", steps)
+    _finish(retrain, folder / "retrain", (*source, *recipe), seed=seed)
+    retrained = RetrainedNetwork.open(folder / "retrain")
+    network = retrained.network("last")
+    miou, macs = score(network, num_images=setting.num_test_images)
+    architecture = retrained.choice.architecture
+    state = git_state()
+    return Row(
+        contestant=contestant.name,
+        seed=seed,
+        miou=miou,
+        path="" if architecture is None else describe_path(architecture),
+        cell="" if architecture is None else describe_cell(architecture),
+        macs=macs,
+        parameters=count_parameters(network),
+        search_steps=cost.get("steps", 0),
+        search_evaluations=cost.get("evaluations", 0),
+        search_processor_s=cost.get("processor_seconds", 0.0),
+        search_s=cost.get("seconds", 0.0),
+        commit="unknown" if state is None else state["commit"] + "+changes" * state["dirty"],
+    )
+
+
+def score(network: nn.Module, *, num_images: int) -> tuple[float, int]:
+    """Return the mean IoU on test images of the embedded dataset, and the MACs for one of them."""
+    dataset = build_dataset("synthetic", split="test", length=num_images)
+    height, width = dataset.largest_size
+    evaluation = evaluate(
+        network, dataset, device="cpu", batch_pixels=_IMAGES_TOGETHER * height * width
+    )
+    return evaluation.plain.mean_iou(), count_macs(network.eval(), (height, width)).macs
+
+
+def _finish(
+    command: Callable[[Sequence[str]], int], folder: Path, options: Sequence[str], *, seed: int
+) -> None:
+    """Run a command to its end, from where an earlier call has stopped it."""
+    if find_runs(folder, state="finished"):
+        return
+    out = ("--out", str(folder))
+    begun = bool(find_runs(folder))
+    arguments = ("--resume", *out) if begun else (*options, "--preset", PRESET, *_seed(seed), *out)
+    print(" ".join(arguments), flush=True)
+    code = command(arguments)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if code != OK:
+        raise UsageError(f"{' '.join(arguments)}: ended with exit code {code}; see above.")
+
+
+def _seed(seed: int) -> tuple[str, str]:
+    return "--seed", str(seed)

@@ -1,0 +1,174 @@
+"""The comparison of strategies: what is drawn, what differs by chance, going on after a stop."""
+
+import dataclasses
+import importlib
+import json
+import math
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from autoseg.architecture import SearchSpace
+from autoseg.cli import INTERRUPTED
+from autoseg.errors import UsageError
+from autoseg.networks import build_network
+
+SPACE = SearchSpace.load("autodeeplab", preset="tiny")
+
+
+@pytest.fixture
+def module(monkeypatch, tmp_path):
+    """Import a module of the benchmark by name."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    monkeypatch.chdir(tmp_path)
+    return importlib.import_module
+
+
+@pytest.fixture
+def setting(module):
+    trial = module("strategy_comparison.trial")
+    return trial.Setting(
+        space=SPACE,
+        space_name="autodeeplab",
+        prices=trial.price_networks(SPACE),
+        limit=45_000_000,
+        num_steps=2,
+        num_test_images=4,
+    )
+
+
+def row(module, contestant, seed, miou):
+    return module("strategy_comparison.rows").Row(
+        contestant=contestant,
+        seed=seed,
+        miou=miou,
+        path="4 8",
+        cell="0:skip_connect",
+        macs=10 + seed,
+        parameters=7,
+        search_steps=3,
+        search_evaluations=6,
+        search_processor_s=1.5,
+        search_s=2.5,
+        commit="a",
+    )
+
+
+def test_what_is_drawn_costs_what_the_limit_allows(module, setting):
+    trial = module("strategy_comparison.trial")
+    drawn = [trial.draw_architecture(setting, seed) for seed in range(8)]
+    assert len(set(drawn)) == 8 and drawn[0] == trial.draw_architecture(setting, 0)
+    for architecture in drawn:
+        network = build_network(architecture, num_classes=12, width=1 / 8, filter_multiplier=8)
+        _, macs = trial.score(network, num_images=1)
+        assert macs == setting.prices.macs(architecture)
+        assert 40_500_000 <= macs <= 45_000_000
+
+
+def test_differences_are_those_of_scipy(module):
+    differences = module("strategy_comparison.differences")
+    generator = np.random.default_rng(0)
+    for num, other in ((3, 4), (5, 12), (2, 2)):
+        own, drawn = generator.normal(0.5, 0.1, num), generator.normal(0.4, 0.2, other)
+        welch = stats.ttest_ind(own, drawn, equal_var=False).statistic
+        gain = own.mean() - drawn.mean()
+        assert gain / differences.standard_error(own, drawn) == pytest.approx(welch)
+        exact = stats.permutation_test(
+            (own, drawn), lambda a, b: a.mean() - b.mean(), n_resamples=np.inf
+        )
+        two_sided = np.mean(np.abs(exact.null_distribution) >= abs(exact.statistic) - 1e-12)
+        assert differences.permutation_p_value(own, drawn) == pytest.approx(two_sided)
+    assert math.isnan(differences.standard_error([1.0], [1.0, 2.0]))
+
+
+def test_drawn_divisions_stand_for_all(module, monkeypatch):
+    differences = module("strategy_comparison.differences")
+    generator = np.random.default_rng(1)
+    own, drawn = generator.normal(0.5, 0.1, 5), generator.normal(0.4, 0.1, 8)
+    exact = differences.permutation_p_value(own, drawn)
+    monkeypatch.setattr(differences, "_MAX_EXACT", 1000)
+    # Five standard deviations of a share of 1,000 draws.
+    tolerance = 5 * math.sqrt(exact * (1 - exact) / 1000)
+    assert differences.permutation_p_value(own, drawn) == pytest.approx(exact, abs=tolerance)
+
+
+def test_summaries_compare_with_what_was_drawn(module):
+    rows = [row(module, "drawn", seed, miou) for seed, miou in enumerate((0.3, 0.4, 0.5))]
+    rows += [row(module, "random", seed, miou) for seed, miou in enumerate((0.6, 0.8))]
+    drawn, random = module("strategy_comparison.differences").summarise(rows)
+    assert (drawn.num, drawn.miou, drawn.deviation) == (3, pytest.approx(0.4), pytest.approx(0.1))
+    assert math.isnan(drawn.gain) and math.isnan(drawn.p_value)
+    assert (random.num, random.gain, random.macs) == (2, pytest.approx(0.3), 10.5)
+    # Shuffled, 2 of the 10 divisions of five scores differ by as much: the two best, and no other.
+    assert random.p_value == pytest.approx(0.1)
+    figure = module("strategy_comparison.report").draw_comparison(rows)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        "drawn (0M MACs)",
+        "random (0M MACs)",
+    ]
+
+
+def test_it_goes_on_where_it_was_stopped(module, monkeypatch):
+    main = module("compare_strategies")
+    asked = []
+
+    def run(contestant, seed, *, setting, folder):
+        asked.append((contestant.name, seed))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return row(module, contestant.name, seed, 0.1 * len(asked))
+
+    monkeypatch.setattr(main, "run_trial", run)
+    monkeypatch.setattr(main, "write_figure", mock.MagicMock())
+    call = ["--contestants", "drawn", "random", "--seeds", "0", "1", "--out", "out"]
+    with pytest.raises(KeyboardInterrupt):
+        main.main(call)
+    first = module("strategy_comparison.rows").read_rows(Path("out/rows.csv"))
+    assert first == [row(module, "drawn", 0, 0.1), row(module, "random", 0, 0.2)]
+    assert main.main(call) == 0
+    assert asked == [("drawn", 0), ("random", 0), ("drawn", 1), ("drawn", 1), ("random", 1)]
+    record = json.loads(Path("out/comparison.json").read_text())
+    assert [each["contestant"] for each in record["rows"]] == ["drawn", "random"]
+    assert len(record["calls"]) == 1 and record["max_macs"] == 45_000_000
+    text = Path("out/comparison.md").read_text()
+    assert "random: --strategy random" in text and "at most 45,000,000 MACs" in text
+    with pytest.raises(UsageError, match=r"unknown contestant 'rando'.* 'random'"):
+        main.main(["--contestants", "rando"])
+
+
+def test_a_run_that_was_stopped_is_resumed_and_a_finished_one_left_alone(module, setting):
+    trial = module("strategy_comparison.trial")
+    asked = []
+
+    def command(arguments):
+        asked.append(tuple(arguments))
+        return INTERRUPTED
+
+    runs = {"finished": [], None: []}
+    with mock.patch.object(trial, "find_runs", lambda folder, state=None: runs[state]):
+        with pytest.raises(KeyboardInterrupt):
+            trial._finish(command, Path("run"), ("--network", "unet"), seed=3)
+        runs[None] = [Path("run")]
+        with pytest.raises(KeyboardInterrupt):
+            trial._finish(command, Path("run"), ("--network", "unet"), seed=3)
+        runs["finished"] = [Path("run")]
+        trial._finish(command, Path("run"), ("--network", "unet"), seed=3)
+    assert asked == [
+        ("--network", "unet", "--preset", "tiny", "--seed", "3", "--out", "run"),
+        ("--resume", "--out", "run"),
+    ]
+
+
+@pytest.mark.nightly
+def test_a_drawn_architecture_and_a_fixed_network_whole(module, setting, tmp_path):
+    trial = module("strategy_comparison.trial")
+    find = module("strategy_comparison.contestants").find_contestant
+    for name in ("drawn", "icnet"):
+        done = trial.run_trial(find(name), 0, setting=setting, folder=tmp_path / name)
+        again = trial.run_trial(find(name), 0, setting=setting, folder=tmp_path / name)
+        assert dataclasses.replace(again, commit=done.commit) == done
+        assert done.miou > 0 and done.search_steps == 0
+        assert bool(done.path) == (name == "drawn")
