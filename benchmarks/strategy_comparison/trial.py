@@ -1,6 +1,8 @@
 """One contestant with one seed: search, retraining and score, each of which is done once."""
 
-from collections.abc import Callable, Sequence
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +18,8 @@ from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
 from autoseg.pricing import Prices, price_space
-from autoseg.retrain import main as retrain
 from autoseg.runs import find_runs, load_record
 from autoseg.runs.environment import git_state
-from autoseg.search import main as search
 from autoseg.trained import RetrainedNetwork
 
 from .contestants import Contestant
@@ -95,12 +95,12 @@ def run_trial(contestant: Contestant, seed: int, *, setting: Setting, folder: Pa
     elif contestant.search:
         run = folder / "search"
         shared = ("--space", setting.space_name, "--max-macs", str(setting.limit))
-        _finish(search, run, (*contestant.search, *shared), seed=seed)
+        _finish("search", run, (*contestant.search, *shared), seed=seed)
         source = ("--architecture", str(run / "architecture.json"))
         cost = load_record(run)["results"]["cost"]
     steps = str(setting.num_steps)
     recipe = ("--num-steps", steps, "--validate-every", steps)
-    _finish(retrain, folder / "retrain", (*source, *recipe), seed=seed)
+    _finish("retrain", folder / "retrain", (*source, *recipe), seed=seed)
     retrained = RetrainedNetwork.open(folder / "retrain")
     network = retrained.network("last")
     miou, macs = score(network, num_images=setting.num_test_images)
@@ -132,21 +132,18 @@ def score(network: nn.Module, *, num_images: int) -> tuple[float, int]:
     return evaluation.plain.mean_iou(), count_macs(network.eval(), (height, width)).macs
 
 
-def _finish(
-    command: Callable[[Sequence[str]], int], folder: Path, options: Sequence[str], *, seed: int
-) -> None:
+def _finish(command: str, folder: Path, options: Sequence[str], *, seed: int) -> None:
     """Run a command to its end, from where an earlier call has stopped it."""
     if find_runs(folder, state="finished"):
         return
-    out = ("--out", str(folder))
-    begun = bool(find_runs(folder))
-    arguments = ("--resume", *out) if begun else (*options, "--preset", PRESET, *_seed(seed), *out)
-    print(" ".join(arguments), flush=True)
-    code = command(arguments)
+    settings = ("--resume",) if find_runs(folder) else (*options, "--preset", PRESET, *_seed(seed))
+    arguments = ("-m", f"autoseg.{command}", *settings, "--out", str(folder))
+    print("python", *arguments, flush=True)
+    code = subprocess.run([sys.executable, *arguments], check=False).returncode
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     if code != OK:
-        raise UsageError(f"{' '.join(arguments)}: ended with exit code {code}; see above.")
+        raise UsageError(f"python {' '.join(arguments)}: ended with exit code {code}; see above.")
 
 
 def _seed(seed: int) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import math
+import subprocess
 from pathlib import Path
 from unittest import mock
 
@@ -139,26 +140,34 @@ def test_it_goes_on_where_it_was_stopped(module, monkeypatch):
         main.main(["--contestants", "rando"])
 
 
-def test_a_run_that_was_stopped_is_resumed_and_a_finished_one_left_alone(module, setting):
+def test_a_run_that_was_stopped_is_resumed_and_a_finished_one_left_alone(module):
     trial = module("strategy_comparison.trial")
-    asked = []
+    runs, asked = {"finished": [], None: []}, []
 
-    def command(arguments):
-        asked.append(tuple(arguments))
-        return INTERRUPTED
+    def run(arguments, *, check):
+        asked.append(arguments[1:])
+        return subprocess.CompletedProcess(arguments, codes.pop(0))
 
-    runs = {"finished": [], None: []}
-    with mock.patch.object(trial, "find_runs", lambda folder, state=None: runs[state]):
+    def finish():
+        trial._finish("retrain", Path("run"), ("--network", "unet"), seed=3)
+
+    codes = [INTERRUPTED, 1]
+    with (
+        mock.patch.object(trial, "find_runs", lambda folder, state=None: runs[state]),
+        mock.patch.object(trial.subprocess, "run", run),
+    ):
         with pytest.raises(KeyboardInterrupt):
-            trial._finish(command, Path("run"), ("--network", "unet"), seed=3)
+            finish()
         runs[None] = [Path("run")]
-        with pytest.raises(KeyboardInterrupt):
-            trial._finish(command, Path("run"), ("--network", "unet"), seed=3)
+        with pytest.raises(UsageError, match="--resume --out run: ended with exit code 1"):
+            finish()
         runs["finished"] = [Path("run")]
-        trial._finish(command, Path("run"), ("--network", "unet"), seed=3)
+        finish()
+    begin = ["-m", "autoseg.retrain"]
+    end = ["--out", "run"]
     assert asked == [
-        ("--network", "unet", "--preset", "tiny", "--seed", "3", "--out", "run"),
-        ("--resume", "--out", "run"),
+        [*begin, "--network", "unet", "--preset", "tiny", "--seed", "3", *end],
+        [*begin, "--resume", *end],
     ]
 
 
