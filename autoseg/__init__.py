@@ -12,9 +12,18 @@ if TYPE_CHECKING:
     from autoseg.metrics import ConfusionMatrix
     from autoseg.networks import ENCODERS, NETWORKS, build_network
     from autoseg.supernet import Supernet
+    from autoseg.trained import Prediction, SegmentationModel, load
 else:
     __getattr__, __dir__ = deferred_names(
-        __name__, "architecture", "networks", "crf", "supernet", "data", "metrics", "cost"
+        __name__,
+        "architecture",
+        "networks",
+        "crf",
+        "supernet",
+        "data",
+        "metrics",
+        "cost",
+        "trained",
     )
 
 __version__ = "0.1.0"
@@ -26,12 +35,15 @@ __all__ = [
     "Architecture",
     "ConfusionMatrix",
     "DenseCRF",
+    "Prediction",
     "SearchSpace",
+    "SegmentationModel",
     "Supernet",
     "build_dataset",
     "build_network",
     "count_macs",
     "count_parameters",
     "decode",
+    "load",
     "measure_latency",
 ]

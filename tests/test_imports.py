@@ -36,7 +36,10 @@ ALLOWED: dict[str, set[str]] = {
     "supernet": {"architecture", "ops", "_native"},
     "networks": {"architecture", "ops", "crf"},  # a network may end in a CRF, trained with it
     "evaluation": {"data", "metrics"},
-    "trained": {"architecture", "networks", "ops", "crf", "data", "runs"},
+    "trained": {
+        *("architecture", "networks", "ops", "crf", "data", "runs"),  # what was trained
+        "evaluation",  # and what it predicts
+    },
     "tuning": {"trained", "crf", "data", "evaluation", "metrics", "runs"},
     "training": {"data", "runs", "evaluation"},
     "zero_cost": {"cost"},  # the sizes that its scores have to beat
@@ -69,7 +72,9 @@ DOORS = {"autoseg/__main__.py"} | {
 DOOR_MAY_IMPORT = {"cli", "requests", "commands"}
 # What `import autoseg` offers by itself, when it is asked for.
 FRONT = "autoseg/__init__.py"
-FRONT_MAY_IMPORT = {"architecture", "supernet", "networks", "crf", "data", "metrics", "cost"}
+FRONT_MAY_IMPORT = {
+    *("architecture", "supernet", "networks", "crf", "data", "metrics", "cost", "trained")
+}
 GROUND = {
     *("atomic", "backends", "contract", "deferred", "errors", "foreign_text", "json_file"),
     *("normalisation", "user_imports"),

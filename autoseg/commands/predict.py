@@ -20,7 +20,6 @@ from autoseg.data import as_rgb, normalise
 from autoseg.data.arrays import ARRAY_SUFFIXES
 from autoseg.data.channels import ImageRegions, open_regions
 from autoseg.data.images import IMAGE_SUFFIXES, find_images
-from autoseg.data.labels import label_image
 from autoseg.data.spectral import TIFF_SUFFIXES
 from autoseg.errors import FileError, UsageError
 from autoseg.evaluation import (
@@ -40,10 +39,9 @@ from autoseg.evaluation.windows import AUTO_SIZE, MAX_VIEW_PIXELS
 from autoseg.foreign_text import printable
 from autoseg.requests import PredictRequest
 from autoseg.runs import Progress
-from autoseg.trained import RetrainedNetwork
+from autoseg.trained import Prediction, RetrainedNetwork
 from autoseg.tuning import choose_crf_behind
 
-_MAX_INDEXED = 256  # colours of a palette file
 _REDUCED_PIXELS = 2**22  # of the overlay of an image that is larger than the limit of one piece
 
 
@@ -148,10 +146,12 @@ class _Painter:
 
     def pictures(self, path: Path, progress: Progress) -> list[Image.Image]:
         """Return the mask of an image and, if asked for, the overlay."""
-        palette = self.trained.palette
         with open_regions(path, self.trained.normalisation.num_channels) as image:
             pred = self._classes(image, path, progress)
-            pictures = [label_image(pred, palette=_whole_palette(palette), mode="P")]
+            prediction = Prediction(
+                labels=pred, class_names=self.trained.class_names, palette=self.trained.palette
+            )
+            pictures = [prediction.picture()]
             if self.request.overlay:
                 pictures.append(self._overlay(image, pred, path, progress))
         return pictures
@@ -212,15 +212,6 @@ class _Painter:
             shown = np.unique(pred).tolist()
             blended = with_legend(blended, class_names, palette, shown=shown)
         return Image.fromarray(blended)
-
-
-def _whole_palette(palette: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Fill a palette up to the 256 colours of a file; None where there are more classes."""
-    if len(palette) > _MAX_INDEXED:
-        return None
-    whole = np.zeros((_MAX_INDEXED, 3), dtype=np.uint8)
-    whole[: len(palette)] = palette
-    return whole
 
 
 def _results(path: Path, request: PredictRequest) -> list[Path]:

@@ -18,9 +18,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from autoseg.data.arrays import ARRAY_SUFFIXES, array_shape, map_array, read_array
-from autoseg.data.images import image_size, max_pixels, open_image, open_picture, read_image
+from autoseg.data.images import (
+    Picture,
+    image_size,
+    max_pixels,
+    open_image,
+    open_picture,
+    read_image,
+)
 from autoseg.data.spectral import read_spectral, require_tifffile, spectral_header
 from autoseg.errors import FileError
 from autoseg.foreign_text import printable
@@ -58,6 +66,36 @@ def read_channels(path: Path, num_channels: int) -> NDArray[np.uint8]:
             "channels; save it as an array of as many, .npy, or as a TIFF."
         )
     return _picture_channels(read_image(path), num_channels)
+
+
+_GIVEN = Path("the image")  # what messages call an image that no file holds
+
+
+def image_channels(image: Image.Image | NDArray[Any], num_channels: int) -> NDArray[np.uint8]:
+    """Take an image that is in memory as `read_channels` takes the same image in a file.
+
+    Args:
+        image: A picture, or an array (H, W), (H, W, C) or (C, H, W), whose colours are RGB.
+        num_channels: C.
+
+    Returns:
+        uint8, (C, H, W), a copy of its own.
+
+    Raises:
+        FileError: If its shape, its channels or the range of its numbers do not fit.
+    """
+    if isinstance(image, np.ndarray):
+        _check_shape(_GIVEN, image.shape, num_channels)
+        axis = _channel_axis(_GIVEN, image.shape)
+        channels = image[None] if axis is None else np.moveaxis(image, axis, 0)
+        return _to_bytes(_GIVEN, channels)(channels)
+    if num_channels not in (1, 3):
+        raise FileError(
+            f"{_GIVEN} is a picture, and the network reads {num_channels} channels; give an array "
+            "of as many."
+        )
+    image.load()
+    return _picture_channels(Picture(image, _GIVEN).rgb(), num_channels)
 
 
 class ImageRegions:

@@ -5,7 +5,7 @@ from autoseg.runs.environment import describe_environment, processor_name
 from autoseg.runs.metrics_log import load_metrics
 from autoseg.runs.progress import COMPILING, Progress
 from autoseg.runs.randomness import restore_rng_state, rng_state, seed_everything
-from autoseg.runs.record import find_runs, load_record, reading_record
+from autoseg.runs.record import find_runs, load_record, reading_fields, reading_record
 from autoseg.runs.run import Run
 from autoseg.runs.stopping import StopRequest
 from autoseg.runs.weights import (
@@ -27,6 +27,7 @@ __all__ = [
     "load_record",
     "load_weights",
     "processor_name",
+    "reading_fields",
     "reading_record",
     "restore_rng_state",
     "rng_state",

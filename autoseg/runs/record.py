@@ -178,17 +178,28 @@ def _checksum(record: Mapping[str, Any]) -> str:
 
 @contextmanager
 def reading_record(folder: Path, what: str = "a record that this autoseg knows") -> Iterator[None]:
-    """Name run.json in every error over what its fields hold.
+    """Name run.json in every error over what its fields hold; see `reading_fields`.
 
     Args:
         folder: The run folder.
         what: What the record should be, with its article.
+    """
+    with reading_fields(Path(folder) / RECORD_NAME, what):
+        yield
+
+
+@contextmanager
+def reading_fields(path: Path, what: str) -> Iterator[None]:
+    """Name a file in every error over what its fields hold.
+
+    Args:
+        path: The file.
+        what: What it should be, with its article.
 
     Raises:
         FileError: Instead of whatever is raised inside; a `UsageError` too, for what it finds wrong
             was said by the file, and not by the user.
     """
-    path = Path(folder) / RECORD_NAME
     try:
         with reading(path, what):
             yield

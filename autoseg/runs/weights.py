@@ -55,13 +55,24 @@ def save_weights(
         ValueError: If `metadata` has the key "sha256".
         OSError: If the file cannot be written; the previous weights are untouched then.
     """
+    path = weights_path(folder, which)
+    write_tensors(path, state_dict, metadata=metadata)
+    return path
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]
+) -> None:
+    """Write tensors with their checksum, all of them or nothing.
+
+    Arguments and errors are those of `save_weights`, with the file itself in place of folder and
+    name.
+    """
     if _CHECKSUM in metadata:
         raise ValueError(f"save_weights: the metadata key {_CHECKSUM!r} is taken by the checksum.")
-    path = weights_path(folder, which)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
-    content = safetensors.torch.save(tensors, {**metadata, _CHECKSUM: _checksum(tensors)})
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = safetensors.torch.save(plain, {**metadata, _CHECKSUM: _checksum(plain)})
     atomic_write(path, content)
-    return path
 
 
 def load_weights(folder: Path, which: Which = "best") -> dict[str, Tensor]:
@@ -80,14 +91,27 @@ def load_weights(folder: Path, which: Which = "best") -> dict[str, Tensor]:
     """
     path = weights_path(folder, which)
     stated = weights_sha256(folder, which)
-    with reading(path, "whole", remedy=_remedy(path)), utf8_path(path) as named:
+    return read_tensors(path, stated, remedy=_remedy(path))
+
+
+def read_tensors(path: Path, stated_sha256: str, *, remedy: str) -> dict[str, Tensor]:
+    """Read all tensors of a file and hold them against the checksum that its metadata state.
+
+    Args:
+        path: A safetensors file.
+        stated_sha256: What `read_metadata` found there.
+        remedy: What to do about a damaged file.
+
+    Raises:
+        FileError: If the file is truncated or corrupt.
+    """
+    with reading(path, "whole", remedy=remedy), utf8_path(path) as named:
         tensors = safetensors.torch.load_file(named)
         checksum = _checksum(tensors)
     # safetensors checks the length of the file, not its content.
-    if stated != checksum:
+    if stated_sha256 != checksum:
         raise FileError(
-            f"{printable(str(path))} is corrupt: its checksum does not match its content; "
-            f"{_remedy(path)}."
+            f"{printable(str(path))} is corrupt: its checksum does not match its content; {remedy}."
         )
     return tensors
 
@@ -132,8 +156,21 @@ def load_weights_metadata(folder: Path, which: Which = "best") -> dict[str, str]
         others = sorted(other.name for other in path.parent.glob("weights-*.safetensors"))
         present = f"it has {', '.join(others)}" if others else "it has no weights yet"
         raise UsageError(f"{path} does not exist; {present}. Retrain it, or name another run.")
+    return read_metadata(path, remedy=_remedy(path))
+
+
+def read_metadata(path: Path, *, remedy: str) -> dict[str, str]:
+    """Read the text stored beside the tensors of a file, with the checksum as "sha256".
+
+    Args:
+        path: A safetensors file.
+        remedy: What to do about a damaged file.
+
+    Raises:
+        FileError: If the file is truncated or corrupt.
+    """
     with (
-        reading(path, "whole", remedy=_remedy(path)),
+        reading(path, "whole", remedy=remedy),
         utf8_path(path) as named,
         safetensors.safe_open(named, framework="pt") as file,
     ):

@@ -1,6 +1,9 @@
 """What searches and retrainings leave in their run folders, as values that are opened once."""
 
 from autoseg.trained.choice import REFERENCES, SEARCHED, NetworkChoice
+from autoseg.trained.description import ModelDescription
+from autoseg.trained.model import Prediction, SegmentationModel, load
+from autoseg.trained.model_file import ModelFile, save_model_file
 from autoseg.trained.retrained import RetrainedNetwork
 from autoseg.trained.search import ARCHITECTURE_NAME, SearchRun
 from autoseg.trained.starting_weights import StartingWeights, starting_weights
@@ -9,9 +12,15 @@ __all__ = [
     "ARCHITECTURE_NAME",
     "REFERENCES",
     "SEARCHED",
+    "ModelDescription",
+    "ModelFile",
     "NetworkChoice",
+    "Prediction",
     "RetrainedNetwork",
     "SearchRun",
+    "SegmentationModel",
     "StartingWeights",
+    "load",
+    "save_model_file",
     "starting_weights",
 ]

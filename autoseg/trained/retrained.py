@@ -1,17 +1,15 @@
 """A retrained network: everything that its run folder says of it, opened once."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from autoseg.config import DataConfig, read_values
-from autoseg.data import IMAGENET, Normalisation, SegmentationDataset, build_split
-from autoseg.data.channels import MAX_CHANNELS
+from autoseg.data import Normalisation, SegmentationDataset, build_split
 from autoseg.errors import FileError, UsageError
 from autoseg.foreign_text import printable
 from autoseg.runs import (
@@ -25,30 +23,17 @@ from autoseg.runs import (
 )
 from autoseg.runs.weights import Which
 from autoseg.trained.choice import NetworkChoice
+from autoseg.trained.description import ModelDescription
 from autoseg.trained.own_operations import require_own_operations, warn_of_changed_operations
 
 _CONFIG = schema.fields(
-    required={
-        "network": schema.mapping,
-        "class_names": schema.list_of(schema.text),
-        "image_scale": schema.number(1e-3, 100),
-    },
     allowed={
-        "palette": schema.list_of(schema.list_of(schema.whole(0, 255), length=3)),
-        "normalisation": schema.fields(
-            {
-                "mean": schema.list_of(schema.number(-1e3, 1e3)),
-                "std": schema.list_of(schema.number(1e-6, 1e3)),
-            }
-        ),
         "dataset": schema.text,
         "num_steps": schema.whole(1),
         "overfit": schema.optional(schema.whole(1)),
     },
 )
-"""What is read of a retrained network's configuration wherever it is used; it holds more."""
-
-_MAX_CLASSES = 10_000
+"""What is read of a retrained network's configuration beside its description; it holds more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +47,8 @@ class RetrainedNetwork:
     """Run folder of the retraining."""
     record: dict[str, Any]
     """run.json; what is named below was checked in it."""
-    choice: NetworkChoice
-    """Which network it is."""
+    description: ModelDescription
+    """The network and its classes, as the record has them."""
 
     @classmethod
     def open(cls, folder: Path) -> "RetrainedNetwork":
@@ -81,21 +66,8 @@ class RetrainedNetwork:
         warn_of_changed_operations(config, folder)
         with reading_record(folder, "a record of a retrained network"):
             _CONFIG(config, "config")
-            num_classes = len(config["class_names"])
-            if not 1 <= num_classes <= _MAX_CLASSES:
-                raise ValueError(
-                    f"config.class_names has {num_classes} names; it must have 1 to {_MAX_CLASSES}"
-                )
-            if len(config.get("palette", config["class_names"])) != num_classes:
-                raise ValueError("config.palette must have one colour for each class")
-            normalisation = _normalisation(config)
-            if not 1 <= normalisation.num_channels == len(normalisation.std) <= MAX_CHANNELS:
-                raise ValueError(
-                    "config.normalisation must have one mean and one std for each channel, at most "
-                    f"{MAX_CHANNELS}"
-                )
-            choice = NetworkChoice.from_dict(config["network"])
-        return cls(folder=folder, record=record, choice=choice)
+            description = ModelDescription.from_dict(config)
+        return cls(folder=folder, record=record, description=description)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -103,9 +75,14 @@ class RetrainedNetwork:
         return self.record["config"]
 
     @property
+    def choice(self) -> NetworkChoice:
+        """Which network it is."""
+        return self.description.choice
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes that it tells apart, K of them."""
-        return tuple(self.config["class_names"])
+        return self.description.class_names
 
     @property
     def palette(self) -> NDArray[np.uint8]:
@@ -116,21 +93,32 @@ class RetrainedNetwork:
         Raises:
             FileError: If the record has none.
         """
-        if "palette" not in self.config:
+        palette = self.description_with_colours.palette
+        assert palette is not None
+        return palette
+
+    @property
+    def description_with_colours(self) -> ModelDescription:
+        """The description, if it has colours.
+
+        Raises:
+            FileError: If the record has none.
+        """
+        if self.description.colours is None:
             raise FileError(
                 f"{printable(str(self.folder))}/run.json has no field 'config.palette'."
             )
-        return np.array(self.config["palette"], dtype=np.uint8)
+        return self.description
 
     @property
     def normalisation(self) -> Normalisation:
         """How its images are normalised, and so how many channels they have."""
-        return _normalisation(self.config)
+        return self.description.normalisation
 
     @property
     def image_scale(self) -> float:
         """Factor on the images' sides before the network sees them, as in the training."""
-        return self.config["image_scale"]
+        return self.description.image_scale
 
     def network(self, which: Which = "best") -> nn.Module:
         """Build the network and load its weights.
@@ -145,11 +133,8 @@ class RetrainedNetwork:
             UsageError: If the run has no such weights.
             FileError: If the weights are damaged, or not of this network.
         """
-        network = self.choice.build(len(self.class_names), normalisation=self.normalisation)
         weights = load_weights(self.folder, which)
-        _require_fit(network, weights, weights_path(self.folder, which))
-        network.load_state_dict(weights)
-        return network.eval()
+        return self.description.network(weights, path=weights_path(self.folder, which))
 
     def weights_sha256(self, which: Which = "best") -> str:
         """Return the checksum of the weights, without reading all of them.
@@ -174,13 +159,6 @@ class RetrainedNetwork:
         return build_split(replace(data, data_root=data_root or data.data_root), split)
 
 
-def _normalisation(config: Mapping[str, Any]) -> Normalisation:
-    if "normalisation" not in config:
-        return IMAGENET  # earlier records, of RGB alone, do not say
-    saved = config["normalisation"]
-    return Normalisation(mean=tuple(saved["mean"]), std=tuple(saved["std"]))
-
-
 def _find(folder: Path) -> tuple[Path, dict[str, Any]]:
     """Find the one retrain run that is or lies in a folder; return its folder and record."""
     record = load_record(folder)
@@ -196,21 +174,3 @@ def _find(folder: Path) -> tuple[Path, dict[str, Any]]:
         )
     names = ", ".join(str(run) for run in runs)
     raise UsageError(f"{folder} holds several retrained networks; name one of {names}.")
-
-
-def _require_fit(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse whole weights of another network in one line, where torch writes one a tensor."""
-    state = network.state_dict()
-    misfits = [f"it lacks {name}" for name in state if name not in weights]
-    misfits += [f"it has {name}, and the network has not" for name in weights if name not in state]
-    misfits += [
-        f"{name} is {tuple(weights[name].shape)} where the network has {tuple(tensor.shape)}"
-        for name, tensor in state.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    if misfits:
-        more = f" (and {len(misfits) - 1} more)" if len(misfits) > 1 else ""
-        raise FileError(
-            f"{printable(str(path))} is not of the network that run.json beside it describes: "
-            f"{printable(misfits[0])}{more}. Restore both from one copy of the run."
-        )

@@ -18,7 +18,7 @@ from autoseg.evaluation import evaluate
 from autoseg.metrics import border_scores, overlaps
 from autoseg.networks import CRF_RNN, build_network, crf_rnn
 from autoseg.runs import Progress
-from autoseg.trained import NetworkChoice, RetrainedNetwork
+from autoseg.trained import ModelDescription, RetrainedNetwork
 
 SIZE = (32, 48)
 # A machine that tests share is never steady.
@@ -49,10 +49,11 @@ def subject(*, num_images=2, image_scale=1.0):
 
 def test_what_sets_a_training_apart_is_told():
     plain = subject(num_images=1)
+    description = ModelDescription.from_dict(
+        {"network": {"label": "x", "name": "unet"}, "class_names": ["a"], "image_scale": 1.0}
+    )
     run = RetrainedNetwork(
-        folder=Path("r"),
-        record={"seed": 5, "config": {}},
-        choice=NetworkChoice(label="x", name="icnet_resnet50"),
+        folder=Path("r"), record={"seed": 5, "config": {}}, description=description
     )
     trained = Trained(run=run, num_steps=1, best_step=1, weights_sha256="0" * 64)
     told = replace(trained, loss="focal + dice", started_from="resnet50.pth")
