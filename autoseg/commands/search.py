@@ -40,6 +40,7 @@ from autoseg.reporting import (
     draw_cell,
     draw_history,
     draw_path,
+    draw_paths,
     draw_sample_front,
     draw_scores,
     draw_trellis,
@@ -331,6 +332,7 @@ def draw_search(run: Run, strategy: Strategy) -> None:
             beta_norm=supernet.beta_norm,
         )
         figures["history"] = draw_history(lines)
+        figures["paths"] = draw_paths(lines)
     else:
         figures["path"] = draw_path(found)
         name = strategy.estimator.score_name if isinstance(strategy, DiscreteSearch) else "score"

@@ -6,6 +6,7 @@ from autoseg.reporting.gridding import draw_gridding
 from autoseg.reporting.history import draw_history
 from autoseg.reporting.network_colours import network_colour
 from autoseg.reporting.pareto import draw_pareto, pareto_front
+from autoseg.reporting.paths import draw_paths
 from autoseg.reporting.sample_front import draw_sample_front
 from autoseg.reporting.sample_scores import draw_scores
 from autoseg.reporting.samples import draw_samples
@@ -18,6 +19,7 @@ __all__ = [
     "draw_history",
     "draw_pareto",
     "draw_path",
+    "draw_paths",
     "draw_sample_front",
     "draw_samples",
     "draw_scores",
