@@ -1,6 +1,7 @@
 """What is compared, and the comparison itself."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from autoseg.comparison import (
     group_table_markdown,
     measure_networks,
     possible_outputs,
+    search_history,
     trained_subject,
     untrained_subject,
     verdict,
     write_comparison,
 )
+from autoseg.comparison.searches import SearchHistory
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError
 from autoseg.foreign_text import folder_name
@@ -41,8 +44,11 @@ from autoseg.runs import (
     processor_name,
     seed_everything,
 )
-from autoseg.trained import NetworkChoice, RetrainedNetwork
+from autoseg.trained import NetworkChoice, RetrainedNetwork, search_that_found
 from autoseg.tuning import ChosenCRF, choose_crf, choose_crf_behind
+
+_SEARCH_DEPTH = 2
+"""Folders below a place at which a search's run folder is looked for: further down lie data."""
 
 
 def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Comparison:
@@ -63,6 +69,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
     require_writable(request.out)
     for sentence in left_out:
         announce(f"left out: {sentence}")
+    searches = _searches(subjects, request)
     crfs = [_choose_crf(subject, request) for subject in subjects] if request.crf else []
     cases = [
         Case(
@@ -82,12 +89,38 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
             progress=progress,
             new_borders=chosen_borders(request),
         )
+    measured = [
+        replace(network, search=search) for network, search in zip(measured, searches, strict=True)
+    ]
     return Comparison(
         groups=tuple(group_networks([*measured, *earlier])),
         left_out=tuple(left_out),
         protocol=_protocol(request, command, device, crfs),
         environment=describe_environment(),
     )
+
+
+def _searches(subjects: Sequence[Subject], request: CompareRequest) -> list[SearchHistory | None]:
+    """Read for each network from a search what that search says, where its run is found."""
+    trained = [subject.trained and subject.trained.run for subject in subjects]
+    # The search lies under --runs, or beside the retraining, whose networks lie in its folder.
+    near = {request.runs, *(run.folder.parent.parent for run in trained if run is not None)}
+    found = {
+        run.resolve(): run
+        for place in near
+        for run in find_runs(place, kind="search", max_depth=_SEARCH_DEPTH)
+    }
+    folders = sorted(found.values(), key=lambda run: load_record(run)["created"])
+    histories: list[SearchHistory | None] = []
+    for run in trained:
+        architecture = None if run is None else run.choice.architecture
+        folder = None if architecture is None else search_that_found(architecture, folders)
+        try:
+            histories.append(None if folder is None else search_history(folder))
+        except (ValueError, OSError) as error:
+            announce(f"the search in {folder} is not shown: {error}")
+            histories.append(None)
+    return histories
 
 
 def tables_of(comparison: Comparison) -> str:

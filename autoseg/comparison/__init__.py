@@ -4,6 +4,7 @@ from autoseg.comparison.documents import Comparison, group_table_markdown
 from autoseg.comparison.earlier import earlier_networks
 from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.measuring import Case, measure_networks
+from autoseg.comparison.searches import search_history
 from autoseg.comparison.subject import (
     Subject,
     Trained,
@@ -25,6 +26,7 @@ __all__ = [
     "group_table_markdown",
     "measure_networks",
     "possible_outputs",
+    "search_history",
     "trained_subject",
     "untrained_subject",
     "verdict",

@@ -30,6 +30,18 @@ class TrueScene:
     """Label of pixels without a class."""
     attribution: str
     """Source and licence of the image; empty where none is owed."""
+    remark: str = ""
+    """Why it is shown."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GradedPrediction:
+    """What was predicted of an image that was chosen by its scores."""
+
+    classes: NDArray[np.int64]
+    """Predicted class of each pixel, (H, W)."""
+    overlaps: NDArray[np.int64]
+    """Its `overlaps`, (2, K)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +52,8 @@ class Evidence:
     """The `overlaps` of each image, (num_images, 2, K)."""
     shown: tuple[NDArray[np.int64], ...]
     """Predicted classes of the images that the report shows, each (H, W)."""
+    graded: tuple[GradedPrediction, ...] = ()
+    """Those of the best, the median and the worst image."""
 
 
 class EvidenceOf:
@@ -63,24 +77,43 @@ class EvidenceOf:
         self._scenes = frozenset(scenes)
         self._overlaps: list[NDArray[np.int64]] = []
         self._shown: list[NDArray[np.int64]] = []
+        self._graded: list[GradedPrediction] = []
 
     def add(self, index: int, pred: Tensor, target: Tensor) -> None:
         """Count one more image; pred and target are (H, W)."""
+        self._overlaps.append(self._overlaps_of(pred, target))
+        for score in self.borders:
+            score.update(pred, target)
+        if index in self._scenes:
+            self._shown.append(pred.cpu().numpy())
+
+    def add_graded(self, pred: Tensor, target: Tensor) -> None:
+        """Keep the prediction of an image that was chosen by its scores; both are (H, W)."""
+        overlaps_of_image = self._overlaps_of(pred, target)
+        self._graded.append(
+            GradedPrediction(classes=pred.cpu().numpy(), overlaps=overlaps_of_image)
+        )
+
+    def _overlaps_of(self, pred: Tensor, target: Tensor) -> NDArray[np.int64]:
         counts = confusion_matrix(
             pred,
             target,
             num_classes=self._dataset.num_classes,
             ignore_index=self._dataset.ignore_index,
         )
-        self._overlaps.append(overlaps(counts).cpu().numpy())
-        for score in self.borders:
-            score.update(pred, target)
-        if index in self._scenes:
-            self._shown.append(pred.cpu().numpy())
+        return overlaps(counts).cpu().numpy()
+
+    def image_overlaps(self) -> NDArray[np.int64]:
+        """Return the `overlaps` of each image so far, (num_images, 2, K)."""
+        return np.stack(self._overlaps)
 
     def result(self) -> Evidence:
         """Return what was collected."""
-        return Evidence(image_overlaps=np.stack(self._overlaps), shown=tuple(self._shown))
+        return Evidence(
+            image_overlaps=self.image_overlaps(),
+            shown=tuple(self._shown),
+            graded=tuple(self._graded),
+        )
 
 
 def scene_indices(indices: Sequence[int]) -> list[int]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.comparison.evidence import EvidenceOf, TrueScene, scene_indices, true_scenes
+from autoseg.comparison.grading import Graded, grade
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, ComparisonRow, NetworkComparison
 from autoseg.comparison.subject import Subject
 from autoseg.comparison.timing import Costs, Stages, TimingChoice, time_networks
@@ -104,9 +105,24 @@ def measure_networks(
         stages.append(Stages(case.subject, crf=case.crf, device=device))
         _require_scored(scored[-1], stages[-1])
         progress.update()
+    graded = _grade(scored, device=device, progress=progress)
     with progress.phase("timing all networks in turn"):
         costs = time_networks(stages, device=device, timing=timing)
-    return [_assemble(*pair, device=device) for pair in zip(scored, costs, strict=True)]
+    return [_assemble(*each, device=device) for each in zip(scored, graded, costs, strict=True)]
+
+
+def _grade(
+    scored: Sequence[_Scored], *, device: torch.device, progress: Progress
+) -> list[tuple[TrueScene, ...]]:
+    """Predict the best, median and worst image once more, by all; none of what was not scored."""
+    networks = [
+        Graded(subject=each.case.subject, crf=each.case.crf, evidence=each.evidence)
+        for each in scored
+        if each.evidence
+    ]
+    with progress.phase("predicting the best, median and worst image"):
+        scenes = iter(grade(networks, device=device, on_image=lambda: None))
+    return [next(scenes) if each.evidence else () for each in scored]
 
 
 def _score(
@@ -158,7 +174,9 @@ def _require_scored(scored: _Scored, stages: Stages) -> None:
         stages.require_scored(torch.from_numpy(scored.evidence[0].result().shown[0]))
 
 
-def _assemble(scored: _Scored, costs: Costs, *, device: torch.device) -> NetworkComparison:
+def _assemble(
+    scored: _Scored, graded: tuple[TrueScene, ...], costs: Costs, *, device: torch.device
+) -> NetworkComparison:
     case, scores = scored.case, scored.scores
     subject = case.subject
     plain_counts = scores.plain if scores else None
@@ -182,6 +200,7 @@ def _assemble(scored: _Scored, costs: Costs, *, device: torch.device) -> Network
         borders=tuple(_border_results(collected.borders) for collected in scored.evidence),
         evidence=tuple(collected.result() for collected in scored.evidence),
         scenes=scored.scenes,
+        graded_scenes=graded,
     )
 
 

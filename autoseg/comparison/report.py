@@ -1,12 +1,7 @@
 """A comparison as one HTML page: verdict, chart, tables and pictures."""
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from dataclasses import replace
 
 from autoseg.comparison.documents import (
     READING,
@@ -18,13 +13,13 @@ from autoseg.comparison.documents import (
     shared_text,
     stage_tables,
 )
-from autoseg.comparison.evidence import TrueScene
+from autoseg.comparison.grading import RULE
+from autoseg.comparison.pictures import ERRORS, grids_of, scenes_of, true_scenes_of
 from autoseg.comparison.rows import ComparisonGroup, ComparisonRow
 from autoseg.comparison.verdict import doubts_of, row_name, verdict
 from autoseg.reporting.chart import Axis, Chart, Point
 from autoseg.reporting.network_colours import network_colour
-from autoseg.reporting.page import Heat, Picture, Scene, Section, Table, render_page
-from autoseg.reporting.samples import ignored_colour
+from autoseg.reporting.page import Heat, Picture, Section, Table, render_page
 from autoseg.reporting.tables import (
     MISSING,
     Column,
@@ -36,8 +31,8 @@ from autoseg.reporting.tables import (
 _BESIDE_THE_NUMBERS = ("Device", "Latency", "Weights")
 """Facts of the protocol without which the numbers say nothing."""
 
-_MAX_WIDTH = 640  # pixels of a picture
-_MAX_PALETTE = 256  # colours of a PNG with one byte a pixel
+_MAX_PICTURES = 3_000_000
+"""Bytes of the pictures in the page; what lies beyond is left out, and the page says so."""
 _CHOICE_OF_SCENES = (
     "Pictures: images evenly spread over those that were scored, chosen by no network's result."
 )
@@ -51,20 +46,21 @@ def comparison_page(comparison: Comparison) -> str:
         _section(group, anchor=f"g{number}", facts=facts)
         for number, group in enumerate(comparison.groups, start=1)
     ]
+    sections += _searches(comparison.groups)
     if comparison.left_out:
         sections.append(Section(heading="Left out", anchor="left-out", notes=comparison.left_out))
     sections.append(Section(heading="How to read this", anchor="reading", notes=READING))
     return render_page(
         title="Comparison of segmentation networks",
         warning=comparison.warning,
-        sections=sections,
+        sections=_within_limit(sections),
         facts=comparison.protocol,
     )
 
 
 def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Section:
-    scenes = _scenes(group)
-    truth = _true_scenes(group)
+    scenes, grids = scenes_of(group), grids_of(group)
+    truth = (*true_scenes_of(group), *(s for n in group.networks for s in n.graded_scenes))
     attributions = [scene.attribution for scene in truth if scene.attribution]
     records, columns = run_table(group)
     borders = border_table(group)
@@ -82,9 +78,66 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
             _table(records, columns, caption="Where the rows come from"),
         ),
         scenes=scenes,
-        attribution=" ".join([_CHOICE_OF_SCENES, *dict.fromkeys(attributions)]) if scenes else "",
+        grids=grids,
+        attribution=" ".join(
+            [
+                *([_CHOICE_OF_SCENES] if scenes else []),
+                *([RULE, ERRORS] if grids else []),
+                *dict.fromkeys(attributions),
+            ]
+        ),
         notes=tuple(notes_of(group)),
     )
+
+
+def _searches(groups: Sequence[ComparisonGroup]) -> list[Section]:
+    """Show each search that a network comes from once, with all the networks that do."""
+    found = {
+        network.search.folder: network.search
+        for group in groups
+        for network in group.networks
+        if network.search is not None
+    }
+    names = {
+        folder: dict.fromkeys(
+            network.rows[0].label
+            for group in groups
+            for network in group.networks
+            if network.search is not None and network.search.folder == folder
+        )
+        for folder in found
+    }
+    return [
+        Section(
+            heading=f"The search that found {', '.join(names[folder])}",
+            anchor=f"s{number}",
+            verdict=search.doubts or ("The search itself sees no reason to doubt its decision.",),
+            text=f"{search.summary} Run folder: {folder}.",
+            figures=tuple(
+                Picture(label=meaning, content=content, kind=kind)
+                for meaning, kind, content in search.figures
+            ),
+        )
+        for number, (folder, search) in enumerate(found.items(), start=1)
+    ]
+
+
+def _within_limit(sections: Sequence[Section]) -> list[Section]:
+    """Leave out the pictures of a part that would make the page too large, and say so."""
+    left, kept = _MAX_PICTURES, []
+    for section in sections:
+        for name in ("scenes", "grids", "figures"):
+            size = sum(len(picture.content) for picture in section.pictures(name))
+            if size <= left:
+                left -= size
+                continue
+            note = (
+                f"{len(section.pictures(name))} pictures are left out, for the page would be too "
+                "large; compare fewer networks, or look into the run folders."
+            )
+            section = replace(section, notes=(*section.notes, note), **{name: ()})
+        kept.append(section)
+    return kept
 
 
 def _table(
@@ -179,50 +232,3 @@ def _point(row: ComparisonRow, borders: Mapping[str, float | None], *, is_doubtf
         ),
         unranked=tuple(unranked),
     )
-
-
-def _true_scenes(group: ComparisonGroup) -> tuple[TrueScene, ...]:
-    return next((network.scenes for network in group.networks if network.scenes), ())
-
-
-def _scenes(group: ComparisonGroup) -> tuple[Scene, ...]:
-    """Show every network's prediction of the images that all of them predicted."""
-    scenes = []
-    for number, scene in enumerate(_true_scenes(group)):
-        step = -(-scene.image.shape[1] // _MAX_WIDTH)
-        labelled = [("truth", scene.target)]
-        for network in group.networks:
-            if [each.name for each in network.scenes] == [s.name for s in _true_scenes(group)]:
-                labelled += [
-                    (row_name(row), evidence.shown[number])
-                    for row, evidence in zip(network.rows, network.evidence, strict=True)
-                ]
-        pictures = [Picture(label="image", content=_jpeg(scene.image[::step, ::step]), kind="jpeg")]
-        pictures += [
-            Picture(label=label, content=_label_png(classes[::step, ::step], scene), kind="png")
-            for label, classes in labelled
-        ]
-        scenes.append(Scene(name=scene.name, pictures=tuple(pictures)))
-    return tuple(scenes)
-
-
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    return _encoded(Image.fromarray(image), "JPEG")
-
-
-def _label_png(classes: NDArray[np.integer], scene: TrueScene) -> bytes:
-    """Colour classes; a byte a pixel where the colours allow it, which is a third of the size."""
-    num_classes = len(scene.palette)
-    places = np.where(classes == scene.ignore_index, num_classes, classes)
-    colours = np.vstack([scene.palette, [ignored_colour(scene.palette)]]).astype(np.uint8)
-    if len(colours) > _MAX_PALETTE:
-        return _encoded(Image.fromarray(colours[places]), "PNG")
-    picture = Image.fromarray(places.astype(np.uint8), mode="P")
-    picture.putpalette(colours.tobytes())
-    return _encoded(picture, "PNG")
-
-
-def _encoded(picture: Image.Image, kind: Literal["JPEG", "PNG"]) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format=kind, quality=85, optimize=True)  # a PNG has no quality
-    return buffer.getvalue()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.comparison.evidence import Evidence, TrueScene
+from autoseg.comparison.searches import SearchHistory
 from autoseg.reporting.tables import Column
 
 DOUBTFUL = "doubtful: "
@@ -221,6 +222,10 @@ class NetworkComparison:
     """What stands behind the score of each row; empty if nothing was scored."""
     scenes: tuple[TrueScene, ...] = ()
     """The images whose predictions the evidence holds."""
+    graded_scenes: tuple[TrueScene, ...] = ()
+    """The best, the median and the worst image, whose predictions it holds as well."""
+    search: SearchHistory | None = None
+    """The search that found the network's architecture; None if it was not found or looked for."""
     members: "tuple[NetworkComparison, ...]" = ()
     """The trainings of several seeds, by seed, whose means the rows are; empty for one training."""
 

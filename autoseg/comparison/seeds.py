@@ -78,6 +78,8 @@ def _joined(networks: Sequence[NetworkComparison]) -> NetworkComparison:
         ),
         evidence=shown.evidence,
         scenes=shown.scenes,
+        graded_scenes=shown.graded_scenes,
+        search=shown.search,
         members=tuple(members),
     )
 

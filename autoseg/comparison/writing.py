@@ -23,6 +23,8 @@ from autoseg.reporting.tables import to_csv
 from autoseg.runs.json_values import to_json
 
 _RECORD = "compare.json"
+_PICTURES = ("evidence", "scenes", "graded_scenes", "search")
+"""Fields of a network that a record does not keep."""
 _OF_ALL = (_RECORD, "compare.md", "compare.tex", "report.html")
 
 
@@ -85,11 +87,12 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
 
 def _network_record(network: NetworkComparison) -> dict[str, Any]:
     """Return a network's numbers, without the pictures and counts of single images."""
-    return asdict(replace(network, evidence=(), scenes=()), dict_factory=_without_evidence)
+    bare = replace(network, evidence=(), scenes=(), graded_scenes=(), search=None)
+    return asdict(bare, dict_factory=_without_pictures)
 
 
-def _without_evidence(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {key: value for key, value in items if key not in ("evidence", "scenes")}
+def _without_pictures(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in items if key not in _PICTURES}
 
 
 def _group_files(folder: Path, number: int) -> list[Path]:

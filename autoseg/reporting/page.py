@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 import pandas as pd
@@ -69,11 +69,11 @@ class Picture:
     """A picture of a scene, as the bytes of an image file."""
 
     label: str
-    """What made it: "image", "truth" or a network."""
+    """What made it, "image", "truth" or a network, or what it shows."""
     content: bytes
-    """A PNG or JPEG file."""
+    """An image file."""
     kind: str
-    """"png" or "jpeg"."""
+    """"png", "jpeg" or "svg+xml"."""
 
     @property
     def address(self) -> str:
@@ -89,6 +89,30 @@ class Scene:
     """Name of the image."""
     pictures: tuple[Picture, ...]
     """At least two, all of one size: the image, the truth, then predictions, the best first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """Two pictures of one scene, one above the other."""
+
+    caption: str
+    """What both are."""
+    upper: Picture
+    """The picture above."""
+    lower: Picture
+    """The picture below."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """One image in pairs that stand side by side: image and truth, then predictions and errors."""
+
+    name: str
+    """Name of the image."""
+    remark: str
+    """Why it is shown."""
+    pairs: tuple[Pair, ...]
+    """All of one size."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,11 +132,24 @@ class Section:
     tables: tuple[Table, ...] = ()
     """Tables below that."""
     scenes: tuple[Scene, ...] = ()
-    """Pictures below those."""
+    """Pictures below those, to be laid over each other."""
+    grids: tuple[Grid, ...] = ()
+    """Pictures below those, to be looked at side by side."""
+    figures: tuple[Picture, ...] = ()
+    """Drawings below those, on white."""
     attribution: str = ""
     """Source and licence of the pictures; empty where none is owed."""
     notes: tuple[str, ...] = ()
     """A list at the end."""
+
+    def pictures(self, name: Literal["scenes", "grids", "figures"]) -> list[Picture]:
+        """List the pictures of one of these fields."""
+        if name == "scenes":
+            return [picture for scene in self.scenes for picture in scene.pictures]
+        if name == "grids":
+            pairs = [pair for grid in self.grids for pair in grid.pairs]
+            return [picture for pair in pairs for picture in (pair.upper, pair.lower)]
+        return list(self.figures)
 
 
 def render_page(

@@ -259,7 +259,13 @@ def _microseconds(time: str) -> int:
     return since // timedelta(microseconds=1)
 
 
-def find_runs(root: Path, *, kind: str | None = None, state: State | None = None) -> list[Path]:
+def find_runs(
+    root: Path,
+    *,
+    kind: str | None = None,
+    state: State | None = None,
+    max_depth: int | None = None,
+) -> list[Path]:
     """Find the runs in a folder and below it.
 
     A folder whose record cannot be read is left out with a warning, so that one damaged run does
@@ -269,12 +275,13 @@ def find_runs(root: Path, *, kind: str | None = None, state: State | None = None
         root: Where to look; a folder that does not exist holds no runs.
         kind: Only runs of this kind; None takes all.
         state: Only runs in this state; None takes all.
+        max_depth: Only run folders at most so far below the root, which is at 0; None: any.
 
     Returns:
         Run folders, oldest first; see `next_order`.
     """
     found = []
-    for path in Path(root).rglob(RECORD_NAME):
+    for path in _record_paths(Path(root), max_depth):
         try:
             record = load_record(path.parent)
         except (ValueError, OSError) as error:
@@ -283,3 +290,11 @@ def find_runs(root: Path, *, kind: str | None = None, state: State | None = None
         if kind in (None, record["kind"]) and state in (None, record["state"]):
             found.append((order_of(record), record["created"], path.parent))
     return [folder for *_, folder in sorted(found)]
+
+
+def _record_paths(root: Path, max_depth: int | None) -> Iterator[Path]:
+    if max_depth is None:
+        yield from root.rglob(RECORD_NAME)
+    else:
+        for depth in range(max_depth + 1):
+            yield from root.glob("/".join(["*"] * depth + [RECORD_NAME]))

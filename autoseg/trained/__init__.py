@@ -5,7 +5,7 @@ from autoseg.trained.description import ModelDescription
 from autoseg.trained.model import Prediction, SegmentationModel, load
 from autoseg.trained.model_file import ModelFile, save_model_file
 from autoseg.trained.retrained import RetrainedNetwork
-from autoseg.trained.search import ARCHITECTURE_NAME, SearchRun
+from autoseg.trained.search import ARCHITECTURE_NAME, SearchRun, search_that_found
 from autoseg.trained.starting_weights import StartingWeights, starting_weights
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "StartingWeights",
     "load",
     "save_model_file",
+    "search_that_found",
     "starting_weights",
 ]

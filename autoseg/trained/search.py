@@ -1,10 +1,11 @@
 """A search: what its run folder says of it, opened once."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoseg.architecture import SearchSpace
+from autoseg.architecture import AnyArchitecture, SearchSpace, load_architecture
 from autoseg.runs import load_record, reading_record, schema
 from autoseg.trained.own_operations import require_own_operations
 
@@ -45,3 +46,23 @@ class SearchRun:
     def config(self) -> dict[str, Any]:
         """The settings of the search, as the record has them."""
         return self.record["config"]
+
+
+def search_that_found(architecture: AnyArchitecture, folders: Iterable[Path]) -> Path | None:
+    """Find the search that found an architecture.
+
+    Args:
+        architecture: What was found.
+        folders: Run folders of searches, oldest first.
+
+    Returns:
+        The newest of them whose architecture.json holds it; None if there is none. A folder whose
+        file cannot be read is passed over: it says nothing of this architecture.
+    """
+    for folder in reversed(list(folders)):
+        try:
+            if load_architecture(folder / ARCHITECTURE_NAME) == architecture:
+                return folder
+        except (ValueError, OSError):
+            continue
+    return None
