@@ -10,7 +10,11 @@ from autoseg.config.recipe import NOT_DECIDING
 from autoseg.errors import UsageError
 from autoseg.runs import reading_record, schema
 
-MAY_DIFFER = ("out", "resume", "device", "data_root", "data", *NOT_DECIDING)
+MAY_DIFFER = (
+    *("out", "resume", "device"),
+    *("data_root", "data", "cache", "cache_gib"),
+    *NOT_DECIDING,
+)
 """Options that may differ when a run is resumed: they do not decide its result."""
 
 NOT_SAVED = ("out", "resume", "device")

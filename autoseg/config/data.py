@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+from autoseg.config.field_types import require_in_range
 from autoseg.config.ranges import Count, Range
+from autoseg.errors import UsageError
 
 Side = Annotated[int, Range(low=16, high=16_384)]
 """A synthetic image's height or width, in pixels."""
@@ -30,3 +32,22 @@ class DataConfig:
     """Number of synthetic classes; none: all 12. Other datasets have their own."""
     train_length: Count | None = None
     """Number of synthetic training images; none: 512. Other datasets have their own."""
+    cache: Literal["memory"] | Path | None = "memory"
+    """Where images are kept once they are decoded: memory (of each process, gone at its end), or a
+    folder (./memory if it is called so), from which the next run and all processes have them; none
+    decodes each image every time."""
+    cache_gib: Annotated[float, Range(low=0)] | None = None
+    """Size up to which decoded images are kept, in GiB; none: 0.5 in memory, for each split and
+    process, or 20 in a folder."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers, and that the limit has something to limit.
+
+        Raises:
+            UsageError: If so.
+        """
+        require_in_range(self)
+        if self.cache is None and self.cache_gib is not None:
+            raise UsageError(
+                f"--cache-gib {self.cache_gib:g} with --cache none: nothing is kept; leave one out."
+            )

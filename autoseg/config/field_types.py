@@ -202,7 +202,7 @@ def _field_type(hint: Any) -> FieldType:
         words = [each for each in arguments if typing.get_origin(each) is Literal]
         others = [each for each in arguments if each not in words]
         inner = _field_type(others[0]) if len(words) == len(others) == 1 else None
-        if inner is not None and inner.scalar in (int, float):
+        if inner is not None and inner.scalar in (int, float, Path):
             return dataclasses.replace(inner, words=typing.get_args(words[0]))
     elif origin is tuple and arguments:
         is_variadic = arguments[-1] is Ellipsis

@@ -1,6 +1,9 @@
-"""Keep samples in memory once they have been decoded or drawn."""
+"""Keep samples once they have been decoded or drawn: in memory, or where else a user says."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor
 
@@ -9,6 +12,32 @@ Pixels = tuple[Tensor, Tensor]
 
 DEFAULT_CACHE_MIB = 512.0
 """Enough for CamVid's train and val, or for 10 000 synthetic scenes of the default size."""
+
+
+class Cache(Protocol):
+    """What keeps samples by their index."""
+
+    def get(self, index: int, make: Callable[[int], Pixels]) -> Pixels:
+        """Return sample `index`, kept or made by `make`; the caller may change it."""
+        ...
+
+
+class KeepsSamples(ABC):
+    """A dataset whose samples are slow to make, and kept by a cache that can be exchanged."""
+
+    _cache: Cache
+
+    def keep_samples(self, cache: Cache) -> None:
+        """Keep samples there from now on."""
+        self._cache = cache
+
+    @abstractmethod
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Name the files that a sample is decoded from; none if it is drawn."""
+
+    @abstractmethod
+    def decoding(self) -> Iterator[str]:
+        """Give lines that, with the files, decide a sample's pixels and labels."""
 
 
 class SampleCache:

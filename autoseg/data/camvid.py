@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autoseg.contract import SPLITS, Sample, SegmentationDataset
-from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
+from autoseg.data.cache import DEFAULT_CACHE_MIB, KeepsSamples, Pixels, SampleCache
 from autoseg.data.images import image_size, read_image
 from autoseg.data.labels import read_labels
 from autoseg.data.lists import read_list
@@ -39,7 +39,7 @@ ATTRIBUTION = "CamVid (Brostow, Fauqueur, Cipolla 2009; SegNet split), CC BY-NC 
 _REMEDY = "name the folder with --data-root DIR or the environment variable AUTOSEG_DATA"
 
 
-class CamVid(SegmentationDataset):
+class CamVid(SegmentationDataset, KeepsSamples):
     """The split and the merged classes of SegNet; 360 x 480, label 11 (unlabelled) is ignored.
 
     Layout: `train.txt`, `val.txt`, `test.txt`, each line an image and its label, relative to the
@@ -83,7 +83,7 @@ class CamVid(SegmentationDataset):
             largest_size=_largest_size(self._files),
             attribution=ATTRIBUTION,
         )
-        self._cache = SampleCache(cache_mib)
+        self.keep_samples(SampleCache(cache_mib))
 
     def __len__(self) -> int:
         return len(self._files)
@@ -107,6 +107,14 @@ class CamVid(SegmentationDataset):
         """
         for index in checked_indices(len(self._files)):
             self._read_label(self._files[index][1])
+
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Name the image and its label."""
+        return self._files[index]
+
+    def decoding(self) -> Iterator[str]:
+        """Give what is special to this format: labels are the classes' numbers."""
+        yield f"camvid {self.ignore_index}"
 
     def _contents(self) -> Iterator[str]:
         yield from super()._contents()

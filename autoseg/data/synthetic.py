@@ -1,12 +1,13 @@
 """Street scenes drawn in the process: data on a machine that has none."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from autoseg.contract import SPLITS, Sample, SegmentationDataset
-from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
+from autoseg.data.cache import DEFAULT_CACHE_MIB, KeepsSamples, Pixels, SampleCache
 from autoseg.data.street.classes import PALETTE, VOID, StreetClass, merge_table
 from autoseg.data.street.scene import draw_street
 from autoseg.errors import UsageError, unknown_name
@@ -20,7 +21,7 @@ DEFAULT_LENGTH = {"train": 512, "val": 64, "test": 64}
 _SMALLEST_SIDE = 16
 
 
-class SyntheticStreets(SegmentationDataset):
+class SyntheticStreets(SegmentationDataset, KeepsSamples):
     """Small street scenes with exact labels, up to 12 classes, as many as wanted.
 
     A camera looks along a street in perspective: road, pavements, grass, houses, trees and sky,
@@ -73,7 +74,7 @@ class SyntheticStreets(SegmentationDataset):
         self._merge_table = merge_table(num_classes)
         self._length = length
         self._seed = seed
-        self._cache = SampleCache(cache_mib)
+        self.keep_samples(SampleCache(cache_mib))
 
     def __len__(self) -> int:
         return self._length
@@ -83,6 +84,14 @@ class SyntheticStreets(SegmentationDataset):
         self.check_index(index)
         image, label = self._cache.get(index, self._draw)
         return Sample(image, label.to(torch.int64), f"{self.split}_{index:05d}")
+
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Name no file: scenes are drawn."""
+        return ()
+
+    def decoding(self) -> Iterator[str]:
+        """Give what, with its index, decides a scene."""
+        yield f"synthetic {self.split} {self._seed} {self._image_size} {self.num_classes}"
 
     def _contents(self) -> Iterator[str]:
         yield from super()._contents()

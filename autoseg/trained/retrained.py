@@ -156,7 +156,9 @@ class RetrainedNetwork:
             UsageError: If the dataset is not there, or the record does not say which it is.
         """
         data = read_values(DataConfig, self.config, where=f"{self.folder}/run.json")
-        return build_split(replace(data, data_root=data_root or data.data_root), split)
+        # The cache was the training's choice, on its machine.
+        data = replace(data, data_root=data_root or data.data_root, cache="memory", cache_gib=None)
+        return build_split(data, split)
 
 
 def _find(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoseg.contract import SPLITS, Sample, SegmentationDataset
-from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
+from autoseg.data.cache import DEFAULT_CACHE_MIB, KeepsSamples, Pixels, SampleCache
 from autoseg.data.channels import read_channels
 from autoseg.data.folder.collection import read_folder
 from autoseg.data.folder.splitting import place
@@ -19,7 +19,7 @@ from autoseg.errors import UsageError, unknown_name
 _SMALL, _LARGE = 255, 65_535
 
 
-class FolderImages(SegmentationDataset):
+class FolderImages(SegmentationDataset, KeepsSamples):
     """One split of a folder of images and masks.
 
     Layouts, the pairing of files, and what masks may hold are told in `docs/your_images.md`; a
@@ -71,7 +71,7 @@ class FolderImages(SegmentationDataset):
             normalisation=folder.normalisation,
             notes=folder.notes,
         )
-        self._cache = SampleCache(cache_mib)
+        self.keep_samples(SampleCache(cache_mib))
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -97,6 +97,16 @@ class FolderImages(SegmentationDataset):
         """
         for index in checked_indices(len(self._pairs)):
             self._read_label(self._pairs[index].mask)
+
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Name the image and its mask."""
+        pair = self._pairs[index]
+        return pair.image, pair.mask
+
+    def decoding(self) -> Iterator[str]:
+        """Give what the masks' numbers and colours mean, and how many channels are read."""
+        yield f"folder {self.num_channels} {self.ignore_index}"
+        yield from self._codec.lines()
 
     def _contents(self) -> Iterator[str]:
         yield from super()._contents()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoseg.contract import Sample, SegmentationDataset
-from autoseg.data.cache import DEFAULT_CACHE_MIB, Pixels, SampleCache
+from autoseg.data.cache import DEFAULT_CACHE_MIB, KeepsSamples, Pixels, SampleCache
 from autoseg.data.folder.pairing import Pair
 from autoseg.data.images import image_size, read_image
 from autoseg.data.spread import checked_indices
@@ -38,7 +38,7 @@ class LabelReader(Protocol):
         ...
 
 
-class PublishedImages(SegmentationDataset):
+class PublishedImages(SegmentationDataset, KeepsSamples):
     """One split of a published dataset: pairs of files, and how its labels are written.
 
     The formats, one a file beside this one, find the pairs. Headers of the images are read when it
@@ -97,7 +97,7 @@ class PublishedImages(SegmentationDataset):
         self._root = root
         self._pairs = tuple(pairs)
         self._reader = reader
-        self._cache = SampleCache(cache_mib)
+        self.keep_samples(SampleCache(cache_mib))
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -122,6 +122,16 @@ class PublishedImages(SegmentationDataset):
         for index in checked_indices(len(self._pairs)):
             pair = self._pairs[index]
             self._require_equal(pair, image_size(pair.image), self._read_label(pair.mask))
+
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Name the image and its label."""
+        pair = self._pairs[index]
+        return pair.image, pair.mask
+
+    def decoding(self) -> Iterator[str]:
+        """Give what the reader makes of labels, and the number of those without a class."""
+        yield f"published {self.ignore_index}"
+        yield from self._reader.lines()
 
     def _contents(self) -> Iterator[str]:
         yield from super()._contents()
