@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Self
 
-import torch
 from torch import Tensor, nn
 
 from autoseg.architecture import Architecture
@@ -15,7 +14,7 @@ from autoseg.networks.derived_cell import DerivedCell, build_cell
 from autoseg.networks.drop_path import DropPath, keep_probability
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import ASPP, Stem, conv_bn_relu, resize
+from autoseg.ops import ASPP, Stem, conv_bn_relu, join_at_stride_4, resize
 
 
 def low_level_cell(num_layers: int) -> int:
@@ -152,14 +151,6 @@ class AutoDeepLab(nn.Module):
         """
         features = self.features(images)
         low_level = self.low_level(features[self.low_level_cell])
-        # The decoder works at stride 4, whatever the stride of the two maps it joins.
-        size = [((side + 1) // 2 + 1) // 2 for side in images.shape[2:]]
-        joined = torch.cat(
-            [
-                resize(self.aspp(features[-1]), size, align_corners=True),
-                resize(low_level, size, align_corners=True),
-            ],
-            dim=1,
-        )
+        joined = join_at_stride_4(self.aspp(features[-1]), low_level, images.shape[2:])
         logits = self.classifier(self.decoder(joined))
         return resize(logits, images.shape[2:], align_corners=True)

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from torch import nn
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture, Architecture, CellArchitecture
 from autoseg.errors import UsageError, unknown_name
 from autoseg.networks.auto_deeplab import AutoDeepLab
+from autoseg.networks.darts_cells import CellNetwork
 from autoseg.networks.deconvnet import deconvnet_vgg16
 from autoseg.networks.deeplabv1 import (
     deeplab_4x4_vgg16,
@@ -92,7 +93,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build_network(
-    name_or_architecture: str | Architecture,
+    name_or_architecture: str | AnyArchitecture,
     *,
     num_classes: int,
     width: float = 1.0,
@@ -145,7 +146,7 @@ def build_network(
 
 
 def _build_for_rgb(
-    name_or_architecture: str | Architecture,
+    name_or_architecture: str | AnyArchitecture,
     *,
     num_classes: int,
     width: float,
@@ -153,9 +154,9 @@ def _build_for_rgb(
     filter_multiplier: int | None,
     drop_path_keep: float | None,
 ) -> nn.Module:
-    if isinstance(name_or_architecture, Architecture):
+    if isinstance(name_or_architecture, Architecture | CellArchitecture):
         _refuse({"encoder": encoder}, "an architecture", "a family")
-        return AutoDeepLab(
+        return _build_architecture(
             name_or_architecture,
             num_classes=num_classes,
             filter_multiplier=20 if filter_multiplier is None else filter_multiplier,
@@ -173,6 +174,24 @@ def _build_for_rgb(
         return NETWORKS[name](num_classes, width=width)
     _refuse(for_architectures, f"the family {name!r}", "an architecture")
     return _build_family(name, encoder, num_classes, width=width)
+
+
+def _build_architecture(
+    architecture: AnyArchitecture,
+    *,
+    num_classes: int,
+    filter_multiplier: int,
+    width: float,
+    drop_path_keep: float,
+) -> nn.Module:
+    build = CellNetwork if isinstance(architecture, CellArchitecture) else AutoDeepLab
+    return build(
+        architecture,  # pyright: ignore[reportArgumentType]  # each class has its own kind
+        num_classes=num_classes,
+        filter_multiplier=filter_multiplier,
+        width=width,
+        drop_path_keep=drop_path_keep,
+    )
 
 
 def require_network(name: str, *, encoder: str | Encoder | None = None) -> None:

@@ -1,10 +1,13 @@
 """The continuous relaxation of a search space."""
 
 from autoseg.supernet.batch_norm import estimate_statistics
+from autoseg.supernet.cell_supernet import CellClassifierSupernet, CellSupernet
 from autoseg.supernet.single_path import SinglePath, WeightedPath
 from autoseg.supernet.supernet import Supernet
 
 __all__ = [
+    "CellClassifierSupernet",
+    "CellSupernet",
     "SinglePath",
     "Supernet",
     "WeightedPath",

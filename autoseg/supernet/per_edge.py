@@ -6,10 +6,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from autoseg.architecture import OPERATIONS
-from autoseg.ops import build_operation
+from autoseg.ops import build_operation, remove_affine_
 from autoseg.supernet.batch_norm import with_usual_strides
 
 
@@ -85,16 +84,9 @@ class PerEdge(nn.Module):
 
 
 def _build_for_search(name: str, channels: int) -> nn.Module:
-    """Build an operation without scale and shift in its norms: they would rescale the candidates.
-
-    Source: DARTS, arXiv 1806.09055, section 3.1.
-    """
+    """Build an operation without scale and shift in its norms."""
     module = build_operation(name, channels, 1)
-    for norm in module.modules():
-        if isinstance(norm, _NormBase | nn.GroupNorm):
-            norm.affine = False
-            norm.register_parameter("weight", None)
-            norm.register_parameter("bias", None)
+    remove_affine_(module)
     return module
 
 

@@ -1,7 +1,6 @@
 """The supernet: all networks of a space at once, weighted by alpha and beta."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,9 +26,10 @@ from autoseg.supernet.cell import CellOutput, SearchCell
 from autoseg.supernet.fused_cell import SourceKernels
 from autoseg.supernet.indices import index_on
 from autoseg.supernet.recompute import recomputed
+from autoseg.supernet.relaxed import RelaxedNetwork
 
 
-class Supernet(nn.Module):
+class Supernet(RelaxedNetwork):
     """Continuous relaxation of a search space: stem, trellis of cells, one head a stride.
 
     The cell at layer l and stride s is evaluated for each cell of layer l - 1 at s / 2, s and 2s,
@@ -118,24 +118,6 @@ class Supernet(nn.Module):
     def arch_parameters(self) -> list[nn.Parameter]:
         """Return alpha, (num_edges, num_operations), and beta, (num_layers, num_levels, 3)."""
         return [self.alpha, self.beta]
-
-    def weight_parameters(self) -> list[nn.Parameter]:
-        """Return all other parameters."""
-        arch = {id(parameter) for parameter in self.arch_parameters()}
-        return [parameter for parameter in self.parameters() if id(parameter) not in arch]
-
-    @contextmanager
-    def only_gradients_of(self, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-        """Compute no other gradients inside: a half-step needs only its own group's."""
-        wanted = {id(parameter) for parameter in parameters}
-        before = [(parameter, parameter.requires_grad) for parameter in self.parameters()]
-        for parameter, _ in before:
-            parameter.requires_grad_(id(parameter) in wanted)
-        try:
-            yield
-        finally:
-            for parameter, requires_grad in before:
-                parameter.requires_grad_(requires_grad)
 
     def decode(self) -> Architecture:
         """Decode the best architecture under the present alpha and beta."""
