@@ -76,8 +76,8 @@ FRONT_MAY_IMPORT = {
     *("architecture", "supernet", "networks", "crf", "data", "metrics", "cost", "trained")
 }
 GROUND = {
-    *("atomic", "backends", "contract", "deferred", "errors", "foreign_text", "json_file"),
-    *("normalisation", "user_imports"),
+    *("atomic", "backends", "contract", "deferred", "errors", "first_order"),
+    *("foreign_text", "json_file", "normalisation", "user_imports"),
 }
 GROUND_FOLDERS = {"config"}
 # The choice of what computes asks whether the compiled kernels are there.

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from autoseg.crf.linear import LinearFilter
 from autoseg.crf.mean_field import run_updates, update
+from autoseg.first_order import first_order
 
 NUM_SNAPSHOTS = 2
 """Marginals (K, P) that the backward pass keeps, beside those of the update it is at.
@@ -31,7 +31,7 @@ def recomputed_mean_field(
 
     Nothing but the arguments is kept for the gradient. The backward pass repeats updates from
     Q_0 or from one of `NUM_SNAPSHOTS` marginals on the way, and so needs the same memory for any
-    `num_iterations`. It can be differentiated once.
+    `num_iterations`. Its gradient cannot be differentiated again.
 
     Source: Griewank and Walther 2000, "Algorithm 799: revolve", for the order of the repetitions.
     """
@@ -67,7 +67,7 @@ class _Recomputed(torch.autograd.Function):
         return marginals
 
     @staticmethod
-    @once_differentiable
+    @first_order("build the DenseCRF with recompute=False")
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] of the decorated method
         ctx: Any, *grad_outputs: Tensor
     ) -> tuple[Tensor | None, ...]:

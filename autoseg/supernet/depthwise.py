@@ -5,7 +5,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 def depthwise_conv2d(
@@ -49,7 +48,6 @@ class _Depthwise(torch.autograd.Function):
         return F.conv2d(features, weight, padding=padding, dilation=dilation, groups=groups)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         features, weight = ctx.saved_tensors
         padding, dilation, groups = ctx.settings

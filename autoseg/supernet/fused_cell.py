@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from autoseg.first_order import first_order
 from autoseg.supernet.source_layout import SourceLayout
 
 Size = tuple[int, int, int, int]
@@ -214,7 +214,7 @@ class _FusedCell(torch.autograd.Function):
         return _channels_last(maps)
 
     @staticmethod
-    @once_differentiable
+    @first_order('build the Supernet with backend="torch"')
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         cell: FusedCell = ctx.cell
         kernels, num_nodes, num_sources = cell.kernels, cell.num_nodes, len(cell.layouts)

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from autoseg.first_order import first_order
 from autoseg.supernet.fused_cell import SourceKernels
 from autoseg.supernet.source_layout import SourceLayout
 
@@ -78,7 +78,7 @@ class _FusedSource(torch.autograd.Function):
         return maps.unflatten(1, (-1, num_inputs)).transpose(1, 2).contiguous()
 
     @staticmethod
-    @once_differentiable
+    @first_order('build the Supernet with backend="torch"')
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         source: FusedSource = ctx.source
         packed, alpha, weight, *saved = ctx.saved_tensors

@@ -1,6 +1,6 @@
 """Evaluate a module again in the backward pass instead of keeping what it computed."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from torch import nn
@@ -22,8 +22,22 @@ def recomputed(module: nn.Module, *arguments: Any, is_random: bool = False) -> A
     """
 
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), frozen_statistics(module)
+        return nullcontext(), _FrozenEachTime(module)
 
     return checkpoint(
         module, *arguments, use_reentrant=False, preserve_rng_state=is_random, context_fn=contexts
     )
+
+
+class _FrozenEachTime(AbstractContextManager):
+    """`frozen_statistics` for every backward pass over one graph, each of which enters it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._entered = ExitStack()
+
+    def __enter__(self) -> None:
+        self._entered.enter_context(frozen_statistics(self._module))
+
+    def __exit__(self, *_: object) -> None:
+        self._entered.close()
