@@ -1,6 +1,7 @@
 """A database in which several processes, on one machine or many, keep the trials of one study."""
 
 import time
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from optuna.storages import RDBStorage
@@ -11,6 +12,8 @@ from autoseg.foreign_text import printable
 WHAT = "a database of trials that can be used"
 """What an address should lead to."""
 _PAUSE_S = 0.5
+_POSTGRESQL_DRIVER = "psycopg2"
+"""Which of its drivers an address without one means differs between SQLAlchemy 2.0 and 2.1."""
 
 
 class SharedStorage:
@@ -25,7 +28,8 @@ class SharedStorage:
             worker: The number of this process among those that share them.
 
         Raises:
-            UsageError: If it is no address, or holds a password, which run.json would keep.
+            UsageError: If it is no address, holds a password, which run.json would keep, or needs
+                a driver that is not installed.
         """
         parsed = urlsplit(url)
         if not parsed.scheme or "://" not in url:
@@ -38,10 +42,18 @@ class SharedStorage:
                 f"storage: the address of {printable(str(parsed.hostname))} holds a password, "
                 "which run.json would keep; leave it out, and give it by PGPASSWORD or ~/.pgpass."
             )
+        if parsed.scheme == "postgresql":
+            if find_spec(_POSTGRESQL_DRIVER) is None:
+                raise UsageError(
+                    f"storage: PostgreSQL is reached by {_POSTGRESQL_DRIVER}, which is not "
+                    "installed: pip install 'autoseg-nas[storage]'; or use sqlite:///trials.db."
+                )
+            self._url = f"postgresql+{_POSTGRESQL_DRIVER}{url[len(parsed.scheme) :]}"
+        else:
+            self._url = url
         self.shown = printable(url)
         self.study_name = study_name
         self.worker = worker
-        self._url = url
         self._storage: RDBStorage | None = None
 
     def open(self) -> RDBStorage:
