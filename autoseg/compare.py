@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         takes_imports=True,
     )
     from autoseg.commands.compare import run_compare, save_comparison, tables_of  # late: torch
+    from autoseg.commands.runs_index import refresh_index
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     comparison = run_compare(request, command=[*PROG.split(), *arguments])
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.stdout.flush()  # writing may fail, and its message comes after the tables
     written = save_comparison(comparison, request.out)
     print("\nwritten: " + " ".join(str(path) for path in written))
+    refresh_index(request.runs)
     print(f"open {written[-1].resolve().as_uri()}")
     return OK
 

@@ -34,11 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         takes_imports=True,
     )
     from autoseg.commands.evaluate import run_evaluate, save_scores  # late: torch
+    from autoseg.commands.runs_index import refresh_index
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     scores = run_evaluate(request)
     _print(scores)
     save_scores(scores, command=[*PROG.split(), *arguments])
+    refresh_index()
     return OK
 
 

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         takes_imports=True,
     )
     from autoseg.commands.next_steps import after_tuning  # late: torch
+    from autoseg.commands.runs_index import refresh_index
     from autoseg.commands.tune import run_tune, table_of
 
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command=command,
         show=lambda found: print(f"{table_of(found)}\n{found.verdict}", flush=True),
     )
+    refresh_index()
     print(f"saved {path}, picture in {path.parent}/figures")
     if not result.is_finished:
         print(

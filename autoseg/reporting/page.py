@@ -166,6 +166,25 @@ def render_page(
     Returns:
         HTML, every text escaped. Its policy allows this page's script alone, and no request.
     """
+    return render_template(
+        "page.html.j2",
+        _SCRIPTS,
+        title=title,
+        warning=warning,
+        sections=sections,
+        facts=facts,
+        as_data=_as_data,
+    )
+
+
+def render_template(name: str, scripts: Sequence[str], **values: object) -> str:
+    """Render one of the templates in `report/`, every text escaped.
+
+    Args:
+        name: The template's file. It gets `style`, `script` and `script_hash` beside the values.
+        scripts: The files that are the page's one script, in order.
+        values: What the template shows.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_ASSETS),
         autoescape=True,
@@ -175,16 +194,12 @@ def render_page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    script = "\n" + "".join((_ASSETS / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    return environment.get_template("page.html.j2").render(
-        title=title,
-        warning=warning,
-        sections=sections,
-        facts=facts,
-        as_data=_as_data,
+    script = "\n" + "".join((_ASSETS / each).read_text(encoding="utf-8") for each in scripts)
+    return environment.get_template(name).render(
         style=(_ASSETS / "style.css").read_text(encoding="utf-8"),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **values,
     )
 
 

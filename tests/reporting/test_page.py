@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from autoseg.reporting import page as page_module
+from autoseg.reporting import runs_page
 from autoseg.reporting.chart import Axis, Chart, Point
 from autoseg.reporting.figure import BLACK, BLUE
 from autoseg.reporting.page import Heat, Picture, Scene, Section, Table, render_page
@@ -131,7 +132,11 @@ def test_the_policy_allows_the_pages_own_script_alone():
 def test_every_file_of_the_script_is_read():
     folder = Path(page_module.__file__).parent / "report"
     on_disk = {path.name for path in folder.iterdir()}
-    assert on_disk == {"page.html.j2", "style.css", *page_module._SCRIPTS}
+    assert on_disk == {
+        *("page.html.j2", "runs.html.j2", "style.css"),
+        *page_module._SCRIPTS,
+        *runs_page._SCRIPTS,
+    }
 
 
 def test_words_are_set_to_the_left_and_numbers_to_the_right():

@@ -1,0 +1,108 @@
+"""`runs/index.html`: all runs at a glance, written anew at the end of every command."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoseg.atomic import atomic_write
+from autoseg.cli.console import announce
+from autoseg.reporting.runs_page import GENERATOR, RunEntry, render_runs
+from autoseg.runs import load_record
+from autoseg.runs.folders import RUNS
+from autoseg.runs.record import RECORD_NAME
+
+INDEX_NAME = "index.html"
+
+_PICTURES = ("trellis", "path", "cell", "paths", "history", "training", "crf")
+"""Names of a run's pictures, the most telling first."""
+_MAX_PICTURES = 3
+_MAX_ABOUT = 300  # characters
+
+
+def refresh_index(runs: Path = RUNS) -> Path | None:
+    """Write the index of all runs anew.
+
+    Args:
+        runs: The folder of the run folders; the index lies in it.
+
+    Returns:
+        The index; None if there is no run, if an index.html that is not ours lies there, or if it
+        cannot be written, which is said and ends no command: its result is safe.
+    """
+    index = runs / INDEX_NAME
+    try:
+        entries = sorted(_entries(runs), key=lambda entry: entry.started, reverse=True)
+        if not entries:
+            return None
+        if index.exists() and not _is_ours(index):
+            announce(f"{index} was not written by autoseg, and stays as it is.")
+            return None
+        atomic_write(index, render_runs(entries, where=f"{runs}/").encode())
+    except OSError as error:
+        announce(f"{index} was not written: {error}")
+        return None
+    return index
+
+
+def _is_ours(index: Path) -> bool:
+    with index.open("rb") as file:
+        return f'content="{GENERATOR}"'.encode() in file.read(2000)
+
+
+def _entries(runs: Path) -> list[RunEntry]:
+    # A run folder lies in `runs/`, or in the folder of a retraining there.
+    found = [path for d in (1, 2) for path in runs.glob("/".join(["*"] * d + [RECORD_NAME]))]
+    return [_entry(path.parent, runs) for path in found]
+
+
+def _entry(folder: Path, runs: Path) -> RunEntry:
+    """Describe a run; one that cannot be read by the reason."""
+    place = folder.relative_to(runs).as_posix()
+    pictures = tuple(
+        f"{place}/figures/{name}.png"
+        for name in _PICTURES
+        if (folder / "figures" / f"{name}.png").is_file()
+    )[:_MAX_PICTURES]
+    with warnings.catch_warnings(action="ignore"):  # a record without a checksum
+        try:
+            record = load_record(folder)
+        except (ValueError, OSError) as error:
+            return RunEntry(
+                folder=place,
+                kind="",
+                state="unreadable",
+                about=str(error)[:_MAX_ABOUT],
+                score=None,
+                started="",
+                pictures=pictures,
+            )
+    score = record["results"].get("best_val_miou")
+    return RunEntry(
+        folder=place,
+        kind=record["kind"],
+        state=record["state"],
+        about=_about(record)[:_MAX_ABOUT],
+        score=score if isinstance(score, float) else None,
+        started=record["created"][:16].replace("T", " "),
+        pictures=pictures,
+    )
+
+
+def _about(record: Mapping[str, Any]) -> str:
+    """Say in a line what a run is about: its network or strategy, its dataset, and its doubts."""
+    config, results = record["config"], record["results"]
+    network = config.get("network")
+    networks = config.get("networks")
+    parts = [
+        config.get("strategy"),
+        network.get("label") if isinstance(network, Mapping) else None,
+        f"{len(networks)} networks" if isinstance(networks, list) else None,
+        config.get("dataset"),
+        results.get("note"),
+        results.get("doubt"),
+    ]
+    doubts = results.get("doubts")
+    if isinstance(doubts, list) and doubts:
+        parts.append(f"{len(doubts)} reason{'s' if len(doubts) > 1 else ''} to doubt its decision")
+    return ", ".join(part for part in parts if isinstance(part, str) and part)
