@@ -17,6 +17,9 @@ DEFAULT_CACHE_MIB = 512.0
 class Cache(Protocol):
     """What keeps samples by their index."""
 
+    max_bytes: int
+    """Size up to which they are kept."""
+
     def get(self, index: int, make: Callable[[int], Pixels]) -> Pixels:
         """Return sample `index`, kept or made by `make`; the caller may change it."""
         ...
@@ -30,6 +33,11 @@ class KeepsSamples(ABC):
     def keep_samples(self, cache: Cache) -> None:
         """Keep samples there from now on."""
         self._cache = cache
+
+    @property
+    def max_kept_bytes(self) -> int:
+        """Size up to which samples are kept."""
+        return self._cache.max_bytes
 
     @abstractmethod
     def sources(self, index: int) -> tuple[Path, ...]:
@@ -53,7 +61,7 @@ class SampleCache:
         Args:
             max_mib: Budget, MiB; 0 keeps nothing.
         """
-        self._max_bytes = int(max_mib * 2**20)
+        self.max_bytes = int(max_mib * 2**20)
         self._num_bytes = 0
         self._pixels: dict[int, Pixels] = {}
 
@@ -63,7 +71,7 @@ class SampleCache:
         if pixels is None:
             pixels = make(index)
             num_bytes = sum(part.numel() * part.element_size() for part in pixels)
-            if self._num_bytes + num_bytes > self._max_bytes:
+            if self._num_bytes + num_bytes > self.max_bytes:
                 return pixels
             self._pixels[index] = pixels
             self._num_bytes += num_bytes

@@ -60,7 +60,7 @@ class DiskCache:
         require_writable(self._folder)
         self._sources = sources
         self._rules = _digest([str(READER_VERSION), PIL.__version__, *decoding])
-        self._max_bytes = int(max_gib * 2**30)
+        self.max_bytes = int(max_gib * 2**30)
         self._num_bytes, self._num_writes = 0, 0
         self._is_closed = False
         for leftover in self._folder.glob(".*.tmp"):
@@ -92,10 +92,10 @@ class DiskCache:
         if self._num_writes % _WRITES_BETWEEN_COUNTS == 0:
             self._num_bytes = sum(_size(each) for each in self._folder.glob(f"*{_SUFFIX}"))
         self._num_writes += 1
-        if self._num_bytes + len(content) > self._max_bytes:
+        if self._num_bytes + len(content) > self.max_bytes:
             self._close(
                 f"it holds {self._num_bytes / 2**30:.2f} GiB, and its limit is "
-                f"{self._max_bytes / 2**30:g} (--cache-gib)"
+                f"{self.max_bytes / 2**30:g} (--cache-gib)"
             )
             return
         try:

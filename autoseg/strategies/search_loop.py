@@ -116,7 +116,8 @@ def search(
 
     def read_losses() -> list[float]:
         """Check the losses since the last call, and add up and return those that are shown."""
-        values = losses.read().get(main_loss, [])
+        with task.loading.waiting_for_device():
+            values = losses.read().get(main_loss, [])
         for value in values:
             state.add(value)
         return values
@@ -182,6 +183,9 @@ def search(
                 save()
                 progress.update(0, **end.shown)
                 progress.write(end.message)
+                num_workers = task.config.num_workers
+                if hint := task.loading.hint(task.train_dataset, num_workers=num_workers):
+                    progress.write(f"search: {hint}")
                 is_saved, is_over = True, is_ended or budget.share(state.step) == 1
         if not is_saved:
             save()

@@ -16,7 +16,7 @@ from autoseg.backends import BackendName
 from autoseg.config import RETRAIN_PRESETS, NetworkSizes, SearchConfig
 from autoseg.data import SegmentationDataset, split_half
 from autoseg.runs.closing import Closing
-from autoseg.training import augmented_batches
+from autoseg.training import LoadingWatch, augmented_batches
 
 Batch = tuple[Tensor, Tensor]
 """Images, normalised, (N, 3, H, W), and target, int64, (N, H, W)."""
@@ -50,6 +50,9 @@ class SearchTask:
     """File for the trials of a strategy that has some, in the run folder; None keeps them in
     memory, from which a search cannot be resumed."""
 
+    loading: LoadingWatch = field(default_factory=LoadingWatch, compare=False)
+    """How long all batches together were waited for."""
+
     def half(self, half: Half) -> list[int]:
         """Return the indices of trainA, or of trainB, which is the smaller where they differ."""
         halves = split_half(len(self.train_dataset), seed=self.config.seed)
@@ -61,9 +64,10 @@ class SearchTask:
         Raises:
             UsageError: At the call, if batch or crop do not fit the images.
         """
-        return augmented_batches(
+        batches = augmented_batches(
             self.train_dataset, self.config, indices=self.half(half), start_step=start_step
         )
+        return self.loading.watched(batches)
 
     @property
     def steps_per_pass(self) -> int:

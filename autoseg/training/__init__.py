@@ -15,12 +15,14 @@ from autoseg.training.precision import (
 )
 from autoseg.training.schedules import cosine, poly
 from autoseg.training.validation import ValidationScore, pixels_together, validate
+from autoseg.training.waiting import LoadingWatch
 
 __all__ = [
     "ADVICE",
     "LOOP_FIELDS",
     "LOSSES",
     "DivergedError",
+    "LoadingWatch",
     "LoopState",
     "PendingLosses",
     "ResolvedPrecision",

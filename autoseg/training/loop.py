@@ -29,7 +29,7 @@ from autoseg.training.optimisers import build_optimizer
 from autoseg.training.precision import autocast, resolve_precision, tensor_float
 from autoseg.training.schedules import poly, warm_up
 from autoseg.training.validation import pixels_together, validate
-from autoseg.training.waiting import WatchedBatches
+from autoseg.training.waiting import LoadingWatch
 
 UNDEFINED = -1.0
 """Best mIoU as a checkpoint states it while there was none; below all that there are."""
@@ -156,10 +156,8 @@ def train(
             step=state.step,
         )
 
-    batches = WatchedBatches(
-        retraining_batches(train_dataset, config, start_step=state.step),
-        num_workers=config.num_workers,
-    )
+    loading = LoadingWatch()
+    batches = loading.watched(retraining_batches(train_dataset, config, start_step=state.step))
     network.train()
     with Progress(
         config.num_steps,
@@ -187,7 +185,8 @@ def train(
                     ignore_index=train_dataset.ignore_index,
                     loss=loss_function,
                 )
-                value = loss.item()
+                with loading.waiting_for_device():
+                    value = loss.item()
                 require_finite(value, step=state.step, learning_rate=rate, what="training")
                 optimizer.zero_grad()
                 loss.backward()
@@ -230,8 +229,8 @@ def train(
                 run.save_weights("last", result.state_dict(), metadata=metadata)
                 save()
                 progress.update(0, val_miou=miou)
-        if (hint := batches.hint()) is not None:
-            progress.write(f"{description}: {hint}")
+                if hint := loading.hint(train_dataset, num_workers=config.num_workers):
+                    progress.write(f"{description}: {hint}")
         if stop.requested and state.step % config.validate_every != 0:
             save()
     return TrainingResult(

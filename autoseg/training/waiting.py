@@ -1,9 +1,13 @@
-"""How long a training waits for its batches, and what helps."""
+"""How long a search or a training waits for its batches, and what helps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 from torch import Tensor
+
+from autoseg.contract import SegmentationDataset
+from autoseg.data.cache import KeepsSamples
 
 Batch = tuple[Tensor, Tensor]
 
@@ -14,43 +18,80 @@ _MIN_BATCHES = 20  # the first ones are slow: files are read for the first time
 _ENOUGH_WORKERS = 4
 
 
-class WatchedBatches:
-    """Batches of a training; the time that is spent in `next` is waiting."""
+class LoadingWatch:
+    """A clock of what is spent in `next` of some batches: waiting for images.
 
-    def __init__(self, batches: Iterator[Batch], *, num_workers: int) -> None:
-        """Start the clock.
+    On a GPU, images are loaded while it works on what it was given before. The time for which it is
+    waited for in turn is taken off: as long as that is, the GPU was not idle.
+    """
 
-        Args:
-            batches: What to give on.
-            num_workers: Processes that prepare them.
-        """
-        self._batches = batches
-        self._num_workers = num_workers
-        self._start_s = monotonic()
+    def __init__(self) -> None:
+        """Start at the first batch that is asked for."""
+        self._start_s: float | None = None
         self._num_given = 0
+        self._is_said = False
         self.waited_s = 0.0
         """Seconds that were spent waiting for batches."""
+        self.device_s = 0.0
+        """Seconds that were spent waiting for the device."""
 
-    def __iter__(self) -> Iterator[Batch]:
-        return self
+    def watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Give batches on, and count the time that each takes to come."""
+        iterator = iter(batches)
+        while True:
+            before_s = monotonic()
+            if self._start_s is None:
+                self._start_s = before_s
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            self.waited_s += monotonic() - before_s
+            self._num_given += 1
+            yield batch
 
-    def __next__(self) -> Batch:
+    @contextmanager
+    def waiting_for_device(self) -> Iterator[None]:
+        """Count the time of a block that waits for what the device computes."""
         before_s = monotonic()
-        batch = next(self._batches)
-        self.waited_s += monotonic() - before_s
-        self._num_given += 1
-        return batch
+        yield
+        self.device_s += monotonic() - before_s
 
-    def hint(self) -> str | None:
-        """Say in a sentence what makes loading faster; None where it is no bottleneck."""
-        share = self.waited_s / max(monotonic() - self._start_s, 1e-9)
-        if self._num_given < _MIN_BATCHES or share <= MAX_SHARE:
+    def hint(self, dataset: SegmentationDataset, *, num_workers: int) -> str | None:
+        """Say once what makes loading faster; None where it is no bottleneck, or was said.
+
+        Args:
+            dataset: What is loaded.
+            num_workers: Processes that load.
+        """
+        if self._is_said or self._start_s is None or self._num_given < _MIN_BATCHES:
             return None
-        if self._num_workers >= _ENOUGH_WORKERS:
-            remedy = "images that are saved at the size at which they are seen load faster"
+        idle_s = self.waited_s - self.device_s
+        share = idle_s / max(monotonic() - self._start_s, 1e-9)
+        if share <= MAX_SHARE:
+            return None
+        self._is_said = True
+        if num_workers < _ENOUGH_WORKERS:
+            more = max(2, 2 * num_workers)
+            remedies = [f"--num-workers {more} loads beside the training"]
         else:
-            more = max(2, 2 * self._num_workers)
-            remedy = f"--num-workers {more} loads beside the training"
+            remedies = ["images that are saved at the size at which they are seen load faster"]
+        if (missing := _not_kept(dataset)) is not None:
+            remedies.append(missing)
+        saves = "and saves" if len(remedies) == 1 else "and both save"
         return (
-            f"{share:.0%} of the time went by waiting for images; {remedy}, and saves up to as much"
+            f"{share:.0%} of the time went by waiting for images, "
+            f"{1000 * idle_s / self._num_given:.0f} ms a batch; {', '.join(remedies)}, {saves} "
+            "up to as much"
         )
+
+
+def _not_kept(dataset: SegmentationDataset) -> str | None:
+    """Say what keeps the decoded images; None where the cache in memory holds them all."""
+    if not isinstance(dataset, KeepsSamples):
+        return None
+    height, width = dataset.largest_size
+    num_bytes = len(dataset) * height * width * (dataset.num_channels + 1)
+    if dataset.max_kept_bytes >= num_bytes:
+        return None
+    return f"--cache DIR keeps up to {num_bytes / 2**30:.2g} GiB of decoded images there"

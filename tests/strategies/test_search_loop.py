@@ -22,7 +22,7 @@ from autoseg.strategies import (
     search_loop,
 )
 from autoseg.supernet import Supernet
-from autoseg.training import DivergedError, ValidationScore
+from autoseg.training import DivergedError, ValidationScore, waiting
 from tests.data.unlabelled import Unlabelled
 from tests.training.test_loop import Flag, metrics
 
@@ -230,6 +230,19 @@ def test_a_batch_of_one_is_searched(tmp_path):
     pooling = {name: t for name, t in net.state_dict().items() if "pooling.project.1" in name}
     assert all(tensor == 0 for name, tensor in pooling.items() if "num_batches" in name)
     assert [line["epoch"] for line in metrics(tmp_path / "run")] == [1, 2]
+
+
+def test_slow_loading_is_said_once_while_the_search_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(waiting, "_MIN_BATCHES", 3)  # in the second epoch
+    monkeypatch.setattr(waiting, "MAX_SHARE", 0.0)
+    with new_run(tmp_path / "run") as run:
+        run_search(run)
+    said = capsys.readouterr().err
+    before, _, behind = said.partition("% of the time went by waiting for images")
+    assert "epoch 2" in before
+    assert "epoch 3" not in before
+    assert "epoch 3" in behind
+    assert "% of the time" not in behind
 
 
 def test_alpha_and_beta_rest_during_the_warm_up(tmp_path):

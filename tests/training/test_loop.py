@@ -17,6 +17,7 @@ from autoseg.runs import Run, load_weights, save_checkpoint, seed_everything
 from autoseg.training import (
     DivergedError,
     train,
+    waiting,
 )
 from tests.data.unlabelled import Unlabelled
 
@@ -256,6 +257,16 @@ def test_best_weights_are_those_of_the_best_validation(tmp_path, uninterrupted):
     last, best = load_weights(folder, "last"), load_weights(folder, "best")
     is_last_best = all(torch.equal(last[name], best[name]) for name in last)
     assert is_last_best == (result.best_step == 6)
+
+
+def test_slow_loading_is_said_with_what_helps(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(waiting, "_MIN_BATCHES", 1)
+    monkeypatch.setattr(waiting, "MAX_SHARE", 0.0)
+    with new_run(tmp_path / "run") as run:
+        run_training(run)
+    said = capsys.readouterr().err
+    assert said.count("% of the time went by waiting for images") == 1
+    assert "--num-workers 2 loads beside the training" in said
 
 
 def test_training_lowers_the_loss(tmp_path):

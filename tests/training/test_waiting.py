@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from autoseg.training import waiting
-from autoseg.training.waiting import WatchedBatches
+from autoseg.config import DataConfig
+from autoseg.data import Subset, build_split
+from autoseg.training import LoadingWatch, waiting
 
 
 @pytest.fixture
@@ -12,7 +13,12 @@ def clock(monkeypatch):
     return now
 
 
-def watched(clock, *, loading_s, step_s, num_batches=20, num_workers=0):
+@pytest.fixture(scope="module")
+def dataset():
+    return build_split(DataConfig(), "train")
+
+
+def watched(clock, *, loading_s, step_s, num_batches=20, device_s=0.0):
     """Watch batches that take `loading_s` each, with steps of `step_s` between them."""
 
     def load():
@@ -20,31 +26,68 @@ def watched(clock, *, loading_s, step_s, num_batches=20, num_workers=0):
             clock[0] += loading_s
             yield torch.full((1,), number), torch.zeros(1)
 
-    batches = WatchedBatches(load(), num_workers=num_workers)
+    watch = LoadingWatch()
+    clock[0] += 1000  # before the first batch nobody waits
     given = []
-    for images, _ in batches:
+    for images, _ in watch.watched(load()):
         given.append(int(images))
         clock[0] += step_s
+        with watch.waiting_for_device():
+            clock[0] += device_s
     assert given == list(range(num_batches))  # passed on as they are
-    return batches
+    return watch
 
 
-def test_waiting_is_what_loading_takes_and_is_said_with_its_share(clock):
-    batches = watched(clock, loading_s=1.0, step_s=3.0)
-    assert batches.waited_s == pytest.approx(20)
-    assert batches.hint() == (
-        "25% of the time went by waiting for images; --num-workers 2 loads beside the training, "
-        "and saves up to as much"
+def test_waiting_is_what_loading_takes_and_is_said_with_its_share_once(clock, dataset):
+    watch = watched(clock, loading_s=1.0, step_s=3.0)
+    assert watch.waited_s == pytest.approx(20)
+    assert watch.hint(dataset, num_workers=0) == (
+        "25% of the time went by waiting for images, 1000 ms a batch; --num-workers 2 loads beside "
+        "the training, and saves up to as much"
     )
+    assert watch.hint(dataset, num_workers=0) is None
 
 
-def test_workers_that_do_not_keep_up_are_doubled_and_not_without_end(clock):
-    assert "--num-workers 6" in str(watched(clock, loading_s=1.0, step_s=1.0, num_workers=3).hint())
-    assert "saved at the size" in str(
-        watched(clock, loading_s=1.0, step_s=1.0, num_workers=4).hint()
+def test_several_iterators_have_one_clock(clock, dataset):
+    def load():
+        clock[0] += 1.0
+        yield torch.zeros(1), torch.zeros(1)
+
+    watch = LoadingWatch()
+    for _ in range(20):
+        next(watch.watched(load()))
+    assert watch.waited_s == pytest.approx(20)
+    assert str(watch.hint(dataset, num_workers=0)).startswith("100% of the time")
+
+
+def test_workers_that_do_not_keep_up_are_doubled_and_not_without_end(clock, dataset):
+    watch = watched(clock, loading_s=1.0, step_s=1.0)
+    assert "--num-workers 6" in str(watch.hint(dataset, num_workers=3))
+    watch = watched(clock, loading_s=1.0, step_s=1.0)
+    assert "saved at the size" in str(watch.hint(dataset, num_workers=4))
+
+
+def test_a_cache_that_does_not_hold_the_images_is_named(clock):
+    large = build_split(DataConfig(image_size=(96, 128), cache_gib=0.01), "train")
+    # 512 images of 96 x 128 pixels, three channels and a label: 24 MiB.
+    assert str(watched(clock, loading_s=1.0, step_s=1.0).hint(large, num_workers=0)).endswith(
+        "--num-workers 2 loads beside the training, --cache DIR keeps up to 0.023 GiB of decoded "
+        "images there, and both save up to as much"
     )
+    part = Subset(large, [0])  # what its dataset keeps is not known
+    hint = watched(clock, loading_s=1.0, step_s=1.0).hint(part, num_workers=0)
+    assert "--cache" not in str(hint)
 
 
-def test_nothing_is_said_of_fast_loading_or_few_steps(clock):
-    assert watched(clock, loading_s=1.0, step_s=4.0).hint() is None
-    assert watched(clock, loading_s=9.0, step_s=1.0, num_batches=19).hint() is None
+def test_a_device_that_is_waited_for_was_not_idle(clock, dataset):
+    watch = watched(clock, loading_s=1.0, step_s=0.0, device_s=0.5)
+    assert str(watch.hint(dataset, num_workers=0)).startswith("33% of the time")
+    watch = watched(clock, loading_s=1.0, step_s=0.0, device_s=1.0)
+    assert watch.hint(dataset, num_workers=0) is None
+
+
+def test_nothing_is_said_of_fast_loading_or_few_steps(clock, dataset):
+    assert watched(clock, loading_s=1.0, step_s=4.0).hint(dataset, num_workers=0) is None
+    watch = watched(clock, loading_s=9.0, step_s=1.0, num_batches=19)
+    assert watch.hint(dataset, num_workers=0) is None
+    assert LoadingWatch().hint(dataset, num_workers=0) is None
