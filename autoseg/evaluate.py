@@ -64,6 +64,8 @@ def _print(scores: "Scores") -> None:
     for heading, values in scores.borders.items():
         texts = ["none" if value is None else f"{value:.4f}" for value in values]
         print(f"{heading}: {', with CRF '.join(texts)}")
+    for line in scores.diagnosis:
+        print(line)
     sys.stdout.flush()  # saving may fail, and its message comes after the scores
 
 

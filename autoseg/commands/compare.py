@@ -30,6 +30,7 @@ from autoseg.comparison import (
     write_comparison,
 )
 from autoseg.comparison.searches import SearchHistory
+from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError
 from autoseg.foreign_text import folder_name
@@ -88,6 +89,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
             timing=TimingChoice(min_runs=request.min_runs, min_seconds=request.min_seconds),
             progress=progress,
             new_borders=chosen_borders(request),
+            diagnosis=request.pick(DiagnosisChoice),
         )
     measured = [
         replace(network, search=search) for network, search in zip(measured, searches, strict=True)

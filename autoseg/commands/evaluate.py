@@ -1,7 +1,7 @@
 """Score a retrained network on a split."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from autoseg.commands.border_choice import chosen_borders
 from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
-from autoseg.metrics import BorderScore, ConfusionMatrix
+from autoseg.metrics import BorderScore, Calibration, ConfusionMatrix, worst_confusions
 from autoseg.requests import EvaluateRequest
 from autoseg.runs import Progress, Run
 from autoseg.trained import RetrainedNetwork
 from autoseg.tuning import choose_crf_behind
+
+_NUM_CONFUSIONS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,8 @@ class Scores:
     """Averages and protocol."""
     borders: dict[str, tuple[float | None, ...]]
     """Scores of borders by heading: the network's own and, if there is a CRF, that after it."""
+    diagnosis: tuple[str, ...]
+    """What was asked of calibration and confusions, a line each."""
 
 
 def run_evaluate(request: EvaluateRequest) -> Scores:
@@ -59,6 +63,11 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
         new_borders(dataset.num_classes, dataset.ignore_index)
         for _ in range(1 if crf is None else 2)
     ]
+    calibrations = [Calibration(dataset.ignore_index) for _ in borders]
+
+    def on_confidence(target: Tensor, *pairs: tuple[Tensor, Tensor]) -> None:
+        for calibration, pair in zip(calibrations, pairs, strict=True):
+            calibration.update(*pair, target)
 
     def on_prediction(_: int, target: Tensor, *preds: Tensor) -> None:
         for scores, pred in zip(borders, preds, strict=True):
@@ -75,7 +84,10 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
             flip=request.flip,
             on_image=lambda *_: progress.update(),
             on_prediction=on_prediction,
+            on_confidence=on_confidence if request.calibration else None,
         )
+    if not request.calibration:
+        calibrations = []
     summary = {
         "dataset": dataset.name,
         "split": request.split,
@@ -84,10 +96,12 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
         "flip": request.flip,
         "num_images": result.num_images,
         **_averages(result.plain, borders[0]),
+        **_calibrated(calibrations[0] if calibrations else None),
     }
     columns = _columns(result.plain, borders[0])
     if result.with_crf is not None and chosen is not None:
         summary["crf"] = {**chosen.record(), **_averages(result.with_crf, borders[1])}
+        summary["crf"] |= _calibrated(calibrations[1] if calibrations else None)
         summary["crf"]["text"] = chosen.text
         summary["crf"]["mean_iou_change"] = summary["crf"]["mean_iou"] - summary["mean_iou"]
         with_crf = _columns(result.with_crf, borders[1])
@@ -100,7 +114,32 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
             first.heading: tuple(score.mean() for score in scores)
             for first, *scores in zip(borders[0], *borders, strict=True)
         },
+        diagnosis=(
+            *_calibration_lines(calibrations),
+            *(_confusion_lines(result.plain, dataset) if request.confusions else ()),
+        ),
     )
+
+
+def _calibrated(calibration: Calibration | None) -> dict[str, float]:
+    """Return the expected calibration error, where it was asked for."""
+    return {} if calibration is None else {"calibration_error": calibration.result().error}
+
+
+def _calibration_lines(calibrations: Sequence[Calibration]) -> Iterator[str]:
+    for calibration, whose in zip(calibrations, ("", " with CRF"), strict=False):
+        result = calibration.result()
+        yield (
+            f"calibration{whose}: expected error {result.error:.4f}; on average "
+            f"{result.confidence:.4f} sure and {result.accuracy:.4f} right"
+        )
+
+
+def _confusion_lines(confusion: ConfusionMatrix, dataset: SegmentationDataset) -> Iterator[str]:
+    names = dataset.class_names
+    for pair in worst_confusions(confusion.counts.cpu().numpy(), limit=_NUM_CONFUSIONS):
+        true, taken_for = names[pair.true], names[pair.predicted]
+        yield f"{true} is taken for {taken_for}: {100 * pair.share:.1f} % of its pixels"
 
 
 def save_scores(scores: Scores, *, command: Sequence[str]) -> None:

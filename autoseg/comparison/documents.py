@@ -38,6 +38,9 @@ READING = (
     "Seeds: trainings of one network by one recipe on the same images, which differ by their seed "
     "alone, are one row: the mean of their scores, the standard deviation (n - 1) of their mIoU, "
     "and their number. Each training's own mIoU stands in the table of where the rows come from.",
+    "Calibration: pixels are put into 15 bins by the probability of their predicted class; the "
+    "error is the mean over the bins of how far the share of right pixels lies from the mean "
+    "probability, weighted by their pixels.",
     "MACs: multiply-accumulates of one image; FLOPs are twice that. The CRF is not in them.",
     "Latency: one image, from normalised input to classes, resizing and argmax included. Networks "
     "are timed in turn, and a fixed operation between them watches the machine: what was timed "
@@ -98,6 +101,8 @@ def comparison_markdown(comparison: Comparison) -> str:
         stages = stage_tables(group)
         for caption, records, columns in (
             ("", *border_table(group)),
+            ("", *calibration_table(group)),
+            ("", *confusion_table(group)),
             *((caption if len(stages) > 1 else "", *table) for caption, *table in stages),
             ("", *run_table(group)),
         ):
@@ -219,6 +224,42 @@ def border_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
     ]
     found = {key for record in records for key, value in record.items() if value is not None}
     return (records if headings else []), [column for column in columns if column.key in found]
+
+
+def calibration_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
+    """One line a row: how sure and how right it is; no line where nobody asked."""
+    records = [
+        {"name": row_name(row), **asdict(result)}
+        for network in group.networks
+        for row, result in zip(network.rows, network.calibration, strict=False)
+    ]
+    return records, [
+        Column(key="name", heading="Network"),
+        Column(key="error", heading="Expected calibration error", kind="percent"),
+        Column(key="confidence", heading="Mean confidence", kind="percent"),
+        Column(key="accuracy", heading="Right pixels", kind="percent"),
+    ]
+
+
+def confusion_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
+    """One line a class that is taken for another; no line where nobody asked."""
+    records = [
+        {
+            "name": row_name(row),
+            "true": network.class_names[pair.true],
+            "predicted": network.class_names[pair.predicted],
+            "share": pair.share,
+        }
+        for network in group.networks
+        for row, pairs in zip(network.rows, network.confusions, strict=False)
+        for pair in pairs
+    ]
+    return records, [
+        Column(key="name", heading="Network"),
+        Column(key="true", heading="Class"),
+        Column(key="predicted", heading="taken for"),
+        Column(key="share", heading="Share of its pixels", kind="percent"),
+    ]
 
 
 def notes_of(group: ComparisonGroup) -> list[str]:

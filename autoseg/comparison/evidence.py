@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoseg.data import SegmentationDataset, spread_indices
-from autoseg.metrics import BorderScore, confusion_matrix, overlaps
+from autoseg.metrics import BorderScore, Calibration, confusion_matrix, overlaps
 
 NUM_SCENES = 3
 """Images that the report shows."""
@@ -64,6 +64,7 @@ class EvidenceOf:
         dataset: SegmentationDataset,
         scenes: Sequence[int],
         borders: Sequence[BorderScore] = (),
+        calibration: Calibration | None = None,
     ) -> None:
         """Start with no image.
 
@@ -71,8 +72,10 @@ class EvidenceOf:
             dataset: Sets K and the ignored label.
             scenes: Samples that the report shows.
             borders: Scores that count every image as well.
+            calibration: Counts how sure the predictions are; None: nobody asked.
         """
         self.borders = borders
+        self.calibration = calibration
         self._dataset = dataset
         self._scenes = frozenset(scenes)
         self._overlaps: list[NDArray[np.int64]] = []

@@ -5,46 +5,38 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from autoseg.comparison.evidence import EvidenceOf, TrueScene, scene_indices, true_scenes
 from autoseg.comparison.grading import Graded, grade
+from autoseg.comparison.mac_counts import Macs, count_all_macs
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, ComparisonRow, NetworkComparison
 from autoseg.comparison.subject import Subject
 from autoseg.comparison.timing import Costs, Stages, TimingChoice, time_networks
-from autoseg.cost import (
-    Latency,
-    MacPrediction,
-    ToolCount,
-    count_macs_fvcore,
-    count_macs_thop,
-    explain_macs,
-)
+from autoseg.config.diagnosis import DiagnosisChoice
+from autoseg.cost import Latency
 from autoseg.crf import DenseCRF
 from autoseg.evaluation import Evaluation, evaluate
-from autoseg.metrics import BorderScore, ConfusionMatrix, border_scores, doubt_about
+from autoseg.metrics import (
+    BorderScore,
+    Calibration,
+    ConfusionMatrix,
+    border_scores,
+    doubt_about,
+    worst_confusions,
+)
 from autoseg.networks import inference_parameters
-from autoseg.reporting.tables import scaled
 from autoseg.runs import Progress, processor_name
 
 DTYPE = torch.float32
+_NO_DIAGNOSIS = DiagnosisChoice()
 
 _CRF_LAYER = (
     "its last layer is a dense CRF, which was trained with it: the row without CRF has that one in "
     "parameters, latency and memory, but not in MACs, which count no message passing; the row with "
     "CRF refines its result by another one."
 )
-_NUM_REASONS = 3  # of a difference between two counters, before "other" sums up the rest
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Macs:
-    """Three counts of one image."""
-
-    macs: int
-    fvcore: int | None
-    thop: int | None
-    notes: tuple[str, ...]
+_NUM_CONFUSIONS = 5  # of a row, that its table shows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +61,7 @@ class _Scored:
     scores: Evaluation | None
     evidence: tuple[EvidenceOf, ...]
     scenes: tuple[TrueScene, ...]
-    counts: _Macs
+    counts: Macs
 
 
 def measure_networks(
@@ -79,6 +71,7 @@ def measure_networks(
     timing: TimingChoice,
     progress: Progress,
     new_borders: Callable[[int, int], Sequence[BorderScore]] = border_scores,
+    diagnosis: DiagnosisChoice = _NO_DIAGNOSIS,
 ) -> list[NetworkComparison]:
     """Score and count networks one by one, then time them in turn, without the CRF and with it.
 
@@ -89,6 +82,7 @@ def measure_networks(
         progress: Counts each scored image and each network, and says what else takes time.
         new_borders: Begins scores of borders for a number of classes and an ignored label; as it
             is, none.
+        diagnosis: Whether calibration and confusions are told.
 
     Returns:
         One for each case, in their order.
@@ -101,14 +95,41 @@ def measure_networks(
         progress.write(f"[{number}/{len(cases)}] {case.subject.label}")
         for note in case.crf_notes:
             progress.write(note)
-        scored.append(_score(case, device=device, progress=progress, new_borders=new_borders))
+        scored.append(
+            _score(
+                case,
+                device=device,
+                progress=progress,
+                new_borders=new_borders,
+                has_calibration=diagnosis.calibration,
+            )
+        )
         stages.append(Stages(case.subject, crf=case.crf, device=device))
         _require_scored(scored[-1], stages[-1])
         progress.update()
     graded = _grade(scored, device=device, progress=progress)
     with progress.phase("timing all networks in turn"):
         costs = time_networks(stages, device=device, timing=timing)
-    return [_assemble(*each, device=device) for each in zip(scored, graded, costs, strict=True)]
+    return [
+        _diagnosed(_assemble(*each, device=device), each[0], diagnosis)
+        for each in zip(scored, graded, costs, strict=True)
+    ]
+
+
+def _diagnosed(
+    network: NetworkComparison, scored: _Scored, diagnosis: DiagnosisChoice
+) -> NetworkComparison:
+    """Add what was asked beside the scores."""
+    counted = [] if scored.scores is None else [scored.scores.plain, scored.scores.with_crf]
+    results = [
+        each.calibration.result() for each in scored.evidence if each.calibration is not None
+    ]
+    confusions = [
+        worst_confusions(confusion.counts.cpu().numpy(), limit=_NUM_CONFUSIONS)
+        for confusion in counted
+        if confusion is not None and diagnosis.confusions
+    ]
+    return replace(network, calibration=tuple(results), confusions=tuple(confusions))
 
 
 def _grade(
@@ -131,19 +152,30 @@ def _score(
     device: torch.device,
     progress: Progress,
     new_borders: Callable[[int, int], Sequence[BorderScore]],
+    has_calibration: bool,
 ) -> _Scored:
     subject, dataset = case.subject, case.subject.dataset
     network = subject.network.to(device)
     scores = None
     shown = scene_indices(subject.indices) if subject.indices else []
     evidence = tuple(
-        EvidenceOf(dataset, shown, new_borders(dataset.num_classes, dataset.ignore_index))
+        EvidenceOf(
+            dataset,
+            shown,
+            new_borders(dataset.num_classes, dataset.ignore_index),
+            Calibration(dataset.ignore_index) if has_calibration else None,
+        )
         for _ in range(1 if case.crf is None else 2)
     )
 
     def on_prediction(index: int, target: Tensor, *preds: Tensor) -> None:
         for collected, pred in zip(evidence, preds, strict=True):
             collected.add(index, pred, target)
+
+    def on_confidence(target: Tensor, *pairs: tuple[Tensor, Tensor]) -> None:
+        for collected, pair in zip(evidence, pairs, strict=True):
+            assert collected.calibration is not None
+            collected.calibration.update(*pair, target)
 
     if subject.indices:
         scores = evaluate(
@@ -155,9 +187,10 @@ def _score(
             scales=(subject.image_scale,),
             on_image=lambda *_: progress.update(),
             on_prediction=on_prediction,
+            on_confidence=on_confidence if has_calibration else None,
         )
     with progress.phase("counting MACs"):
-        counts = _count_macs(network, subject.input_size, device=device)
+        counts = count_all_macs(network, subject.input_size, device=device)
     return _Scored(
         case=case,
         scores=scores,
@@ -227,51 +260,10 @@ def _training_notes(subject: Subject) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _count_macs(network: nn.Module, input_size: tuple[int, int], *, device: torch.device) -> _Macs:
-    explanation = explain_macs(network, input_size)
-    fvcore = count_macs_fvcore(network, input_size, device=str(device))
-    thop = count_macs_thop(network, input_size, device=str(device))
-    return _Macs(
-        macs=explanation.canonical.macs,
-        fvcore=fvcore.macs,
-        thop=thop.macs,
-        notes=tuple(
-            explain_count(count, prediction)
-            for count, prediction in ((fvcore, explanation.fvcore), (thop, explanation.thop))
-        ),
-    )
-
-
-def explain_count(count: ToolCount, prediction: MacPrediction) -> str:
-    """Say why another counter's total is not ours.
-
-    Args:
-        count: What the tool said, or why it failed.
-        prediction: What it must say, with the reasons.
-    """
-    if count.macs is None:
-        return f"{count.tool} failed: {count.failure}."
-    difference = count.macs - prediction.canonical
-    if difference == 0:
-        return f"{count.tool} counts the same."
-    shown = [(term.reason, term.macs) for term in prediction.terms[:_NUM_REASONS]]
-    rest = sum(term.macs for term in prediction.terms[_NUM_REASONS:])
-    if rest:
-        shown.append(("other reasons", rest))
-    if count.macs != prediction.macs:
-        shown.append(("not explained", count.macs - prediction.macs))
-    reasons = "; ".join(f"{reason} ({_signed(macs)})" for reason, macs in shown)
-    return f"{count.tool} differs by {_signed(difference)}: {reasons}."
-
-
-def _signed(macs: int) -> str:
-    return ("-" if macs < 0 else "+") + scaled(abs(macs))
-
-
 def _plain_row(
     subject: Subject,
     confusion: ConfusionMatrix | None,
-    counts: _Macs,
+    counts: Macs,
     costs: Costs,
     *,
     device: torch.device,

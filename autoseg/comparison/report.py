@@ -7,6 +7,8 @@ from autoseg.comparison.documents import (
     READING,
     Comparison,
     border_table,
+    calibration_table,
+    confusion_table,
     notes_of,
     run_table,
     score_columns,
@@ -18,8 +20,10 @@ from autoseg.comparison.pictures import ERRORS, grids_of, scenes_of, true_scenes
 from autoseg.comparison.rows import ComparisonGroup, ComparisonRow
 from autoseg.comparison.verdict import doubts_of, row_name, verdict
 from autoseg.reporting.chart import Axis, Chart, Point
+from autoseg.reporting.figure import svg_text
 from autoseg.reporting.network_colours import network_colour
 from autoseg.reporting.page import Heat, Picture, Section, Table, render_page
+from autoseg.reporting.reliability import draw_reliability
 from autoseg.reporting.tables import (
     MISSING,
     Column,
@@ -63,7 +67,8 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
     truth = (*true_scenes_of(group), *(s for n in group.networks for s in n.graded_scenes))
     attributions = [scene.attribution for scene in truth if scene.attribution]
     records, columns = run_table(group)
-    borders = border_table(group)
+    borders, calibration = border_table(group), calibration_table(group)
+    confused = confusion_table(group)
     return Section(
         heading=str(group.key),
         anchor=anchor,
@@ -74,11 +79,14 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
             _table(group.records, score_columns(group), has_anchors=True),
             *([_table(*borders, caption="At borders")] if borders[0] else []),
             *_class_tables(group),
+            *([_table(*calibration, caption="Calibration")] if calibration[0] else []),
+            *([_table(*confused, caption="Confusions")] if confused[0] else []),
             *(_table(*table, caption=caption) for caption, *table in stage_tables(group)),
             _table(records, columns, caption="Where the rows come from"),
         ),
         scenes=scenes,
         grids=grids,
+        figures=_reliability(group),
         attribution=" ".join(
             [
                 *([_CHOICE_OF_SCENES] if scenes else []),
@@ -88,6 +96,20 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
         ),
         notes=tuple(notes_of(group)),
     )
+
+
+def _reliability(group: ComparisonGroup) -> tuple[Picture, ...]:
+    """Draw accuracy by confidence, where it was asked for."""
+    curves = {
+        row_name(row): result.bins
+        for network in group.networks
+        for row, result in zip(network.rows, network.calibration, strict=False)
+    }
+    if not curves:
+        return ()
+    drawn = svg_text(draw_reliability(curves)).encode()
+    label = "right pixels by the probability of the predicted class"
+    return (Picture(label=label, content=drawn, kind="svg+xml"),)
 
 
 def _searches(groups: Sequence[ComparisonGroup]) -> list[Section]:

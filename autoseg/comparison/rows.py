@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autoseg.comparison.evidence import Evidence, TrueScene
 from autoseg.comparison.searches import SearchHistory
+from autoseg.metrics import CalibrationResult, Confused
 from autoseg.reporting.tables import Column
 
 DOUBTFUL = "doubtful: "
@@ -218,6 +219,10 @@ class NetworkComparison:
     """What the reader must know: why counters of MACs differ, or that a timing was not stable."""
     borders: tuple[tuple[BorderResult, ...], ...] = ()
     """For each row the scores of borders that were asked for; empty if nothing was scored."""
+    calibration: tuple[CalibrationResult, ...] = ()
+    """For each row how sure and how right it is; empty if nobody asked."""
+    confusions: tuple[tuple[Confused, ...], ...] = ()
+    """For each row what is taken for what most often; empty if nobody asked."""
     evidence: tuple[Evidence, ...] = ()
     """What stands behind the score of each row; empty if nothing was scored."""
     scenes: tuple[TrueScene, ...] = ()

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, ComparisonRow, NetworkComparison
+from autoseg.metrics import mean_calibration
 
 _T = TypeVar("_T")
 
@@ -69,13 +70,18 @@ def _joined(networks: Sequence[NetworkComparison]) -> NetworkComparison:
         notes=(
             *_notes(members),
             f"mean of the trainings with seeds {_listed(members)}; times are those of seed "
-            f"{timed.rows[0].seed}, and pictures of seed {shown.rows[0].seed}, which lie in the "
-            "middle.",
+            f"{timed.rows[0].seed}, and pictures and confusions of seed "
+            f"{shown.rows[0].seed}, which lie in the middle.",
         ),
         borders=tuple(
             tuple(_mean_border(results) for results in zip(*of_row, strict=True))
             for of_row in borders
         ),
+        calibration=tuple(
+            mean_calibration(each)
+            for each in zip(*(member.calibration for member in members), strict=True)
+        ),
+        confusions=shown.confusions,
         evidence=shown.evidence,
         scenes=shown.scenes,
         graded_scenes=shown.graded_scenes,

@@ -46,6 +46,7 @@ def evaluate(
     batch_pixels: int = 0,
     on_image: Callable[[int, int], None] | None = None,
     on_prediction: Callable[..., None] | None = None,
+    on_confidence: Callable[..., None] | None = None,
 ) -> Evaluation:
     """Predict every image at its own size, and count its pixels.
 
@@ -67,6 +68,8 @@ def evaluate(
         on_image: Called after each image with the number done and the number in all.
         on_prediction: Called for each image with its index, its label (H, W), and the predicted
             classes (H, W): the network's own and, if there is a CRF, those after it.
+        on_confidence: Called for each image with its label (H, W) and, for each prediction, a pair
+            of the classes and their probabilities, both (H, W).
 
     Returns:
         One confusion matrix over all pixels, without the CRF and, if there is one, with it.
@@ -102,20 +105,32 @@ def evaluate(
             counts[0].check_target(target)
             target = target.to(device)
             preds = [best_class(logits)]
+            sure = [] if on_confidence is None else [_probability(logits)]
             if crf is not None:
                 # Inference stops at numbers that are not finite with a message of its own.
                 _require_no_nan(has_nan[-1:], names[-len(batch) :])
-                preds.append(best_class(crf(logits, as_rgb(images))))
+                marginals = crf(logits, as_rgb(images))
+                preds.append(best_class(marginals))
+                if on_confidence is not None:
+                    sure.append(marginals.max(dim=1).values)
             for matrix, pred in zip(counts, preds, strict=True):
                 matrix.update_unchecked(pred, target)
             for place, (index, _) in enumerate(batch):
                 if on_prediction is not None:
                     on_prediction(index, target[place], *(pred[place] for pred in preds))
+                if on_confidence is not None:
+                    pairs = [(p[place], s[place]) for p, s in zip(preds, sure, strict=True)]
+                    on_confidence(target[place], *pairs)
                 if on_image is not None:
                     on_image(len(names) - len(batch) + place + 1, len(chosen))
     _require_no_nan(has_nan, names)
     with_crf = counts[1] if crf is not None else None
     return Evaluation(plain=counts[0], with_crf=with_crf, num_images=len(chosen))
+
+
+def _probability(logits: Tensor) -> Tensor:
+    """Return the largest of the probabilities at each pixel; (N, K, H, W) -> (N, H, W)."""
+    return (logits.max(dim=1).values - logits.logsumexp(dim=1)).exp()
 
 
 def _batches(

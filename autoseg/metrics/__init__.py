@@ -1,6 +1,13 @@
 """Scores of predictions against labels, counted once and read many ways."""
 
 from autoseg.metrics.border_scores import BorderScore, border_scores
+from autoseg.metrics.calibration import (
+    Calibration,
+    CalibrationResult,
+    Confused,
+    mean_calibration,
+    worst_confusions,
+)
 from autoseg.metrics.collapse import best_constant, doubt_about
 from autoseg.metrics.confusion import ConfusionMatrix, confusion_matrix
 from autoseg.metrics.paired import gain_interval, mean_gain_interval, overlaps
@@ -8,6 +15,9 @@ from autoseg.metrics.rank_correlation import kendall_interval, kendall_tau
 
 __all__ = [
     "BorderScore",
+    "Calibration",
+    "CalibrationResult",
+    "Confused",
     "ConfusionMatrix",
     "best_constant",
     "border_scores",
@@ -16,6 +26,8 @@ __all__ = [
     "gain_interval",
     "kendall_interval",
     "kendall_tau",
+    "mean_calibration",
     "mean_gain_interval",
     "overlaps",
+    "worst_confusions",
 ]

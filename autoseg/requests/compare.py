@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 from autoseg.config import Count, Factor, Range, Request
 from autoseg.config.borders import BorderChoice
 from autoseg.config.crf import CRFChoice
+from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareRequest(Request, CRFChoice, BorderChoice):
+class CompareRequest(Request, CRFChoice, BorderChoice, DiagnosisChoice):
     """What a user can say to `python -m autoseg.compare`."""
 
     run: tuple[Path, ...] = ()

@@ -7,10 +7,11 @@ from typing import Literal
 from autoseg.config import Factor, Request
 from autoseg.config.borders import BorderChoice
 from autoseg.config.crf import CRFChoice
+from autoseg.config.diagnosis import DiagnosisChoice
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateRequest(Request, CRFChoice, BorderChoice):
+class EvaluateRequest(Request, CRFChoice, BorderChoice, DiagnosisChoice):
     """What a user can say to `python -m autoseg.evaluate`."""
 
     run: Path

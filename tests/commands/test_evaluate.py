@@ -2,12 +2,16 @@
 
 import re
 
+import numpy as np
 import pytest
+import torch
 
 from autoseg import evaluate
 from autoseg.cli import run_command
+from autoseg.data import normalise
 from autoseg.runs import Run, load_record
 from autoseg.runs import run as run_module
+from autoseg.trained import RetrainedNetwork
 from tests.test_atomic import as_nobody
 from tests.trained.random_run import make_run
 
@@ -69,3 +73,32 @@ def test_borders_are_scored_where_they_are_asked_for(tmp_path, monkeypatch, caps
     assert f"Surface Dice, 1 px: {saved['surface_dice_1px']:.4f}" in out
     assert f"IoU within 2 px of void: {void:.4f}" in out
     assert f"IoU by frequency {saved['frequency_weighted_iou']:.4f}" in out
+
+
+def test_calibration_and_confusions_are_those_of_softmax_in_float64(tmp_path, monkeypatch, capsys):
+    folder = make_run(tmp_path / "run")
+    code, out, _ = run(monkeypatch, capsys, folder, "--calibration", "--confusions")
+    assert code == 0
+    trained = RetrainedNetwork.open(folder)
+    network, dataset = trained.network(), trained.dataset("val")
+    sure, right, counts = [], [], np.zeros((dataset.num_classes,) * 2)
+    for sample in (dataset[i] for i in range(len(dataset))):
+        with torch.inference_mode():
+            logits = network(normalise(sample.image[None], dataset.normalisation))[0]
+        share, pred = logits.double().softmax(0).max(0)
+        known = sample.target != dataset.ignore_index
+        sure.append(share[known].numpy())
+        right.append((pred == sample.target)[known].numpy())
+        np.add.at(counts, (sample.target[known].numpy(), pred[known].numpy()), 1)
+    sure, right = np.concatenate(sure), np.concatenate(right)
+    places = np.clip(np.ceil(15 * sure), 1, 15)
+    bins = [places == place for place in np.unique(places)]
+    error = sum(sum(b) * abs(right[b].mean() - sure[b].mean()) for b in bins) / len(sure)
+    saved = load_record(folder)["results"]["evaluation_val"]
+    assert saved["calibration_error"] == pytest.approx(error, abs=1e-5)
+    assert f"calibration: expected error {saved['calibration_error']:.4f}; on average" in out
+    shares = counts / counts.sum(1, keepdims=True).clip(1)
+    np.fill_diagonal(shares, 0)
+    true, taken_for = np.unravel_index(shares.argmax(), shares.shape)
+    names = dataset.class_names
+    assert f"{names[true]} is taken for {names[taken_for]}: {100 * shares.max():.1f} % of" in out

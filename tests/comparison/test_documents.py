@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from autoseg.comparison.documents import (
@@ -14,6 +15,9 @@ from autoseg.comparison.documents import (
 from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
 from autoseg.comparison.rows import BorderResult
+from autoseg.metrics import CalibrationResult, Confused
+from autoseg.metrics.calibration import mean_calibration
+from autoseg.reporting.reliability import RELIABILITY_GID, draw_reliability
 from tests.comparison.rows import network
 
 
@@ -137,6 +141,32 @@ def test_borders_have_a_table_where_they_were_scored():
     page = comparison_page(comparison(scored))
     assert "At borders" in page and '"key":"a"' in page  # an axis of the chart
     assert "At borders" not in comparison_page(ONE_GROUP)
+
+
+def test_calibration_and_confusions_have_tables_where_they_were_asked_for():
+    bins = ((10, 0.55, 0.5), (0, float("nan"), float("nan")), (30, 0.95, 0.9))
+    result = CalibrationResult(error=0.05, confidence=0.85, accuracy=0.8, bins=bins)
+    asked = replace(
+        network(label="a"),
+        calibration=(result,),
+        confusions=((Confused(true=0, predicted=1, share=0.25),),),
+    )
+    told = comparison_markdown(comparison(asked, network(label="b")))
+    lines = [cells(line) for line in told.splitlines() if line.startswith("| a ")]
+    assert ["a", "5.00", "85.00", "80.00"] in lines
+    assert ["a", "road", "sky", "25.00"] in lines
+    page = comparison_page(comparison(asked))
+    assert "<caption>Calibration</caption>" in page and "<caption>Confusions</caption>" in page
+    assert 'alt="right pixels by the probability of the predicted class"' in page
+    assert "<caption>Calibration</caption>" not in comparison_page(ONE_GROUP)
+    (line,) = draw_reliability({"a": bins}).findobj(
+        lambda artist: artist.get_gid() == f"{RELIABILITY_GID}-0"
+    )
+    assert line.get_xydata() == pytest.approx(np.array([[55, 50], [95, 90]]))
+    other = replace(result, error=0.15, bins=((30, 0.51, 0.1), *bins[1:]))
+    pooled = mean_calibration([result, other])
+    assert pooled.error == pytest.approx(0.1)
+    assert pooled.bins[0] == pytest.approx((40, 0.52, 0.2)) and pooled.bins[1][0] == 0
 
 
 def test_left_out_runs_are_told():

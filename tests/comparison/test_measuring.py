@@ -10,7 +10,8 @@ import torch
 
 from autoseg.comparison import Case, Subject, TimingChoice, Trained, measure_networks
 from autoseg.comparison import timing as timing_module
-from autoseg.comparison.measuring import explain_count
+from autoseg.comparison.mac_counts import explain_count
+from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.cost import MacPrediction, MacTerm, ToolCount, count_macs
 from autoseg.crf import DenseCRF
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, build_dataset
@@ -136,6 +137,7 @@ def test_rows_hold_what_evaluate_and_the_counter_say():
         timing=ONCE,
         progress=progress,
         new_borders=partial(border_scores, trimap=(2,), boundary_iou=True),
+        diagnosis=DiagnosisChoice(calibration=True, confusions=True),
     )
     seen = []
     expected = evaluate(
@@ -165,6 +167,11 @@ def test_rows_hold_what_evaluate_and_the_counter_say():
     assert measured.class_names == given.dataset.class_names
     assert torch.tensor(measured.class_iou[1]).equal(expected.with_crf.iou().float())
     check_what_was_seen(measured, seen, expected)
+    for number, confusion in enumerate((expected.plain, expected.with_crf)):
+        assert measured.calibration[number].accuracy == pytest.approx(confusion.pixel_accuracy())
+        worst = measured.confusions[number][0]
+        row = confusion.counts[worst.true]
+        assert worst.share == pytest.approx(float(row[worst.predicted] / row.sum()))
 
 
 def check_what_was_seen(measured, seen, expected):

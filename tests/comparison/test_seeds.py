@@ -65,8 +65,8 @@ def test_times_are_of_the_middle_settled_training_and_pictures_of_the_middle_sco
     assert group.networks[1].notes == (
         "thop failed.",
         *(f"seed {seed}: started from the weights in {seed}." for seed in (1, 2, 3)),
-        "mean of the trainings with seeds 1, 2, 3; times are those of seed 2, and pictures of seed "
-        "2, which lie in the middle.",
+        "mean of the trainings with seeds 1, 2, 3; times are those of seed 2, and pictures and "
+        "confusions of seed 2, which lie in the middle.",
     )
     unsettled = [
         replace(
