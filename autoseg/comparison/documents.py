@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from autoseg.comparison.rows import (
     PROTOCOL_COLUMNS,
@@ -103,9 +103,10 @@ def comparison_markdown(comparison: Comparison) -> str:
             ("", *border_table(group)),
             ("", *calibration_table(group)),
             ("", *confusion_table(group)),
-            *((caption if len(stages) > 1 else "", *table) for caption, *table in stages),
+            *((each.caption if len(stages) > 1 else "", each.records, each.columns)
+              for each in stages),
             ("", *run_table(group)),
-        ):
+        ):  # fmt: skip
             blocks += [markdown_text(f"{caption}:")] if caption else []
             blocks += [to_markdown(records, columns)] if records else []
         blocks += _bullets(notes_of(group))
@@ -187,11 +188,21 @@ def _training_record(rows: Sequence[ComparisonRow], *, label: str) -> dict:
     return {**record, **scores, "label": label, "weights_sha256": checksum}
 
 
-def stage_tables(group: ComparisonGroup) -> list[tuple[str, list[dict], list[Column]]]:
+class StageTable(NamedTuple):
+    """Times of the rows that one machine has measured."""
+
+    caption: str
+    """Names the machine where there are several."""
+    records: list[dict[str, Any]]
+    """One a row."""
+    columns: list[Column]
+    """Those in which a row has a value."""
+
+
+def stage_tables(group: ComparisonGroup) -> list[StageTable]:
     """One table a machine, one line a row: the stages of its time, and what the whole varies by.
 
-    Returns:
-        For each the caption, records and columns; the machine of the group comes first.
+    The machine of most rows comes first.
     """
     rows = [row for network in group.networks for row in network.rows]
     machines = dict.fromkeys(row.machine for row in sorted(rows, key=_is_elsewhere))
@@ -201,7 +212,7 @@ def stage_tables(group: ComparisonGroup) -> list[tuple[str, list[dict], list[Col
         varying, constant = split_constant(records, STAGE_COLUMNS)
         columns = [c for c in STAGE_COLUMNS if c in varying or c in constant]
         caption = "Latency by stage" + (f", on {machine}" if len(machines) > 1 else "")
-        tables.append((caption, records, columns))
+        tables.append(StageTable(caption, records, columns))
     return tables
 
 

@@ -45,7 +45,8 @@ def earlier_networks(path: Path) -> list[NetworkComparison]:
         )
     with reading(path, _WHAT, remedy=_REMEDY):
         _RECORD(record, "")
-        networks = [_network(each) for group in record["groups"] for each in group["networks"]]
+        groups: Any = record["groups"]  # as _RECORD has checked
+        networks = [_network(each) for group in groups for each in group["networks"]]
         return [training for network in networks for training in network.trainings]
 
 
@@ -74,14 +75,14 @@ def _network(values: Mapping[str, Any]) -> NetworkComparison:
 
 
 def _row(values: Mapping[str, Any]) -> ComparisonRow:
-    known = {field.name for field in fields(ComparisonRow)}
-    return ComparisonRow(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-            if name in known and name != "measured_elsewhere"  # that of its table then
-        }
-    )
+    # Whether it was measured elsewhere is a matter of the table that it stands in.
+    names = {field.name for field in fields(ComparisonRow)} - {"measured_elsewhere"}
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name in names
+    }
+    return ComparisonRow(**known)
 
 
 def _defined(values: list[float | None], num_classes: int) -> tuple[float, ...]:

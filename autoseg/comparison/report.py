@@ -81,7 +81,10 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
             *_class_tables(group),
             *([_table(*calibration, caption="Calibration")] if calibration[0] else []),
             *([_table(*confused, caption="Confusions")] if confused[0] else []),
-            *(_table(*table, caption=caption) for caption, *table in stage_tables(group)),
+            *(
+                _table(each.records, each.columns, caption=each.caption)
+                for each in stage_tables(group)
+            ),
             _table(records, columns, caption="Where the rows come from"),
         ),
         scenes=scenes,

@@ -155,10 +155,11 @@ def _notes(members: Sequence[NetworkComparison]) -> list[str]:
     if 2 * sum(len(seeds) for seeds in doubted.values()) > len(members):
         texts = [_under(seeds, note.removeprefix(DOUBTFUL)) for note, seeds in doubted.items()]
         notes.append(DOUBTFUL + " ".join(texts))
-        by_note = {note: seeds for note, seeds in by_note.items() if note not in doubted}
+    told = {} if not notes else doubted
     return notes + [
         note if len(seeds) == len(members) else _under(seeds, note)
         for note, seeds in by_note.items()
+        if note not in told
     ]
 
 
