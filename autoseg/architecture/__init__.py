@@ -4,6 +4,7 @@ from autoseg.architecture.architecture import Architecture
 from autoseg.architecture.best_paths import RankedPath, best_paths, count_best_paths, path_score
 from autoseg.architecture.cell import Cell, CellEdge
 from autoseg.architecture.cell_architecture import CellArchitecture
+from autoseg.architecture.cell_confidence import DecodedCells, decode_cells_with_confidence
 from autoseg.architecture.cell_decoding import decode_cells, sample_cell_architecture
 from autoseg.architecture.cell_operations import NOISE, cell_operations
 from autoseg.architecture.cell_space import CellSpace
@@ -66,6 +67,7 @@ __all__ = [
     "CellEdge",
     "CellSpace",
     "Decoded",
+    "DecodedCells",
     "EdgeMargin",
     "Family",
     "Operation",
@@ -85,6 +87,7 @@ __all__ = [
     "decode",
     "decode_cell",
     "decode_cells",
+    "decode_cells_with_confidence",
     "decode_path",
     "decode_with_confidence",
     "edge_scores",

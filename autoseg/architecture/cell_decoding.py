@@ -9,7 +9,7 @@ from torch import Tensor
 from autoseg.architecture.cell_architecture import CellArchitecture
 from autoseg.architecture.cell_space import CellSpace
 from autoseg.architecture.decoding import kept_edges
-from autoseg.architecture.sampling import draw_cell
+from autoseg.architecture.sampling import random_cell
 
 
 def decode_cells(space: CellSpace, normal: Tensor, reduction: Tensor) -> CellArchitecture:
@@ -44,6 +44,6 @@ def sample_cell_architecture(space: CellSpace, generator: torch.Generator) -> Ce
     return CellArchitecture(
         space=space.name,
         num_cells=space.retrain_num_cells,
-        normal=draw_cell(space.normal_operations, space.num_nodes, generator),
-        reduction=draw_cell(space.reduction_operations, space.num_nodes, generator),
+        normal=random_cell(space.normal_operations, space.num_nodes, generator),
+        reduction=random_cell(space.reduction_operations, space.num_nodes, generator),
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autoseg.architecture.architecture import Architecture
 from autoseg.architecture.best_paths import RankedPath, best_paths, path_score
-from autoseg.architecture.cell import CellEdge
+from autoseg.architecture.cell import Cell, CellEdge, num_edges_before
 from autoseg.architecture.decoding import decode
 from autoseg.architecture.entropy import alpha_entropy, beta_entropy, near_uniform
 from autoseg.architecture.operations import NO_OPERATION
@@ -99,6 +99,11 @@ class Decoded:
     """Agreement with the decodes of the last epochs; None if there are none."""
     untrained: UntrainedPath
     """What a supernet without a search says about the path."""
+
+    @property
+    def entropies(self) -> dict[str, float]:
+        """How undecided alpha and beta are, under their names in logs."""
+        return {"alpha_entropy": self.alpha_entropy, "beta_entropy": self.beta_entropy}
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -211,7 +216,7 @@ def decode_with_confidence(
         runner_up=others[0] if others else None,
         path_margin=margin,
         path_noise=noise,
-        edges=_edge_margins(space, alpha, architecture),
+        edges=edge_margins(alpha, (space.operations,) * space.num_edges, architecture.cell),
         edge_noise=init_std * math.sqrt(2),  # of a difference of two logits
         agreement=_agree(architecture, [decoded(pair) for pair in history]) if history else None,
         untrained=compare_with_untrained(
@@ -226,16 +231,24 @@ def decode_with_confidence(
     )
 
 
-def _edge_margins(
-    space: SearchSpace, alpha: Tensor, architecture: Architecture
+def edge_margins(
+    alpha: Tensor, operations: Sequence[Sequence[str]], cell: Cell
 ) -> tuple[EdgeMargin, ...]:
+    """Tell by how much every kept edge of a decoded cell has won.
+
+    Args:
+        alpha: Logits, (num_edges, operations of an edge), edges ordered by node, then by source.
+        operations: Candidates of each edge, in the order of its columns.
+        cell: What was decoded of them.
+    """
     log_weights = torch.log_softmax(alpha.detach().to("cpu", torch.float64), dim=-1).tolist()
     result = []
-    for node, kept in enumerate(architecture.cell):
+    for node, kept in enumerate(cell):
         # For each edge its operations from the strongest down, the one listed first where they tie.
         ranked = {}
-        for source in space.predecessors(node):
-            row = zip(log_weights[space.edge_index(source, node)], space.operations, strict=True)
+        for source in range(2 + node):
+            index = num_edges_before(node) + source
+            row = zip(log_weights[index], operations[index], strict=True)
             candidates = [pair for pair in row if pair[1] != NO_OPERATION]
             ranked[source] = sorted(candidates, key=lambda pair: -pair[0])
         dropped = ranked.keys() - {edge.source for edge in kept}
@@ -312,17 +325,23 @@ def _path_doubts(decoded: Decoded) -> list[str]:
 
 
 def _cell_doubts(decoded: Decoded) -> list[str]:
-    margins, doubts = _margins(decoded), []
-    num_close = sum(margin < _NOISE_FACTOR * decoded.edge_noise for margin in margins)
-    if num_close > len(margins) / 2:
-        doubts.append(
-            f"{num_close} of the cell's {len(margins)} choices lead by less than "
-            f"{_NOISE_FACTOR * decoded.edge_noise:.2g} nats, twice what the random start of alpha "
-            "alone spreads them by."
-        )
+    doubts = close_margins(decoded.edges, decoded.edge_noise, cell="cell")
     if (agreement := decoded.agreement) is not None and agreement.cell < 0.5:
         doubts.append(f"{_count(agreement.cell, agreement)} decodes have this cell.")
     return doubts
+
+
+def close_margins(edges: Sequence[EdgeMargin], noise: float, *, cell: str) -> list[str]:
+    """Say that most of a cell's choices are within the noise of the random start; or nothing."""
+    margins = [margin for edge in edges for margin in edge.margins]
+    num_close = sum(margin < _NOISE_FACTOR * noise for margin in margins)
+    if num_close <= len(margins) / 2:
+        return []
+    return [
+        f"{num_close} of the {cell}'s {len(margins)} choices lead by less than "
+        f"{_NOISE_FACTOR * noise:.2g} nats, twice what the random start of alpha alone spreads "
+        "them by."
+    ]
 
 
 def _count(share: float, agreement: Agreement) -> str:

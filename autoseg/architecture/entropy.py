@@ -1,6 +1,7 @@
 """How decided a relaxed architecture is."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -59,7 +60,11 @@ def near_uniform(alpha: float, beta: float) -> str | None:
     Returns:
         A sentence with the numbers, the rule and what to do; None if both have moved.
     """
-    entropies = {"alpha": alpha, "beta": beta}
+    return hardly_moved({"alpha": alpha, "beta": beta})
+
+
+def hardly_moved(entropies: Mapping[str, float]) -> str | None:
+    """Say which of some logits a search has hardly moved: `near_uniform` for any names."""
     still = [f"{name} ({value:.4f})" for name, value in entropies.items() if value > NEAR_UNIFORM]
     if not still:
         return None

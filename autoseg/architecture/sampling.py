@@ -40,10 +40,10 @@ def sample_path(space: SearchSpace, generator: torch.Generator) -> tuple[int, ..
 
 def sample_cell(space: SearchSpace, generator: torch.Generator) -> Cell:
     """Draw a cell, each with the same probability; returns the two edges of each node."""
-    return draw_cell((space.operations,) * space.num_edges, space.num_nodes, generator)
+    return random_cell((space.operations,) * space.num_edges, space.num_nodes, generator)
 
 
-def draw_cell(
+def random_cell(
     operations: Sequence[Sequence[str]], num_nodes: int, generator: torch.Generator
 ) -> Cell:
     """Draw two sources for each node, and an operation other than "none" for both edges.

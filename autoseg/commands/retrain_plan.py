@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import load_architecture
 from autoseg.cli.console import announce
 from autoseg.commands.presets import choose_image_scale, choose_preset, fit_to_images
 from autoseg.commands.resuming import (
@@ -279,7 +279,7 @@ def choose_networks(request: RetrainRequest) -> list[NetworkChoice]:
         choices.append(
             NetworkChoice(
                 label=label,
-                architecture=Architecture.load(found),
+                architecture=load_architecture(found),
                 width=sizes.width,
                 filter_multiplier=sizes.filter_multiplier,
                 drop_path_keep=sizes.drop_path_keep,

@@ -7,7 +7,14 @@ from typing import Any
 
 import torch
 
-from autoseg.architecture import SearchSpace
+from autoseg.architecture import (
+    Architecture,
+    CellSpace,
+    SearchSpace,
+    Space,
+    load_space,
+    preset_names,
+)
 from autoseg.backends import choose_backend
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
@@ -37,7 +44,7 @@ from autoseg.data import SegmentationDataset, build_split, images_in
 from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import printable
 from autoseg.reporting import (
-    draw_cell,
+    draw_cells,
     draw_history,
     draw_path,
     draw_paths,
@@ -82,7 +89,7 @@ class SearchPlan:
     """Every setting that decides the result."""
     folder: Path
     """Run folder of the search."""
-    space: SearchSpace
+    space: Space
     """The space, at the preset's size."""
     train_dataset: SegmentationDataset
     """The train split."""
@@ -120,7 +127,8 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         )
     plan = _resume(request) if request.resume else _plan(request, device)
     config, space, folder = plan.request.pick(SearchConfig), plan.space, plan.folder
-    supernet_size = f"L={space.num_layers} B={space.num_nodes} F={space.filter_multiplier}"
+    length = space.num_cells if isinstance(space, CellSpace) else space.num_layers
+    supernet_size = f"L={length} B={space.num_nodes} F={space.filter_multiplier}"
     announce(f"search: space {space.name} ({supernet_size}), preset {plan.request.preset}")
     announce(
         f"search: dataset {plan.request.dataset} ({len(plan.train_dataset)} training images, "
@@ -131,7 +139,8 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     resolve_precision(config.precision, device)
     backend = choose_backend(config.backend, device.type, work="Supernet")
     strategy_type = STRATEGIES[plan.request.strategy]
-    has_backend = "backend" in strategy_type.settings(config)
+    # The cells of a cell space are evaluated by plain operators.
+    has_backend = "backend" in strategy_type.settings(config) and not isinstance(space, CellSpace)
     if has_backend:
         announce(f"search: {backend.announcement}")
     task = SearchTask(
@@ -166,7 +175,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         run.update(
             results={
                 result.round_name: result.rounds,
-                "path": list(result.architecture.path),
+                **_path_of(result),
                 "doubts": list(result.report.doubts),
                 **result.report.results,
                 "cost": result.cost,
@@ -175,6 +184,12 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         )
         run.finish("finished" if result.is_finished else "interrupted")
     return folder, result
+
+
+def _path_of(result: SearchResult) -> dict[str, list[int]]:
+    """Return the strides of the layers, if they were searched."""
+    found = result.architecture
+    return {"path": list(found.path)} if isinstance(found, Architecture) else {}
 
 
 def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
@@ -191,8 +206,8 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
         else auto.size
     )
     # A user's space may have no presets; it is then used as written.
-    has_preset = preset in SearchSpace.preset_names(request.space)
-    space = SearchSpace.load(request.space, preset=preset if has_preset else None)
+    has_preset = preset in preset_names(request.space)
+    space = load_space(request.space, preset=preset if has_preset else None)
     request = request.with_values(preset=preset).with_defaults(
         SEARCH_PRESETS[preset],
         image_scale=choose_image_scale(preset, train_dataset.largest_size),
@@ -320,21 +335,24 @@ def _resume(request: SearchRequest) -> SearchPlan:
 
 
 def draw_search(run: Run, strategy: Strategy) -> None:
-    """Draw the cell, and what the strategy tells of its way there, into the run's figures."""
+    """Draw the cells, and what the strategy tells of its way there, into the run's figures."""
     found, lines = strategy.decode(), load_metrics(run.folder)
-    figures = {"cell": draw_cell(found)}
+    figures = draw_cells(found)
     if isinstance(strategy, DartsSearch):
-        supernet = strategy.supernet
-        figures["trellis"] = draw_trellis(
-            supernet.space,
-            supernet.beta.detach().cpu(),
-            path=found.path,
-            beta_norm=supernet.beta_norm,
-        )
         figures["history"] = draw_history(lines)
-        figures["paths"] = draw_paths(lines)
+        space = strategy.task.space
+        if isinstance(found, Architecture) and isinstance(space, SearchSpace):
+            _, beta = strategy.supernet.arch_parameters()
+            figures["trellis"] = draw_trellis(
+                space,
+                beta.detach().cpu(),
+                path=found.path,
+                beta_norm=strategy.task.config.beta_norm,
+            )
+            figures["paths"] = draw_paths(lines)
     else:
-        figures["path"] = draw_path(found)
+        if isinstance(found, Architecture):
+            figures["path"] = draw_path(found)
         name = strategy.estimator.score_name if isinstance(strategy, DiscreteSearch) else "score"
         quantity = None if name == "mIoU" else name
         figures["scores"] = draw_scores(lines, quantity=quantity)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import load_architecture
 from autoseg.errors import UsageError
 from autoseg.foreign_text import printable
 from autoseg.reporting.publishing import published_command
@@ -57,7 +57,7 @@ def _run(folder: Path) -> str:
     width = max(map(len, facts))
     blocks = ["\n".join(f"{name:{width}}  {text}" for name, text in facts.items())]
     if (folder / _ARCHITECTURE).exists():
-        blocks.append(str(Architecture.load(folder / _ARCHITECTURE)))
+        blocks.append(str(load_architecture(folder / _ARCHITECTURE)))
     blocks.append(_files(folder))
     return "\n\n".join(blocks)
 

@@ -1,6 +1,7 @@
 """What to try next: samplers over the architectures of a space, or any other finite set."""
 
 from autoseg.proposers.architectures import ArchitectureDomain
+from autoseg.proposers.cells import CellDomain
 from autoseg.proposers.domain import Domain
 from autoseg.proposers.optuna_samplers import NSGA2Sampler, TPESampler
 from autoseg.proposers.pruner import Course, Pruner, rungs_between
@@ -10,6 +11,7 @@ from autoseg.proposers.study import Study, Trial
 
 __all__ = [
     "ArchitectureDomain",
+    "CellDomain",
     "Course",
     "Domain",
     "DomainSampler",

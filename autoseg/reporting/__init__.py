@@ -1,6 +1,6 @@
 """Tables, figures and the report."""
 
-from autoseg.reporting.cell import draw_cell
+from autoseg.reporting.cell import draw_cell, draw_cells
 from autoseg.reporting.figure import save_figure
 from autoseg.reporting.gridding import draw_gridding
 from autoseg.reporting.history import draw_history
@@ -15,6 +15,7 @@ from autoseg.reporting.trellis import draw_path, draw_trellis
 
 __all__ = [
     "draw_cell",
+    "draw_cells",
     "draw_gridding",
     "draw_history",
     "draw_pareto",

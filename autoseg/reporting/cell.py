@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from autoseg.architecture import OPERATIONS, Architecture
+from autoseg.architecture import AnyArchitecture, Cell, cell_operations
 from autoseg.reporting.figure import COLOURS, formula, hide_spines, new_figure
 from autoseg.reporting.fonts import figure_text
 
@@ -28,7 +28,7 @@ _MARGIN = 0.26
 
 def short_op_name(op: str) -> str:
     """Return what a drawing calls an operation: "sep_conv_3x3" is "sep 3x3"."""
-    return OPERATIONS[op].label
+    return cell_operations()[op].label
 
 
 class _Layout(NamedTuple):
@@ -44,11 +44,28 @@ class _Layout(NamedTuple):
     """x of the output."""
 
 
-def draw_cell(architecture: Architecture, *, title: str | None = None) -> Figure:
-    """Draw the cell: its two inputs, its nodes, the operation on each edge, and its output.
+def draw_cells(architecture: AnyArchitecture) -> dict[str, Figure]:
+    """Draw each cell of an architecture.
+
+    Returns:
+        Its figures by the names of their files: "cell", or "cell_normal" and "cell_reduction".
+    """
+    if "cell" in architecture.cells:
+        return {"cell": draw_cell(architecture)}
+    return {
+        f"cell_{name}": draw_cell(architecture, name=name, title=f"{name} cell")
+        for name in architecture.cells
+    }
+
+
+def draw_cell(
+    architecture: AnyArchitecture, *, name: str = "cell", title: str | None = None
+) -> Figure:
+    """Draw a cell: its two inputs, its nodes, the operation on each edge, and its output.
 
     Args:
         architecture: What to draw.
+        name: Which of its `cells`.
         title: Text above the drawing; None leaves it out.
 
     Returns:
@@ -56,8 +73,9 @@ def draw_cell(architecture: Architecture, *, title: str | None = None) -> Figure
 
     Source: Auto-DeepLab, arXiv 1901.02985, figure 3, right.
     """
-    layout = _place(architecture)
-    num_nodes = architecture.num_nodes
+    cell = architecture.cells[name]
+    layout = _place(cell)
+    num_nodes = len(cell)
     figure = new_figure(1.05 * (layout.right + 1.4), 0.9 * num_nodes + 1.1)
     axes = figure.add_subplot()
     axes.set_xlim(-0.45, layout.right + 0.95)
@@ -66,7 +84,7 @@ def draw_cell(architecture: Architecture, *, title: str | None = None) -> Figure
     axes.set_yticks([])
     hide_spines(axes)
     _draw_output(axes, layout, num_nodes)
-    for node, edges in enumerate(architecture.cell):
+    for node, edges in enumerate(cell):
         state = node + _NUM_INPUTS
         op_x = layout.xs[state] - _NODE_GAP - _OP_WIDTH / 2
         for edge, offset in zip(edges, (-_OP_OFFSET, _OP_OFFSET), strict=True):
@@ -85,9 +103,9 @@ def draw_cell(architecture: Architecture, *, title: str | None = None) -> Figure
     return figure
 
 
-def _place(architecture: Architecture) -> _Layout:
+def _place(cell: Cell) -> _Layout:
     depth = [0] * _NUM_INPUTS
-    for edges in architecture.cell:
+    for edges in cell:
         depth.append(1 + max(depth[edge.source] for edge in edges))
     num_states = len(depth)
     columns = [[s for s in range(num_states) if depth[s] == d] for d in range(max(depth) + 1)]
@@ -101,9 +119,9 @@ def _place(architecture: Architecture) -> _Layout:
         last_lane = x + _MARGIN + 0.1 + (len(column) - 1) * _LANE_STEP
         x = last_lane + _MARGIN + _OP_WIDTH + _NODE_GAP
     # Halfway between two rows, where no operation is: an input's line then runs along no other.
-    middle = (architecture.num_nodes - 1) / 2
-    offset = 0.5 if architecture.num_nodes % 2 else 1.0
-    rows = [middle - offset, middle + offset, *map(float, range(architecture.num_nodes))]
+    middle = (len(cell) - 1) / 2
+    offset = 0.5 if len(cell) % 2 else 1.0
+    rows = [middle - offset, middle + offset, *map(float, range(len(cell)))]
     right = max(xs) + 0.95
     return _Layout(tuple(xs), tuple(rows), tuple(lanes), right)
 

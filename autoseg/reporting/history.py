@@ -31,6 +31,8 @@ _PANELS: tuple[tuple[str, str, tuple[_Curve, ...]], ...] = (
         (
             _Curve("alpha_entropy", r"$\alpha$, operations", BLUE, "o"),
             _Curve("beta_entropy", r"$\beta$, strides", VERMILLION, "s"),
+            _Curve("normal_entropy", r"$\alpha$, normal cell", BLUE, "o"),
+            _Curve("reduction_entropy", r"$\alpha$, reduction cell", VERMILLION, "s"),
         ),
     ),
     (
@@ -46,8 +48,9 @@ def draw_history(records: Sequence[Mapping[str, Any]], *, title: str | None = No
 
     Args:
         records: Lines of metrics.jsonl with any of the fields `epoch`, `loss`, `val_miou` (a
-            fraction), `alpha_entropy`, `beta_entropy` and `skip_share` (a fraction). A field that
-            a record lacks, or that is null, leaves a gap; records without `epoch` are passed over.
+            fraction), `alpha_entropy`, `beta_entropy` (of a cell space `normal_entropy` and
+            `reduction_entropy`) and `skip_share` (a fraction). A field that a record lacks, or
+            that is null, leaves a gap; records without `epoch` are passed over.
         title: Text above the drawing; None leaves it out.
 
     Returns:

@@ -15,7 +15,7 @@ def require_crop_for_space(task: SearchTask) -> None:
         UsageError: With the smallest crop that works, and the scale at which the images hold it.
     """
     config, dataset, space = task.config, task.train_dataset, task.space
-    coarsest = space.strides[max(edge.target_level for edge in space.trellis())]
+    coarsest = space.coarsest_stride
     if min(config.crop_size) > coarsest:
         return
     remedy = f"use a crop of at least {2 * coarsest} on each side"

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from autoseg.config import SearchConfig
 from autoseg.strategies.graph import GraphedStep, to_device
+from autoseg.strategies.space_kinds import AnySupernet
 from autoseg.strategies.strategy import Batch
-from autoseg.supernet import Supernet
 from autoseg.training import (
     ResolvedPrecision,
     autocast,
@@ -52,7 +52,12 @@ class Darts:
     """Whether all weights take part in every step, as torch's fused SGD demands."""
 
     def __init__(
-        self, supernet: Supernet, config: SearchConfig, *, ignore_index: int, device: torch.device
+        self,
+        supernet: AnySupernet,
+        config: SearchConfig,
+        *,
+        ignore_index: int,
+        device: torch.device,
     ) -> None:
         """Build the two optimizers.
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture, CellSpace
 from autoseg.config import SearchConfig, number_of, values_of
 from autoseg.data import labelled_indices
 from autoseg.errors import UsageError
@@ -30,6 +30,14 @@ from autoseg.strategies.perturbation import (
     num_selection_steps,
 )
 from autoseg.strategies.second_order import SecondOrderDarts
+from autoseg.strategies.space_kinds import (
+    AnySupernet,
+    build_supernet,
+    require_for_cells,
+    trellis_architecture,
+    trellis_space,
+    trellis_supernet,
+)
 from autoseg.strategies.statistics import skip_share
 from autoseg.strategies.strategy import (
     Batch,
@@ -41,7 +49,7 @@ from autoseg.strategies.strategy import (
     Strategy,
 )
 from autoseg.strategies.validation_plan import ValidationClock, validation_interval
-from autoseg.supernet import SinglePath, Supernet
+from autoseg.supernet import SinglePath
 from autoseg.training import ValidationScore, pixels_together, validate
 
 _WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
@@ -76,22 +84,23 @@ class DartsSearch(Strategy):
     unread: ClassVar[frozenset[str]] = frozenset({"stop_rule"})
     """Settings of subclasses."""
 
-    supernet: Supernet
+    searches_cells: ClassVar[bool] = True
+    """Whether the rule works on the supernet of a cell space."""
+
+    supernet: AnySupernet
     darts: Darts
 
     def __init__(self, task: SearchTask) -> None:
         """Build the supernet with random weights, and the two optimizers."""
         config = task.config
         self.task = task
-        self.supernet = Supernet(
-            task.space,
-            num_classes=task.train_dataset.num_classes,
-            in_channels=task.train_dataset.num_channels,
-            beta_norm=config.beta_norm,
-            path_rule=config.path_rule,
-            backend=task.backend,
+        self.supernet = build_supernet(
+            task,
             recompute_cells="recompute_cells" not in self.rule.unread and config.recompute_cells,
-        ).to(task.device)
+        )
+        if isinstance(task.space, CellSpace):
+            of_trellis = {"alpha_entropy", "beta_entropy"}
+            self.logs = (self.logs - of_trellis) | {"normal_entropy", "reduction_entropy"}
         self.supernet.train()
         self.darts = self.rule(
             self.supernet,
@@ -133,12 +142,14 @@ class DartsSearch(Strategy):
         self._selection: PerturbationSelection | None = None
         if "selection" in self.settings(config) and config.selection == "perturbation":
             self._selection = PerturbationSelection(
-                self.supernet, ignore_index=task.train_dataset.ignore_index, seed=config.seed
+                trellis_supernet(self.supernet),
+                ignore_index=task.train_dataset.ignore_index,
+                seed=config.seed,
             )
             num_passes = self._num_search_steps + (
                 self.rule.passes_per_architecture_step * num_arch_steps
             )
-            self._num_steps += num_selection_steps(task.space, num_passes)
+            self._num_steps += num_selection_steps(trellis_space(task.space), num_passes)
             self._search_share = (
                 Fraction(self._num_search_steps, self._num_steps)
                 if config.budget is None
@@ -154,8 +165,9 @@ class DartsSearch(Strategy):
 
     @classmethod
     def check(cls, task: SearchTask) -> None:
-        """Refuse a crop that is too small for the space, a batch that does not fit trainB, and a
-        limit of MACs that nothing keeps, or that the selection would not."""
+        """Refuse a crop that is too small for the space, a batch that does not fit trainB, a limit
+        of MACs that nothing keeps, or that the selection would not, and what is not for cells."""
+        require_for_cells(task, whose=f"{cls.__name__}", can_search=cls.searches_cells)
         require_crop_for_space(task)
         task.batches("b")  # never the larger half
         limited_prices(task)
@@ -218,7 +230,7 @@ class DartsSearch(Strategy):
         assert self._batches is not None
         batches_a, batches_b = self._batches
         done = (share - self._search_share) / (1 - self._search_share)
-        num_due = int(done * num_decisions(self.task.space)) + 1
+        num_due = int(done * num_decisions(trellis_space(self.task.space))) + 1
         if selection.num_decided < num_due:
             self._num_scores += selection.decide(next(batches_b))
             return []
@@ -247,8 +259,7 @@ class DartsSearch(Strategy):
         score = self._validate(indices, step, phase)
         shown = {
             **({"val_miou": score.mean_iou} if is_due else {}),
-            "alpha_entropy": decoded.alpha_entropy,
-            "beta_entropy": decoded.beta_entropy,
+            **decoded.entropies,
             "skip_share": skip_share(architecture),
             **self._costs(architecture),
         }
@@ -261,13 +272,14 @@ class DartsSearch(Strategy):
                 "confidence": decoded.confidence(),
             },
             shown=shown,
-            message=f"epoch {epoch}: path {' '.join(map(str, architecture.path))}",
+            message=f"epoch {epoch}: {architecture.summary}",
         )
 
     def scored_network(self) -> nn.Module:
         """Return what is scored on the val split: the supernet, or what was selected of it."""
         if self._selection is not None and self._selection.is_done:
-            return SinglePath(self.supernet, self.decode())
+            found = trellis_architecture(self.decode())
+            return SinglePath(trellis_supernet(self.supernet), found)
         return self.supernet
 
     def _validation_is_due(self, epoch: int) -> bool:
@@ -289,34 +301,39 @@ class DartsSearch(Strategy):
                 on_image=on_image,
             )
 
-    def decode(self) -> Architecture:
+    def decode(self) -> AnyArchitecture:
         """Return what was selected, or what alpha and beta lead to, within a limit of MACs."""
         if self._selection is not None:
             return self._selection.decode()
         if self._prices is None or self._max_macs is None:
             return self.supernet.decode()
+        supernet = trellis_supernet(self.supernet)
         return decode_within(
             self._prices,
-            *self.supernet.arch_parameters(),
+            *supernet.arch_parameters(),
             max_macs=self._max_macs,
-            beta_norm=self.supernet.beta_norm,
-            path_rule=self.supernet.path_rule,
+            beta_norm=supernet.beta_norm,
+            path_rule=supernet.path_rule,
         )
 
-    def _costs(self, architecture: Architecture) -> dict[str, float]:
+    def _costs(self, architecture: AnyArchitecture) -> dict[str, float]:
         """Return the MACs of what is decoded, and those expected; nothing if nobody asked."""
         if self._prices is None:
             return {}
         with torch.no_grad():
             expected = self._expected_macs(*self.supernet.arch_parameters())
-        return {"macs": self._prices.macs(architecture), "expected_macs": float(expected)}
+        return {
+            "macs": self._prices.macs(trellis_architecture(architecture)),
+            "expected_macs": float(expected),
+        }
 
     def report(self) -> Report:
         """Tell margins, agreement with the last epochs, and what raises doubts."""
         decoded = self._decodes.decode(self.supernet)
         text = str(decoded)
         if self._prices is not None and self._max_macs is not None:
-            found, preferred = self.decode(), decoded.architecture
+            both = self.decode(), decoded.architecture
+            found, preferred = map(trellis_architecture, both)
             limit = describe_limit(self._prices, preferred, found, max_macs=self._max_macs)
             text = f"{limit}\n{text}"
         if self._selection is not None:

@@ -9,12 +9,12 @@ from fractions import Fraction
 from statistics import fmean, stdev
 from typing import Any, ClassVar
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture, architecture_from_dict
 from autoseg.config import SearchConfig
 from autoseg.data import images_in
 from autoseg.proposers import (
-    ArchitectureDomain,
     Course,
+    Domain,
     DomainSampler,
     SharedStorage,
     Study,
@@ -23,8 +23,9 @@ from autoseg.proposers import (
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.estimator import Score
 from autoseg.strategies.estimators import build_estimator, estimator_type
-from autoseg.strategies.macs import limited_prices, macs_limit
+from autoseg.strategies.macs import limited_prices
 from autoseg.strategies.pruned_training import PrunedEstimator
+from autoseg.strategies.space_kinds import build_domain, require_for_cells
 from autoseg.strategies.strategy import Phase, Report, Round, SearchTask, StepLoss, Strategy
 from autoseg.training import DivergedError
 
@@ -57,9 +58,10 @@ class DiscreteSearch(Strategy):
         """Open the study, and build the estimator."""
         self.task = task
         seed = (task.config.seed, _PURPOSE, task.config.worker)
-        domain = ArchitectureDomain(task.space, is_allowed=macs_limit(task))
         self.study = Study(
-            self.sampler(domain, task.config, seed), journal=task.journal, shared=self._shared(task)
+            self.sampler(build_domain(task), task.config, seed),
+            journal=task.journal,
+            shared=self._shared(task),
         )
         self._num_scored = 0
         self.estimator = build_estimator(task, lambda: self.study.trials)
@@ -72,13 +74,13 @@ class DiscreteSearch(Strategy):
             | ({"epoch"} if has_epochs else set())
             | (_COURSE if isinstance(self.estimator, PrunedEstimator) else set())
         )
-        self._present: Architecture | None = None
+        self._present: AnyArchitecture | None = None
 
     @classmethod
     @abstractmethod
     def sampler(
-        cls, domain: ArchitectureDomain, config: SearchConfig, seed: tuple[int, ...]
-    ) -> DomainSampler[Architecture]:
+        cls, domain: Domain[AnyArchitecture], config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[AnyArchitecture]:
         """Build what proposes architectures."""
 
     @classmethod
@@ -90,10 +92,16 @@ class DiscreteSearch(Strategy):
     @classmethod
     def check(cls, task: SearchTask) -> None:
         """Refuse a crop that is too small for the space, a batch that does not fit trainA, and what
-        sampler or estimator cannot do."""
+        sampler or estimator cannot do, also with cells alone."""
+        estimator = estimator_type(task.config)
+        require_for_cells(
+            task,
+            whose=f"{cls.__name__} by {estimator.__name__}",
+            can_search=not cls.cost_names and estimator.scores_cells,
+        )
         require_crop_for_space(task)
         task.batches("a")
-        estimator_type(task.config).check(task.config)
+        estimator.check(task.config)
         limited_prices(task)
         cls._shared(task)
 
@@ -123,7 +131,7 @@ class DiscreteSearch(Strategy):
         return self.estimator.num_evaluations
 
     @property
-    def present(self) -> Architecture:
+    def present(self) -> AnyArchitecture:
         """What is trained or scored now."""
         if self._present is None:
             self._present = self.study.propose()
@@ -172,25 +180,24 @@ class DiscreteSearch(Strategy):
             "best_score": best_score,
             "architecture": architecture.to_dict(),
         }
-        path = " ".join(map(str, architecture.path))
         return Round(
             line=line,
             shown={"score": score.value, "best_score": best_score},
-            message=f"sample {number}: {words}, path {path}",
+            message=f"sample {number}: {words}, {architecture.summary}",
             is_last=self.estimator.is_over,
         )
 
-    def costs(self, architecture: Architecture) -> dict[str, int]:
+    def costs(self, architecture: AnyArchitecture) -> dict[str, int]:
         """Return what is minimised beside the score, by its name in metrics.jsonl."""
         return {}
 
-    def best(self) -> Trial[Architecture] | None:
+    def best(self) -> Trial[AnyArchitecture] | None:
         """Return the sample with the highest score, of equal ones the first; None if all failed or
         there is none. Where a pruner stops some, those that were trained for longest come first."""
         candidates = [trial for trial in self.study.trials if trial.failure is None]
         return max(candidates, key=lambda trial: trial.merit, default=None)
 
-    def decode(self) -> Architecture:
+    def decode(self) -> AnyArchitecture:
         """Return the best architecture so far; the present one if none was scored yet."""
         best = self.best()
         return self.present if best is None else best.value
@@ -253,7 +260,7 @@ class DiscreteSearch(Strategy):
         """Go back to a state that `state_dict` returned."""
         self.study.go_back(state["bookmark"])
         self._num_scored = state["num_scored"]
-        self._present = Architecture.from_dict(state["present"])
+        self._present = architecture_from_dict(state["present"])
         self.estimator.load_state_dict(state["estimator"], self._present)
 
 
@@ -262,7 +269,7 @@ def written(score: float) -> str:
     return f"{score:.4f}" if not abs(score) >= 10_000 else f"{score:,.0f}"
 
 
-def _spread(trials: Sequence[Trial[Architecture]], best: Trial[Architecture]) -> str:
+def _spread(trials: Sequence[Trial[AnyArchitecture]], best: Trial[AnyArchitecture]) -> str:
     """Write how the scores spread of those that were trained for as long as the best, and its."""
     num_steps, score = best.merit
     merits = sorted((trial.merit for trial in trials), reverse=True)

@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture
 from autoseg.config import SearchConfig
 from autoseg.errors import UsageError
 from autoseg.proposers import (
-    ArchitectureDomain,
+    Domain,
     DomainSampler,
     EvolutionSampler,
     RandomSampler,
@@ -23,8 +23,8 @@ class RandomSearch(DiscreteSearch):
 
     @classmethod
     def sampler(
-        cls, domain: ArchitectureDomain, config: SearchConfig, seed: tuple[int, ...]
-    ) -> DomainSampler[Architecture]:
+        cls, domain: Domain[AnyArchitecture], config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[AnyArchitecture]:
         """Build what draws."""
         return RandomSampler(domain, seed=seed)
 
@@ -37,8 +37,8 @@ class EvolutionSearch(DiscreteSearch):
 
     @classmethod
     def sampler(
-        cls, domain: ArchitectureDomain, config: SearchConfig, seed: tuple[int, ...]
-    ) -> DomainSampler[Architecture]:
+        cls, domain: Domain[AnyArchitecture], config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[AnyArchitecture]:
         """Build what breeds."""
         return EvolutionSampler(
             domain,
@@ -68,7 +68,7 @@ class TPESearch(DiscreteSearch):
 
     @classmethod
     def sampler(
-        cls, domain: ArchitectureDomain, config: SearchConfig, seed: tuple[int, ...]
-    ) -> DomainSampler[Architecture]:
+        cls, domain: Domain[AnyArchitecture], config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[AnyArchitecture]:
         """Build what proposes."""
         return TPESampler(domain, seed=seed, num_random=config.population_size)

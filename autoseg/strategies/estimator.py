@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture
 from autoseg.config import SearchConfig
 from autoseg.data import Subset, labelled_indices
 from autoseg.errors import UsageError
@@ -21,6 +21,7 @@ from autoseg.strategies.single_path import (
     SinglePathTraining,
     path_of,
 )
+from autoseg.strategies.space_kinds import trellis_architecture, trellis_space
 from autoseg.strategies.strategy import Batch, Phase, SearchTask, StepLoss
 from autoseg.supernet import Supernet, estimate_statistics
 from autoseg.training import DivergedError, pixels_together, validate
@@ -57,6 +58,8 @@ class Estimator(ABC):
 
     reads: ClassVar[frozenset[str]]
     """Fields of `SearchConfig` that it reads."""
+    scores_cells: ClassVar[bool] = True
+    """Whether it scores the architectures of a cell space."""
     score_name: ClassVar[str] = "mIoU"
     """What a score is."""
     scored_on: ClassVar[str] = " on trainB"
@@ -104,11 +107,11 @@ class Estimator(ABC):
         return self.is_trained
 
     @abstractmethod
-    def step(self, architecture: Architecture, share: Fraction) -> list[StepLoss]:
+    def step(self, architecture: AnyArchitecture, share: Fraction) -> list[StepLoss]:
         """Make a step of the preparation, or for the present architecture."""
 
     @abstractmethod
-    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> Score:
+    def score(self, architecture: AnyArchitecture, step: int, *, phase: Phase) -> Score:
         """Score the architecture that is trained; the next step is the next one's.
 
         Raises:
@@ -121,7 +124,7 @@ class Estimator(ABC):
         """Return what a checkpoint needs to go on."""
 
     @abstractmethod
-    def load_state_dict(self, state: dict[str, Any], architecture: Architecture) -> None:
+    def load_state_dict(self, state: dict[str, Any], architecture: AnyArchitecture) -> None:
         """Go back to a state that `state_dict` returned; the architecture is the present one."""
 
     @cached_property
@@ -193,7 +196,7 @@ class ShortEstimator(Estimator):
         """There is no preparation."""
         return 0
 
-    def step(self, architecture: Architecture, share: Fraction) -> list[StepLoss]:
+    def step(self, architecture: AnyArchitecture, share: Fraction) -> list[StepLoss]:
         """Make a training step of the architecture."""
         training = self._training = self._training or self._begin(architecture)
         if self._batches is None:
@@ -204,7 +207,7 @@ class ShortEstimator(Estimator):
         self.is_trained = training.is_done
         return [StepLoss(_LOSS, loss, rate, is_fatal=False)]
 
-    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> Score:
+    def score(self, architecture: AnyArchitecture, step: int, *, phase: Phase) -> Score:
         """Score the network that was trained, and drop it."""
         training = self._drop()
         if (failure := training.failure()) is not None:
@@ -218,7 +221,7 @@ class ShortEstimator(Estimator):
             "num_evaluations": self._num_evaluations,
         }
 
-    def load_state_dict(self, state: dict[str, Any], architecture: Architecture) -> None:
+    def load_state_dict(self, state: dict[str, Any], architecture: AnyArchitecture) -> None:
         """Go back to a state that `state_dict` returned."""
         self._num_evaluations = state["num_evaluations"]
         self._training = self._batches = None
@@ -227,7 +230,7 @@ class ShortEstimator(Estimator):
             self._training = self._begin(architecture)
             self._training.load_state_dict(state["training"])
 
-    def _begin(self, architecture: Architecture) -> ShortTraining:
+    def _begin(self, architecture: AnyArchitecture) -> ShortTraining:
         return ShortTraining(self.task, architecture)
 
     def _drop(self) -> ShortTraining:
@@ -248,6 +251,7 @@ class SupernetEstimator(Estimator):
     """
 
     reads: ClassVar[frozenset[str]] = _TRAINING | {"path_sampler", "num_epochs"}
+    scores_cells: ClassVar[bool] = False
 
     NUM_STATISTICS_BATCHES: ClassVar[int] = 8
     """Batches of trainA that an architecture's statistics are averaged over."""
@@ -300,7 +304,7 @@ class SupernetEstimator(Estimator):
         """Count the epochs of the supernet's training, equal parts of it."""
         return int(min(Fraction(1), share / self._training_share) * self.task.config.num_epochs)
 
-    def step(self, architecture: Architecture, share: Fraction) -> list[StepLoss]:
+    def step(self, architecture: AnyArchitecture, share: Fraction) -> list[StepLoss]:
         """Make a training step of the supernet; after its training there is nothing to do."""
         if share >= self._training_share:
             self.is_trained = True
@@ -312,10 +316,10 @@ class SupernetEstimator(Estimator):
         self._num_done += 1
         return [StepLoss(_LOSS, loss, self.trainer.learning_rate(progress))]
 
-    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> Score:
+    def score(self, architecture: AnyArchitecture, step: int, *, phase: Phase) -> Score:
         """Score the architecture's part of the supernet."""
         self.is_trained = False
-        path = path_of(self.trainer.supernet, architecture)
+        path = path_of(self.trainer.supernet, trellis_architecture(architecture))
         batches = self.task.batches("a")  # the same for every architecture
         images = (next(batches)[0].to(self.task.device) for _ in range(self.NUM_STATISTICS_BATCHES))
         estimate_statistics(path, images)
@@ -325,7 +329,7 @@ class SupernetEstimator(Estimator):
         """Return the supernet, its optimizer and the sampler's state."""
         return {"trainer": self.trainer.state_dict(), "num_done": self._num_done}
 
-    def load_state_dict(self, state: dict[str, Any], architecture: Architecture) -> None:
+    def load_state_dict(self, state: dict[str, Any], architecture: AnyArchitecture) -> None:
         """Go back to a state that `state_dict` returned."""
         self.trainer.load_state_dict(state["trainer"])
         self._num_done = state["num_done"]
@@ -334,7 +338,7 @@ class SupernetEstimator(Estimator):
     def _build_supernet(self) -> SharedWeights:
         """Build the weights that are shared, with random values."""
         return Supernet(
-            self.task.space,
+            trellis_space(self.task.space),
             num_classes=self.task.train_dataset.num_classes,
             backend="torch",  # a single path is evaluated by plain operators
             in_channels=self.task.train_dataset.num_channels,
@@ -348,7 +352,7 @@ class SharedEstimator(SupernetEstimator):
     """
 
     def _build_supernet(self) -> SharedWeights:
-        space = self.task.space
+        space = trellis_space(self.task.space)
         return SharedNetworks(
             space,
             num_classes=self.task.train_dataset.num_classes,

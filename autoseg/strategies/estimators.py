@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture
 from autoseg.config import EstimatorName, SearchConfig
 from autoseg.proposers import Trial
 from autoseg.strategies.estimator import (
@@ -45,7 +45,7 @@ def estimator_type(config: SearchConfig) -> type[Estimator]:
 
 
 def build_estimator(
-    task: SearchTask, trials: Callable[[], Sequence[Trial[Architecture]]]
+    task: SearchTask, trials: Callable[[], Sequence[Trial[AnyArchitecture]]]
 ) -> Estimator:
     """Build the estimator that the settings name; a pruner asks for the trials so far."""
     chosen = estimator_type(task.config)

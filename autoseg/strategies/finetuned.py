@@ -3,10 +3,11 @@
 from fractions import Fraction
 from typing import Any, ClassVar
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture
 from autoseg.networks.shared import SharedNetworks
 from autoseg.strategies.estimator import Score, SharedEstimator, ShortEstimator
 from autoseg.strategies.short_training import ShortTraining
+from autoseg.strategies.space_kinds import trellis_architecture
 from autoseg.strategies.strategy import Phase, SearchTask, StepLoss
 
 
@@ -44,7 +45,7 @@ class FinetunedEstimator(SharedEstimator):
             f"shared for {self._num_done:,} steps"
         )
 
-    def step(self, architecture: Architecture, share: Fraction) -> list[StepLoss]:
+    def step(self, architecture: AnyArchitecture, share: Fraction) -> list[StepLoss]:
         """Make a training step of the shared weights, or afterwards of the architecture's own."""
         if share < self._training_share:
             return super().step(architecture, share)
@@ -52,7 +53,7 @@ class FinetunedEstimator(SharedEstimator):
         self.is_trained = self._own.is_trained
         return losses
 
-    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> Score:
+    def score(self, architecture: AnyArchitecture, step: int, *, phase: Phase) -> Score:
         """Score the network that was trained on, and drop it."""
         self.is_trained = False
         return self._own.score(architecture, step, phase=phase)
@@ -61,7 +62,7 @@ class FinetunedEstimator(SharedEstimator):
         """Return the shared weights, and the training of the present architecture."""
         return {**super().state_dict(), "own": self._own.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any], architecture: Architecture) -> None:
+    def load_state_dict(self, state: dict[str, Any], architecture: AnyArchitecture) -> None:
         """Go back to a state that `state_dict` returned."""
         super().load_state_dict(state, architecture)
         self._own.load_state_dict(state["own"], architecture)
@@ -74,7 +75,8 @@ class _InheritingTraining(ShortEstimator):
         super().__init__(task)
         self._shared = shared
 
-    def _begin(self, architecture: Architecture) -> ShortTraining:
+    def _begin(self, architecture: AnyArchitecture) -> ShortTraining:
         training = ShortTraining(self.task, architecture)
-        training.network.load_state_dict(self._shared.network(architecture).state_dict())
+        inherited = self._shared.network(trellis_architecture(architecture))
+        training.network.load_state_dict(inherited.state_dict())
         return training

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from autoseg.architecture import CellEdge
 from autoseg.strategies.darts import Darts, StepLosses
 from autoseg.strategies.darts_search import DartsSearch
+from autoseg.strategies.space_kinds import trellis_architecture, trellis_supernet
 from autoseg.strategies.strategy import Batch
 from autoseg.supernet import SinglePath, WeightedPath, estimate_statistics
 
@@ -112,7 +113,8 @@ class GumbelDarts(Darts):
 
     def sample(self) -> Sample:
         """Draw an operation for each edge of the cell, and a path."""
-        space, alpha, beta = self.supernet.space, self.supernet.alpha, self.supernet.beta
+        supernet = trellis_supernet(self.supernet)
+        space, alpha, beta = supernet.space, supernet.alpha, supernet.beta
         operations, edge_weights = hard_sample(
             alpha, _noise_like(alpha), temperature=self.temperature
         )
@@ -130,7 +132,7 @@ class GumbelDarts(Darts):
             level = edges[chosen].target_level
             path.append(space.strides[level])
             log_probabilities.append(scores[chosen])
-        network = WeightedPath(self.supernet, cell=cell, path=path, edge_weights=edge_weights)
+        network = WeightedPath(supernet, cell=cell, path=path, edge_weights=edge_weights)
         return Sample(network, torch.stack(log_probabilities).sum())
 
     def state_dict(self) -> dict[str, Any]:
@@ -158,10 +160,11 @@ class GumbelSearch(DartsSearch):
     """
 
     rule = GumbelDarts
+    searches_cells = False
 
     def scored_network(self) -> nn.Module:
         """Return the decoded path, with its own statistics."""
-        path = SinglePath(self.supernet, self.decode())
+        path = SinglePath(trellis_supernet(self.supernet), trellis_architecture(self.decode()))
         batches = islice(self.task.batches("a"), _NUM_STATISTICS_BATCHES)
         estimate_statistics(path, (images.to(self.task.device) for images, _ in batches))
         return path

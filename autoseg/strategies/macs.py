@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import Architecture, CellSpace
 from autoseg.config import number_of, short_number
 from autoseg.errors import UsageError
 from autoseg.pricing import ExpectedMacs, Prices, cheapest, price_space
@@ -14,6 +14,11 @@ from autoseg.strategies.strategy import SearchTask
 
 def price_task(task: SearchTask) -> Prices:
     """Price the networks that the result may be retrained as, for one of the task's images."""
+    if isinstance(task.space, CellSpace):
+        raise UsageError(
+            f"MACs of the cell space {task.space.name!r} have no prices; leave --max-macs, "
+            "--macs-weight and --strategy nsga2 to spaces with a trellis."
+        )
     height, width = task.train_dataset.largest_size
     scale = task.config.image_scale
     return price_space(

@@ -3,13 +3,14 @@
 from functools import cached_property
 from typing import ClassVar
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture
 from autoseg.config import SearchConfig
 from autoseg.errors import UsageError
 from autoseg.pricing import Prices
-from autoseg.proposers import ArchitectureDomain, DomainSampler, NSGA2Sampler, Trial
+from autoseg.proposers import Domain, DomainSampler, NSGA2Sampler, Trial
 from autoseg.strategies.discrete_search import DiscreteSearch, written
 from autoseg.strategies.macs import counted_as, price_task
+from autoseg.strategies.space_kinds import trellis_architecture
 from autoseg.strategies.strategy import Report, SearchTask
 
 
@@ -26,8 +27,8 @@ class NSGA2Search(DiscreteSearch):
 
     @classmethod
     def sampler(
-        cls, domain: ArchitectureDomain, config: SearchConfig, seed: tuple[int, ...]
-    ) -> DomainSampler[Architecture]:
+        cls, domain: Domain[AnyArchitecture], config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[AnyArchitecture]:
         """Build what breeds."""
         return NSGA2Sampler(domain, seed=seed, population_size=config.population_size)
 
@@ -52,26 +53,26 @@ class NSGA2Search(DiscreteSearch):
                 "architectures; use --population-size 2 or more."
             )
 
-    def costs(self, architecture: Architecture) -> dict[str, int]:
+    def costs(self, architecture: AnyArchitecture) -> dict[str, int]:
         """Return its MACs, counted as those that `max_macs` limits."""
-        return {"macs": self._prices.macs(architecture)}
+        return {"macs": self._prices.macs(trellis_architecture(architecture))}
 
     @cached_property
     def _prices(self) -> Prices:
         return price_task(self.task)
 
-    def best(self) -> Trial[Architecture] | None:
+    def best(self) -> Trial[AnyArchitecture] | None:
         """Return the sample with the highest score, of equal ones the cheapest."""
         front = self.front()
         return front[-1] if front else super().best()
 
-    def front(self) -> list[Trial[Architecture]]:
+    def front(self) -> list[Trial[AnyArchitecture]]:
         """Return the samples that no other beats in score and MACs, cheapest first.
 
         Of samples that are equal in both, the first one.
         """
         scored = [trial for trial in self.study.trials if trial.scores is not None]
-        front: list[Trial[Architecture]] = []
+        front: list[Trial[AnyArchitecture]] = []
         for trial in sorted(scored, key=lambda each: (_macs(each), -_score(each), each.number)):
             if not front or _score(trial) > _score(front[-1]):
                 front.append(trial)
@@ -106,11 +107,11 @@ class NSGA2Search(DiscreteSearch):
         return Report(text=text, doubts=report.doubts, results=results, failure=report.failure)
 
 
-def _score(trial: Trial[Architecture]) -> float:
+def _score(trial: Trial[AnyArchitecture]) -> float:
     assert trial.scores is not None
     return trial.scores[0]
 
 
-def _macs(trial: Trial[Architecture]) -> float:
+def _macs(trial: Trial[AnyArchitecture]) -> float:
     assert trial.scores is not None
     return trial.scores[1]

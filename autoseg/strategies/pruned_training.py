@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, ClassVar
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture
 from autoseg.config import SearchConfig
 from autoseg.errors import UsageError
 from autoseg.proposers import Course, Pruner, Trial, rungs_between
@@ -25,7 +25,7 @@ class PrunedEstimator(ShortEstimator):
 
     reads: ClassVar[frozenset[str]] = ShortEstimator.reads | {"min_steps", "reduction_factor"}
 
-    def __init__(self, task: SearchTask, trials: Callable[[], Sequence[Trial[Architecture]]]):
+    def __init__(self, task: SearchTask, trials: Callable[[], Sequence[Trial[AnyArchitecture]]]):
         """Take a function that returns the trials so far, with which samples are compared."""
         super().__init__(task)
         self._trials = trials
@@ -63,7 +63,7 @@ class PrunedEstimator(ShortEstimator):
         """At the end of the budget, a sample keeps the score of the last rung that it reached."""
         return super().can_score(share) or (share == 1 and bool(self._scores))
 
-    def step(self, architecture: Architecture, share: Fraction) -> list[StepLoss]:
+    def step(self, architecture: AnyArchitecture, share: Fraction) -> list[StepLoss]:
         """Make a training step, and at a rung decide whether it goes on."""
         losses = super().step(architecture, share)
         training = self._training
@@ -72,7 +72,7 @@ class PrunedEstimator(ShortEstimator):
             self.is_trained = not self._goes_on(training)
         return losses
 
-    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> Score:
+    def score(self, architecture: AnyArchitecture, step: int, *, phase: Phase) -> Score:
         """Score the network if it was trained to the end; else return its last rung's score."""
         assert self._training is not None
         scores, failure, bracket = self._scores, self._failure, self._bracket
@@ -103,7 +103,7 @@ class PrunedEstimator(ShortEstimator):
             ],
         }
 
-    def load_state_dict(self, state: dict[str, Any], architecture: Architecture) -> None:
+    def load_state_dict(self, state: dict[str, Any], architecture: AnyArchitecture) -> None:
         """Go back to a state that `state_dict` returned."""
         self._num_scored = state["num_scored"]  # decides the rungs
         self._scores = {rung: Score(value, number) for rung, value, number in state["scores"]}
@@ -118,7 +118,7 @@ class PrunedEstimator(ShortEstimator):
     def _rungs(self) -> tuple[int, ...]:
         return self._pruner.rungs_in(self._bracket)
 
-    def _begin(self, architecture: Architecture) -> ShortTraining:
+    def _begin(self, architecture: AnyArchitecture) -> ShortTraining:
         return ShortTraining(self.task, architecture, cycles=self._rungs)
 
     def _goes_on(self, training: ShortTraining) -> bool:

@@ -50,9 +50,9 @@ class RobustSearch(DartsSearch):
         end = super().end_round(step, share, phase=phase)
         if self._arch_batch is None:
             return end
-        supernet = self.supernet
+        alpha, beta = self.supernet.arch_parameters()
         self._eigenvalues.append(self.lambda_max(self._arch_batch))
-        self._passed.append((supernet.alpha.detach().clone(), supernet.beta.detach().clone()))
+        self._passed.append((alpha.detach().clone(), beta.detach().clone()))
         message, number = end.message, self._stopping.returned(self._eigenvalues)
         if number is not None:
             epoch = self.rounds_done(share)
@@ -99,10 +99,11 @@ class RobustSearch(DartsSearch):
         return largest_eigenvalue(product, start) + config.arch_weight_decay
 
     def _go_back(self, number: int) -> None:
-        alpha, beta = self._passed[number]
         with torch.no_grad():
-            self.supernet.alpha.copy_(alpha)
-            self.supernet.beta.copy_(beta)
+            for own, passed in zip(
+                self.supernet.arch_parameters(), self._passed[number], strict=True
+            ):
+                own.copy_(passed)
         # What is decoded is judged by the epochs before it, and not by those that are dropped.
         earlier = [(a.cpu(), b.cpu()) for a, b in self._passed[: number + 1]]
         self._decodes.load_state_dict({"earlier": earlier})

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture
 from autoseg.data import images_in
 from autoseg.runs import (
     COMPILING,
@@ -37,7 +37,7 @@ _STATE = schema.fields(
 class SearchResult:
     """How a search ended."""
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     """What it has found."""
     report: Report
     """How far that can be trusted."""

@@ -1,12 +1,13 @@
 """A drawn architecture, trained for a few steps to be scored."""
 
 from bisect import bisect_right
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from autoseg.architecture import Architecture, SearchSpace
+from autoseg.architecture import AnyArchitecture, CellArchitecture, CellSpace, Space
 from autoseg.networks import build_network
 from autoseg.strategies.strategy import Batch, SearchTask
 from autoseg.training import (
@@ -24,13 +25,15 @@ _STEM_CHANNELS = 128
 """Channels behind the stem of an architecture's network at width 1."""
 
 
-def search_width(space: SearchSpace) -> float:
+def search_width(space: Space) -> float:
     """Return the width at which a network has the stem of the space."""
     return space.stem_channels[-1] / _STEM_CHANNELS
 
 
-def build_candidate(task: SearchTask, architecture: Architecture) -> nn.Module:
+def build_candidate(task: SearchTask, architecture: AnyArchitecture) -> nn.Module:
     """Build an architecture's network as `retrain` does, in the sizes of the search space."""
+    if isinstance(architecture, CellArchitecture) and isinstance(task.space, CellSpace):
+        architecture = replace(architecture, num_cells=task.space.num_cells)
     return build_network(
         architecture,
         num_classes=task.train_dataset.num_classes,
@@ -53,7 +56,7 @@ class ShortTraining:
     """
 
     def __init__(
-        self, task: SearchTask, architecture: Architecture, *, cycles: tuple[int, ...] = ()
+        self, task: SearchTask, architecture: AnyArchitecture, *, cycles: tuple[int, ...] = ()
     ) -> None:
         """Build the network and its optimizer; torch's global generator stays as it is.
 

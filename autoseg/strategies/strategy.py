@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from autoseg.architecture import Architecture, SearchSpace
+from autoseg.architecture import AnyArchitecture, Space
 from autoseg.backends import BackendName
 from autoseg.config import RETRAIN_PRESETS, NetworkSizes, SearchConfig
 from autoseg.data import SegmentationDataset, split_half
@@ -32,7 +32,7 @@ Phase = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 class SearchTask:
     """What is searched, on which images and where: all that a strategy may need."""
 
-    space: SearchSpace
+    space: Space
     """What may be chosen."""
     config: SearchConfig
     """The settings; a strategy reads those that its `settings` names."""
@@ -202,7 +202,7 @@ class Strategy(Closing):
         """
 
     @abstractmethod
-    def decode(self) -> Architecture:
+    def decode(self) -> AnyArchitecture:
         """Return the architecture that a search which ended now would have found."""
 
     @abstractmethod

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture
 from autoseg.config import SearchConfig
 from autoseg.strategies.estimator import Estimator, Score
 from autoseg.strategies.short_training import build_candidate
@@ -68,12 +68,12 @@ class ZeroCostEstimator(Estimator):
         """There is no preparation."""
         return 0
 
-    def step(self, architecture: Architecture, share: Fraction) -> list[StepLoss]:
+    def step(self, architecture: AnyArchitecture, share: Fraction) -> list[StepLoss]:
         """Say that the architecture can be scored."""
         self.is_trained = True
         return []
 
-    def score(self, architecture: Architecture, step: int, *, phase: Phase) -> Score:
+    def score(self, architecture: AnyArchitecture, step: int, *, phase: Phase) -> Score:
         """Score the untrained network; NaN if its score is not finite."""
         task = self.task
         with phase("scoring"):
@@ -89,7 +89,7 @@ class ZeroCostEstimator(Estimator):
         """Return the number of samples that were scored."""
         return {"num_scored": self._num_scored}
 
-    def load_state_dict(self, state: dict[str, Any], architecture: Architecture) -> None:
+    def load_state_dict(self, state: dict[str, Any], architecture: AnyArchitecture) -> None:
         """Go back to a state that `state_dict` returned."""
         self._num_scored, self.is_trained = state["num_scored"], False
 

@@ -5,6 +5,7 @@ silent.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,9 @@ from autoseg.architecture import (
     NO_OPERATION,
     CellArchitecture,
     CellSpace,
+    DecodedCells,
     decode_cells,
+    decode_cells_with_confidence,
     normalise_alpha,
 )
 from autoseg.ops import (
@@ -50,11 +53,11 @@ class MixedOperation(nn.Module):
 
     def forward(self, state: Tensor, weights: Tensor) -> Tensor:
         """Sum the operations on a state, (N, C, H, W), by their weights, (operations,)."""
-        first, *others = (
+        terms = [
             weights[column] * operation(state)
             for column, operation in zip(self.columns, self.operations, strict=True)
-        )
-        return sum(others, start=first)
+        ]
+        return reduce(torch.add, terms)
 
 
 class MixedCell(nn.Module):
@@ -103,7 +106,7 @@ class MixedCell(nn.Module):
             assert isinstance(edges, nn.ModuleList)
             # The states so far are as many as the node has edges.
             terms = [edge(state, next(rows)) for edge, state in zip(edges, states, strict=True)]
-            states.append(sum(terms[1:], start=terms[0]))
+            states.append(reduce(torch.add, terms))
         return torch.cat(states[2:], dim=1)
 
 
@@ -142,6 +145,12 @@ class RelaxedCells(RelaxedNetwork):
     def decode(self) -> CellArchitecture:
         """Decode the best architecture under the present alphas."""
         return decode_cells(self.space, self.normal_alpha, self.reduction_alpha)
+
+    def decode_with_confidence(
+        self, normal: Tensor, reduction: Tensor, *, history: Sequence[tuple[Tensor, Tensor]]
+    ) -> DecodedCells:
+        """Decode these alphas, and say how sure the result is."""
+        return decode_cells_with_confidence(self.space, normal, reduction, history=history)
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict under the weights that the alphas give."""
@@ -209,7 +218,8 @@ class CellSupernet(RelaxedCells):
         Returns:
             Logits, (N, K, H, W).
         """
-        outputs = self.run_cells(*self.stem(images), normal, reduction)
+        previous_previous, previous = self.stem(images)
+        outputs = self.run_cells(previous_previous, previous, normal, reduction)
         return self.head(outputs[-1], outputs[self.early_cell], images.shape[2:])
 
 
@@ -234,5 +244,6 @@ class CellClassifierSupernet(RelaxedCells):
 
     def forward_weighted(self, images: Tensor, normal: Tensor, reduction: Tensor) -> Tensor:
         """Predict classes of images, (N, 3, H, W): logits, (N, K). Weights as in `CellSupernet`."""
-        outputs = self.run_cells(*self.stem(images), normal, reduction)
+        previous_previous, previous = self.stem(images)
+        outputs = self.run_cells(previous_previous, previous, normal, reduction)
         return self.classifier(outputs[-1])

@@ -10,10 +10,12 @@ from autoseg.architecture import (
     ARCH_INIT_STD,
     Architecture,
     BetaNorm,
+    Decoded,
     PathRule,
     SearchSpace,
     TrellisEdge,
     decode,
+    decode_with_confidence,
     live_betas,
     normalise_alpha,
     normalise_beta,
@@ -127,6 +129,19 @@ class Supernet(RelaxedNetwork):
             self.beta,
             beta_norm=self.beta_norm,
             path_rule=self.path_rule,
+        )
+
+    def decode_with_confidence(
+        self, alpha: Tensor, beta: Tensor, *, history: Sequence[tuple[Tensor, Tensor]]
+    ) -> Decoded:
+        """Decode these alpha and beta by the supernet's rules, and say how sure the result is."""
+        return decode_with_confidence(
+            self.space,
+            alpha,
+            beta,
+            beta_norm=self.beta_norm,
+            path_rule=self.path_rule,
+            history=history,
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from autoseg.architecture import Architecture
+from autoseg.architecture import AnyArchitecture, architecture_from_dict
 from autoseg.crf import CRFSettings
 from autoseg.data import IMAGENET, Normalisation, rgb_channels
 from autoseg.errors import UsageError, unknown_name
@@ -30,7 +30,7 @@ class NetworkChoice:
     """A fixed network's name, or a family's."""
     encoder: str | None = None
     """The family's encoder; None for a fixed network or an architecture."""
-    architecture: Architecture | None = None
+    architecture: AnyArchitecture | None = None
     """A searched or published architecture."""
     width: float = 1.0
     """Factor on the channels; in an architecture on those of stem and head alone."""
@@ -130,7 +130,7 @@ class NetworkChoice:
         if "architecture" in values:
             if "encoder" in values:
                 raise ValueError("network has an architecture and an encoder; it can have one")
-            values["architecture"] = Architecture.from_dict(values["architecture"])
+            values["architecture"] = architecture_from_dict(values["architecture"])
         else:
             require_network(values["name"], encoder=values.get("encoder"))
         if "crf_layer" in values:

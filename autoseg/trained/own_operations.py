@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from autoseg.architecture import OPERATIONS, Architecture
+from autoseg.architecture import OPERATIONS, AnyArchitecture, cell_operations
 from autoseg.errors import UsageError
 from autoseg.foreign_text import printable
 from autoseg.runs import reading_record, schema
@@ -33,7 +33,7 @@ def own_operations(names: Iterable[str]) -> dict[str, Any]:
     """
     kept = []
     for name in sorted(set(names)):
-        build = OPERATIONS[name].build
+        build = cell_operations()[name].build
         if build is None:
             continue
         module = getattr(build, "__module__", None) or type(build).__module__
@@ -45,11 +45,11 @@ def own_operations(names: Iterable[str]) -> dict[str, Any]:
     return {OWN_OPERATIONS: kept} if kept else {}
 
 
-def operations_of_architecture(architecture: Architecture | None) -> set[str]:
-    """Return the operations of an architecture's cell; none where there is no architecture."""
+def operations_of_architecture(architecture: AnyArchitecture | None) -> set[str]:
+    """Return the operations of an architecture's cells; none where there is no architecture."""
     if architecture is None:
         return set()
-    return {edge.op for node in architecture.cell for edge in node}
+    return {edge.op for cell in architecture.cells.values() for node in cell for edge in node}
 
 
 def require_own_operations(config: dict[str, Any], folder: Path) -> None:

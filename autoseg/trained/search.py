@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoseg.architecture import AnyArchitecture, SearchSpace, load_architecture
+from autoseg.architecture import AnyArchitecture, Space, load_architecture, space_from_dict
 from autoseg.runs import load_record, reading_record, schema
 from autoseg.trained.own_operations import require_own_operations
 
@@ -23,7 +23,7 @@ class SearchRun:
     """Run folder of the search."""
     record: dict[str, Any]
     """run.json; `space` was read from it."""
-    space: SearchSpace
+    space: Space
     """The space that is searched, at the size of the preset."""
 
     @classmethod
@@ -39,7 +39,7 @@ class SearchRun:
         require_own_operations(record["config"], folder)
         with reading_record(folder):
             _CONFIG(record["config"], "config")
-            space = SearchSpace.from_dict(record["config"]["search_space"])
+            space = space_from_dict(record["config"]["search_space"])
         return cls(folder=folder, record=record, space=space)
 
     @property
