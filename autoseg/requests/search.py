@@ -15,7 +15,8 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     """A search, and the run folder that it goes to."""
 
     space: str = "autodeeplab"
-    """Search space: the name of a shipped one, or the path of a TOML file."""
+    """Search space: the name of a shipped one (autodeeplab, autodeeplab_depthwise; darts_cells and
+    robust_s1 to robust_s4 search cells alone), or the path of a TOML file."""
     strategy: str = "darts"
     """How the space is explored: by a supernet's alpha and beta (darts: first order, darts2: second
     order, gumbel: by sampled paths, robust: until the curvature rises), or by architectures that
