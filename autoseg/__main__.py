@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("autoseg.evaluate", "score a retrained network on a split"),
     "show": ("autoseg.show", "show a run, or list the runs of a folder"),
     "predict": ("autoseg.predict", "segment your own images with a retrained network"),
+    "export": (
+        "autoseg.export.__main__",
+        "write a retrained network as ONNX, for torch alone, or in one file",
+    ),
     "tune": ("autoseg.tune", "choose the CRF's parameters for a retrained network"),
     "crf": ("autoseg.crf.__main__", "refine labels or probabilities by the dense CRF"),
     "networks": (

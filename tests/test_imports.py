@@ -55,13 +55,16 @@ ALLOWED: dict[str, set[str]] = {
         *("trained", "data", "networks", "evaluation", "crf", "metrics", "cost"),  # measuring
         *("reporting", "runs"),  # documents, records, the progress
     },
+    "export": {
+        *("networks", "evaluation", "trained"),  # the graph, and what its card says
+    },
     # All that a person can ask for comes together here: every room but those of the insides,
     # supernet, ops and _native, which strategies, networks and CRF use for it.
     "commands": {
         *("requests", "cli"),  # what was asked, and how the user is told
         *("data", "architecture", "networks", "crf"),  # images and models
         *("strategies", "training", "evaluation", "metrics", "cost", "runs"),  # what is done
-        *("trained", "tuning", "comparison", "reporting"),  # and what comes of it
+        *("trained", "tuning", "comparison", "reporting", "export"),  # and what comes of it
     },
 }
 # The commands, each a file of its own: they read what was asked for, call, and print. Some are the
@@ -258,6 +261,7 @@ def test_what_is_allowed_passes(path, line):
 # Imported where it is at hand, and done without elsewhere: package: what declares or brings it.
 OPTIONAL = {
     "triton": "torch's CUDA builds bring it; the CPU's tests have it in their extra",
+    "onnxruntime": "the extra export",
     "scipy": "the extra sbd; PNGs take its place",
     "tifffile": "the extra tiff; arrays take its place",
 }

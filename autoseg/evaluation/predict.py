@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_MAX_DENOMINATOR = 10_000
 
 
 def predict_logits(
@@ -72,11 +75,22 @@ def best_class(scores: Tensor) -> Tensor:
 def _views(images: Tensor, scales: Sequence[float], *, flip: bool) -> Iterator[tuple[Tensor, bool]]:
     """Yield each view of the images and whether it is mirrored."""
     for scale in scales:
-        size = [round(scale * side) for side in images.shape[2:]]
+        size = [_scaled(side, scale) for side in images.shape[2:]]
         view = _resize(images, size, antialias=True)
         yield view, False
         if flip:
             yield view.flip(-1), True
+
+
+def _scaled(side: int, scale: float) -> int:
+    """Return round(scale * side), halves to even; in an exported graph by whole numbers alone."""
+    if not torch.compiler.is_exporting():
+        return round(scale * side)
+    factor = Fraction(scale).limit_denominator(_MAX_DENOMINATOR)
+    doubled, unit = 2 * factor.numerator * side + factor.denominator, 2 * factor.denominator
+    half_up = doubled // unit
+    is_half = 1 - torch.sym_min(1, doubled % unit)
+    return half_up - is_half * (half_up % 2)
 
 
 def _resize(maps: Tensor, size: Sequence[int], *, antialias: bool) -> Tensor:

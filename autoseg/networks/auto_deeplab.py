@@ -14,7 +14,7 @@ from autoseg.networks.derived_cell import DerivedCell, build_cell
 from autoseg.networks.drop_path import DropPath, keep_probability
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import ASPP, Stem, conv_bn_relu, join_at_stride_4, resize
+from autoseg.ops import ASPP, Stem, conv_bn_relu, join_at_stride_4, resize, strided
 
 
 def low_level_cell(num_layers: int) -> int:
@@ -133,7 +133,7 @@ class AutoDeepLab(nn.Module):
         sizes = {4: tuple(quarter.shape[2:])}
         for stride in self.architecture.strides[1:]:
             height, width = sizes[stride // 2]
-            sizes[stride] = ((height + 1) // 2, (width + 1) // 2)
+            sizes[stride] = (strided(height, 2), strided(width, 2))
         outputs = [half, quarter]
         strides = pairwise((4, *self.architecture.path))
         for cell, (before, stride) in zip(self.cells, strides, strict=True):

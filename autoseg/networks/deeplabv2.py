@@ -28,7 +28,7 @@ from autoseg.networks.encoders.fully_connected import fully_connected_layers
 from autoseg.networks.encoders.resnet import RESNET101, ResNet
 from autoseg.networks.initialise import initialise_, initialise_rectified_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import resize
+from autoseg.ops import resize, scaled
 
 ASPP_RATES = (6, 12, 18, 24)
 """ASPP-L, the larger of the paper's two sets."""
@@ -118,5 +118,5 @@ def deeplabv2_resnet101_msc(num_classes: int, *, width: float = 1.0) -> DeepLabV
 
 def _scaled(images: Tensor, scale: float) -> Tensor:
     """Resize images bilinearly by a factor, to at least one pixel."""
-    size = [max(1, int(side * scale + 0.5)) for side in images.shape[2:]]
+    size = [torch.sym_max(1, scaled(side, scale)) for side in images.shape[2:]]
     return resize(images, size, align_corners=True)

@@ -34,13 +34,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoseg.errors import UsageError
 from autoseg.networks.encoders.resnet import RESNET101, RESNET152, ResNet
 from autoseg.networks.initialise import initialise_
-from autoseg.ops import conv_bn_relu, resize
+from autoseg.ops import conv_bn_relu, pad_image, resize
 
 OUTPUT_STRIDE = 8
 HDC_RATES = {3: (2, 2, 5, 9, *(1, 2, 5, 9) * 4, 1, 2, 5), 4: (5, 9, 17)}
@@ -177,7 +176,7 @@ class DUCHDC(nn.Module):
         stretch odd sizes.
         """
         height, width = images.shape[2:]
-        padded = F.pad(images, (0, -width % OUTPUT_STRIDE, 0, -height % OUTPUT_STRIDE))
+        padded = pad_image(images, multiple=OUTPUT_STRIDE)
         cells = self.upsample(self.encoder(padded))
         # Half-pixel centres: a cell is the square of pixels that it covers.
         logits = resize(cells, padded.shape[2:], align_corners=False)

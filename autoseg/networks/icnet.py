@@ -26,7 +26,7 @@ from autoseg.contract import TrainingLogits
 from autoseg.networks.encoders.resnet import RESNET50, ResNet
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import conv_bn, conv_bn_relu, reads_image, resize
+from autoseg.ops import conv_bn, conv_bn_relu, pool_to_grid, reads_image, resize, strided
 
 POOLING_BINS = (1, 2, 3, 6)
 AUXILIARY_WEIGHTS = (0.16, 0.4)
@@ -40,7 +40,7 @@ class PyramidPooling(nn.Module):
         """Map (N, C, H, W) to (N, C, H, W)."""
         total = features
         for bins in POOLING_BINS:
-            pooled = F.adaptive_avg_pool2d(features, bins)
+            pooled = pool_to_grid(features, bins)
             total = total + resize(pooled, features.shape[2:], align_corners=True)
         return total
 
@@ -174,4 +174,4 @@ def _icnet(num_classes: int, *, trunk_width: float, width: float) -> ICNet:
 
 def _halved(size: Sequence[int]) -> list[int]:
     """Halve a size, rounding up as a convolution with stride 2 does."""
-    return [(length + 1) // 2 for length in size]
+    return [strided(length, 2) for length in size]

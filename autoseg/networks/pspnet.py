@@ -15,7 +15,6 @@ Source: Zhao et al. 2017, "Pyramid Scene Parsing Network" (arXiv 1612.01105), se
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoseg.contract import TrainingLogits
@@ -24,7 +23,7 @@ from autoseg.networks.encoders import Encoder
 from autoseg.networks.encoders.resnet import RESNET50, RESNET101, ResNet
 from autoseg.networks.initialise import initialise_
 from autoseg.networks.width import scale_channels
-from autoseg.ops import ImagePooling, conv_bn_relu, resize
+from autoseg.ops import ImagePooling, conv_bn_relu, pool_to_grid, resize
 
 GRID_BINS = (2, 3, 6)
 """Sides of the pyramid's grids, besides the one bin of the whole map."""
@@ -51,7 +50,7 @@ class PyramidPooling(nn.Module):
         """Map (N, in_channels, H, W) to (N, in_channels + 4 * out_channels, H, W)."""
         maps = [features, self.whole(features)]
         for bins, project in zip(GRID_BINS, self.grids, strict=True):
-            pooled = project(F.adaptive_avg_pool2d(features, bins))
+            pooled = project(pool_to_grid(features, bins))
             maps.append(resize(pooled, features.shape[2:], align_corners=True))
         return torch.cat(maps, dim=1)
 

@@ -27,8 +27,9 @@ from autoseg.ops.image_channels import (
     set_image_channels_,
 )
 from autoseg.ops.padding import pad_image
+from autoseg.ops.pooling import pool_to_grid
 from autoseg.ops.registered import RegisteredOperation
-from autoseg.ops.resize import resize
+from autoseg.ops.resize import resize, scaled, strided
 from autoseg.ops.response_norm import ResponseNorm
 from autoseg.ops.stem import Stem
 from autoseg.ops.upsampling import (
@@ -69,13 +70,16 @@ __all__ = [
     "join_at_stride_4",
     "pad_image",
     "pool_after_each",
+    "pool_to_grid",
     "pool_with_indices",
     "reads_image",
     "reduction_cells",
     "remove_affine_",
     "resize",
+    "scaled",
     "separable_conv_bn_relu",
     "set_image_channels_",
+    "strided",
     "unpool",
     "unpool_before_each",
 ]

@@ -15,7 +15,7 @@ from autoseg.architecture.operations import MAX_POOL
 from autoseg.errors import unknown_name
 from autoseg.ops.blocks import conv_bn
 from autoseg.ops.registered import RegisteredOperation
-from autoseg.ops.resize import resize
+from autoseg.ops.resize import resize, strided
 
 
 class DepthwiseSeparable(nn.Sequential):
@@ -54,7 +54,7 @@ class Atrous(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""
         height, width = features.shape[2:]
-        size = (-(-height // self.stride), -(-width // self.stride))
+        size = (strided(height, self.stride), strided(width, self.stride))
         return self.conv(resize(features.relu(), size, align_corners=True))
 
 

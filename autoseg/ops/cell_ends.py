@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from autoseg.ops.aspp import ASPP
 from autoseg.ops.blocks import conv_bn, conv_bn_relu
 from autoseg.ops.cell_stack import StemShape
-from autoseg.ops.resize import resize
+from autoseg.ops.resize import resize, strided
 
 
 class ClassifierStem(nn.Module):
@@ -106,6 +106,6 @@ def join_at_stride_4(deep: Tensor, early: Tensor, image_size: Sequence[int]) -> 
     Returns:
         (N, C + c, ceil(ceil(height / 2) / 2), ...).
     """
-    size = [((side + 1) // 2 + 1) // 2 for side in image_size]
+    size = [strided(side, 4) for side in image_size]
     maps = [resize(each, size, align_corners=True) for each in (deep, early)]
     return torch.cat(maps, dim=1)

@@ -1,5 +1,6 @@
 """Padding of images to sizes that a network can halve and double again."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,7 +20,12 @@ def pad_image(images: Tensor, *, multiple: int = 1, minimum: int = 1) -> Tensor:
         (N, C, H', W') with the smallest such H' >= H and W' >= W.
     """
     height, width = images.shape[2:]
+    if not torch.compiler.is_exporting():
+        height, width = int(height), int(width)
+    # In whole multiples, so that in an exported graph what divides a side is seen to divide it.
+    least = -(-minimum // multiple)
     below, right = (
-        max(minimum, side + -side % multiple) - side for side in (int(height), int(width))
+        multiple * torch.sym_max((side + multiple - 1) // multiple, least) - side
+        for side in (height, width)
     )
     return F.pad(images, (0, right, 0, below))

@@ -1,10 +1,12 @@
-"""Bilinear resizing with the convention spelled out."""
+"""Sizes of maps, and bilinear resizing with the convention spelled out."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 
 def resize(features: Tensor, size: Sequence[int], *, align_corners: bool) -> Tensor:
@@ -19,6 +21,35 @@ def resize(features: Tensor, size: Sequence[int], *, align_corners: bool) -> Ten
     Returns:
         (N, C, *size), dtype of the input.
     """
-    if features.shape[2:] == torch.Size(size):
+    if _has_size(features, size):
         return features
     return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=align_corners)
+
+
+def strided(side: int, stride: int) -> int:
+    """Return the side of a map after a convolution that keeps every `stride`-th position.
+
+    That is side / stride, rounded up. It is written as convolutions compute it: in an exported
+    graph, where sides are symbols, the two are seen to be equal.
+    """
+    return (side - 1) // stride + 1
+
+
+def scaled(side: int, scale: float) -> int:
+    """Return scale * side rounded to the nearest, halves up, by whole numbers alone.
+
+    An exported graph, where the side is a symbol, can compute that.
+    """
+    factor = Fraction(scale).limit_denominator(_MAX_DENOMINATOR)
+    return (2 * factor.numerator * side + factor.denominator) // (2 * factor.denominator)
+
+
+_MAX_DENOMINATOR = 10_000
+
+
+def _has_size(features: Tensor, size: Sequence[int]) -> bool:
+    """Compare sizes; in a graph that is exported, they are equal if they are for every image."""
+    if torch.compiler.is_exporting():
+        pairs = zip(features.shape[2:], size, strict=True)
+        return all(statically_known_true(has == wanted) for has, wanted in pairs)
+    return features.shape[2:] == torch.Size(size)

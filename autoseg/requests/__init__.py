@@ -4,6 +4,7 @@ from autoseg.requests.compare import CompareRequest
 from autoseg.requests.crf import CRFRequest
 from autoseg.requests.data import DataRequest
 from autoseg.requests.evaluate import EvaluateRequest
+from autoseg.requests.export import ExportRequest
 from autoseg.requests.networks import NetworksRequest
 from autoseg.requests.predict import PredictRequest
 from autoseg.requests.retrain import RetrainRequest
@@ -16,6 +17,7 @@ __all__ = [
     "CompareRequest",
     "DataRequest",
     "EvaluateRequest",
+    "ExportRequest",
     "NetworksRequest",
     "PredictRequest",
     "Preset",

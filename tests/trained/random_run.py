@@ -11,10 +11,18 @@ from autoseg.trained import NetworkChoice
 SIZE = (32, 48)
 
 
-def make_run(folder, *, num_classes=4, seed=0, crf_layer=False, normalisation=IMAGENET):
+def make_run(
+    folder,
+    *,
+    num_classes=4,
+    seed=0,
+    crf_layer=False,
+    normalisation=IMAGENET,
+    network="icnet_resnet50",
+):
     """Write a finished run on small synthetic images."""
     torch.manual_seed(seed)
-    choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
+    choice = NetworkChoice(label=network, name=network, width=0.125)
     if crf_layer:
         choice = choice.with_crf_layer()
     config = {

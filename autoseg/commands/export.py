@@ -1,0 +1,109 @@
+"""Write a retrained network in forms that run elsewhere."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from autoseg import __version__
+from autoseg.atomic import atomic_write
+from autoseg.cli.console import announce
+from autoseg.cli.outputs import refuse_clashes
+from autoseg.export import (
+    SegmentationGraph,
+    export_graph,
+    export_onnx,
+    export_pt2,
+    export_torchscript,
+    model_card,
+    origin_of,
+    require_onnx,
+)
+from autoseg.foreign_text import folder_name
+from autoseg.requests import ExportRequest
+from autoseg.runs import load_weights, weights_path
+from autoseg.trained import RetrainedNetwork, save_model_file
+from autoseg.tuning import TUNING_NAME, TuningRecord
+
+_GRAPHS: dict[str, tuple[str, Callable]] = {
+    "onnx": (".onnx", export_onnx),
+    "torch-export": (".pt2", export_pt2),
+    "torchscript": (".torchscript", export_torchscript),
+}
+"""Ending of the file and what writes it, by the name of the form."""
+
+_SAFETENSORS = "safetensors"
+
+
+def run_export(request: ExportRequest) -> Iterator[Path]:
+    """Write each form that was asked for, and a model card.
+
+    Every graph is run and held against the network before it is written.
+
+    Yields:
+        The files, as they are written.
+
+    Raises:
+        UsageError: If there is no such network, it has no such form, or a package is missing.
+        DisagreementError: If a form gives other logits than the network; it is not written.
+    """
+    if "onnx" in request.format:
+        require_onnx()
+    trained = RetrainedNetwork.open(request.run)
+    description = trained.description_with_colours
+    out = trained.folder / "export" if request.out is None else request.out
+    name = folder_name(description.choice.label)
+    endings = {form: _GRAPHS[form][0] if form in _GRAPHS else f".{form}" for form in request.format}
+    paths = {form: out / f"{name}{ending}" for form, ending in endings.items()}
+    card = out / f"{name}.md"
+    source = weights_path(trained.folder, request.weights)
+    refuse_clashes([(path, source) for path in (*paths.values(), card)], inputs=[source], out=out)
+    network = trained.network(request.weights)
+    origin = origin_of(trained.record, weights=request.weights)
+    if request.licence is not None:
+        origin["licence"] = request.licence
+    notes: dict[str, str] = {}
+    program = graph = None
+    out.mkdir(parents=True, exist_ok=True)
+    for form, path in paths.items():
+        if form == _SAFETENSORS:
+            weights = load_weights(trained.folder, request.weights)
+            save_model_file(path, weights, description=description, origin=origin)
+            notes[path.name] = "Weights and description in one file, without pickle."
+            yield path
+            continue
+        if program is None or graph is None:
+            graph = SegmentationGraph(
+                network,
+                normalisation=description.normalisation,
+                image_scale=description.image_scale,
+            ).eval()
+            program = export_graph(graph)
+        metadata = {
+            "autoseg": __version__,
+            "network": description.choice.label,
+            "class_names": json.dumps(description.class_names),
+            "palette": json.dumps(description.colours),
+            "input": "images: uint8 (N, H, W, C), RGB where C is 3; any N, H, W",
+            "outputs": "logits: float32 (N, K, H, W); labels: class numbers (N, H, W)",
+            "normalisation": json.dumps(description.to_dict()["normalisation"]),
+            "image_scale": json.dumps(description.image_scale),
+            "origin": json.dumps(origin),
+            **_crf_metadata(trained),
+        }
+        content, agreement = _GRAPHS[form][1](program, graph, metadata=metadata)
+        announce(f"export: {path.name}: {agreement}")
+        notes[path.name] = f"Held against the network when it was written: {agreement}."
+        atomic_write(path, content)
+        yield path
+    text = model_card(description, origin=origin, files=notes, licence=request.licence)
+    atomic_write(card, text.encode())
+    yield card
+
+
+def _crf_metadata(trained: RetrainedNetwork) -> dict[str, str]:
+    """Return the parameters of the CRF that was tuned for the network, if one was."""
+    path = trained.folder / TUNING_NAME
+    if not path.exists():
+        return {}
+    return {"crf": json.dumps(asdict(TuningRecord.load(path).parameters))}

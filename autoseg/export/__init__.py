@@ -1,0 +1,31 @@
+"""Trained networks in forms that run elsewhere, each held against the network that it is of."""
+
+from typing import TYPE_CHECKING
+
+from autoseg.deferred import deferred_names
+
+if TYPE_CHECKING:
+    from autoseg.export.agreement import TOLERANCE, Agreement, DisagreementError
+    from autoseg.export.graph import SegmentationGraph, export_graph
+    from autoseg.export.model_card import model_card, origin_of
+    from autoseg.export.onnx_form import export_onnx, require_onnx
+    from autoseg.export.torch_forms import export_pt2, export_torchscript
+else:
+    # Deferred, since `python -m autoseg.export --help` imports this package first.
+    __getattr__, __dir__ = deferred_names(
+        __name__, "agreement", "graph", "onnx_form", "torch_forms", "model_card"
+    )
+
+__all__ = [
+    "TOLERANCE",
+    "Agreement",
+    "DisagreementError",
+    "SegmentationGraph",
+    "export_graph",
+    "export_onnx",
+    "export_pt2",
+    "export_torchscript",
+    "model_card",
+    "origin_of",
+    "require_onnx",
+]

@@ -1,0 +1,92 @@
+"""Whether an exported form gives what its network gives."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+TOLERANCE = 1e-4
+"""Largest norm of the logits' difference, as a share of the norm of the logits. Both are float32,
+and add in another order."""
+
+SIZES = ((1, 161, 97), (3, 96, 136))
+"""Images, height and width, as the network sees them, that every form is held against: neither is
+what the graph was made with."""
+
+
+class DisagreementError(RuntimeError):
+    """An exported form gives other logits than its network."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreement:
+    """How far an exported form is from its network."""
+
+    largest_error: float
+    """Over all sizes, the largest norm of the difference over the norm of the logits."""
+    equal_labels: float
+    """Share of all pixels that have the same class."""
+    sizes: tuple[tuple[int, int, int], ...]
+    """Images, height and width of each batch that was compared."""
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        sizes = ", ".join(f"{count} of {height} x {width}" for count, height, width in self.sizes)
+        return (
+            f"logits differ by {self.largest_error:.1e} of their norm ({TOLERANCE:g} allowed), "
+            f"{100 * self.equal_labels:.3f} % of the labels are equal ({sizes})"
+        )
+
+
+def require_agreement(
+    run: Callable[[NDArray[np.uint8]], Sequence[NDArray[Any]]],
+    network: nn.Module,
+    *,
+    form: str,
+    num_channels: int,
+    image_scale: float,
+) -> Agreement:
+    """Hold an exported form against its network, on random images of several sizes.
+
+    Args:
+        run: Maps images uint8 (N, H, W, C) to logits and labels.
+        network: A `SegmentationGraph` in eval mode.
+        form: What the form is called in the message.
+        num_channels: C.
+        image_scale: Factor on the images' sides before the network sees them.
+
+    Raises:
+        DisagreementError: If the logits differ by more than `TOLERANCE`.
+    """
+    sizes = [
+        (count, math.ceil(height / image_scale), math.ceil(width / image_scale))
+        for count, height, width in SIZES
+    ]
+    generator = np.random.default_rng(0)
+    largest, num_equal, num_pixels = 0.0, 0, 0
+    for count, height, width in sizes:
+        shape = (count, height, width, num_channels)
+        images = generator.integers(256, size=shape, dtype=np.uint8)
+        with torch.inference_mode():
+            expected, expected_labels = (each.numpy() for each in network(torch.from_numpy(images)))
+        logits, labels = run(images)
+        if logits.shape != expected.shape:
+            raise DisagreementError(
+                f"{form}: images {shape} give logits {logits.shape} where the network gives "
+                f"{expected.shape}; nothing was written."
+            )
+        difference = float(np.linalg.norm(logits - expected) / np.linalg.norm(expected))
+        if not difference <= TOLERANCE:  # NaN included
+            raise DisagreementError(
+                f"{form}: on images {shape} the logits differ from the network's by "
+                f"{difference:.1e} of their norm, more than {TOLERANCE:g}; nothing was written."
+            )
+        largest = max(largest, difference)
+        num_equal += int((labels == expected_labels).sum())
+        num_pixels += labels.size
+    return Agreement(largest_error=largest, equal_labels=num_equal / num_pixels, sizes=tuple(sizes))

@@ -1,0 +1,35 @@
+"""What a user can say to `python -m autoseg.export`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from autoseg.config import Request
+from autoseg.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest(Request):
+    """What a user can say to `python -m autoseg.export`."""
+
+    run: Path
+    """Run folder of a retrained network."""
+    format: tuple[Literal["onnx", "torch-export", "torchscript", "safetensors"], ...] = ("onnx",)
+    """Forms to write: onnx runs without torch and in a browser; torch-export (.pt2) and torchscript
+    run with torch alone; safetensors is one file that autoseg.load reads."""
+    out: Path | None = None
+    """Folder for the files; none: the folder export in the run."""
+    weights: Literal["best", "last"] = "best"
+    """Weights of the best validation, or the last ones."""
+    licence: str | None = None
+    """Licence of the weights, for the model card; none: the card says that there is none yet."""
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say.
+
+        Raises:
+            UsageError: If no form is named.
+        """
+        Request.__post_init__(self)
+        if not self.format:
+            raise UsageError("--format is empty; name at least one, for example --format onnx.")

@@ -1,0 +1,147 @@
+"""`python -m autoseg.export`: every form gives what the network gives, and says what it is."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import autoseg
+from autoseg.data.labels import read_labels
+from autoseg.errors import UsageError
+from autoseg.export import __main__ as export
+from autoseg.export import model_card, origin_of
+from autoseg.export.agreement import DisagreementError, require_agreement
+from autoseg.export.graph import SegmentationGraph
+from autoseg.normalisation import IMAGENET
+from autoseg.runs import load_record
+from autoseg.trained import RetrainedNetwork
+from tests.trained.random_run import make_run
+
+ROOT = Path(__file__).parents[2]
+NETWORK = "fcn_alexnet"  # few layers: converting takes as long as there are nodes
+
+# torch's exporters use what torch itself has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+WITHOUT_TORCH = """
+import runpy, sys
+sys.modules.update(torch=None, autoseg=None)  # to import either is an ImportError now
+sys.argv[:] = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Export a network in two forms, and segment a photograph by it."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    folder = tmp_path_factory.mktemp("exported")
+    make_run(folder / "run", network=NETWORK)
+    pixels = np.random.default_rng(0).integers(256, size=(75, 110, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "photo.png")
+    export.main([str(folder / "run"), "--format", "onnx", "safetensors", "--licence", "CC0-1.0"])
+    return folder
+
+
+def test_onnx_runs_without_torch_and_gives_the_same_mask(exported):
+    model, photo, mask = (
+        exported / "run/export/fcn_alexnet.onnx",
+        exported / "photo.png",
+        exported / "mask.png",
+    )
+    script = ROOT / "examples/predict_onnx.py"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, script, model, photo, mask],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = autoseg.load(exported / "run").predict(photo)
+    file = read_labels(mask)
+    assert (file.labels == expected.labels).mean() > 0.999
+    assert file.palette is not None
+    np.testing.assert_array_equal(file.palette[:4], expected.palette)
+    assert done.stdout.strip().split(", ") == [
+        expected.class_names[number] for number in np.unique(file.labels)
+    ]
+
+
+def test_any_number_and_size_of_images_is_segmented(exported):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(exported / "run/export/fcn_alexnet.onnx")
+    (images,) = session.get_inputs()
+    assert (images.name, images.type) == ("images", "tensor(uint8)")
+    assert images.shape == ["batch", "height", "width", 3]
+    generator = np.random.default_rng(1)
+    model = autoseg.load(exported / "run/export/fcn_alexnet.safetensors")
+    for shape in ((1, 64, 48, 3), (2, 33, 130, 3), (5, 40, 41, 3)):
+        pixels = generator.integers(256, size=shape, dtype=np.uint8)
+        logits, labels = session.run(["logits", "labels"], {"images": pixels})
+        expected = model.logits(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy()
+        assert np.linalg.norm(logits - expected) < 1e-4 * np.linalg.norm(expected)
+        np.testing.assert_array_equal(labels, logits.argmax(axis=1))
+
+
+def test_the_file_says_what_it_is(exported):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(exported / "run/export/fcn_alexnet.onnx")
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["class_names"]) == [f"class {number}" for number in range(4)]
+    assert json.loads(about["palette"])[1] == [40, 10, 20]
+    assert json.loads(about["image_scale"]) == 1.0
+    assert json.loads(about["origin"])["dataset"] == "synthetic"
+    card = (exported / "run/export/fcn_alexnet.md").read_text(encoding="utf-8")
+    assert "- licence of the weights: CC0-1.0" in card
+    assert 'autoseg.load("fcn_alexnet.safetensors")' in card
+    assert "Held against the network when it was written: logits differ by" in card
+
+
+def test_a_card_escapes_names_and_says_how_the_score_was_chosen(tmp_path):
+    trained = RetrainedNetwork.open(make_run(tmp_path / "run"))
+    description = replace(trained.description, class_names=("<b>a|b", "b", "c", "d"))
+    record = load_record(tmp_path / "run")
+    record["results"] = {"best_step": 5, "best_val_miou": 0.25}
+    card = model_card(
+        description,
+        origin=origin_of(record, weights="best"),
+        files={},
+        licence=None,
+    )
+    assert r"| 0 | \<b\>a\|b | 0 10 20 |" in card
+    assert "reached 25.00 % mIoU on the val split. They are those of the best validation" in card
+    assert "licence of the weights: not stated" in card
+
+
+def test_what_differs_is_refused():
+    network = torch.nn.Conv2d(3, 4, 1).eval()
+    graph = SegmentationGraph(network, normalisation=IMAGENET, image_scale=1.0)
+
+    def run(images):
+        with torch.inference_mode():
+            logits, labels = graph(torch.from_numpy(images))
+        return (1.001 * logits).numpy(), labels.numpy()
+
+    with pytest.raises(DisagreementError, match=r"^ONNX: on images \(1, 161, 97, 3\) the logits"):
+        require_agreement(run, graph, form="ONNX", num_channels=3, image_scale=1.0)
+
+
+def test_a_crf_layer_has_no_graph_and_is_told_what_has(tmp_path):
+    folder = make_run(tmp_path / "run", crf_layer=True)
+    arguments = [str(folder), "--out", str(tmp_path / "out"), "--format"]
+    with pytest.raises(UsageError, match=r"CRF layer .* has no exported form: .* safetensors"):
+        export.main([*arguments, "torch-export"])
+    assert not list((tmp_path / "out").iterdir())
+    export.main([*arguments, "safetensors"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("icnet_resnet50+crf.md", "icnet_resnet50+crf.safetensors")
+    ]
