@@ -11,13 +11,13 @@ from autoseg.errors import UsageError
 from autoseg.runs import reading_record, schema
 
 MAY_DIFFER = (
-    *("out", "resume", "device"),
+    *("out", "resume", "device", "tensorboard"),
     *("data_root", "data", "cache", "cache_gib"),
     *NOT_DECIDING,
 )
 """Options that may differ when a run is resumed: they do not decide its result."""
 
-NOT_SAVED = ("out", "resume", "device")
+NOT_SAVED = ("out", "resume", "device", "tensorboard")
 """Options that are no part of a run's settings."""
 
 RequestT = TypeVar("RequestT", bound=Request)

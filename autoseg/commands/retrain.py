@@ -9,8 +9,9 @@ import torch
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
-from autoseg.commands.retrain_figures import draw_retraining
+from autoseg.commands.retrain_figures import draw_predictions, draw_retraining
 from autoseg.commands.retrain_plan import RetrainPlan, plan_resumed, plan_retraining
+from autoseg.commands.tensorboard import mirrored, require_tensorboard
 from autoseg.evaluation import Baselines
 from autoseg.requests import RetrainRequest
 from autoseg.runs import Run, StopRequest, seed_everything
@@ -52,6 +53,7 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
         The folder of all, and how it ended.
     """
     device = resolve_device(request.device)
+    require_tensorboard(request.tensorboard)
     plan = plan_resumed(request) if request.resume else plan_retraining(request, device)
     if plan.note is not None:
         announce(f"retrain: {plan.note}")
@@ -146,7 +148,8 @@ def _train_one(
             seed=training.seed,
         )
     )
-    with opened as run:
+    with opened as run, mirrored(run.folder, is_wanted=plan.request.tensorboard) as add:
+        run.follow(add)
         if choice.architecture is not None:
             choice.architecture.save(folder / ARCHITECTURE_NAME)
         seed_everything(training.seed)
@@ -175,6 +178,10 @@ def _train_one(
             colour_miou=baselines.colour_miou,
         )
         draw_retraining(run, {choice.label: folder}, note=plan.note)
+        if plan.request.tensorboard:
+            draw_predictions(
+                run, network, plan.val_dataset, device=device, image_scale=training.image_scale
+            )
         note = {} if plan.note is None else {"note": plan.note}
         run.update(results={**asdict(result), **note}, baselines=asdict(baselines))
         run.finish("finished" if result.is_finished else "interrupted")

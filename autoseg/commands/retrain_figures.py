@@ -1,10 +1,22 @@
 """Pictures of a retraining."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from autoseg.atomic import atomic_write
+from autoseg.data import SegmentationDataset, spread_indices
+from autoseg.evaluation import evaluate
 from autoseg.reporting import draw_training, save_figure
 from autoseg.runs import Run, load_metrics
+
+_NUM_PREDICTIONS = 3
+_MAX_WIDTH = 500  # pixels of each of the three pictures in a row
 
 
 def draw_retraining(run: Run, folders: Mapping[str, Path], *, note: str | None) -> None:
@@ -22,3 +34,46 @@ def draw_retraining(run: Run, folders: Mapping[str, Path], *, note: str | None) 
         title=note,
     )
     save_figure(figure, run.figures_dir / "training")
+
+
+def draw_predictions(
+    run: Run,
+    network: nn.Module,
+    dataset: SegmentationDataset,
+    *,
+    device: torch.device,
+    image_scale: float,
+) -> None:
+    """Draw images, evenly spread over a split, beside their truth and what a network predicts.
+
+    Args:
+        run: Gets figures/predictions.png, an image a row.
+        network: On the device.
+        dataset: The split.
+        device: Where the work is done.
+        image_scale: Factor on the images' sides, as in the training.
+    """
+    colours = np.vstack([dataset.palette, np.zeros((1, 3))]).astype(np.uint8)  # the last is void
+    rows = []
+
+    def keep(index: int, target: Tensor, pred: Tensor) -> None:
+        step = -(-target.shape[1] // _MAX_WIDTH)
+        known = torch.where(target == dataset.ignore_index, dataset.num_classes, target)
+        image = dataset[index].picture.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
+        labels = [colours[each.cpu().numpy()] for each in (known, pred)]
+        rows.append(np.hstack([each[::step, ::step] for each in (image, *labels)]))
+
+    indices = spread_indices(len(dataset), min(_NUM_PREDICTIONS, len(dataset)))
+    evaluate(
+        network,
+        dataset,
+        device=device,
+        indices=indices,
+        scales=(image_scale,),
+        on_prediction=keep,
+    )
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 4), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    buffer = io.BytesIO()
+    Image.fromarray(np.vstack(padded)).save(buffer, format="PNG")
+    atomic_write(run.figures_dir / "predictions.png", buffer.getvalue())

@@ -14,7 +14,7 @@ from autoseg.runs.record import RECORD_NAME
 
 INDEX_NAME = "index.html"
 
-_PICTURES = ("trellis", "path", "cell", "paths", "history", "training", "crf_tuning")
+_PICTURES = ("trellis", "path", "cell", "paths", "history", "training", "predictions", "crf_tuning")
 """Names of a run's pictures, the most telling first."""
 _MAX_PICTURES = 3
 _MAX_ABOUT = 300  # characters

@@ -31,6 +31,7 @@ from autoseg.commands.resuming import (
     resumed_request,
     settings_of,
 )
+from autoseg.commands.tensorboard import mirrored, require_tensorboard
 from autoseg.config import (
     RETRAIN_PRESETS,
     SEARCH_PRESETS,
@@ -120,6 +121,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         The run folder, and how the search ended.
     """
     device = resolve_device(request.device)
+    require_tensorboard(request.tensorboard)
     if "cuda_graph" in request.given and request.cuda_graph and device.type != "cuda":
         raise UsageError(
             f"--cuda-graph: the search runs on {device}, which has no CUDA graphs; leave the "
@@ -164,7 +166,12 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
             folder, kind="search", command=command, config=plan.record(), seed=config.seed
         )
     )
-    with opened as run, StopRequest() as stop:
+    with (
+        opened as run,
+        StopRequest() as stop,
+        mirrored(run.folder, is_wanted=request.tensorboard) as add,
+    ):
+        run.follow(add)
         seed_everything(config.seed)
         with strategy_type(task) as strategy:
             if strategy.announcement:

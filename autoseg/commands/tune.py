@@ -11,6 +11,7 @@ import pandas as pd
 from autoseg.atomic import atomic_write
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
+from autoseg.commands.tensorboard import Add, mirrored, require_tensorboard
 from autoseg.crf import STOCK, CRFSettings
 from autoseg.data import labelled_indices
 from autoseg.errors import UsageError
@@ -56,6 +57,7 @@ def run_tune(
     for parameters in stock.values():
         parameters.build()  # refuses an unknown mode before anything is computed
     device = resolve_device(request.device)
+    require_tensorboard(request.tensorboard)
     trained = RetrainedNetwork.open(request.run)
     folder = trained.folder
     dataset = trained.dataset(request.split, data_root=request.data_root)
@@ -67,7 +69,11 @@ def run_tune(
         )
     for note in notes_on_network(trained):
         announce(note)
-    with Run.annotate(folder) as run, StopRequest() as stop:
+    with (
+        Run.annotate(folder) as run,
+        StopRequest() as stop,
+        mirrored(folder, is_wanted=request.tensorboard) as add,
+    ):
         subject = TuningSubject(
             dataset=dataset.name,
             split=request.split,
@@ -97,7 +103,7 @@ def run_tune(
             fill_cache(cache, network, dataset, indices, trained.image_scale, device)
             scorer = CRFScorer(cache, dataset, indices, device, lambda: stop.requested)
             plain = scorer.mean_iou(None)
-            _search(study, scorer, stop, stock, num_trials=request.num_trials, plain=plain)
+            _search(study, scorer, stop, stock, num_trials=request.num_trials, plain=plain, add=add)
         trials = study.trials
         if not trials:
             raise UsageError("stopped before the first trial was scored; nothing was saved.")
@@ -145,6 +151,7 @@ def _search(
     *,
     num_trials: int,
     plain: float,
+    add: Add,
 ) -> None:
     """Run trials until there are enough or the user stops."""
     done = study.trials
@@ -159,3 +166,4 @@ def _search(
                 return
             best = max(best, trial.mean_iou)
             progress.update(best=best, no_crf=plain)
+            add({"step": progress.num_done, "miou": trial.mean_iou, "best_miou": best})

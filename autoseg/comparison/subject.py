@@ -29,7 +29,7 @@ _BASELINES = schema.fields(
 _RESULTS = schema.fields({"best_step": schema.whole()})
 """What a comparison reads of a run beside what builds its network."""
 
-_NO_RECIPE = ("seed", "data_root", "data", "preset", "palette", *NOT_DECIDING)
+_NO_RECIPE = ("seed", "data_root", "data", "cache", "cache_gib", "preset", "palette", *NOT_DECIDING)
 """Settings of a training that may differ between the seeds of one row: where the images lie, and
 names of what the other settings say. What the images are is a checksum of its own."""
 

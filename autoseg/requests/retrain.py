@@ -32,6 +32,10 @@ class RetrainRequest(Request, TrainingConfig, NetworkSizes, DataConfig):
     NAME+crf."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    tensorboard: bool = False
+    """Write what is logged for TensorBoard as well, and in the end the run's pictures, predictions
+    of three val images among them, into tensorboard/ of each run folder; needs the package
+    tensorboard, as autoseg-nas[tensorboard]."""
     out: Path | None = None
     """Folder for the run folders, one a network; none: a new one under runs/."""
     resume: bool = False

@@ -28,6 +28,9 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     for the synthetic dataset, which that was made for)."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    tensorboard: bool = False
+    """Write what is logged for TensorBoard as well, with the run's pictures in the end, into
+    tensorboard/ of the run folder; needs the package tensorboard, as autoseg-nas[tensorboard]."""
     out: Path | None = None
     """Run folder; none: a new one under runs/."""
     resume: bool = False

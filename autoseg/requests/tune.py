@@ -37,3 +37,6 @@ class TuneRequest(Request):
     """Folder of the dataset; none: as in the training."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    tensorboard: bool = False
+    """Write what is logged for TensorBoard as well, with the run's pictures in the end, into
+    tensorboard/ of the run folder; needs the package tensorboard, as autoseg-nas[tensorboard]."""

@@ -1,6 +1,6 @@
 """The run folder while a command writes to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -69,6 +69,7 @@ class Run:
         self.record = record
         self._lock = lock
         self._metrics: MetricsLog | None = None
+        self._followers: list[Callable[[Mapping[str, object]], None]] = []
 
     @classmethod
     def create(
@@ -189,6 +190,12 @@ class Run:
             OSError: If the disk is full.
         """
         self._metrics_log().append(metrics)
+        for follower in self._followers:
+            follower(metrics)
+
+    def follow(self, follower: Callable[[Mapping[str, object]], None]) -> None:
+        """Have every line that is logged from now on handed to a function as well."""
+        self._followers.append(follower)
 
     def save_checkpoint(
         self, state: Mapping[str, Any], *, identity: Mapping[str, Any], step: int

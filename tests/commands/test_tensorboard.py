@@ -1,0 +1,106 @@
+"""What is logged reaches TensorBoard, by its own reader; without it the remedy is told."""
+
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from autoseg import retrain, search
+from autoseg.commands.retrain_figures import draw_predictions
+from autoseg.commands.tensorboard import FOLDER_NAME, mirrored, require_tensorboard
+from autoseg.data import build_dataset
+from autoseg.errors import UsageError
+from autoseg.runs import Run
+
+
+def test_a_missing_package_is_told_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.chdir(tmp_path)
+    for command, arguments in ((search, []), (retrain, ["--network", "unet"])):
+        with pytest.raises(UsageError, match=r'pip install "autoseg-nas\[tensorboard\]"'):
+            command.main([*arguments, "--tensorboard", "--device", "cpu"])
+    assert not list(tmp_path.iterdir())
+    require_tensorboard(False)
+    with mirrored(tmp_path, is_wanted=False) as add:
+        add({"step": 1, "loss": 2.0})
+    assert not list(tmp_path.iterdir())
+
+
+class Writer:
+    """Stands for TensorBoard's writer, where that is not installed."""
+
+    made: list["Writer"]
+
+    def __init__(self, folder):
+        self.folder, self.scalars, self.images, self.is_closed = folder, [], {}, False
+        self.made.append(self)
+
+    def add_scalar(self, name, value, step):
+        self.scalars.append((name, value, step))
+
+    def add_image(self, name, pixels, step, *, dataformats):
+        self.images[name] = (pixels.shape, step, dataformats)
+
+    def close(self):
+        self.is_closed = True
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    Writer.made = []
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    return tmp_path, Writer.made
+
+
+LINES = (
+    {"step": 4, "loss": 2.5, "epoch": 1, "architecture": {"a": 1}, "is_it": True, "doubt": None},
+    {"step": 8, "loss": float("nan"), "val_miou": 0.5},
+)
+
+
+def write(folder):
+    with mirrored(folder, is_wanted=True) as add:
+        for line in LINES:
+            add(line)
+        (folder / "figures").mkdir()
+        Image.fromarray(np.zeros((3, 5, 3), np.uint8)).save(folder / "figures" / "trellis.png")
+
+
+def test_numbers_become_scalars_and_figures_images(written):
+    folder, made = written
+    write(folder)
+    (writer,) = made
+    assert writer.folder == str(folder / FOLDER_NAME) and writer.is_closed
+    assert writer.scalars == [("loss", 2.5, 4), ("epoch", 1, 4), ("val_miou", 0.5, 8)]
+    assert writer.images == {"figures/trellis": ((3, 5, 3), 8, "HWC")}
+
+
+def test_predictions_stand_beside_image_and_truth(tmp_path):
+    dataset = build_dataset("synthetic", split="val", image_size=(32, 48), num_classes=4)
+    road = nn.Conv2d(3, 4, 1)
+    nn.init.zeros_(road.weight)
+    road.bias.data.copy_(torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    with Run.create(tmp_path / "run", kind="retrain", command=["x"], config={}, seed=0) as run:
+        draw_predictions(run, road, dataset, device=torch.device("cpu"), image_scale=1.0)
+    pixels = np.asarray(Image.open(tmp_path / "run" / "figures" / "predictions.png"))
+    assert pixels.shape == (3 * 36, 3 * 48, 3)
+    first = dataset[0]
+    assert (pixels[:32, :48] == first.picture.permute(1, 2, 0).numpy()).all()
+    known = first.target.numpy() != dataset.ignore_index
+    truth = pixels[:32, 48:96]
+    assert (truth[known] == dataset.palette[first.target.numpy()[known]]).all()
+    assert (truth[~known] == 0).all() and (pixels[:32, 96:] == dataset.palette[1]).all()
+
+
+def test_tensorboard_reads_it(tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    write(tmp_path)
+    found = reader.EventAccumulator(str(tmp_path / FOLDER_NAME)).Reload()
+    assert [(each.step, each.value) for each in found.Scalars("loss")] == [(4, 2.5)]
+    assert [(each.step, each.width) for each in found.Images("figures/trellis")] == [(8, 5)]
