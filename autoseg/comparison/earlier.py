@@ -58,9 +58,9 @@ def _network(values: Mapping[str, Any]) -> NetworkComparison:
     borders = tuple(
         tuple(
             BorderResult(**{**result, "by_class": _defined(result["by_class"], num_classes)})
-            for result in of_row
+            for result in scores
         )
-        for of_row in values["borders"]
+        for scores in values["borders"]
     )
     if not 1 <= len(rows) == len(ious) or len(borders) not in (0, len(rows)):
         raise ValueError("a network must have one list of class_iou, and of borders, for each row")

@@ -41,7 +41,7 @@ class GradedPrediction:
     classes: NDArray[np.int64]
     """Predicted class of each pixel, (H, W)."""
     overlaps: NDArray[np.int64]
-    """Its `overlaps`, (2, K)."""
+    """The `overlaps` of that image, (2, K)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +53,7 @@ class Evidence:
     shown: tuple[NDArray[np.int64], ...]
     """Predicted classes of the images that the report shows, each (H, W)."""
     graded: tuple[GradedPrediction, ...] = ()
-    """Those of the best, the median and the worst image."""
+    """What was predicted of the best, the median and the worst image."""
 
 
 class EvidenceOf:

@@ -29,7 +29,7 @@ class Graded:
     crf: DenseCRF | None
     """The CRF, on the device; None if there is none."""
     evidence: tuple[EvidenceOf, ...]
-    """Of the network and, if there is a CRF, of both; gets the predictions of the chosen images."""
+    """What the network predicted and, if there is a CRF, what both did; gets the chosen images."""
 
 
 def image_miou(overlaps: NDArray[np.int64]) -> float:

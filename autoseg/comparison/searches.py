@@ -42,7 +42,7 @@ class SearchHistory:
     """A search as a report shows it."""
 
     folder: str
-    """Its run folder."""
+    """The run folder."""
     summary: str
     """Strategy and cost, in a sentence."""
     doubts: tuple[str, ...]

@@ -74,8 +74,8 @@ def _joined(networks: Sequence[NetworkComparison]) -> NetworkComparison:
             f"{shown.rows[0].seed}, which lie in the middle.",
         ),
         borders=tuple(
-            tuple(_mean_border(results) for results in zip(*of_row, strict=True))
-            for of_row in borders
+            tuple(_mean_border(results) for results in zip(*scores, strict=True))
+            for scores in borders
         ),
         calibration=tuple(
             mean_calibration(each)

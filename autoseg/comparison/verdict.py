@@ -21,7 +21,7 @@ class _Scored(NamedTuple):
 
     row: ComparisonRow
     overlaps: list[NDArray[np.int64]]
-    """Of each training the `overlaps` of each image; empty where they were not kept."""
+    """The `overlaps` of each image, for each training; empty where they were not kept."""
 
 
 def row_name(row: ComparisonRow) -> str:

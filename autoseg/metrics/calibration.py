@@ -24,7 +24,7 @@ class CalibrationResult:
     accuracy: float
     """Share of right pixels."""
     bins: tuple[tuple[int, float, float], ...]
-    """Of each bin the number of pixels, their mean confidence and accuracy (nan where there are
+    """For each bin the number of pixels, their mean confidence and accuracy (nan where there are
     none); bin i holds confidences in (i / n, (i + 1) / n]."""
 
 
