@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from autoseg.contract import SegmentationDataset
 from autoseg.data.transforms import Augmentation
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 
 # First word of every seed sequence below: keeps the streams of random numbers apart.
 _SPLIT, _ORDER, _AUGMENTATION, _BATCH = 0, 1, 2, 3
@@ -130,7 +130,12 @@ def _check_data(
         raise UsageError(f"training_batches: {'; and '.join(problems)}.")
 
 
-class _AugmentedSamples(Dataset[tuple[Tensor, Tensor] | UsageError]):
+_SAMPLE_ERRORS = (UsageError, FileError, OSError)
+"""What a sample that cannot be read is told by, with its file's name."""
+SampleError = UsageError | FileError | OSError
+
+
+class _AugmentedSamples(Dataset[tuple[Tensor, Tensor] | SampleError]):
     """Augmented samples by (epoch, index); knows no state, so a worker needs no messages."""
 
     def __init__(self, dataset: SegmentationDataset, augmentation: Augmentation, seed: int) -> None:
@@ -138,11 +143,11 @@ class _AugmentedSamples(Dataset[tuple[Tensor, Tensor] | UsageError]):
         self.augmentation = augmentation
         self.seed = seed
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor] | UsageError:
+    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor] | SampleError:
         epoch, index = key
         try:
             sample = self.dataset[index]
-        except UsageError as error:
+        except _SAMPLE_ERRORS as error:
             # Returned, not raised: a worker's exception arrives wrapped in its traceback, and the
             # name of the bad file would drown in it.
             return error
@@ -181,20 +186,32 @@ class _BatchKeys:
             epoch, step = epoch + 1, 0
 
 
-def _collate(samples: list[tuple[Tensor, Tensor] | UsageError]) -> Batch | UsageError:
+def _collate(samples: list[tuple[Tensor, Tensor] | SampleError]) -> Batch | SampleError:
     """Stack samples; the first error stands for the whole batch."""
     images, targets = [], []
     for sample in samples:
-        if isinstance(sample, UsageError):
+        if isinstance(sample, _SAMPLE_ERRORS):
             return sample
         images.append(sample[0])
         targets.append(sample[1])
     return torch.stack(images), torch.stack(targets)
 
 
-def _raise_errors(batches: DataLoader[Batch | UsageError]) -> Iterator[Batch]:
-    for batch in batches:
-        if isinstance(batch, UsageError):
+def _raise_errors(batches: DataLoader[Batch | SampleError]) -> Iterator[Batch]:
+    waiting = iter(batches)
+    while True:
+        try:
+            batch = next(waiting)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RuntimeError(
+                "a process that prepares batches was ended from outside, often because memory ran "
+                "out; go on with --resume, and with fewer --num-workers if it happens again."
+            ) from error
+        except StopIteration:
+            return
+        if isinstance(batch, _SAMPLE_ERRORS):
             raise batch
         yield batch
 

@@ -1,5 +1,6 @@
 """Batches are known by their number; halves are disjoint and complete."""
 
+import multiprocessing
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from autoseg.data import Augmentation, Sample, SegmentationDataset, split_half, training_batches
 from autoseg.data.loading import Batch
-from autoseg.errors import UsageError
+from autoseg.errors import FileError, UsageError
 
 # Python 3.12 and later warn when a process with threads forks; torch's loader does so by design.
 FORKS = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
@@ -20,7 +21,9 @@ FORKS = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 class _Numbered(SegmentationDataset):
     """Sample `i` is filled with label `i`; the image is noise, so that crops differ."""
 
-    def __init__(self, length: int, *, broken: int | None = None) -> None:
+    def __init__(
+        self, length: int, *, broken: int | None = None, error: Exception | None = None
+    ) -> None:
         super().__init__(
             name="numbered",
             split="train",
@@ -30,6 +33,7 @@ class _Numbered(SegmentationDataset):
             largest_size=(6, 8),
         )
         self.broken = broken
+        self.error = error
 
     def __len__(self) -> int:
         return self.num_classes
@@ -37,7 +41,8 @@ class _Numbered(SegmentationDataset):
     def __getitem__(self, index: int) -> Sample:
         self.check_index(index)
         if index == self.broken:
-            raise UsageError("frame_3.png: cannot be read as an image")
+            assert self.error is not None
+            raise self.error
         generator = torch.Generator().manual_seed(index)
         image = torch.randint(256, (3, 6, 8), generator=generator, dtype=torch.uint8)
         return Sample(image, torch.full((6, 8), index), str(index))
@@ -151,17 +156,40 @@ def test_the_global_random_state_is_neither_read_nor_changed(num_workers: int) -
 
 
 @FORKS
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_bad_file_is_named_without_a_workers_traceback(num_workers: int) -> None:
+@pytest.mark.parametrize(
+    ("num_workers", "error"),
+    [
+        (0, FileError("frame_3.png is not an image")),
+        (2, FileError("frame_3.png is not an image")),
+        (1, UsageError("frame_3.png has a label that is no class")),
+        (1, FileNotFoundError("frame_3.png cannot be read: No such file or directory.")),
+    ],
+)
+def test_a_bad_file_is_named_without_a_workers_traceback(
+    num_workers: int, error: Exception
+) -> None:
     batches = training_batches(
-        _Numbered(4, broken=3),
+        _Numbered(4, broken=3, error=error),
         augmentation=Augmentation(crop_size=(5, 6)),
         batch_size=2,
         seed=0,
         num_workers=num_workers,
     )
-    with pytest.raises(UsageError, match=r"^frame_3.png: cannot be read as an image$"):
+    with pytest.raises(type(error)) as caught:
         list(islice(batches, 2))
+    assert str(caught.value) == str(error)
+
+
+@FORKS
+def test_a_worker_that_is_killed_is_told_and_what_to_do() -> None:
+    before = set(multiprocessing.active_children())
+    batches = _batches(num_workers=1)
+    next(batches)
+    for worker in set(multiprocessing.active_children()) - before:
+        worker.kill()
+        worker.join()
+    with pytest.raises(RuntimeError, match=r"was ended from outside.*--resume.*--num-workers"):
+        list(islice(batches, 8))
 
 
 def test_a_batch_larger_than_the_set_is_refused_at_the_call() -> None:
