@@ -43,6 +43,9 @@ _FIXED = (
 )
 
 
+_FIGURES = "figures"
+
+
 class Run:
     """A locked, writable run folder; use it as a context manager.
 
@@ -107,7 +110,7 @@ class Run:
         lock = FolderLock(folder)
         try:
             _require_no_run(folder)
-            remove_leftovers(folder)
+            _remove_leftovers(folder)
             save_record(folder, record)
             run = cls(folder, record, lock)
             run._metrics = MetricsLog(folder)
@@ -163,7 +166,7 @@ class Run:
         load_record(folder)  # a wrong folder is refused before a lock file is left in it
         lock = FolderLock(folder)
         try:
-            remove_leftovers(folder)
+            _remove_leftovers(folder)
             return cls(folder, load_record(folder), lock)
         except BaseException:
             lock.release()
@@ -172,7 +175,7 @@ class Run:
     @property
     def figures_dir(self) -> Path:
         """The folder for pictures, made when first asked for."""
-        path = self.folder / "figures"
+        path = self.folder / _FIGURES
         path.mkdir(exist_ok=True)
         return path
 
@@ -376,3 +379,9 @@ def _require_no_run(folder: Path) -> None:
             f"{folder} has no {RECORD_NAME} but holds {leftovers[0]} of another run: "
             "use another --out, or remove it."
         )
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what a kill inside a save has left; the caller holds the lock."""
+    remove_leftovers(folder)
+    remove_leftovers(folder / _FIGURES)

@@ -59,6 +59,16 @@ def test_resuming_repeats_no_line(tmp_path):
     assert steps(run) == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("open_again", [Run.resume, Run.annotate])
+def test_what_a_kill_inside_a_save_left_is_removed(tmp_path, open_again):
+    with create(tmp_path / "a") as run:
+        left = [run.folder / ".run.json.77.tmp", run.figures_dir / ".history.svg.77.tmp"]
+        for path in left:
+            path.write_bytes(b"half")
+    with open_again(run.folder):
+        assert [path for path in left if path.exists()] == []
+
+
 def test_resuming_without_a_checkpoint_starts_the_log_again(tmp_path):
     with create(tmp_path / "a") as run:
         run.log(step=1)
