@@ -1,12 +1,12 @@
 """DARTS as a strategy, of first order and of second: epochs over a supernet, and what they log."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autoseg.architecture import AnyArchitecture, CellSpace
 from autoseg.config import SearchConfig, number_of, values_of
@@ -301,6 +301,10 @@ class DartsSearch(Strategy):
                 batch_pixels=pixels_together(task.config, num_classes=task.val_dataset.num_classes),
                 on_image=on_image,
             )
+
+    def vital_parameters(self) -> Iterable[tuple[str, Tensor]]:
+        """Name all of the supernet's: each has a part in every step."""
+        return self.supernet.named_parameters()
 
     def decode(self) -> AnyArchitecture:
         """Return what was selected, or what alpha and beta lead to, within a limit of MACs."""

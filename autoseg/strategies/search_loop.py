@@ -16,7 +16,14 @@ from autoseg.runs import (
 )
 from autoseg.strategies.budget import Budget
 from autoseg.strategies.strategy import Report, SearchTask, Strategy
-from autoseg.training import ADVICE, LOOP_FIELDS, DivergedError, LoopState, PendingLosses
+from autoseg.training import (
+    ADVICE,
+    LOOP_FIELDS,
+    DivergedError,
+    LoopState,
+    PendingLosses,
+    require_finite_weights,
+)
 
 _STATE = schema.fields(
     required={
@@ -122,8 +129,12 @@ def search(
             state.add(value)
         return values
 
+    def require_finite() -> None:
+        read_losses()
+        require_finite_weights(strategy.vital_parameters(), step=state.step)
+
     def save() -> None:
-        read_losses()  # nothing is saved after a loss that is not finite
+        require_finite()  # nothing is saved after a loss or a gradient that is not
         run.save_checkpoint(
             {
                 "strategy": strategy.state_dict(),
@@ -171,6 +182,7 @@ def search(
             progress.update(budget.units(state.step)[0] - progress.num_done, **shown)
             is_over = share == 1
             if is_round_end:
+                require_finite()
                 before_s = budget.spent_s
                 end = strategy.end_round(state.step, share, phase=progress.phase)
                 rounds_s += budget.spent_s - before_s

@@ -1,7 +1,7 @@
 """What a search strategy is: everything that the search loop knows of one."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -208,6 +208,10 @@ class Strategy(Closing):
     @abstractmethod
     def report(self) -> Report:
         """Say how far `decode` can be trusted."""
+
+    def vital_parameters(self) -> Iterable[tuple[str, Tensor]]:
+        """Name what ends the search once it is not finite; nothing where candidates fail alone."""
+        return ()
 
     def close(self) -> None:
         """Close files that the strategy holds open; it can still `decode` and `report`."""

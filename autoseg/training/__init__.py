@@ -2,7 +2,13 @@
 
 from autoseg.training.batches import augmented_batches, retraining_batches
 from autoseg.training.class_weights import require_rule_fits
-from autoseg.training.divergence import ADVICE, DivergedError, PendingLosses, require_finite
+from autoseg.training.divergence import (
+    ADVICE,
+    DivergedError,
+    PendingLosses,
+    require_finite,
+    require_finite_weights,
+)
 from autoseg.training.loop import TrainingResult, train
 from autoseg.training.loop_state import LOOP_FIELDS, LoopState
 from autoseg.training.loss_functions import cross_entropy, segmentation_loss
@@ -35,6 +41,7 @@ __all__ = [
     "pixels_together",
     "poly",
     "require_finite",
+    "require_finite_weights",
     "require_rule_fits",
     "resolve_precision",
     "retraining_batches",

@@ -1,6 +1,7 @@
 """Stop a training whose loss is no number any more."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +46,28 @@ def require_finite(loss: float, *, step: int, learning_rate: float, what: str) -
     raise DivergedError(
         f"the {what} loss is {loss} at step {step}, with learning rate {learning_rate:.3g}."
     )
+
+
+def require_finite_weights(weights: Iterable[tuple[str, Tensor]], *, step: int) -> None:
+    """Raise if a weight is not finite: a gradient can be NaN where the loss was not.
+
+    Args:
+        weights: By name; asked before they are saved, for a training could never go on from them.
+        step: Steps done.
+
+    Raises:
+        DivergedError: Names the first such tensor, and what to try.
+    """
+    named = list(weights)
+    if not named:
+        return
+    are_finite = torch.stack([weight.isfinite().all() for _, weight in named]).tolist()
+    if not all(are_finite):
+        name = named[are_finite.index(False)][0]
+        raise DivergedError(
+            f"{name} holds NaN or infinity after step {step}, though the loss was finite: its "
+            "gradient was not."
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

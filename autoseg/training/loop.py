@@ -22,7 +22,7 @@ from autoseg.runs import (
 from autoseg.training.averaging import averaged_network
 from autoseg.training.batches import retraining_batches
 from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss
-from autoseg.training.divergence import require_finite
+from autoseg.training.divergence import require_finite, require_finite_weights
 from autoseg.training.loop_state import LOOP_FIELDS, LoopState
 from autoseg.training.loss_functions import segmentation_loss
 from autoseg.training.optimisers import build_optimizer
@@ -200,6 +200,7 @@ def train(
             progress.update(loss=value)
 
             if state.step % config.validate_every == 0 or state.step == config.num_steps:
+                require_finite_weights(network.named_parameters(), step=state.step)
                 with progress.phase("validating") as on_image:
                     score = validate(
                         result,
@@ -232,6 +233,7 @@ def train(
                 if hint := loading.hint(train_dataset, num_workers=config.num_workers):
                     progress.write(f"{description}: {hint}")
         if stop.requested and state.step % config.validate_every != 0:
+            require_finite_weights(network.named_parameters(), step=state.step)
             save()
     return TrainingResult(
         step=state.step,

@@ -160,6 +160,20 @@ def test_a_validation_that_gives_nan_is_a_divergence_and_nothing_is_saved(tmp_pa
     assert [line["step"] for line in metrics(folder)] == [2]
 
 
+def test_a_gradient_that_is_nan_ends_the_search_before_anything_is_saved(tmp_path):
+    steps = itertools.count(1)
+
+    def spoil_second_step(supernet):
+        weight = supernet.weight_parameters()[0]
+        weight.register_hook(lambda grad: grad * float("nan") if next(steps) == 2 else grad)
+
+    rule = r"holds NaN or infinity after step 2, though the loss was finite"
+    with pytest.raises(DivergedError, match=rule), new_run(tmp_path / "run") as run:
+        run_search(run, spoil=spoil_second_step)
+    assert metrics(run.folder) == []
+    assert not [*run.folder.glob("checkpoint-*"), *run.folder.glob("architecture.json")]
+
+
 def test_a_val_split_without_labels_is_no_end_of_a_search(tmp_path):
     with (
         pytest.warns(UserWarning, match="no pixel of the val split of synthetic is labelled"),
