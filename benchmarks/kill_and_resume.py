@@ -21,7 +21,7 @@ from killed_runs.report import KillRow, load_rows, write_rows
 from autoseg.cli import FAILED, OK, read_request, run_command
 from autoseg.errors import UsageError
 from autoseg.reporting.publishing import published_command
-from autoseg.runs import Progress, describe_environment
+from autoseg.runs import Progress, describe_environment, load_record
 
 SCRIPT = "benchmarks/kill_and_resume.py"
 PROG = f"python {SCRIPT}"
@@ -152,7 +152,7 @@ def kill_once(
         moment = in_words(kill.cpu_seconds / reference.ended.cpu_seconds)
     step = newest_step(folder / RUN)
     has_record = (folder / RUN / "run.json").exists()
-    if outcome(folder / RUN) != reference.outcome:
+    if job.prepared_by is not None or not has_record or not is_finished(folder / RUN):
         again = job.again if has_record else job.arguments
         require_success(run_process(job.module, again, folder=folder, log=log), log)
     row = KillRow(
@@ -188,6 +188,11 @@ def draw_kill(draw: random.Random, number: int, reference: Reference) -> tuple[K
 def in_words(share: float) -> str:
     """Say at which share of its work a run is killed."""
     return f"after {share:.0%} of its work"
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether a run was over when it was killed: then there is nothing to go on with."""
+    return load_record(folder)["state"] == "finished"
 
 
 def newest_step(folder: Path) -> int | None:

@@ -30,6 +30,10 @@ REASONS = {
     "autoseg/tuning/logits_cache.py: save": "files of one process, gone with it",
     "autoseg/commands/predict.py: write_text": "results outside of runs",
     "autoseg/commands/predict.py: save": "results outside of runs",
+    "benchmarks/kill_and_resume.py: copytree": "files of one process, gone with it",
+    "benchmarks/killed_runs/jobs.py: write_text": "files of one process, gone with it",
+    "benchmarks/killed_runs/processes.py: open": "half a line, as a kill leaves it",
+    "benchmarks/killed_runs/processes.py: write_text": "files of one process, gone with it",
     "benchmarks/search_cost/memory.py: write_text": "a switch of the kernel under /proc",
 }
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from optuna.trial import TrialState
 from torch import Tensor
 
 from autoseg.runs import load_metrics, load_record
 
 _TIMES = {
-    *("time", "created", "updated", "datetime_start", "datetime_complete", "worker_id"),
+    *("time", "date", "datetime_start", "datetime_complete", "worker_id"),
     *("spent_s", "rounds_s", "processor_s", "cost"),
 }
 """Keys of what no two runs share."""
@@ -25,8 +26,8 @@ def outcome(folder: Path) -> dict[str, Any]:
         folder: A run folder, or one of several.
 
     Returns:
-        By file: the lines of logs and journals, the values of records, and of tensors a hash of
-        every bit.
+        By file: the lines of logs, the finished trials of journals, the values of records, and of
+        tensors a hash of every bit.
     """
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
@@ -41,7 +42,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         elif path.name.startswith("checkpoint-"):
             found[name] = _digest(torch.load(path, weights_only=True)["state"])
         elif path.suffix == ".journal":
-            found[name] = [_plain(json.loads(line)) for line in path.read_text().splitlines()]
+            found[name] = _finished_trials(path)
         elif path.suffix == ".json":
             found[name] = _plain(json.loads(path.read_text()))
         elif path.suffix == ".tmp":
@@ -66,6 +67,18 @@ def num_irregular_lines(folder: Path, expected: dict[str, Any]) -> int:
             repeated = len(steps) - len(set(steps))
             total += repeated + len(set(wanted) ^ set(steps))
     return total
+
+
+def _finished_trials(path: Path) -> list[list[Any]]:
+    """List what Optuna's journal says of each finished trial; a kill leaves one unfinished."""
+    open_trials: dict[int, list[Any]] = {}
+    finished = []
+    for line in map(json.loads, path.read_text().splitlines()):
+        if (trial := line.pop("trial_id", None)) is not None:
+            open_trials.setdefault(trial, []).append(_plain(line))
+            if line.get("state") == TrialState.COMPLETE.value:
+                finished.append(open_trials.pop(trial))
+    return finished
 
 
 def _plain(value: Any) -> Any:
