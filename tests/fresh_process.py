@@ -12,8 +12,8 @@ from contextlib import redirect_stdout
 
 import torch
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["torch"])
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["torch"])
 
 
 def _start_process(environment: dict[str, str]) -> None:
@@ -26,7 +26,7 @@ def fresh_process(**changes: str) -> ProcessPoolExecutor:
     """Return one fresh process, with variables of its environment changed."""
     return ProcessPoolExecutor(
         max_workers=1,
-        mp_context=_CONTEXT,
+        mp_context=CONTEXT,
         initializer=_start_process,
         initargs=({**os.environ, **changes},),
     )

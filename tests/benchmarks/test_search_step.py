@@ -46,6 +46,7 @@ def arguments(tmp_path, *more):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_variants")
 def test_the_command_measures_and_writes_every_variant(bench, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         bench.command,
@@ -84,7 +85,7 @@ def test_the_command_measures_and_writes_every_variant(bench, tmp_path, capsys, 
     assert (out / "search_step.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.nightly  # 8 s, for one option of a benchmark
+@pytest.mark.nightly  # 8 s, for one option of a benchmark; its process starts from nothing
 def test_a_profile_names_the_operators(bench, tmp_path, capsys):
     assert bench.command.main(arguments(tmp_path, "--profile", "torch")) == 0
     text = (tmp_path / "out" / "profile-torch-crop32.txt").read_text()
@@ -93,6 +94,7 @@ def test_a_profile_names_the_operators(bench, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_variants")
 def test_what_fails_is_a_result(bench, tmp_path):
     broken = small_setting(bench, peer=tmp_path)  # no auto_deeplab.py
     with pytest.raises(bench.worker.Unavailable, match="No module named 'auto_deeplab'"):
