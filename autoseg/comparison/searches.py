@@ -10,6 +10,8 @@ _FIGURES = {
     "trellis": "weights of the strides in the end, and the path",
     "path": "the path",
     "cell": "the cell",
+    "cell_normal": "the cell that keeps the stride",
+    "cell_reduction": "the cell that doubles it",
     "history": "loss, score, entropies and skips by epoch",
     "paths": "what would have been decoded after each epoch, and how surely",
     "scores": "scores of the architectures that were drawn",

@@ -8,8 +8,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from autoseg.architecture import NO_OPERATION, OPERATIONS, Architecture
-from autoseg.reporting import draw_cell
+from autoseg.reporting import draw_cell, draw_cells
 from autoseg.reporting.cell import EDGE_GID, OP_GID, short_op_name
+from tests.architecture.cells import DARTS_V2
 
 PUBLISHED = Architecture.load("autodeeplab_paper")
 
@@ -55,6 +56,17 @@ def test_published_cell_has_its_operations_and_edges():
     assert sorted(line.get_gid() for line in named(figure, EDGE_GID)) == sorted(
         f"{EDGE_GID}-{source}-{node}" for source, node in edges
     )
+
+
+def test_each_of_two_cells_has_a_drawing():
+    figures = draw_cells(DARTS_V2)
+    assert list(figures) == ["cell_normal", "cell_reduction"]
+    counts = [Counter(t.get_text() for t in named(f, OP_GID)) for f in figures.values()]
+    assert counts == [
+        {"sep 3x3": 5, "skip": 2, "dil 3x3": 1},
+        {"max pool 3x3": 5, "skip": 3},
+    ]
+    assert list(draw_cells(PUBLISHED)) == ["cell"]
 
 
 @pytest.mark.parametrize("seed", range(6))
