@@ -166,4 +166,4 @@ def _search(
                 return
             best = max(best, trial.mean_iou)
             progress.update(best=best, no_crf=plain)
-            add({"step": progress.num_done, "miou": trial.mean_iou, "best_miou": best})
+            add({"step": progress.num_done, "crf_miou": trial.mean_iou, "best_crf_miou": best})
