@@ -8,6 +8,7 @@ from autoseg.atomic import atomic_write, require_writable
 from autoseg.cli.console import announce
 from autoseg.config import DataConfig
 from autoseg.data import DATASETS, SPLITS, SegmentationDataset, build_split, spread_indices
+from autoseg.data.cache import KeepsSamples, SampleCache
 from autoseg.data.card import DatasetCard, make_card
 from autoseg.data.card_text import card_text
 from autoseg.data.folder.description import DESCRIPTION_NAME
@@ -59,6 +60,9 @@ def _card(request: DataRequest) -> bool:
     config = _config(request)
     require_writable(request.out)
     datasets = _splits(config)
+    for dataset in datasets:
+        if isinstance(dataset, KeepsSamples):
+            dataset.keep_samples(SampleCache(0))  # each is read once
     num_workers = min(_MAX_WORKERS, os.cpu_count() or 1)
     total = sum(len(dataset) for dataset in datasets)
     with Progress(total, description="data", unit="image") as progress:

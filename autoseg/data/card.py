@@ -137,9 +137,8 @@ class _Facts(Dataset["SampleFacts | str"]):
         except (ValueError, OSError) as error:  # FileError, or a file that is gone
             return str(error)
         target, num_classes = sample.target, self._dataset.num_classes
-        labelled = target[target != self._dataset.ignore_index]
-        counts = torch.bincount(labelled, minlength=num_classes)
-        counts = torch.cat([counts, torch.tensor([target.numel() - labelled.numel()])])
+        counts = torch.bincount(target.flatten(), minlength=num_classes)[:num_classes]
+        counts = torch.cat([counts, (target.numel() - counts.sum())[None]])
         return SampleFacts(
             name=sample.name,
             size=(target.shape[0], target.shape[1]),

@@ -84,7 +84,9 @@ def read_labels(path: Path) -> LabelFile:
         palette = image.getpalette("RGB") if mode == "P" else None
         step = _step(image)
         image.load()
-        stored = np.asarray(image).astype(np.int64) // step
+        stored = np.asarray(image).astype(np.int64)
+        if step > 1:
+            stored //= step
         labels = cast(NDArray[np.int64], upright(stored, orientation(image)))
     if palette is None:
         return LabelFile(labels=labels, palette=None, mode=mode)

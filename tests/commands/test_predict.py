@@ -1,5 +1,9 @@
 """`python -m autoseg.predict` on folders with something wrong in them."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +18,8 @@ from autoseg.errors import FileError, UsageError
 from autoseg.evaluation import colour_mask, overlay, windows
 from autoseg.trained import RetrainedNetwork
 from tests.trained.random_run import make_run
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_an_image_that_the_crf_refuses_is_one_fault(tmp_path, monkeypatch):
@@ -154,3 +160,26 @@ def test_more_classes_than_a_palette_has_are_numbers_of_16_bits(tmp_path, photo)
             RetrainedNetwork.open(folder).network()(normalise(pixels)).argmax(dim=1)[0].numpy()
         )
     np.testing.assert_array_equal(file.labels, expected)
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from autoseg import predict
+predict.main(sys.argv[1:])
+print(int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 2**20)
+"""
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's peak of memory")
+def test_a_large_image_is_predicted_in_bounded_memory(tmp_path):
+    squares = np.random.default_rng(0).integers(256, size=(60, 60, 3), dtype=np.uint8)
+    Image.fromarray(squares.repeat(100, 0).repeat(100, 1)).save(tmp_path / "large.png")
+    folder = make_run(tmp_path / "run", num_classes=19)
+    arguments = [folder, tmp_path / "large.png", "--out", tmp_path / "out", "--overlay"]
+    command = [sys.executable, "-c", PEAK, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    # The scores alone would be 2.5 GiB; the picture is 0.13 as Pillow holds it.
+    assert float(done.stdout.splitlines()[-1]) < 1.3
+    assert read_labels(tmp_path / "out/large.png").labels.shape == (6000, 6000)

@@ -1,13 +1,15 @@
 """Masks of every kind become the same classes, and what is no class is named with its place."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from autoseg.data import FolderImages
-from autoseg.data.labels import read_labels
+from autoseg.data.folder import masks
+from autoseg.data.labels import LabelFile, read_labels
 from autoseg.errors import FileError, UsageError
 from tests.data.folder.drawing import SIZE, grey, mask, save
 
@@ -224,3 +226,25 @@ def test_files_that_are_no_masks_are_refused(tmp_path):
     save(tmp_path / "masks/1.jpg", mask(0, 255, size=size))
     with pytest.raises(FileError, match=r"1\.jpg is a JPEG, which changes class numbers at every"):
         all_of(tmp_path)
+
+
+@pytest.mark.parametrize("max_table", [0, 2**16])  # searched, or looked up
+@pytest.mark.parametrize("other", [None, 2, masks.IGNORED])
+def test_values_become_classes_as_one_by_one(monkeypatch, max_table, other):
+    monkeypatch.setattr(masks, "_MAX_TABLE", max_table)
+    table = ((0, 1), (7, masks.IGNORED), (9, 0), (300, 2), (60_000, 3))
+    known = [value for value, _ in table]
+    values = known if other is None else [*known, 1, 8, 299, 301, 65_535]
+    labels = np.random.default_rng(0).choice(values, size=(5, 40))
+    codec = masks.MaskCodec(by_colour=False, table=table, other=other)
+    file = LabelFile(labels=labels, palette=None, mode="I;16")
+    found = codec.classes_in(file, Path("a.png"), ignore_index=255)
+    classes = {**dict.fromkeys(values, other), **dict(table)}
+    classes = {value: 255 if each == masks.IGNORED else each for value, each in classes.items()}
+    assert found.tolist() == [[classes[value] for value in row] for row in labels.tolist()]
+    assert found.dtype == np.int32
+    if other is None:  # also below zero, where a table would count from its end
+        for value in (1, -1, 70_000):
+            labels[3, 4] = value
+            with pytest.raises(FileError, match=rf"value {value} at row 3, column 4 is no class"):
+                codec.classes_in(file, Path("a.png"), ignore_index=255)
