@@ -108,12 +108,19 @@ def test_equals_the_per_edge_reference_for_a_single_image(backend):
 
 @pytest.fixture(
     scope="module",
-    # The other family's operations are compared above, in smaller spaces.
-    params=["autodeeplab", pytest.param("autodeeplab_depthwise", marks=pytest.mark.nightly)],
+    # Four layers have cells of all widths, 40 to 320 channels, and all ways between them; what
+    # more layers are is compared above. The other family's operations are as well.
+    params=[
+        ("autodeeplab", 4),
+        pytest.param(("autodeeplab", 12), marks=pytest.mark.nightly),
+        pytest.param(("autodeeplab_depthwise", 12), marks=pytest.mark.nightly),
+    ],
+    ids=lambda name_and_layers: "-".join(map(str, name_and_layers)),
 )
 def at_the_papers_size(request):
     """Compute the reference, which takes most of the time, once for all back ends."""
-    space = SearchSpace.load(request.param)
+    name, num_layers = request.param
+    space = dataclasses.replace(SearchSpace.load(name), num_layers=num_layers)
     net = random_supernet(space, backend="torch")
     images = torch.randn(2, 3, 65, 65, dtype=torch.float64)
     target = torch.randint(5, (2, 65, 65))
