@@ -148,8 +148,9 @@ def kill_once(
             break
         shutil.rmtree(folder)
         assert kill.cpu_seconds is not None
-        kill = Kill(cpu_seconds=0.8 * kill.cpu_seconds)
-        moment = in_words(kill.cpu_seconds / reference.ended.cpu_seconds)
+        earlier_s = 0.8 * kill.cpu_seconds
+        kill = Kill(cpu_seconds=earlier_s)
+        moment = in_words(earlier_s / reference.ended.cpu_seconds)
     step = newest_step(folder / RUN)
     has_record = (folder / RUN / "run.json").exists()
     if job.prepared_by is not None or not has_record or not is_finished(folder / RUN):

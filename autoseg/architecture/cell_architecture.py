@@ -42,7 +42,7 @@ class CellArchitecture:
     normal: Cell
     """The two incoming edges of each node of the cells that keep the stride."""
     reduction: Cell
-    """The same for the two cells that double it."""
+    """The two incoming edges of each node of the two cells that double the stride."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.space, str) or not limits.is_name(self.space):

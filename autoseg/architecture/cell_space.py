@@ -50,7 +50,7 @@ class CellSpace:
     normal_operations: EdgeOperations
     """Candidates of each edge of the normal cell, ordered by node, then by source."""
     reduction_operations: EdgeOperations
-    """The same for the reduction cell."""
+    """Candidates of each edge of the reduction cell, in the same order."""
     stem_channels: tuple[int, int, int]
     """Output channels of the three 3x3 stem convolutions (strides 2, 1, 2) of the supernet."""
     filter_multiplier: int
@@ -133,7 +133,7 @@ class CellSpace:
 
         Args:
             name: "darts_cells" and the like, or a path that ends in ".toml".
-            preset: As in `SearchSpace.load`.
+            preset: Sizes to take from the file, by name; see `SearchSpace.load`.
 
         Raises:
             UsageError: If there is no such space, preset or field, or a value breaks a rule.

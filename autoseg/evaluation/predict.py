@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -89,7 +90,7 @@ def _scaled(side: int, scale: float) -> int:
     factor = Fraction(scale).limit_denominator(_MAX_DENOMINATOR)
     doubled, unit = 2 * factor.numerator * side + factor.denominator, 2 * factor.denominator
     half_up = doubled // unit
-    is_half = 1 - torch.sym_min(1, doubled % unit)
+    is_half = 1 - cast(int, torch.sym_min(1, doubled % unit))
     return half_up - is_half * (half_up % 2)
 
 

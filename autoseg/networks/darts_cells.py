@@ -163,7 +163,7 @@ class CellClassifier(nn.Module):
             architecture: The cells and their number.
             num_classes: K.
             channels: C of a node in the first cells.
-            drop_path_keep: As in `CellNetwork`.
+            drop_path_keep: Share of the paths that training keeps; see `CellNetwork`.
             has_auxiliary: Add the classifier that helps training; images are then 32 x 32.
         """
         super().__init__()

@@ -18,6 +18,7 @@ Convolution, and Fully Connected CRFs" (arXiv 1606.00915), sections 3.2 and 4.1.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -118,5 +119,5 @@ def deeplabv2_resnet101_msc(num_classes: int, *, width: float = 1.0) -> DeepLabV
 
 def _scaled(images: Tensor, scale: float) -> Tensor:
     """Resize images bilinearly by a factor, to at least one pixel."""
-    size = [torch.sym_max(1, scaled(side, scale)) for side in images.shape[2:]]
+    size = [cast(int, torch.sym_max(1, scaled(side, scale))) for side in images.shape[2:]]
     return resize(images, size, align_corners=True)

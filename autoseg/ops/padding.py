@@ -1,5 +1,7 @@
 """Padding of images to sizes that a network can halve and double again."""
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,7 +27,7 @@ def pad_image(images: Tensor, *, multiple: int = 1, minimum: int = 1) -> Tensor:
     # In whole multiples, so that in an exported graph what divides a side is seen to divide it.
     least = -(-minimum // multiple)
     below, right = (
-        multiple * torch.sym_max((side + multiple - 1) // multiple, least) - side
+        multiple * cast(int, torch.sym_max((side + multiple - 1) // multiple, least)) - side
         for side in (height, width)
     )
     return F.pad(images, (0, right, 0, below))

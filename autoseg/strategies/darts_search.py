@@ -100,8 +100,8 @@ class DartsSearch(Strategy):
             recompute_cells="recompute_cells" not in self.rule.unread and config.recompute_cells,
         )
         if isinstance(task.space, CellSpace):
-            of_trellis = {"alpha_entropy", "beta_entropy"}
-            self.logs = (self.logs - of_trellis) | {"normal_entropy", "reduction_entropy"}
+            trellis_entropies = {"alpha_entropy", "beta_entropy"}
+            self.logs = (self.logs - trellis_entropies) | {"normal_entropy", "reduction_entropy"}
         self.supernet.train()
         self.darts = self.rule(
             self.supernet,

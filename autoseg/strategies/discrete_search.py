@@ -274,11 +274,11 @@ def _spread(trials: Sequence[Trial[AnyArchitecture]], best: Trial[AnyArchitectur
     num_steps, score = best.merit
     merits = sorted((trial.merit for trial in trials), reverse=True)
     scores = [score for trained, score in merits if trained == num_steps]
-    of_which = f"after {num_steps:,} steps of {len(scores)} of them " if num_steps else ""
+    compared = f"after {num_steps:,} steps of {len(scores)} of them " if num_steps else ""
     if len(scores) == 1:
-        return f"{of_which}{written(score)} (sample {best.number + 1})"
+        return f"{compared}{written(score)} (sample {best.number + 1})"
     return (
-        f"{of_which}{written(fmean(scores))} +- {written(stdev(scores))}, best {written(score)} "
+        f"{compared}{written(fmean(scores))} +- {written(stdev(scores))}, best {written(score)} "
         f"(sample {best.number + 1}), {written(scores[0] - scores[1])} ahead of the next"
     )
 

@@ -44,7 +44,8 @@ def build_supernet(task: SearchTask, *, recompute_cells: bool) -> AnySupernet:
 
     Args:
         task: What is searched.
-        recompute_cells: As in `Supernet`; a `CellSupernet` keeps all it needs.
+        recompute_cells: Evaluate the cells of a `Supernet` again in the backward pass; a
+            `CellSupernet` keeps all it needs.
     """
     config, dataset = task.config, task.train_dataset
     if isinstance(task.space, CellSpace):

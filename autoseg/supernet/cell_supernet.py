@@ -95,7 +95,7 @@ class MixedCell(nn.Module):
         Args:
             previous_previous: Output of the cell before the previous one.
             previous: Output of the previous one.
-            weights: Of each operation on each edge, (num_edges, operations).
+            weights: Weights of the operations on each edge, (num_edges, operations).
 
         Returns:
             The concatenated nodes, (N, num_nodes * channels, H, W).

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from matplotlib.figure import Figure
@@ -123,7 +124,7 @@ def _command(
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         torch.set_num_threads(1)
-        Figure.savefig = _no_picture
+        mock.patch.object(Figure, "savefig", _no_picture).start()
         watch = _Watch(kill)
         watch.install()
         with warnings.catch_warnings():
@@ -174,7 +175,7 @@ class _Watch:
             append(lines, *values)
 
         os.fsync, os.replace = watched_fsync, watched_replace
-        JsonLines.append = watched_append
+        mock.patch.object(JsonLines, "append", watched_append).start()
 
     def _is_due(self, kind: str, name: str) -> bool:
         file = "checkpoint" if name.startswith("checkpoint-") else name

@@ -20,7 +20,7 @@ class Summary:
     """One contestant over its seeds."""
 
     contestant: str
-    """Its name."""
+    """Name of the contestant."""
     num: int
     """Seeds."""
     miou: float
@@ -28,7 +28,7 @@ class Summary:
     deviation: float
     """Standard deviation between the seeds; NaN for one."""
     gain: float
-    """Its mean less that of what was drawn; NaN for what was drawn, as in the next two."""
+    """Mean less the mean of what was drawn; NaN for what was drawn, as in the next two."""
     standard_errors: float
     """The gain in standard errors of the difference of two means with unequal variances (Welch)."""
     p_value: float

@@ -15,9 +15,9 @@ class Row:
     """One contestant with one seed."""
 
     contestant: str
-    """Its name."""
+    """Name of the contestant."""
     seed: int
-    """Of its search, or of what was drawn, and of the retraining."""
+    """Seed of its search, or of what was drawn, and of the retraining."""
     miou: float
     """On the test split, from the last weights of the retraining, in [0, 1]."""
     path: str

@@ -10,7 +10,12 @@ import torch
 from ranking.rows import describe_cell, describe_path
 from torch import nn
 
-from autoseg.architecture import Architecture, SearchSpace, sample_architecture
+from autoseg.architecture import (
+    Architecture,
+    CellArchitecture,
+    SearchSpace,
+    sample_architecture,
+)
 from autoseg.cli import INTERRUPTED, OK
 from autoseg.config import RETRAIN_PRESETS
 from autoseg.cost import count_macs, count_parameters
@@ -41,7 +46,7 @@ class Setting:
     space: SearchSpace
     """The search space, in the sizes of the preset."""
     space_name: str
-    """Its name or path, for the command line."""
+    """Name or path of the space, for the command line."""
     prices: Prices
     """MACs of the space's networks."""
     limit: int
@@ -79,7 +84,7 @@ def run_trial(contestant: Contestant, seed: int, *, setting: Setting, folder: Pa
 
     Args:
         contestant: How its network is come by.
-        seed: Of the search, or of what is drawn, and of the retraining.
+        seed: Decides the search, or what is drawn, and the retraining.
         setting: What all contestants share.
         folder: For the run folders of this contestant and seed.
 
@@ -90,7 +95,8 @@ def run_trial(contestant: Contestant, seed: int, *, setting: Setting, folder: Pa
     folder.mkdir(parents=True, exist_ok=True)
     source, cost = contestant.network, {}
     if contestant.is_drawn:
-        draw_architecture(setting, seed).save(folder / "architecture.json")
+        architecture = draw_architecture(setting, seed)
+        architecture.save(folder / "architecture.json")
         source = ("--architecture", str(folder / "architecture.json"))
     elif contestant.search:
         run = folder / "search"
@@ -105,6 +111,7 @@ def run_trial(contestant: Contestant, seed: int, *, setting: Setting, folder: Pa
     network = retrained.network("last")
     miou, macs = score(network, num_images=setting.num_test_images)
     architecture = retrained.choice.architecture
+    assert not isinstance(architecture, CellArchitecture)  # MACs, which limit it, are of paths
     state = git_state()
     return Row(
         contestant=contestant.name,
