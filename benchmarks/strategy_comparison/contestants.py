@@ -1,6 +1,7 @@
 """Who is compared: searches by name, with the steps at which each costs as much as the others."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from autoseg.errors import unknown_name
 
@@ -11,15 +12,22 @@ class Contestant:
 
     name: str
     """What `--contestants` and the tables call it."""
+    draws: Literal["path and cell", "cell"] | None = None
+    """What is drawn at random instead of searched; with "cell" alone, the path is the one that a
+    uniform beta decodes: a supernet without a search."""
     search: tuple[str, ...] = ()
     """Options of its search, beside those that all share; none if nothing is searched."""
     network: tuple[str, ...] = ()
     """Options that name a fixed network to `retrain`; none for an architecture of the space."""
 
     @property
-    def is_drawn(self) -> bool:
-        """True for architectures that are drawn at random and not searched."""
-        return not self.search and not self.network
+    def description(self) -> str:
+        """What tells the contestants apart, for a reader."""
+        if self.draws == "path and cell":
+            return "path and cell drawn at random"
+        if self.draws == "cell":
+            return "the path that a uniform beta decodes, cell drawn at random"
+        return " ".join(self.search or self.network)
 
 
 DRAWN = "drawn"
@@ -29,7 +37,8 @@ _SCORED = ("--val-images", "64")
 """A sample's score is of more images than the preset's 16: mIoU of few images is mostly noise."""
 
 _CONTESTANTS = (
-    Contestant(name=DRAWN),
+    Contestant(name=DRAWN, draws="path and cell"),
+    Contestant(name="untrained", draws="cell"),
     Contestant(
         name="random",
         search=(

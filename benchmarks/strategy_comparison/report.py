@@ -66,7 +66,9 @@ def write_report(
         "max_macs": setting.limit,
         "num_steps": setting.num_steps,
         "num_test_images": setting.num_test_images,
-        "searches": {each.contestant: _options(each.contestant) for each in summaries},
+        "contestants": {
+            each.contestant: find_contestant(each.contestant).description for each in summaries
+        },
         "rows": [asdict(each) for each in summaries],
         "calls": calls,
     }
@@ -82,9 +84,8 @@ def markdown(
     """Lay the table out, with what it means and where it comes from."""
     hardware, versions = calls[-1]["hardware"], calls[-1]["versions"]
     searches = "\n".join(
-        f"    {each.contestant}: {_options(each.contestant)}"
+        f"    {each.contestant}: {find_contestant(each.contestant).description}"
         for each in summaries
-        if each.contestant != DRAWN
     )
     commands = "\n".join(f"    {call['command']}" for call in calls)
     return (
@@ -96,17 +97,12 @@ def markdown(
         "random and not searched; in standard errors of the difference (Welch); p is two-sided, by "
         "permutation. Deviation: between seeds, each of which has a search, an architecture and a "
         "retraining of its own. Search: processor time, all threads together.\n\n"
-        f"Searches, beside `--preset {PRESET} --max-macs {setting.limit}`; networks:\n\n"
+        f"Contestants; searches have `--preset {PRESET} --max-macs {setting.limit}` beside:\n\n"
         f"{searches}\n\n"
         f"Commands, in the order of their last calls:\n\n{commands}\n\n"
         f"torch {versions['torch']}, {hardware['cpu']}, {hardware['num_threads']} thread(s); "
         "commits in rows.csv.\n"
     )
-
-
-def _options(name: str) -> str:
-    contestant = find_contestant(name)
-    return " ".join(contestant.search or contestant.network)
 
 
 def write_figure(folder: Path, rows: Sequence[Row]) -> None:

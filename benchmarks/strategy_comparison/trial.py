@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from autoseg.architecture import (
     Architecture,
     CellArchitecture,
     SearchSpace,
+    decode_path,
     sample_architecture,
 )
 from autoseg.cli import INTERRUPTED, OK
@@ -70,13 +71,20 @@ def price_networks(space: SearchSpace) -> Prices:
     )
 
 
-def draw_architecture(setting: Setting, seed: int) -> Architecture:
+def draw_architecture(contestant: Contestant, setting: Setting, seed: int) -> Architecture:
     """Draw uniformly until the MACs are within a tenth below the limit."""
     generator = torch.Generator().manual_seed(_DRAWN_SEEDS + seed)
     while True:
         drawn = sample_architecture(setting.space, generator)
+        if contestant.draws == "cell":
+            drawn = replace(drawn, path=untrained_path(setting.space))
         if _DRAWN_SHARE * setting.limit <= setting.prices.macs(drawn) <= setting.limit:
             return drawn
+
+
+def untrained_path(space: SearchSpace) -> tuple[int, ...]:
+    """Return the path that a beta without a preference decodes, under the paper's rule."""
+    return decode_path(space, torch.zeros(space.num_layers, space.num_levels, 3))
 
 
 def run_trial(contestant: Contestant, seed: int, *, setting: Setting, folder: Path) -> Row:
@@ -94,8 +102,8 @@ def run_trial(contestant: Contestant, seed: int, *, setting: Setting, folder: Pa
     """
     folder.mkdir(parents=True, exist_ok=True)
     source, cost = contestant.network, {}
-    if contestant.is_drawn:
-        architecture = draw_architecture(setting, seed)
+    if contestant.draws is not None:
+        architecture = draw_architecture(contestant, setting, seed)
         architecture.save(folder / "architecture.json")
         source = ("--architecture", str(folder / "architecture.json"))
     elif contestant.search:

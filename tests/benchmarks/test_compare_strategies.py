@@ -60,8 +60,15 @@ def row(module, contestant, seed, miou):
 
 def test_what_is_drawn_costs_what_the_limit_allows(module, setting):
     trial = module("strategy_comparison.trial")
-    drawn = [trial.draw_architecture(setting, seed) for seed in range(8)]
-    assert len(set(drawn)) == 8 and drawn[0] == trial.draw_architecture(setting, 0)
+    find = module("strategy_comparison.contestants").find_contestant
+    drawn = [trial.draw_architecture(find("drawn"), setting, seed) for seed in range(8)]
+    assert len(set(drawn)) == 8
+    assert drawn[0] == trial.draw_architecture(find("drawn"), setting, 0)
+    untrained = [trial.draw_architecture(find("untrained"), setting, seed) for seed in range(2)]
+    # Along the border of the trellis a node has the fewest edges, so that each weighs most.
+    assert [each.path for each in untrained] == [(4,) * 6] * 2
+    assert untrained[0].cell != untrained[1].cell
+    drawn += untrained
     for architecture in drawn:
         network = build_network(architecture, num_classes=12, width=1 / 8, filter_multiplier=8)
         _, macs = trial.score(network, num_images=1)
