@@ -75,13 +75,30 @@ def export_graph(graph: SegmentationGraph) -> ExportedProgram:
     num_channels = graph.normalisation.num_channels
     images = torch.zeros(*_EXAMPLE_SIZE, num_channels, dtype=torch.uint8)
     with torch.no_grad(), quiet_exporter():
-        return torch.export.export(
+        program = torch.export.export(
             graph,
             (images,),
             dynamic_shapes={"images": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC, 2: Dim.DYNAMIC}},
-            # What cannot be known of all sizes is checked when the graph runs.
+            # What cannot be known of all sizes becomes an assertion, and no limit on the sizes.
             prefer_deferred_runtime_asserts_over_guards=True,
         )
+        _drop_assertions_(program)
+    return program
+
+
+def _drop_assertions_(program: ExportedProgram) -> None:
+    """Take out what the recording asserted, in place.
+
+    It notes each comparison of sizes that torch's own shape functions made on the way, also those
+    that decide nothing but the layout in memory: U-Net's graph would refuse images whose sides are
+    multiples of 16. That the graph is right at other sizes is seen when it is run.
+    """
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if "_assert" in str(node.target):
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
 
 
 @contextmanager

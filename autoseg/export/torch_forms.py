@@ -59,9 +59,7 @@ def export_torchscript(
 def _speak_torchscript_(graph: Graph) -> None:
     """Replace what TorchScript has no word for, in place."""
     for node in list(graph.nodes):
-        if "_assert" in str(node.target):
-            graph.erase_node(node)
-        elif isinstance(node.target, OpOverload):
+        if isinstance(node.target, OpOverload):
             node.target = node.target.overloadpacket  # it chooses among the overloads itself
         elif node.target in (torch.sym_max, torch.sym_min):
             node.target = max if node.target is torch.sym_max else min

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from autoseg.export import SegmentationGraph, export_graph, export_onnx, export_pt2
+from autoseg.export import (
+    SegmentationGraph,
+    export_graph,
+    export_onnx,
+    export_pt2,
+    export_torchscript,
+)
 from autoseg.normalisation import IMAGENET
 from tests.networks.zoo import CASES
 
@@ -22,7 +28,7 @@ def test_a_network_is_converted_and_agrees(case):
     graph = SegmentationGraph(case.small(5).eval(), normalisation=IMAGENET, image_scale=1.0).eval()
     program = export_graph(graph)
     # Each is held against the network as it is written; what differs is an error.
-    for convert in (export_onnx, export_pt2):
+    for convert in (export_onnx, export_pt2, export_torchscript):
         content, agreement = convert(program, graph, metadata={"network": case.name})
         assert content
         assert agreement.equal_labels > 0.999
