@@ -50,6 +50,36 @@ def test_from_a_zip_to_a_table(script, tmp_path, monkeypatch, capsys):
     assert "\n$ python -m autoseg.search --dataset folder --data-root my_images --preset" in printed
 
 
+def linked(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = 0o120777 << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("../outside.png", b"x", r"'\.\./outside\.png' leads out of the folder"),
+        ("images/../../outside.png", b"x", r"leads out of the folder"),
+        ("/outside.png", b"x", r"'/outside\.png' leads out of the folder"),
+        ("images\\..\\..\\outside.png", b"x", r"leads out of the folder"),
+        ("C:/outside.png", b"x", r"'C:/outside\.png' leads out of the folder"),
+        (linked("images/a.png"), b"/etc/passwd", r"'images/a\.png' is a link; pack the file"),
+        ("images/a.bmp", bytes(220 * 2**20), r"would unpack to 230,686,720, more than 200 times"),
+    ],
+)
+def test_a_zip_that_would_do_harm_is_refused_before_it_is_unpacked(
+    script, tmp_path, monkeypatch, name, content, message
+):
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    with zipfile.ZipFile("my_images.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        file.writestr(name, content)
+    with pytest.raises(FileError, match=rf"^my_images\.zip.*{message}"):
+        script["unpack"](Path("my_images.zip"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["inner", "my_images.zip"]
+
+
 def typed(page: str) -> list[str]:
     """List the commands of a text of Markdown, without comments and without double spaces."""
     lines = re.findall(r"^python -m autoseg\.(.*)$", page, flags=re.MULTILINE)
