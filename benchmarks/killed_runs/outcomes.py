@@ -15,6 +15,7 @@ from autoseg.runs import load_metrics, load_record
 _TIMES = {
     *("time", "date", "datetime_start", "datetime_complete", "worker_id"),
     *("spent_s", "rounds_s", "processor_s", "cost"),
+    "bookmark",  # lines of a journal, to which Optuna adds one whenever it is opened
 }
 """Keys of what no two runs share."""
 
