@@ -117,7 +117,9 @@ def _draw_strides(axes: Axes, decoded: _Decoded) -> bool:
         axes, [epoch for epoch, _ in decoded], np.array(places).T, cmap=ListedColormap(shades),
         vmin=-0.5, vmax=len(strides) - 0.5, gid=PATH_GID,
     )  # fmt: skip
-    handles = [Patch(color=c, label=str(s)) for s, c in zip(strides, shades, strict=True)]
+    handles = [
+        Patch(color=c, label=figure_text(str(s))) for s, c in zip(strides, shades, strict=True)
+    ]
     axes.legend(
         handles=handles, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02)
     )
@@ -136,7 +138,8 @@ def _draw_skips(axes: Axes, decoded: _Decoded) -> bool:
         vmin=0.0, vmax=1.0, gid=SKIPS_GID,
     )  # fmt: skip
     handles = [
-        Patch(color=_NO_SKIPS_TO_ALL(share), label=f"{share:.0%}") for share in (0.0, 0.5, 1.0)
+        Patch(color=_NO_SKIPS_TO_ALL(share), label=figure_text(f"{share:.0%}"))
+        for share in (0.0, 0.5, 1.0)
     ]
     axes.legend(
         handles=handles, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02)

@@ -60,7 +60,7 @@ def draw_scores(
                     facecolors=face,
                     edgecolors=GREY,
                     s=18,
-                    label=label,
+                    label=figure_text(label),
                     gid=gid,
                 )
         axes.step(

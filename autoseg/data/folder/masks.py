@@ -112,11 +112,10 @@ def _look_up(
 ) -> NDArray[np.int32]:
     """Give the class at each value's place among the ascending keys, or `_UNKNOWN`."""
     highest = int(values.max(initial=0))
-    if (
-        highest < _MAX_TABLE and values.min(initial=0) >= 0
-    ):  # a table is five times as fast as a search
+    # A table is five times as fast as a search.
+    if highest < _MAX_TABLE and values.min(initial=0) >= 0:
         table = np.full(highest + 1, _UNKNOWN, dtype=np.int32)
-        is_in = keys <= highest
+        is_in = (keys >= 0) & (keys <= highest)  # a negative key would count from the end
         table[keys[is_in]] = classes[is_in]
         return table[values]
     places = np.searchsorted(keys, values).clip(max=len(keys) - 1)

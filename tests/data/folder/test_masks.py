@@ -248,3 +248,12 @@ def test_values_become_classes_as_one_by_one(monkeypatch, max_table, other):
             labels[3, 4] = value
             with pytest.raises(FileError, match=rf"value {value} at row 3, column 4 is no class"):
                 codec.classes_in(file, Path("a.png"), ignore_index=255)
+
+
+def test_a_negative_class_of_the_table_is_no_value_from_its_end():
+    codec = masks.MaskCodec(
+        by_colour=False, table=((-1, masks.IGNORED), (0, 0), (3, 1)), other=None
+    )
+    file = LabelFile(labels=np.array([[0, 3, 4]]), palette=None, mode="L")
+    with pytest.raises(FileError, match="value 4 at row 0, column 2 is no class"):
+        codec.classes_in(file, Path("a.png"), ignore_index=255)
