@@ -1,9 +1,12 @@
 """ONNX: runs under ONNX Runtime, without torch, and in a browser."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
 from autoseg.errors import UsageError
@@ -76,8 +79,13 @@ def export_onnx(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def run(images: NDArray[np.uint8]) -> Sequence[NDArray[Any]]:
+        # Both outputs are tensors, and none of ONNX Runtime's other kinds of value.
+        return cast(Sequence[NDArray[Any]], session.run(list(OUTPUTS), {INPUT: images}))
+
     agreement = require_agreement(
-        lambda images: session.run(list(OUTPUTS), {INPUT: images}),
+        run,
         graph,
         form="ONNX",
         num_channels=graph.normalisation.num_channels,
