@@ -75,7 +75,8 @@ def _markdown(rows: Sequence[KillRow], record: Mapping[str, Any]) -> str:
             f"{equal} of {len(rows)} runs that were killed (SIGKILL) and then gone on with end as "
             "the run that was never killed, on the CPU with one thread: weights, checkpoints and "
             "architectures bit for bit, every line of their logs and every finished trial, but for "
-            "times of day and of work. A moment is drawn by a seed: after a share of the run's "
+            "times of day and of work and the number of lines of a journal. A moment is drawn by "
+            "a seed: after a share of the run's "
             "processor time, or inside a save, while a file is half written, whole but not yet "
             "under its name, or a line of a log half written.",
             "",
