@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command,
         prog=PROG,
         description="Kill runs at drawn moments, go on, and compare with runs never killed.",
-        example=f"{PROG} --jobs search --num-kills 4 --out /tmp/kills",
+        example=f"{PROG} --jobs search --num-kills 4 --out kills",
     )
     settings = {"seed": request.seed, "jobs": {name: asdict(job) for name, job in jobs().items()}}
     settings["jobs"] = {

@@ -3,16 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from earlier_calls import calls_so_far
 
 from autoseg.architecture import SearchSpace
 from autoseg.atomic import atomic_write
 from autoseg.reporting.figure import save_figure
-from autoseg.reporting.publishing import published_command
 from autoseg.reporting.tables import Column, to_csv, to_markdown
-from autoseg.runs import describe_environment
 from autoseg.runs.json_values import to_json
 
 from .agreement import Agreement, Spread, agreements, spread
@@ -67,18 +66,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     compared = agreements(scores, truth)
     records = [_flat(row) for row in compared]
-    earlier: list[dict[str, Any]] = []
-    if (folder / _RECORD).exists():
-        earlier = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["calls"]
-    line = published_command(command)
-    calls = [call for call in earlier if call["command"] != line]
-    calls.append(
-        {
-            "command": line,
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            **describe_environment(),
-        }
-    )
+    calls = calls_so_far(folder / _RECORD, command)
     truths_spread = spread(scores, truth)
     record = {
         "truth": truth,

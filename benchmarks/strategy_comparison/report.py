@@ -3,18 +3,16 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from earlier_calls import calls_so_far
 from matplotlib.figure import Figure
 
 from autoseg.atomic import atomic_write
 from autoseg.reporting.figure import BLACK, BLUE, new_figure, save_figure
 from autoseg.reporting.fonts import figure_text
-from autoseg.reporting.publishing import published_command
 from autoseg.reporting.tables import Column, to_markdown
-from autoseg.runs import describe_environment
 from autoseg.runs.json_values import to_json
 
 from .contestants import DRAWN, find_contestant
@@ -54,13 +52,7 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     record_path = folder / f"{_NAME}.json"
-    earlier: list[dict[str, Any]] = []
-    if record_path.exists():
-        earlier = json.loads(record_path.read_text(encoding="utf-8"))["calls"]
-    line = published_command(command)
-    calls = [call for call in earlier if call["command"] != line]
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    calls.append({"command": line, "date": now, **describe_environment()})
+    calls = calls_so_far(record_path, command)
     summaries = summarise(rows)
     record = {
         "max_macs": setting.limit,
