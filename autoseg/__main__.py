@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Module and purpose by name; the same as `python -m autoseg.NAME`."""
 
+_JOIN_PROCESSES = (["search"], ["retrain"], ["evaluate"])
+
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run a command by its name, or list them all; return the exit code.
@@ -66,7 +68,7 @@ def _listing() -> str:
 
 def main() -> NoReturn:
     """Run the program and end the process."""
-    run_command(run)
+    run_command(run, joins_processes=sys.argv[1:2] in _JOIN_PROCESSES)
 
 
 if __name__ == "__main__":

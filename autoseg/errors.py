@@ -20,6 +20,10 @@ class FileError(ValueError):
     """A file that cannot be used as what it was given for; the message begins with its name."""
 
 
+class LostProcessError(RuntimeError):
+    """Another process of a job has gone; commands end with exit code 130, for it can be resumed."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Build the error for a name that is not in a table.
 

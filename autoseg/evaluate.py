@@ -70,4 +70,4 @@ def _print(scores: "Scores") -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, joins_processes=True)

@@ -28,26 +28,27 @@ ALLOWED: dict[str, set[str]] = {
     "ops": {"architecture"},  # the table of operations
     "crf": {"_native"},
     "data": set(),
-    "runs": set(),
+    "distributed": set(),
+    "runs": {"distributed"},  # one writer
     "metrics": set(),
     "cost": {"ops"},  # how many channels a network's images have
-    "cli": set(),
+    "cli": {"distributed"},  # the first process speaks for all
     "requests": set(),
     "supernet": {"architecture", "ops", "_native"},
     "networks": {"architecture", "ops", "crf"},  # a network may end in a CRF, trained with it
-    "evaluation": {"data", "metrics"},
+    "evaluation": {"data", "metrics", "distributed"},
     "trained": {
         *("architecture", "networks", "ops", "crf", "data", "runs"),  # what was trained
         "evaluation",  # and what it predicts
     },
     "tuning": {"trained", "crf", "data", "evaluation", "metrics", "runs"},
-    "training": {"data", "runs", "evaluation"},
+    "training": {"data", "runs", "evaluation", "distributed"},
     "zero_cost": {"cost"},  # the sizes that its scores have to beat
     "proposers": {"architecture", "runs"},  # what is proposed, and the journal of trials
     "strategies": {
         *("supernet", "networks", "training"),  # what it moves, what it retrains, and how
         *("proposers", "zero_cost"),  # what is tried next, and what it is worth untrained
-        *("architecture", "data", "runs", "pricing"),
+        *("architecture", "data", "runs", "pricing", "distributed"),
     },
     "pricing": {"architecture", "networks", "ops", "cost"},
     "reporting": {"architecture"},
@@ -65,6 +66,7 @@ ALLOWED: dict[str, set[str]] = {
         *("data", "architecture", "networks", "crf"),  # images and models
         *("strategies", "training", "evaluation", "metrics", "cost", "runs"),  # what is done
         *("trained", "tuning", "comparison", "reporting", "export"),  # and what comes of it
+        "distributed",  # the first process draws
     },
 }
 # The commands, each a file of its own: they read what was asked for, call, and print. Some are the
@@ -80,7 +82,7 @@ FRONT_MAY_IMPORT = {
 }
 GROUND = {
     *("atomic", "backends", "contract", "deferred", "errors", "first_order"),
-    *("foreign_text", "json_file", "normalisation", "user_imports"),
+    *("foreign_text", "json_file", "launch", "normalisation", "user_imports"),
 }
 GROUND_FOLDERS = {"config"}
 # The choice of what computes asks whether the compiled kernels are there.

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from autoseg.errors import UsageError
+from autoseg.launch import Launch, launch
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +17,7 @@ def resolve_device(name: str) -> torch.device:
 
     Args:
         name: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" (the current CUDA
-            device) or "cuda:N".
+            device; under torchrun each process has its own) or "cuda:N".
 
     Returns:
         The device; a CUDA device always has its index.
@@ -33,15 +34,33 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UsageError(f"--device {name}: {_why_no_cuda()}, or use --device cpu.")
+    num_devices, launched = torch.cuda.device_count(), launch()
+    if not launched.is_alone:
+        return torch.device("cuda", _own_gpu(name, launched, num_devices))
     if match[1] is None:
         return torch.device("cuda", torch.cuda.current_device())
-    index, num_devices = int(match[1]), torch.cuda.device_count()
+    index = int(match[1])
     if index >= num_devices:
         present = ", ".join(
             f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(num_devices)
         )
         raise UsageError(f"--device {name}: there is no such device; present: {present}.")
     return torch.device("cuda", index)
+
+
+def _own_gpu(name: str, launched: Launch, num_devices: int) -> int:
+    """Return the index of this process's GPU, where each of several has one."""
+    if ":" in name:
+        raise UsageError(
+            f"--device {name}: under torchrun each process has a GPU of its own; use --device cuda."
+        )
+    if launched.local_rank >= num_devices:
+        raise UsageError(
+            f"--device {name}: torchrun started process {launched.local_rank} on this machine, "
+            f"counted from 0, which has {num_devices} GPUs; use --nproc-per-node {num_devices}, or "
+            "--device cpu."
+        )
+    return launched.local_rank
 
 
 def _why_no_cuda() -> str:

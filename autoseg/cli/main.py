@@ -1,15 +1,17 @@
 """Run a command and end the process with the exit code that says how it went."""
 
+import io
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NoReturn, TextIO, cast
 
-from autoseg.errors import FileError, UsageError
+from autoseg.errors import FileError, LostProcessError, UsageError
 from autoseg.foreign_text import printable
+from autoseg.launch import Launch, launch
 
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes of every command; 130 means that the run can be resumed."""
@@ -17,7 +19,9 @@ OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 _TRACEBACK = "AUTOSEG_TRACEBACK"
 
 
-def run_command(main: Callable[[list[str] | None], int | None]) -> NoReturn:
+def run_command(
+    main: Callable[[list[str] | None], int | None], *, joins_processes: bool = False
+) -> NoReturn:
     """Call a command's main function and exit.
 
     Exit code 0 is success, 1 failed, 2 bad usage, 130 interrupted. Errors that a user can put right
@@ -27,20 +31,26 @@ def run_command(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     Args:
         main: Takes the arguments (None means those of the process) and returns the exit code; None
             is 0.
+        joins_processes: Whether several processes (torchrun) can do its work together; the first
+            one alone then speaks, except for errors.
 
     Raises:
         SystemExit: Always.
     """
     warnings.showwarning = _show_warning
     with _printable_streams():
-        code = _run(main)
+        code = _run(main, joins_processes=joins_processes)
     sys.exit(code)
 
 
-def _run(main: Callable[[list[str] | None], int | None]) -> int:
+def _run(main: Callable[[list[str] | None], int | None], *, joins_processes: bool) -> int:
+    launched = Launch()
     try:
-        _require_one_process()
-        code = main(None) or OK
+        launched = launch()
+        if not (joins_processes or launched.is_alone):
+            _refuse_several_processes(launched)
+        with _joined(launched):
+            code = main(None) or OK
         sys.stdout.flush()  # a closed pipe shows here rather than at interpreter exit
     except KeyboardInterrupt:
         print("interrupted.", file=sys.stderr)
@@ -50,26 +60,47 @@ def _run(main: Callable[[list[str] | None], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILED
     except Exception as error:
-        code = _report(error)
+        code = _report(error, rank=launched.rank)
     return code
 
 
-def _require_one_process() -> None:
+def _refuse_several_processes(launched: Launch) -> NoReturn:
     """Refuse to be one of several processes: each would do, and write, the whole work.
 
     Raises:
         UsageError: In the first process.
         SystemExit: In the others, with the same code.
     """
-    num_processes = os.environ.get("WORLD_SIZE", "1")
-    if not num_processes.isdecimal() or int(num_processes) <= 1:
-        return
-    if os.environ.get("RANK", "0") != "0":
+    if launched.rank > 0:
         sys.exit(BAD_USAGE)
     raise UsageError(
-        f"this is one of {num_processes} processes (WORLD_SIZE, as torchrun sets it), and autoseg "
-        "works in one process so far; start the command with python -m, without torchrun."
+        f"this is one of {launched.num_processes} processes (WORLD_SIZE, as torchrun sets it), and "
+        "this command works in one; of all commands search, retrain and evaluate can share their "
+        "work. Start it with python -m, without torchrun."
     )
+
+
+class _Nowhere(io.StringIO):
+    """A text stream that forgets what it is told."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+@contextmanager
+def _joined(launched: Launch) -> Iterator[None]:
+    """Join the other processes of a job inside, where there are some; the first one speaks."""
+    if launched.is_alone:
+        yield
+        return
+    from autoseg.distributed import joined  # late: torch
+
+    with ExitStack() as quiet:
+        if launched.rank > 0:
+            quiet.enter_context(redirect_stdout(_Nowhere()))
+            quiet.enter_context(redirect_stderr(_Nowhere()))
+        quiet.enter_context(joined(launched))
+        yield
 
 
 class _PrintableStream:
@@ -109,20 +140,23 @@ def _printable_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def _report(error: Exception) -> int:
+def _report(error: Exception, *, rank: int) -> int:
     is_expected = isinstance(error, ValueError | RuntimeError | OSError)
     wants_traceback = os.environ.get(_TRACEBACK, "") not in ("", "0")
     if wants_traceback or not is_expected:
         # Not print_exception, which colours the text on a terminal by codes of its own.
         print("".join(traceback.format_exception(error)), end="", file=sys.stderr)
-    lines = [f"error: {error}" if is_expected else f"error: {type(error).__name__}: {error}"]
+    said = f"error in process {rank}" if rank else "error"
+    lines = [f"{said}: {error}" if is_expected else f"{said}: {type(error).__name__}: {error}"]
     lines += getattr(error, "__notes__", [])
     if not is_expected:
         lines.append("This is a mistake in autoseg, not in its use; please report it.")
-    elif not isinstance(error, UsageError | FileError) and not wants_traceback:
+    elif not isinstance(error, UsageError | FileError | LostProcessError) and not wants_traceback:
         # Such an error may come from deep inside a library, whose message names no place.
         lines.append(f"{_TRACEBACK}=1 shows where it was raised.")
     print("\n".join(lines), file=sys.stderr)
+    if isinstance(error, LostProcessError):
+        return INTERRUPTED
     return BAD_USAGE if isinstance(error, UsageError) else FAILED
 
 

@@ -13,6 +13,7 @@ from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.border_choice import chosen_borders
 from autoseg.data import SegmentationDataset
+from autoseg.distributed import is_first_process, own_indices, sum_over_processes
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
 from autoseg.metrics import BorderScore, Calibration, ConfusionMatrix, worst_confusions
@@ -74,7 +75,8 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
             for score in scores:
                 score.update(pred, target)
 
-    with Progress(len(dataset), description=f"evaluate {request.split}", unit="image") as progress:
+    num_own = len(own_indices(range(len(dataset))))
+    with Progress(num_own, description=f"evaluate {request.split}", unit="image") as progress:
         result = evaluate(
             network,
             dataset,
@@ -86,6 +88,8 @@ def run_evaluate(request: EvaluateRequest) -> Scores:
             on_prediction=on_prediction,
             on_confidence=on_confidence if request.calibration else None,
         )
+    for score in (*(score for scores in borders for score in scores), *calibrations):
+        score.add_up(sum_over_processes)
     if not request.calibration:
         calibrations = []
     summary = {
@@ -149,6 +153,8 @@ def save_scores(scores: Scores, *, command: Sequence[str]) -> None:
         RuntimeError: If the folder is in use or cannot be written; says that the scores are lost
             but for what was shown.
     """
+    if not is_first_process():
+        return
     name = f"evaluation_{scores.summary['split']}"
     try:
         with Run.annotate(scores.folder) as run:

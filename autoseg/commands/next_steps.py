@@ -5,6 +5,7 @@ from pathlib import Path
 
 from autoseg.commands.resuming import MAY_DIFFER
 from autoseg.config import Request
+from autoseg.launch import launch
 from autoseg.requests import TuneRequest
 from autoseg.runs.folders import RUNS, newest
 from autoseg.trained import ARCHITECTURE_NAME, REFERENCES
@@ -14,6 +15,8 @@ from autoseg.user_imports import imported
 def go_on(prog: str, request: Request, folder: Path) -> str:
     """Write the command that goes on with a stopped run, on the same device and images.
 
+    One that several processes shared goes on with as many, here all on one machine.
+
     Args:
         prog: The command, for example "python -m autoseg.search".
         request: What was asked for.
@@ -22,6 +25,8 @@ def go_on(prog: str, request: Request, folder: Path) -> str:
     # A run's record has its settings; what may differ, and the file of the weights, is said again.
     again = {*MAY_DIFFER, "weights"} - {"out", "resume"}
     said = request.words(sorted(request.given & again))
+    if not launch().is_alone:
+        prog = prog.replace("python", f"torchrun --nproc-per-node {launch().num_processes}")
     return _line(prog, "--resume", "--out", str(folder), *said)
 
 

@@ -7,8 +7,12 @@ from typing import Any, TypeVar
 from autoseg.config import Request, values_of
 from autoseg.config.field_types import shown
 from autoseg.config.recipe import NOT_DECIDING
+from autoseg.distributed import from_first
 from autoseg.errors import UsageError
+from autoseg.launch import launch
+from autoseg.requests import RetrainRequest, SearchRequest
 from autoseg.runs import reading_record, schema
+from autoseg.runs.record import RECORD_NAME
 
 MAY_DIFFER = (
     *("out", "resume", "device", "tensorboard"),
@@ -21,6 +25,26 @@ NOT_SAVED = ("out", "resume", "device", "tensorboard")
 """Options that are no part of a run's settings."""
 
 RequestT = TypeVar("RequestT", bound=Request)
+
+
+ResumableT = TypeVar("ResumableT", SearchRequest, RetrainRequest)
+
+
+def after_restart(request: ResumableT) -> ResumableT:
+    """Go on with the run in --out where torchrun starts a job again (`--max-restarts`).
+
+    Raises:
+        UsageError: If there is no --out, and so no telling which run the job began.
+    """
+    if launch().num_restarts == 0 or request.resume:
+        return request
+    if request.out is None:
+        raise UsageError(
+            "torchrun has started this job again, and without --out it is not known which run it "
+            "began: name a folder with --out when --max-restarts is given."
+        )
+    has_begun = from_first((request.out / RECORD_NAME).exists())
+    return request.with_values(resume=True) if has_begun else request
 
 
 def settings_of(request: Request) -> dict[str, Any]:

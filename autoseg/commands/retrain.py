@@ -9,17 +9,22 @@ import torch
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
+from autoseg.commands.resuming import after_restart
 from autoseg.commands.retrain_figures import draw_predictions, draw_retraining
 from autoseg.commands.retrain_plan import RetrainPlan, plan_resumed, plan_retraining
 from autoseg.commands.tensorboard import mirrored, require_tensorboard
+from autoseg.distributed import is_first_process, num_processes
+from autoseg.errors import UsageError
 from autoseg.evaluation import Baselines
 from autoseg.requests import RetrainRequest
-from autoseg.runs import Run, StopRequest, seed_everything
+from autoseg.runs import StopRequest, open_run, seed_everything
+from autoseg.runs.record import RECORD_NAME
 from autoseg.trained import ARCHITECTURE_NAME, NetworkChoice, StartingWeights, starting_weights
 from autoseg.training import (
     DivergedError,
     TrainingResult,
     require_rule_fits,
+    require_shareable_loss,
     retraining_batches,
     train,
 )
@@ -54,6 +59,7 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     """
     device = resolve_device(request.device)
     require_tensorboard(request.tensorboard)
+    request = after_restart(request)
     plan = plan_resumed(request) if request.resume else plan_retraining(request, device)
     if plan.note is not None:
         announce(f"retrain: {plan.note}")
@@ -67,6 +73,7 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     # Refuse what cannot work before a folder is made.
     retraining_batches(plan.train_dataset, plan.training)
     require_rule_fits(plan.training.class_weights, plan.train_dataset)
+    require_shareable_loss(plan.training.loss)
     for dataset in (plan.train_dataset, plan.val_dataset):
         dataset.check_labels()
     starting = starting_weights(
@@ -78,16 +85,18 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     )
     for line in starting.lines if starting is not None else ():
         announce(f"retrain: {line}")
-    opened = (
-        Run.resume(plan.folder)
-        if request.resume
-        else Run.create(
-            plan.folder,
-            kind="retrain-set",
-            command=command,
-            config=plan.record(None if starting is None else starting.record),
-            seed=plan.training.seed,
+    if plan.training.batch_norm == "frozen" and starting is None:
+        raise UsageError(
+            "--batch-norm frozen: random weights have no statistics to keep; name a file with "
+            "--weights, or leave the option out."
         )
+    opened = open_run(
+        plan.folder,
+        resume=request.resume,
+        kind="retrain-set",
+        command=command,
+        config=plan.record(None if starting is None else starting.record),
+        seed=plan.training.seed,
     )
     finished: dict[str, TrainingResult] = {}
     failed: dict[str, str] = {}
@@ -116,7 +125,8 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
                 finished[choice.label] = result
         is_finished = len(finished) + len(failed) == len(plan.networks)
         folders = {choice.label: plan.folder / choice.label for choice in plan.networks}
-        draw_retraining(whole, folders, note=plan.note)
+        if is_first_process():
+            draw_retraining(whole, folders, note=plan.note)
         whole.update(results={"failed": failed, "finished": sorted(finished)})
         whole.finish("interrupted" if not is_finished else "failed" if failed else "finished")
     return plan.folder, RetrainResult(
@@ -137,20 +147,19 @@ def _train_one(
 ) -> TrainingResult:
     """Train one network in its own run folder, from its checkpoint where there is one."""
     folder, training = plan.folder / choice.label, plan.training
-    opened = (
-        Run.resume(folder)
-        if (folder / "run.json").exists()
-        else Run.create(
-            folder,
-            kind="retrain",
-            command=command,
-            config=plan.record_of(choice, None if starting is None else starting.record),
-            seed=training.seed,
-        )
+    opened = open_run(
+        folder,
+        resume=(folder / RECORD_NAME).exists(),
+        kind="retrain",
+        command=command,
+        config=plan.record_of(choice, None if starting is None else starting.record),
+        seed=training.seed,
     )
     with opened as run, mirrored(run.folder, is_wanted=plan.request.tensorboard) as add:
         run.follow(add)
-        if choice.architecture is not None:
+        if num_processes() > 1:
+            run.update(processes=num_processes())
+        if choice.architecture is not None and is_first_process():
             choice.architecture.save(folder / ARCHITECTURE_NAME)
         seed_everything(training.seed)
         network = choice.build(
@@ -177,7 +186,8 @@ def _train_one(
             description=description,
             colour_miou=baselines.colour_miou,
         )
-        draw_retraining(run, {choice.label: folder}, note=plan.note)
+        if is_first_process():
+            draw_retraining(run, {choice.label: folder}, note=plan.note)
         if plan.request.tensorboard:
             draw_predictions(
                 run, network, plan.val_dataset, device=device, image_scale=training.image_scale

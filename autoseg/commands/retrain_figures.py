@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from autoseg.atomic import atomic_write
 from autoseg.data import SegmentationDataset, spread_indices
+from autoseg.distributed import from_all, is_first_process
 from autoseg.evaluation import evaluate
 from autoseg.reporting import draw_training, save_figure
 from autoseg.runs import Run, load_metrics
@@ -46,6 +47,8 @@ def draw_predictions(
 ) -> None:
     """Draw images, evenly spread over a split, beside their truth and what a network predicts.
 
+    Where several processes do one job, all predict, and the first one draws.
+
     Args:
         run: Gets figures/predictions.png, an image a row.
         network: On the device.
@@ -72,6 +75,9 @@ def draw_predictions(
         scales=(image_scale,),
         on_prediction=keep,
     )
+    rows = [row for each in from_all(rows) for row in each]  # shares follow each other
+    if not is_first_process():
+        return
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 4), (0, width - row.shape[1]), (0, 0))) for row in rows]
     buffer = io.BytesIO()

@@ -7,6 +7,7 @@ from typing import Any
 
 from autoseg.atomic import atomic_write
 from autoseg.cli.console import announce
+from autoseg.distributed import is_first_process
 from autoseg.reporting.runs_page import GENERATOR, RunEntry, render_runs
 from autoseg.runs import load_record
 from autoseg.runs.folders import RUNS
@@ -28,8 +29,11 @@ def refresh_index(runs: Path = RUNS) -> Path | None:
 
     Returns:
         The index; None if there is no run, if an index.html that is not ours lies there, or if it
-        cannot be written, which is said and ends no command: its result is safe.
+        cannot be written, which is said and ends no command: its result is safe. Also None in all
+        but the first of several processes.
     """
+    if not is_first_process():
+        return None
     index = runs / INDEX_NAME
     try:
         entries = sorted(_entries(runs), key=lambda entry: entry.started, reverse=True)

@@ -27,10 +27,12 @@ from autoseg.commands.presets import (
     fit_to_images,
 )
 from autoseg.commands.resuming import (
+    after_restart,
     require_same_images,
     resumed_request,
     settings_of,
 )
+from autoseg.commands.sharing import require_shareable
 from autoseg.commands.tensorboard import mirrored, require_tensorboard
 from autoseg.config import (
     RETRAIN_PRESETS,
@@ -42,6 +44,7 @@ from autoseg.config import (
 )
 from autoseg.config.field_types import shown
 from autoseg.data import SegmentationDataset, build_split, images_in
+from autoseg.distributed import is_first_process, num_processes
 from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import printable
 from autoseg.reporting import (
@@ -59,6 +62,7 @@ from autoseg.runs import (
     Run,
     StopRequest,
     load_metrics,
+    open_run,
     seed_everything,
 )
 from autoseg.runs.folders import folder_to_resume, new_folder
@@ -122,6 +126,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     """
     device = resolve_device(request.device)
     require_tensorboard(request.tensorboard)
+    request = after_restart(request)
     if "cuda_graph" in request.given and request.cuda_graph and device.type != "cuda":
         raise UsageError(
             f"--cuda-graph: the search runs on {device}, which has no CUDA graphs; leave the "
@@ -155,16 +160,18 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         retrain_sizes=RETRAIN_PRESETS[plan.request.preset],
         journal=folder / TRIALS_NAME,
     )
+    require_shareable(plan.request)
     strategy_type.check(task)
     for dataset in (plan.train_dataset, plan.val_dataset):
         dataset.check_labels()
     announce_baselines("search", plan.train_dataset, plan.val_dataset, config)
-    opened = (
-        Run.resume(folder)
-        if request.resume
-        else Run.create(
-            folder, kind="search", command=command, config=plan.record(), seed=config.seed
-        )
+    opened = open_run(
+        folder,
+        resume=request.resume,
+        kind="search",
+        command=command,
+        config=plan.record(),
+        seed=config.seed,
     )
     with (
         opened as run,
@@ -177,8 +184,9 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
             if strategy.announcement:
                 announce(f"search: {strategy.announcement}")
             result = search(strategy, task, strategy_name=plan.request.strategy, run=run, stop=stop)
-        result.architecture.save(folder / ARCHITECTURE_NAME)
-        draw_search(run, strategy)
+        if is_first_process():
+            result.architecture.save(folder / ARCHITECTURE_NAME)
+            draw_search(run, strategy)
         run.update(
             results={
                 result.round_name: result.rounds,
@@ -188,6 +196,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
                 "cost": result.cost,
             },
             **({"backend": backend.name} if has_backend else {}),
+            **({} if num_processes() == 1 else {"processes": num_processes()}),
         )
         run.finish("finished" if result.is_finished else "interrupted")
     return folder, result

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from autoseg.distributed import is_first_process
 from autoseg.errors import UsageError
 
 FOLDER_NAME = "tensorboard"
@@ -32,6 +33,8 @@ def require_tensorboard(is_wanted: bool) -> None:
 def mirrored(folder: Path, *, is_wanted: bool) -> Iterator[Add]:
     """Write to a run folder's TensorBoard what is handed over, and in the end the run's pictures.
 
+    Where several processes do one job, the first one writes.
+
     Args:
         folder: The run folder.
         is_wanted: Whether the user asked for it; if not, nothing is written.
@@ -43,7 +46,7 @@ def mirrored(folder: Path, *, is_wanted: bool) -> Iterator[Add]:
     Raises:
         UsageError: If TensorBoard is not installed.
     """
-    if not is_wanted:
+    if not (is_wanted and is_first_process()):
         yield lambda _: None
         return
     writer = _writer_class()(str(folder / FOLDER_NAME))

@@ -7,10 +7,13 @@ from autoseg.config.ranges import CountOrNone, Range, Share
 
 OptimizerName = Literal["sgd", "adamw"]
 
+BatchNormStatistics = Literal["synced", "per-device", "frozen"]
+"""Which images the statistics of batch norm are of."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimisationConfig:
-    """The optimizer and four switches, all of them off as in the papers of the networks."""
+    """The optimizer, batch norm, and four switches, all off as in the papers of the networks."""
 
     optimizer: OptimizerName = "sgd"
     """sgd with momentum, or adamw (Loshchilov and Hutter 2019), which takes a learning rate of
@@ -27,6 +30,10 @@ class OptimisationConfig:
     cutmix: Share = 0.0
     """Share of the steps in which a rectangle of each image, with its labels, is taken from
     another image of the batch (Yun et al. 2019; French et al. 2020 for segmentation); 0 is off."""
+    batch_norm: BatchNormStatistics = "synced"
+    """Statistics of batch norm in training: synced, those of the whole batch, however many
+    processes share it (torchrun); per-device, those of each process's part, which is faster;
+    frozen, those that --weights brought."""
 
 
 WITHOUT_EFFECT: dict[str, Any] = {
@@ -35,6 +42,7 @@ WITHOUT_EFFECT: dict[str, Any] = {
     "ema_decay": 0.0,
     "colour_jitter": 0.25,
     "cutmix": 0.0,
+    "batch_norm": "synced",
     "label_smoothing": 0.0,
 }
 """What trainings did before these settings came: at these values an older checkpoint goes on."""

@@ -53,6 +53,7 @@ def training_batches(
     seed: int,
     start_step: int = 0,
     num_workers: int = 0,
+    positions: slice = slice(None),
 ) -> Iterator[Batch]:
     """Give augmented batches without end.
 
@@ -70,6 +71,7 @@ def training_batches(
         seed: Decides order and augmentation.
         start_step: Number of the first batch given.
         num_workers: Processes that prepare batches ahead; 0 prepares each one when it is asked for.
+        positions: The samples of each batch that are given, by their places in it; all by default.
 
     Returns:
         Iterator over (images float32 (N, C, h, w), normalised; targets int64 (N, h, w)).
@@ -83,7 +85,7 @@ def training_batches(
     _check_data(dataset, chosen, augmentation, batch_size)
     batches = DataLoader(
         _AugmentedSamples(dataset, augmentation, seed),
-        batch_sampler=_BatchKeys(chosen, batch_size, seed, start_step),
+        batch_sampler=_BatchKeys(chosen, batch_size, seed, start_step, positions),
         collate_fn=_collate,
         num_workers=num_workers,
         generator=torch.Generator(),  # else the loader draws its base seed from the global state
@@ -163,11 +165,14 @@ class _AugmentedSamples(Dataset[tuple[Tensor, Tensor] | SampleError]):
 class _BatchKeys:
     """The keys of every batch from `start_step` on, without end; can be iterated anew."""
 
-    def __init__(self, indices: list[int], batch_size: int, seed: int, start_step: int) -> None:
+    def __init__(
+        self, indices: list[int], batch_size: int, seed: int, start_step: int, positions: slice
+    ) -> None:
         self.indices = indices
         self.batch_size = batch_size
         self.seed = seed
         self.start_step = start_step
+        self.positions = positions
 
     def __iter__(self) -> Iterator[list[Key]]:
         steps_per_epoch = len(self.indices) // self.batch_size
@@ -181,7 +186,7 @@ class _BatchKeys:
             ):
                 yield [
                     (epoch, self.indices[position])
-                    for position in order[start : start + self.batch_size]
+                    for position in order[start : start + self.batch_size][self.positions]
                 ]
             epoch, step = epoch + 1, 0
 

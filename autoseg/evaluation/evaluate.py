@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.data import Sample, SegmentationDataset, as_rgb, normalise
+from autoseg.distributed import from_all, own_indices, sum_over_processes
 from autoseg.evaluation.predict import best_class, predict_logits
 from autoseg.metrics import ConfusionMatrix, doubt_about
 
@@ -50,6 +51,9 @@ def evaluate(
 ) -> Evaluation:
     """Predict every image at its own size, and count its pixels.
 
+    Where several processes do one job, each predicts its share of the images, and all get the
+    counts of all.
+
     The network is put into eval mode and given back as it was, module by module. No gradient is
     kept, and nothing is random: the same network and images give the same counts. Between images
     nothing waits for the device.
@@ -88,6 +92,7 @@ def evaluate(
     counts = [ConfusionMatrix(dataset.num_classes, dataset.ignore_index)]
     if crf is not None:
         counts.append(ConfusionMatrix(dataset.num_classes, dataset.ignore_index))
+    num_chosen, chosen = len(chosen), own_indices(chosen)
     has_nan: list[Tensor] = []
     names: list[str] = []
     with _eval_mode(network), torch.inference_mode():
@@ -108,7 +113,7 @@ def evaluate(
             sure = [] if on_confidence is None else [_probability(logits)]
             if crf is not None:
                 # Inference stops at numbers that are not finite with a message of its own.
-                _require_no_nan(has_nan[-1:], names[-len(batch) :])
+                _refuse_nan(_names_with_nan(has_nan[-1:], names[-len(batch) :]))
                 marginals = crf(logits, as_rgb(images))
                 preds.append(best_class(marginals))
                 if on_confidence is not None:
@@ -123,9 +128,12 @@ def evaluate(
                     on_confidence(target[place], *pairs)
                 if on_image is not None:
                     on_image(len(names) - len(batch) + place + 1, len(chosen))
-    _require_no_nan(has_nan, names)
+    # From all: one process that raised alone would leave the others waiting.
+    _refuse_nan([name for found in from_all(_names_with_nan(has_nan, names)) for name in found])
+    for matrix in counts:
+        matrix.counts = sum_over_processes(matrix.counts.cpu())
     with_crf = counts[1] if crf is not None else None
-    return Evaluation(plain=counts[0], with_crf=with_crf, num_images=len(chosen))
+    return Evaluation(plain=counts[0], with_crf=with_crf, num_images=num_chosen)
 
 
 def _probability(logits: Tensor) -> Tensor:
@@ -153,7 +161,8 @@ def _batches(
                 yield waiting
                 waiting = []
         waiting.append((index, sample))
-    yield waiting
+    if waiting:
+        yield waiting
 
 
 @contextmanager
@@ -184,11 +193,15 @@ def _check_logits(logits: Tensor, samples: Sequence[Sample], *, num_classes: int
         )
 
 
-def _require_no_nan(has_nan: Sequence[Tensor], names: Sequence[str]) -> None:
-    """Raise NonFiniteLogitsError with the first image whose logits hold nan, if there is one."""
-    for name, is_nan in zip(names, torch.cat(list(has_nan)).tolist(), strict=True):
-        if is_nan:
-            raise NonFiniteLogitsError(
-                f"evaluate: image {name!r}: the logits hold nan; the weights are likely not "
-                "finite, so take a checkpoint from before the loss diverged."
-            )
+def _names_with_nan(has_nan: Sequence[Tensor], names: Sequence[str]) -> list[str]:
+    flags = torch.cat(list(has_nan)).tolist() if has_nan else []
+    return [name for name, is_nan in zip(names, flags, strict=True) if is_nan]
+
+
+def _refuse_nan(names: Sequence[str]) -> None:
+    """Raise NonFiniteLogitsError with the first of the images, if there is one."""
+    for name in names:
+        raise NonFiniteLogitsError(
+            f"evaluate: image {name!r}: the logits hold nan; the weights are likely not "
+            "finite, so take a checkpoint from before the loss diverged."
+        )

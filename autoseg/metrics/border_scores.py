@@ -7,7 +7,7 @@ label count nowhere, whatever was predicted there.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -39,6 +39,10 @@ class BorderScore(ABC):
             pred: Predicted class of each pixel, int64, (H, W).
             target: True class of each pixel, int64, (H, W), or the ignored label.
         """
+
+    @abstractmethod
+    def add_up(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Replace what was counted by its sum over several processes, which `total` takes."""
 
     @abstractmethod
     def by_class(self) -> Tensor:
@@ -74,6 +78,10 @@ class TrimapIoU(BorderScore):
         ignored = self._confusion.ignore_index
         band = self._band(target, width=self._width, ignore_index=ignored)
         self._confusion.update(pred, target.masked_fill(~band, ignored))
+
+    def add_up(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Add up the confusion within the bands."""
+        self._confusion.counts = total(self._confusion.counts.cpu())
 
     def by_class(self) -> Tensor:
         """Return the IoU of each class within the bands."""
@@ -117,6 +125,10 @@ class BoundaryIoU(BorderScore):
         counts = torch.bincount(labels.flatten(), minlength=self._num_classes + 1)
         return counts[: self._num_classes].cpu()
 
+    def add_up(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Add up intersection and union."""
+        self._hit, self._union = total(self._hit), total(self._union)
+
     def by_class(self) -> Tensor:
         """Divide intersection by union."""
         return self._hit.double() / self._union.double()
@@ -154,6 +166,10 @@ class SurfaceDice(BorderScore):
             self._near[k] += int((first & within(second, distance=self._tolerance)).sum())
             self._near[k] += int((second & within(first, distance=self._tolerance)).sum())
             self._all[k] += int(first.sum()) + int(second.sum())
+
+    def add_up(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Add up what is near, and all."""
+        self._near, self._all = total(self._near), total(self._all)
 
     def by_class(self) -> Tensor:
         """Divide what is near by all."""

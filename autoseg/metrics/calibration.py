@@ -1,6 +1,6 @@
 """Whether a network's probabilities are the shares of pixels that it gets right."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,10 @@ class Calibration:
         for row, weights in enumerate((torch.ones_like(sure), sure, right)):
             sums = torch.bincount(places, weights=weights, minlength=NUM_BINS)
             self._sums[row] += sums.cpu().numpy()
+
+    def add_up(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Replace what was counted by its sum over several processes, which `total` takes."""
+        self._sums = total(torch.from_numpy(self._sums)).numpy()
 
     def result(self) -> CalibrationResult:
         """Return what was counted; nan where there is no pixel."""

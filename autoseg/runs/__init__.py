@@ -2,9 +2,10 @@
 
 from autoseg.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from autoseg.runs.environment import describe_environment, processor_name
+from autoseg.runs.following import open_run
 from autoseg.runs.metrics_log import load_metrics
 from autoseg.runs.progress import COMPILING, Progress
-from autoseg.runs.randomness import restore_rng_state, rng_state, seed_everything
+from autoseg.runs.randomness import own_randomness, restore_rng_state, rng_state, seed_everything
 from autoseg.runs.record import find_runs, load_record, reading_fields, reading_record
 from autoseg.runs.run import Run
 from autoseg.runs.stopping import StopRequest
@@ -26,6 +27,8 @@ __all__ = [
     "load_metrics",
     "load_record",
     "load_weights",
+    "open_run",
+    "own_randomness",
     "processor_name",
     "reading_fields",
     "reading_record",

@@ -3,6 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
+from autoseg.distributed import from_first
 from autoseg.errors import UsageError
 from autoseg.foreign_text import folder_name
 from autoseg.runs.record import find_runs, load_record
@@ -12,13 +13,13 @@ RUNS = Path("runs")
 
 
 def new_folder(kind: str, *words: str) -> Path:
-    """Name a new run folder under `RUNS` by kind, words and the present time."""
+    """Name a new run folder under `RUNS` by kind, words and the present time; for all processes."""
     words = tuple(folder_name(word) for word in words)  # a space's name is its author's
     name = "-".join((kind, *words, datetime.now().strftime("%Y%m%d-%H%M%S")))
     folder, number = RUNS / name, 2
     while folder.exists():
         folder, number = RUNS / f"{name}-{number}", number + 1
-    return folder
+    return from_first(folder)
 
 
 def folder_to_resume(kind: str, out: Path | None) -> Path:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoseg.atomic import remove_leftovers
-from autoseg.errors import UsageError
+from autoseg.errors import LostProcessError, UsageError
 from autoseg.runs.checkpoint import Restore, load_checkpoint, save_checkpoint
 from autoseg.runs.environment import describe_environment
 from autoseg.runs.json_values import to_json
@@ -337,7 +337,8 @@ class Run:
         """Save the state if `finish` was not called, and give the folder back."""
         try:
             if self.record["state"] == "running" and self._metrics is not None:
-                failed = error is not None and not isinstance(error, KeyboardInterrupt)
+                is_stopped = isinstance(error, KeyboardInterrupt | LostProcessError)
+                failed = error is not None and not is_stopped
                 self.finish("failed" if failed else "interrupted")
         except OSError as second:
             if error is None:

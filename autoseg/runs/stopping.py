@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from autoseg.distributed import any_process
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -15,19 +17,20 @@ class StopRequest:
 
     The loop asks `requested` between steps, saves and leaves. A second Ctrl-C raises
     KeyboardInterrupt at once. Outside the main thread Python delivers no signals, and the block
-    changes nothing.
-
-    Attributes:
-        requested: True once a signal has come.
+    changes nothing. Where several processes do one job, a signal to one of them stops all: they
+    tell each other when they ask, and must ask equally often.
     """
-
-    requested: bool
 
     def __init__(self) -> None:
         """Prepare; nothing is installed before the block is entered."""
-        self.requested = False
+        self._is_asked = False
         self._owner: int | None = None
         self._previous: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal has come, to this process or to another of the job."""
+        return any_process(self._is_asked)
 
     def __enter__(self) -> Self:
         """Install the handlers."""
@@ -57,11 +60,11 @@ class StopRequest:
                 signal.signal(name, signal.SIG_DFL)
                 os.kill(os.getpid(), name)
             return
-        if self.requested and name is signal.SIGINT:
+        if self._is_asked and name is signal.SIGINT:
             raise KeyboardInterrupt
-        if not self.requested:
+        if not self._is_asked:
             # os.write: print may be called while the interrupted code is inside print.
             with contextlib.suppress(OSError):
                 text = f"\n{name.name}: stopping after this step; Ctrl-C again stops at once.\n"
                 os.write(2, text.encode())
-        self.requested = True
+        self._is_asked = True

@@ -6,7 +6,7 @@ from autoseg.strategies.discrete_search import DiscreteSearch
 from autoseg.strategies.estimator import Estimator, ShortEstimator
 from autoseg.strategies.estimators import ESTIMATORS
 from autoseg.strategies.pruned_training import PrunedEstimator
-from autoseg.strategies.registry import STRATEGIES
+from autoseg.strategies.registry import SHAREABLE, STRATEGIES
 from autoseg.strategies.search_loop import SearchResult, search
 from autoseg.strategies.single_path import PATH_SAMPLERS, SinglePathTraining
 from autoseg.strategies.statistics import skip_share
@@ -22,6 +22,7 @@ from autoseg.strategies.strategy import (
 __all__ = [
     "ESTIMATORS",
     "PATH_SAMPLERS",
+    "SHAREABLE",
     "STRATEGIES",
     "Batch",
     "Darts",

@@ -3,6 +3,8 @@
 from fractions import Fraction
 from time import monotonic, process_time
 
+from autoseg.distributed import from_all, from_first
+
 
 class Budget:
     """What a search may spend.
@@ -26,13 +28,14 @@ class Budget:
             num_steps: Steps of the search, where `seconds` is None.
             seconds: Time of the search; None counts steps.
             spent_s: Time that was spent before, by the search that this one goes on with.
-            processor_s: Processor time that was spent before.
+            processor_s: Processor time that was spent before, by all processes of the job.
         """
         self.num_steps = num_steps
         self.seconds = seconds
         self._spent_s = spent_s
         self._start_s = monotonic()
-        self._processor_s = processor_s - process_time()
+        self._processor_s = processor_s
+        self._processor_start_s = process_time()
 
     @property
     def spent_s(self) -> float:
@@ -41,15 +44,18 @@ class Budget:
 
     @property
     def processor_s(self) -> float:
-        """Seconds of processor time of this process, all threads together: on a CPU, a measure of
-        cost that other work on the machine hardly changes."""
-        return self._processor_s + process_time()
+        """Seconds of processor time, all threads together: on a CPU, a measure of cost that other
+        work on the machine hardly changes. Several processes that do one job add theirs up, and
+        must ask equally often."""
+        return self._processor_s + sum(from_all(process_time() - self._processor_start_s))
 
     def share(self, step: int) -> Fraction:
         """Return the share that is spent after `step` steps, in [0, 1]; exact where it counts."""
         if self.seconds is None:
             return Fraction(min(step, self.num_steps), self.num_steps)
-        return min(Fraction(1), Fraction(self.spent_s) / Fraction(self.seconds))
+        # One clock for all processes: they must agree on the rate, and on the last step.
+        spent_s = from_first(self.spent_s)
+        return min(Fraction(1), Fraction(spent_s) / Fraction(self.seconds))
 
     def units(self, step: int) -> tuple[int, int, str]:
         """Return what a progress counts: how many are done and in all, and what they are."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.config import SearchConfig
+from autoseg.distributed import num_processes, sum_gradients_
 from autoseg.strategies.graph import GraphedStep, to_device
 from autoseg.strategies.space_kinds import AnySupernet
 from autoseg.strategies.strategy import Batch
@@ -75,7 +76,10 @@ class Darts:
         self._weights = supernet.weight_parameters()
         self._arch = supernet.arch_parameters()
         self.uses_graph = (
-            "cuda_graph" not in self.unread and config.cuda_graph and device.type == "cuda"
+            "cuda_graph" not in self.unread
+            and config.cuda_graph
+            and device.type == "cuda"
+            and num_processes() == 1
         )
         # fused: one kernel for many tensors, on the CPU too. It reads a float32 learning rate from
         # the device, whatever the parameters' dtype.
@@ -160,6 +164,7 @@ class Darts:
         optimizer.zero_grad(set_to_none=True)
         with self._loss(parameters, images, target) as loss:
             loss.backward()
+        sum_gradients_(parameters)
         return loss.detach()
 
     def gradients(

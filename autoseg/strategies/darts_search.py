@@ -48,6 +48,7 @@ from autoseg.strategies.strategy import (
     StepLoss,
     Strategy,
 )
+from autoseg.strategies.together import average_statistics_, require_same_supernet
 from autoseg.strategies.validation_plan import ValidationClock, validation_interval
 from autoseg.supernet import SinglePath
 from autoseg.training import ValidationScore, pixels_together, validate
@@ -219,6 +220,7 @@ class DartsSearch(Strategy):
         is_warm_up, progress = done < self._warm_up, float(done)
         self._arch_batch = None if is_warm_up else next(batches_b)
         moved = self.darts.step(next(batches_a), self._arch_batch, progress=progress)
+        average_statistics_(self.supernet)
         self._num_weight_steps += 1
         losses = [StepLoss(_WEIGHTS, moved.weights, self.darts.weight_lr(progress))]
         if moved.architecture is not None:
@@ -252,6 +254,7 @@ class DartsSearch(Strategy):
             while not self._selection.is_done:  # the time was over before
                 self._num_scores += self._selection.decide(next(self._batches[1]))
         epoch = self.rounds_done(share)
+        require_same_supernet(self.supernet, step=step)
         decoded = self._decodes.decode(self.supernet)
         architecture = self.decode()
         is_due = share == 1 or self._validation_is_due(epoch)

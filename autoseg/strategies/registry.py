@@ -18,3 +18,6 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "nsga2": NSGA2Search,
 }
 """The strategies that `--strategy` knows."""
+
+SHAREABLE = frozenset({"darts"})
+"""Those whose batches several processes can share (torchrun)."""

@@ -7,11 +7,13 @@ import torch
 
 from autoseg.architecture import AnyArchitecture
 from autoseg.data import images_in
+from autoseg.distributed import is_first_process, num_processes
 from autoseg.runs import (
     COMPILING,
     Progress,
     Run,
     StopRequest,
+    own_randomness,
     schema,
 )
 from autoseg.strategies.budget import Budget
@@ -58,8 +60,8 @@ class SearchResult:
     """False if it was asked to stop; `--resume` goes on."""
     cost: dict[str, float] = field(compare=False)
     """Steps, passes of a network over a batch ("evaluations"), seconds, processor seconds of all
-    threads ("processor_seconds"), and the share of the seconds that ends of rounds took:
-    validation, for DARTS ("round_ends_share")."""
+    threads and processes ("processor_seconds"), and the share of the seconds that ends of rounds
+    took: validation, for DARTS ("round_ends_share")."""
 
 
 def _steps_between_reads(device: torch.device) -> int:
@@ -99,6 +101,7 @@ def search(
         "num_classes": task.train_dataset.num_classes,
         "settings": _deciding(task, strategy),
         "images": images_in(task.train_dataset, task.val_dataset),
+        "processes": num_processes(),
     }
     losses, steps_between_reads = PendingLosses(), _steps_between_reads(task.device)
     state, spent_s, processor_s, rounds_s = LoopState(), 0.0, 0.0, 0.0
@@ -113,7 +116,13 @@ def search(
         spent_s, is_ended = saved["spent_s"], saved.get("is_ended", False)
         rounds_s, processor_s = saved.get("rounds_s", 0.0), saved.get("processor_s", 0.0)
 
-    run.load_checkpoint(identity=identity, map_location=task.device, restore=restore)
+    own_randomness(task.config.seed)
+    run.load_checkpoint(
+        identity=identity,
+        map_location=task.device,
+        restore=restore,
+        defaults={"processes": 1},  # not recorded while there was no other number
+    )
     budget = Budget(
         num_steps=strategy.num_steps,
         seconds=task.config.seconds,
@@ -191,7 +200,8 @@ def search(
                 run.log(step=state.step, **shown_loss, **end.line)
                 is_ended = end.is_last
                 architecture = strategy.decode()
-                architecture.save(run.folder / "architecture.json")
+                if is_first_process():
+                    architecture.save(run.folder / "architecture.json")
                 save()
                 progress.update(0, **end.shown)
                 progress.write(end.message)

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from autoseg.config import SearchConfig
+from autoseg.distributed import from_first
 
 COST_OF_GRADIENT = 3
 """Passes over a batch that a pass with its gradient costs: what counting the operations gives. The
@@ -72,7 +73,7 @@ class ValidationClock:
         """Tell whether so many images more, at the mean time of those before, keep to the share."""
         next_s = num_images * self._validating_s / max(1, self._num_images)
         total_s = monotonic() - self._start_s + next_s
-        return self._validating_s + next_s <= self.largest_share * total_s
+        return from_first(self._validating_s + next_s <= self.largest_share * total_s)
 
     @contextmanager
     def validating(self, num_images: int) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """The continuous relaxation of a search space."""
 
-from autoseg.supernet.batch_norm import estimate_statistics
+from autoseg.supernet.batch_norm import edge_statistics, estimate_statistics
 from autoseg.supernet.cell_supernet import CellClassifierSupernet, CellSupernet
 from autoseg.supernet.single_path import SinglePath, WeightedPath
 from autoseg.supernet.supernet import Supernet
@@ -11,5 +11,6 @@ __all__ = [
     "SinglePath",
     "Supernet",
     "WeightedPath",
+    "edge_statistics",
     "estimate_statistics",
 ]

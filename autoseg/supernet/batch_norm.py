@@ -119,6 +119,12 @@ def _restrided(maps: Tensor) -> Tensor:
     return maps
 
 
+def edge_statistics(network: nn.Module) -> list[Tensor]:
+    """List the running means and variances of a supernet's edges; stem and head have torch's."""
+    statistics = [m for m in network.modules() if isinstance(m, RunningStatistics)]
+    return [tensor for running in statistics for tensor in (running.mean, running.var)]
+
+
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Leave running statistics as they are while a forward pass is repeated (recomputation)."""

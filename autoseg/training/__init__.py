@@ -1,6 +1,7 @@
 """Training a network: losses, schedules, precision, the loop."""
 
 from autoseg.training.batches import augmented_batches, retraining_batches
+from autoseg.training.chosen_loss import require_shareable_loss
 from autoseg.training.class_weights import require_rule_fits
 from autoseg.training.divergence import (
     ADVICE,
@@ -43,6 +44,7 @@ __all__ = [
     "require_finite",
     "require_finite_weights",
     "require_rule_fits",
+    "require_shareable_loss",
     "resolve_precision",
     "retraining_batches",
     "segmentation_loss",

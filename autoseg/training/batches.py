@@ -12,6 +12,7 @@ from autoseg.data import (
     batch_generator,
     training_batches,
 )
+from autoseg.distributed import own_positions
 from autoseg.training.cutmix import cutmix
 
 
@@ -22,8 +23,9 @@ def augmented_batches(
     indices: Sequence[int] | None = None,
     start_step: int = 0,
     colour_jitter: float = 0.25,
+    is_whole: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give batches without end; see `autoseg.data.training_batches`.
+    """Give batches without end, or this process's share of each; see `training_batches`.
 
     Args:
         dataset: The train split.
@@ -31,11 +33,14 @@ def augmented_batches(
         indices: The images to use; None for all.
         start_step: Number of the first batch given.
         colour_jitter: Strength of the changes of brightness, contrast and saturation.
+        is_whole: Whether each process gets the whole batch.
 
     Raises:
-        UsageError: At the call, if batch or crop do not fit the images.
+        UsageError: At the call, if batch or crop do not fit the images, or the processes cannot
+            share the batch evenly.
     """
     smallest, largest = config.scale_range
+    own = own_positions(config.batch_size)
     return training_batches(
         dataset,
         indices=indices,
@@ -53,6 +58,7 @@ def augmented_batches(
         seed=config.seed,
         start_step=start_step,
         num_workers=config.num_workers,
+        positions=slice(None) if is_whole else own,
     )
 
 
@@ -71,7 +77,11 @@ def retraining_batches(
     """
     if config.overfit is None:
         batches = augmented_batches(
-            dataset, config, start_step=start_step, colour_jitter=config.colour_jitter
+            dataset,
+            config,
+            start_step=start_step,
+            colour_jitter=config.colour_jitter,
+            is_whole=config.cutmix > 0,  # each image may get a part of any other
         )
         return _mixed(batches, config, start_step=start_step) if config.cutmix > 0 else batches
     return training_batches(
@@ -88,6 +98,7 @@ def retraining_batches(
         seed=config.seed,
         start_step=start_step,
         num_workers=config.num_workers,
+        positions=own_positions(config.batch_size),
     )
 
 
@@ -96,4 +107,6 @@ def _mixed(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     for step, (images, target) in enumerate(batches, start=start_step):
         generator = batch_generator(config.seed, step)
-        yield cutmix(images, target, generator, probability=config.cutmix)
+        images, target = cutmix(images, target, generator, probability=config.cutmix)
+        own = own_positions(config.batch_size)
+        yield images[own], target[own]

@@ -1,5 +1,6 @@
 """The loss that a configuration and a dataset decide, down to the last number."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,6 +10,8 @@ from torch import Tensor
 from autoseg.config import LossConfig, LossName
 from autoseg.config.losses import CLASS_WEIGHTED, LOSS_OPTIONS
 from autoseg.data import SegmentationDataset
+from autoseg.distributed import num_processes
+from autoseg.errors import UsageError
 from autoseg.training.class_weights import class_weights
 from autoseg.training.loss_functions.auxiliary import Loss
 from autoseg.training.losses import LOSS_DEFAULTS, LOSSES
@@ -27,6 +30,8 @@ class ChosenLoss:
 PLAIN = ChosenLoss(terms={"cross_entropy": {}}, class_weights=None)
 """Cross-entropy of every labelled pixel alike."""
 
+_WHOLE_BATCH = frozenset({"ohem", "lovasz"})
+
 
 def choose_loss(config: LossConfig, dataset: SegmentationDataset) -> ChosenLoss:
     """Fill in what a configuration leaves open; class weights by median read every label.
@@ -36,7 +41,8 @@ def choose_loss(config: LossConfig, dataset: SegmentationDataset) -> ChosenLoss:
         dataset: The train split.
 
     Raises:
-        UsageError: If the class weights do not fit the dataset.
+        UsageError: If the class weights do not fit the dataset, or several processes share the
+            batch and a loss cannot be.
     """
     terms: dict[LossName, dict[str, float]] = {name: {} for name in config.loss}
     if config.label_smoothing > 0:
@@ -45,11 +51,28 @@ def choose_loss(config: LossConfig, dataset: SegmentationDataset) -> ChosenLoss:
         if option.loss in terms:
             given = getattr(config, field)
             terms[option.loss][option.keyword] = LOSS_DEFAULTS[field] if given is None else given
+    require_shareable_loss(terms)
     weights = None
     if config.class_weights is not None:
         values = class_weights(config.class_weights, dataset)
         weights = dict(zip(dataset.class_names, values, strict=True))
     return ChosenLoss(terms=terms, class_weights=weights)
+
+
+def require_shareable_loss(names: Iterable[LossName]) -> None:
+    """Refuse losses that several processes cannot add up from their parts of a batch.
+
+    Raises:
+        UsageError: With the losses that they can; never in a process that is alone.
+    """
+    if num_processes() == 1:
+        return
+    remedy = f"use {', '.join(sorted(LOSSES.keys() - _WHOLE_BATCH))}, or one process"
+    for name in sorted(_WHOLE_BATCH.intersection(names)):
+        raise UsageError(
+            f"--loss {name}: it sorts the pixels of the whole batch, of which each of "
+            f"{num_processes()} processes has a part; {remedy}."
+        )
 
 
 def build_loss(chosen: ChosenLoss, *, device: torch.device) -> Loss:

@@ -11,15 +11,18 @@ from torch import nn
 from autoseg.config import TrainingConfig
 from autoseg.contract import FollowsProgress
 from autoseg.data import SegmentationDataset, images_in, labelled_indices
+from autoseg.distributed import num_processes, require_same, sum_gradients_
 from autoseg.runs import (
     COMPILING,
     Progress,
     Run,
     StopRequest,
     load_metrics,
+    own_randomness,
     schema,
 )
 from autoseg.training.averaging import averaged_network
+from autoseg.training.batch_norm import average_statistics_, prepare_batch_norm_
 from autoseg.training.batches import retraining_batches
 from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss
 from autoseg.training.divergence import require_finite, require_finite_weights
@@ -91,6 +94,9 @@ def train(
     Resumes from the run's checkpoint where there is one; on the CPU the result is then bit for bit
     that of a training that was never stopped.
 
+    Where several processes do one job, each sees its share of every batch, and all hold the same
+    weights after every step.
+
     Args:
         network: On `device`, with the weights to start from.
         run: Where checkpoints, weights and metrics.jsonl go.
@@ -115,8 +121,11 @@ def train(
         "settings": config.identity(),
         "images": images_in(train_dataset, val_dataset),
         "loss": asdict(chosen_loss),
+        "processes": num_processes(),
     }
     loss_function = build_loss(chosen_loss, device=device)
+    network.train()
+    prepare_batch_norm_(network, config.batch_norm)
     optimizer = build_optimizer(network, config)
     average = averaged_network(network, config.ema_decay) if config.ema_decay > 0 else None
     # What is validated and saved.
@@ -134,11 +143,13 @@ def train(
         state.load_state_dict(saved)
         best = (saved["best_step"], saved["best_val_miou"])
 
+    own_randomness(config.seed)
     run.load_checkpoint(
         identity=identity,
         map_location=device,
         restore=restore,
-        defaults={"loss": asdict(PLAIN)},  # recorded only where it was another, once
+        # Not recorded once: the loss where it was this one, and the one process that there was.
+        defaults={"loss": asdict(PLAIN), "processes": 1},
     )
     run.update(loss=asdict(chosen_loss))
 
@@ -158,7 +169,6 @@ def train(
 
     loading = LoadingWatch()
     batches = loading.watched(retraining_batches(train_dataset, config, start_step=state.step))
-    network.train()
     with Progress(
         config.num_steps,
         description=description,
@@ -190,9 +200,11 @@ def train(
                 require_finite(value, step=state.step, learning_rate=rate, what="training")
                 optimizer.zero_grad()
                 loss.backward()
+            sum_gradients_(network.parameters())
             if config.gradient_clip > 0:
                 nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
             optimizer.step()
+            average_statistics_(network, config.batch_norm)
             if average is not None:
                 average.update_parameters(network)
             state.add(value)
@@ -200,6 +212,7 @@ def train(
             progress.update(loss=value)
 
             if state.step % config.validate_every == 0 or state.step == config.num_steps:
+                require_same("weights", network.state_dict().values(), step=state.step)
                 require_finite_weights(network.named_parameters(), step=state.step)
                 with progress.phase("validating") as on_image:
                     score = validate(

@@ -9,6 +9,7 @@ from torch import nn
 
 from autoseg.config import RecipeConfig
 from autoseg.data import SegmentationDataset
+from autoseg.distributed import num_processes
 from autoseg.evaluation import NonFiniteLogitsError, evaluate
 from autoseg.training.divergence import DivergedError
 
@@ -26,7 +27,7 @@ def pixels_together(config: RecipeConfig, *, num_classes: int) -> int:
         config: Batch, crop and scale of the training.
         num_classes: K; the logits have the labels' size, however small the images are seen.
     """
-    trained = 4 * config.batch_size * math.prod(config.crop_size)
+    trained = 4 * config.batch_size // num_processes() * math.prod(config.crop_size)
     return min(trained, int(MAX_LOGITS / num_classes * config.image_scale**2))
 
 

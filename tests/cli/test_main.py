@@ -179,8 +179,10 @@ runpy.run_path({str(Path(main_module.__file__))!r})["run_command"](main)
 
 @pytest.mark.parametrize(("rank", "said"), [("0", True), ("1", False)])
 def test_several_processes_are_refused_by_the_first_in_one_line(monkeypatch, capsys, rank, said):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", rank)
+    for name, value in {"WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": rank}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("MASTER_PORT", "29500")
 
     def work():
         raise AssertionError("the work was begun")
@@ -189,6 +191,7 @@ def test_several_processes_are_refused_by_the_first_in_one_line(monkeypatch, cap
     error = capsys.readouterr().err
     if said:
         assert error.startswith("error: this is one of 2 processes (WORLD_SIZE, as torchrun")
+        assert "of all commands search, retrain and evaluate can share their work" in error
         assert error.count("\n") == 1
     else:
         assert error == ""

@@ -43,6 +43,15 @@ def test_a_stopped_run_goes_on_where_and_how_it_ran():
     )
 
 
+def test_a_run_of_several_processes_goes_on_with_as_many(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert next_steps.go_on(RETRAIN, RetrainRequest(), Path("r")) == (
+        "torchrun --nproc-per-node 4 -m autoseg.retrain --resume --out r"
+    )
+
+
 def test_after_a_search_the_newest_needs_no_name():
     first = finished_search("runs/first")
     assert next_steps.after_search(SearchRequest(), first) == RETRAIN

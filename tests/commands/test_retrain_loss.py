@@ -34,6 +34,13 @@ def test_the_loss_and_its_options_arrive(tmp_path, monkeypatch):
         assert config["ohem_threshold"] is None
 
 
+def test_frozen_batch_norms_need_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"^--batch-norm frozen: .* name a file with --weights"):
+        retrain.main([*ARGUMENTS, "--batch-norm", "frozen"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_resuming_keeps_the_loss_and_refuses_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert retrain.main([*ARGUMENTS, "--loss", "lovasz"]) == 0

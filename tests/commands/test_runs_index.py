@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from autoseg.commands import runs_index
 from autoseg.commands.runs_index import refresh_index
 from autoseg.runs import Run
 from tests.browser import CHROMIUM, chromium
@@ -70,6 +71,12 @@ def test_every_run_is_listed_with_what_it_is(runs):
     assert re.findall(r'<img src="(.*?)"', page) == [
         f"./%3Cb%3Ex%3C/b%3E%20%26%20100%25/figures/{name}.png" for name in ("trellis", "cell")
     ]
+
+
+def test_of_several_processes_the_first_one_alone_writes(tmp_path, monkeypatch):
+    make_run(tmp_path / "run")
+    monkeypatch.setattr(runs_index, "is_first_process", lambda: False)
+    assert refresh_index(tmp_path) is None and not (tmp_path / "index.html").exists()
 
 
 def test_another_ones_page_stays_and_a_folder_is_not_made(tmp_path, capsys):

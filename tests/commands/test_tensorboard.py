@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from autoseg import retrain, search
+from autoseg.commands import tensorboard
 from autoseg.commands.retrain_figures import draw_predictions
 from autoseg.commands.tensorboard import FOLDER_NAME, mirrored, require_tensorboard
 from autoseg.data import build_dataset
@@ -79,6 +80,13 @@ def test_numbers_become_scalars_and_figures_images(written):
     assert writer.folder == str(folder / FOLDER_NAME) and writer.is_closed
     assert writer.scalars == [("loss", 2.5, 4), ("epoch", 1, 4), ("val_miou", 0.5, 8)]
     assert writer.images == {"figures/trellis": ((3, 5, 3), 8, "HWC")}
+
+
+def test_of_several_processes_the_first_one_alone_writes(written, monkeypatch):
+    folder, made = written
+    monkeypatch.setattr(tensorboard, "is_first_process", lambda: False)
+    write(folder)
+    assert made == []
 
 
 def test_predictions_stand_beside_image_and_truth(tmp_path):

@@ -32,3 +32,5 @@ def test_processor_time_goes_on_from_before_a_stop(monkeypatch):
     spent = Budget(num_steps=7, seconds=None, processor_s=20.0)
     used_s = 5.5
     assert spent.processor_s == 22.5
+    monkeypatch.setattr(budget, "from_all", lambda own: [own, 1.25])
+    assert spent.processor_s == 23.75  # of both processes of a job

@@ -14,6 +14,7 @@ from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.runs import Run, load_weights, seed_everything
 from autoseg.training import (
+    chosen_loss,
     loop,
     train,
 )
@@ -54,6 +55,15 @@ def test_what_is_left_open_is_filled_in():
         "ohem": {"threshold": 0.7, "min_kept": 0.25},
         "lovasz": {},
     }
+
+
+@pytest.mark.parametrize("name", ["ohem", "lovasz"])
+def test_a_loss_that_sorts_the_whole_batch_is_refused_to_several_processes(monkeypatch, name):
+    monkeypatch.setattr(chosen_loss, "num_processes", lambda: 2)
+    message = f"^--loss {name}: .* 2 processes has a part; use cross_entropy, dice.* or one process"
+    with pytest.raises(UsageError, match=message):
+        choose_loss(LossConfig(loss=("dice", name)), TRAIN)
+    choose_loss(LossConfig(loss=("dice", "focal")), TRAIN)
 
 
 def test_class_weights_are_kept_by_name():

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from autoseg.distributed import sum_over_processes
 from autoseg.training.loss_functions.pixels import in_full_precision, pixel_weights, weighted_mean
 
 
@@ -43,7 +44,8 @@ def cross_entropy(
             reduction="sum",
             label_smoothing=label_smoothing,
         )
-        return total / (target != ignore_index).sum().clamp(min=1)
+        num_labelled = sum_over_processes((target != ignore_index).sum())
+        return sum_over_processes(total) / num_labelled.clamp(min=1)
     losses = F.cross_entropy(
         logits,
         target,

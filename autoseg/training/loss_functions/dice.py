@@ -1,7 +1,9 @@
 """Dice loss: the overlap of each class, so that small classes count as much as large ones."""
 
+import torch
 from torch import Tensor
 
+from autoseg.distributed import sum_over_processes
 from autoseg.training.loss_functions.pixels import labelled_probabilities
 
 
@@ -23,10 +25,11 @@ def dice_loss(logits: Tensor, target: Tensor, *, ignore_index: int) -> Tensor:
     Source: Milletari, Navab, Ahmadi 2016, "V-Net", arXiv 1606.04797, section 3.
     """
     probabilities, labels = labelled_probabilities(logits, target, ignore_index=ignore_index)
-    present = labels.unique()
+    counts = sum_over_processes(torch.bincount(labels, minlength=len(probabilities)))
+    present = counts.nonzero()[:, 0]
     predicted = probabilities[present]  # (K, P) -> (C, P)
-    truth = labels == present[:, None]
-    overlap = (predicted * truth).sum(dim=1)
+    overlap = sum_over_processes((predicted * (labels == present[:, None])).sum(dim=1))
+    squares = sum_over_processes(predicted.square().sum(dim=1))
     # The truth is 0 or 1, its own square. It has a pixel of each class, so that nothing is 0 / 0.
-    dice = 2 * overlap / (predicted.square().sum(dim=1) + truth.sum(dim=1))
+    dice = 2 * overlap / (squares + counts[present])
     return (1 - dice).sum() / max(len(present), 1)

@@ -1,8 +1,13 @@
-"""What every loss agrees on: its precision, which pixels count, and how much."""
+"""What every loss agrees on: its precision, which pixels count, and how much.
+
+A batch is that of all processes (torchrun): a mean is over the pixels of all of them.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from autoseg.distributed import sum_over_processes
 
 
 def in_full_precision(logits: Tensor) -> Tensor:
@@ -60,7 +65,8 @@ def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
     """
     # The smallest normal number: it only replaces a sum of 0, under a sum that is 0 as well.
     smallest = torch.finfo(losses.dtype).tiny
-    return (losses * weights).sum() / weights.sum().clamp(min=smallest)
+    total, weight = (losses * weights).sum(), weights.sum()
+    return sum_over_processes(total) / sum_over_processes(weight).clamp(min=smallest)
 
 
 def labelled_probabilities(
