@@ -6,8 +6,14 @@ import re
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
 
 from autoseg.commands.refine import CRFRequest
+from tests.trained.random_run import make_run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,16 +73,31 @@ def test_its_table_maps_to_parameters_that_exist():
     assert options - {"peer"} <= fields
 
 
-def test_its_python_example_runs_as_written():
-    import torch
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    names = {
+
+def test_its_examples_of_networks_and_the_crf_run_as_written():
+    names: dict[str, Any] = {
         "logits": torch.randn(1, 4, 6, 7),
         "images_uint8": torch.randint(256, (1, 3, 6, 7), dtype=torch.uint8),
     }
-    exec(example, names)
+    exec(EXAMPLES[0], names)
     assert names["marginals"].shape == (1, 4, 6, 7)
     assert names["space"].num_paths() == 75025
     # The published architecture at F = 20: 10.15 M in the paper's table 2.
     assert sum(p.numel() for p in names["network"].parameters()) == 10_147_427
+
+
+def test_its_example_of_a_trained_network_runs_as_written(tmp_path, monkeypatch):
+    make_run(tmp_path / "runs/NAME/searched")
+    Image.new("RGB", (48, 32)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    (example,) = EXAMPLES[1:]
+    exec(example, names)
+    prediction = names["prediction"]
+    named = re.findall(r"\.(\w+)", example.splitlines()[-1].split("# ")[1])
+    assert named == ["labels", "colours", "shares"]
+    assert prediction.labels.shape == (32, 48)
+    assert prediction.colours.shape == (32, 48, 3)
+    assert sum(prediction.shares.values()) == pytest.approx(1)

@@ -23,7 +23,7 @@ def require_same(what: str, tensors: Iterable[Tensor], *, step: int) -> None:
         return
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().flatten().numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().numpy().tobytes())
     digests = from_all(digest.hexdigest())
     different = [rank for rank, other in enumerate(digests) if other != digests[0]]
     if different:

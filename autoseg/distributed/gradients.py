@@ -24,11 +24,13 @@ def sum_gradients_(parameters: Iterable[nn.Parameter]) -> None:
     _sum([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
+@torch.no_grad()
 def average_over_processes_(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by its mean over the processes: running statistics, for example."""
     _sum(tensors)
     if num_processes() > 1:
-        torch._foreach_div_(list(tensors), num_processes())
+        for tensor in tensors:
+            tensor.div_(num_processes())
 
 
 @torch.no_grad()

@@ -49,6 +49,7 @@ def test_processes_compute_what_one_computes_of_the_whole_batch(dtype, close):
     expected = one_step(dtype)
     parts = run_processes(one_step_together, dtype, num_processes=3)
     for rank, part in enumerate(parts):
+        assert part is not None
         for name, whole in expected.items():
             own = slice(rank * N // 3, (rank + 1) * N // 3)
             whole = whole[own] if name in ("output", "maps") else whole
