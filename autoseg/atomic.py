@@ -5,6 +5,7 @@ A leaf that every folder may import.
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,8 @@ def atomic_write(path: Path, content: bytes | memoryview | Callable[[BinaryIO], 
         OSError: If the content cannot be written; names the file and the space that is free, and
             carries the `errno` of its cause.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY_SUFFIX}")
+    # Not the process's number: in two containers, or on two machines, writers have the same one.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY_SUFFIX}")
     try:
         with temporary.open("wb") as file:
             if callable(content):
@@ -55,7 +57,7 @@ def require_writable(folder: Path) -> None:
     Raises:
         OSError: If the folder cannot be made, or no file in it; says why.
     """
-    probe = folder / f".write-probe.{os.getpid()}{_TEMPORARY_SUFFIX}"
+    probe = folder / f".write-probe.{secrets.token_hex(4)}{_TEMPORARY_SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()

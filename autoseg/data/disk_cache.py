@@ -23,7 +23,10 @@ DISK_CACHE_GIB = 20.0
 
 _FOLDER = "decoded"  # in the user's folder, which may hold other things
 _SUFFIX = ".safetensors"
-_WRITES_BETWEEN_COUNTS = 64  # other processes fill the folder, too
+# Other processes fill the folder, too: it is measured again after so many writes, and where one
+# process has filled this share of what was free.
+_WRITES_BETWEEN_COUNTS = 64
+_SHARE_BETWEEN_COUNTS = 1 / 8
 _LEFTOVER_S = 3600.0  # age at which a temporary file is certainly a killed process's
 
 
@@ -61,7 +64,8 @@ class DiskCache:
         self._sources = sources
         self._rules = _digest([str(READER_VERSION), PIL.__version__, *decoding])
         self.max_bytes = int(max_gib * 2**30)
-        self._num_bytes, self._num_writes = 0, 0
+        self._num_bytes = self.max_bytes  # so that the folder is measured before the first write
+        self._num_added, self._added_bytes = 0, 0  # since it was measured
         self._is_closed = False
         for leftover in self._folder.glob(".*.tmp"):
             if time.time() - _modified_s(leftover) > _LEFTOVER_S:
@@ -89,10 +93,13 @@ class DiskCache:
             return
         image, label = pixels
         content = save({"image": image, "label": label}, metadata={"stamp": stamp})
-        if self._num_writes % _WRITES_BETWEEN_COUNTS == 0:
-            self._num_bytes = sum(_size(each) for each in self._folder.glob(f"*{_SUFFIX}"))
-        self._num_writes += 1
-        if self._num_bytes + len(content) > self.max_bytes:
+        free = self.max_bytes - self._num_bytes
+        if (
+            self._num_added == _WRITES_BETWEEN_COUNTS
+            or self._added_bytes + len(content) > free * _SHARE_BETWEEN_COUNTS
+        ):
+            self._measure()
+        if self._num_bytes + self._added_bytes + len(content) > self.max_bytes:
             self._close(
                 f"it holds {self._num_bytes / 2**30:.2f} GiB, and its limit is "
                 f"{self.max_bytes / 2**30:g} (--cache-gib)"
@@ -103,7 +110,12 @@ class DiskCache:
         except OSError as error:
             self._close(str(error).rstrip("."))
             return
-        self._num_bytes += len(content)
+        self._num_added += 1
+        self._added_bytes += len(content)
+
+    def _measure(self) -> None:
+        self._num_bytes = sum(_size(each) for each in self._folder.glob(f"*{_SUFFIX}"))
+        self._num_added, self._added_bytes = 0, 0
 
     def _close(self, reason: str) -> None:
         """Add nothing any more; what is there is still read."""
