@@ -43,7 +43,7 @@ from autoseg.config import (
     values_of,
 )
 from autoseg.config.field_types import shown
-from autoseg.data import SegmentationDataset, build_split, images_in
+from autoseg.data import SegmentationDataset, build_split, images_in, stay_on_device
 from autoseg.distributed import is_first_process, num_processes
 from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import printable
@@ -153,7 +153,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     task = SearchTask(
         space=space,
         config=config,
-        train_dataset=plan.train_dataset,
+        train_dataset=stay_on_device(plan.train_dataset, device, max_gib=config.resident_gib),
         val_dataset=plan.val_dataset,
         device=device,
         backend=backend.name,

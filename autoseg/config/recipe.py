@@ -18,7 +18,7 @@ Momentum = Annotated[float, Range(low=0, high=1, without_high=True)]
 CropSize = tuple[Pixels, Pixels]
 ScaleRange = tuple[Factor, Factor]
 
-NOT_DECIDING = ("num_workers", "backend", "cuda_graph", "val_share")
+NOT_DECIDING = ("num_workers", "resident_gib", "backend", "cuda_graph", "val_share")
 """Settings that decide how a result is computed, and not what it is."""
 
 
@@ -63,6 +63,10 @@ class RecipeConfig:
     """Images of the val split that a validation uses, evenly spread; 0 takes all."""
     num_workers: Annotated[int, Range(low=0, high=1024)] = 0
     """Processes that load images; 0 loads in the training process."""
+    resident_gib: Annotated[float, Range(low=0)] = 0.0
+    """Size up to which training images stay on the device, in GiB: augmented there, without a way
+    from the CPU in each step; images beyond it are moved there each time. 0: augmented on the
+    CPU."""
     precision: Precision = "auto"
     """fp32, tf32 (NVIDIA GPUs from Ampere on) or bf16; auto: bf16 on a GPU that has it, fp32
     elsewhere."""
@@ -86,4 +90,10 @@ class RecipeConfig:
             raise UsageError(
                 f"scale_range = {smallest} {largest}: the smallest scale comes first; use "
                 f"--scale-range {largest} {smallest}."
+            )
+        if self.resident_gib > 0 and self.num_workers > 0:
+            raise UsageError(
+                f"--num-workers {self.num_workers} with --resident-gib {self.resident_gib:g}: "
+                "images that stay on the device are augmented there, by the training process "
+                "itself; leave one of them out."
             )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from autoseg.data.folder import FolderImages
     from autoseg.data.loading import batch_generator, split_half, training_batches
     from autoseg.data.registry import DATASETS, DatasetOptions, build_dataset
+    from autoseg.data.resident import ResidentSamples, stay_on_device
     from autoseg.data.split import build_split, images_in
     from autoseg.data.spread import labelled_indices, spread_indices
     from autoseg.data.subset import Subset
@@ -35,6 +36,7 @@ else:
         "folder",
         "loading",
         "registry",
+        "resident",
         "split",
         "spread",
         "subset",
@@ -54,6 +56,7 @@ __all__ = [
     "DatasetOptions",
     "FolderImages",
     "Normalisation",
+    "ResidentSamples",
     "Sample",
     "SegmentationDataset",
     "Subset",
@@ -69,5 +72,6 @@ __all__ = [
     "rgb_channels",
     "split_half",
     "spread_indices",
+    "stay_on_device",
     "training_batches",
 ]

@@ -73,7 +73,8 @@ class Augmentation:
         """Draw one version of a sample.
 
         Args:
-            sample: Image uint8 (C, H, W) and target int64 (H, W).
+            sample: Image uint8 (C, H, W) and target int64 (H, W), on one device, where the result
+                is computed.
             generator: CPU generator; its state alone decides the result.
             ignore_index: Label of the pixels that padding adds; the dataset's.
             normalisation: The dataset's.
@@ -148,7 +149,8 @@ def _resize_image(image: Tensor, size: list[int]) -> Tensor:
 def _grey(image: Tensor) -> Tensor:
     if len(image) != len(_LUMA):
         return image.mean(0)
-    return (image * torch.tensor(_LUMA).view(3, 1, 1)).sum(0)
+    luma = torch.tensor(_LUMA, device=image.device).view(3, 1, 1)
+    return (image * luma).sum(0)
 
 
 def _factor(strength: float, draw: float) -> float:

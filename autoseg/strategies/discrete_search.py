@@ -35,7 +35,7 @@ _PURPOSE = 1
 _COURSE = frozenset({"trained_steps", "is_pruned", "bracket", "rungs"})
 """Names in metrics.jsonl that say how far a pruner let a sample train."""
 
-_OF_A_WORKER = frozenset({"storage", "worker", "num_samples", "num_workers"})
+_OF_A_WORKER = frozenset({"storage", "worker", "num_samples", "num_workers", "resident_gib"})
 """Settings in which searches that share their trials may differ."""
 
 

@@ -33,7 +33,7 @@ _TRAINING = frozenset(
         *("batch_size", "crop_size", "image_scale", "scale_range", "val_images", "precision"),
         *("class_uniform", "category_cap"),
         *("weight_lr", "weight_lr_final", "momentum", "weight_decay", "gradient_clip"),
-        *("arch_steps", "num_samples", "num_workers", "seed", "budget"),
+        *("arch_steps", "num_samples", "num_workers", "resident_gib", "seed", "budget"),
     }
 )
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from autoseg.architecture import AnyArchitecture
 from autoseg.data import images_in
 from autoseg.distributed import is_first_process, num_processes
@@ -25,6 +23,7 @@ from autoseg.training import (
     LoopState,
     PendingLosses,
     require_finite_weights,
+    steps_between_reads,
 )
 
 _STATE = schema.fields(
@@ -64,11 +63,6 @@ class SearchResult:
     took: validation, for DARTS ("round_ends_share")."""
 
 
-def _steps_between_reads(device: torch.device) -> int:
-    """Return the steps between two looks at the losses, for each of which a GPU is waited for."""
-    return 1 if device.type == "cpu" else 50
-
-
 def search(
     strategy: Strategy,
     task: SearchTask,
@@ -103,7 +97,7 @@ def search(
         "images": images_in(task.train_dataset, task.val_dataset),
         "processes": num_processes(),
     }
-    losses, steps_between_reads = PendingLosses(), _steps_between_reads(task.device)
+    losses, read_every = PendingLosses(), steps_between_reads(task.device)
     state, spent_s, processor_s, rounds_s = LoopState(), 0.0, 0.0, 0.0
     main_loss, is_ended = "", False
 
@@ -182,9 +176,7 @@ def search(
             share = budget.share(state.step)
             is_round_end = strategy.rounds_done(share) > rounds
             shown: dict[str, float | int | str] = {strategy.round_name: f"{rounds + 1}"}
-            if (is_round_end or state.step % steps_between_reads == 0) and (
-                values := read_losses()
-            ):
+            if (is_round_end or state.step % read_every == 0) and (values := read_losses()):
                 shown = {"loss": values[-1], **shown}
             if unit != "step":
                 shown["step"] = state.step

@@ -31,7 +31,7 @@ class ZeroCostEstimator(Estimator):
     reads: ClassVar[frozenset[str]] = frozenset(
         {
             *("batch_size", "crop_size", "image_scale", "scale_range"),
-            *("class_uniform", "category_cap", "num_workers"),
+            *("class_uniform", "category_cap", "num_workers", "resident_gib"),
             *("num_samples", "seed", "budget"),
         }
     )

@@ -9,6 +9,7 @@ from autoseg.training.divergence import (
     PendingLosses,
     require_finite,
     require_finite_weights,
+    steps_between_reads,
 )
 from autoseg.training.loop import TrainingResult, train
 from autoseg.training.loop_state import LOOP_FIELDS, LoopState
@@ -48,6 +49,7 @@ __all__ = [
     "resolve_precision",
     "retraining_batches",
     "segmentation_loss",
+    "steps_between_reads",
     "tensor_float",
     "train",
     "validate",

@@ -70,6 +70,11 @@ def require_finite_weights(weights: Iterable[tuple[str, Tensor]], *, step: int) 
         )
 
 
+def steps_between_reads(device: torch.device) -> int:
+    """Return the steps between two looks at the losses, for each of which a GPU is waited for."""
+    return 1 if device.type == "cpu" else 50
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Pending:
     value: Tensor

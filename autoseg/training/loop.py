@@ -10,7 +10,7 @@ from torch import nn
 
 from autoseg.config import TrainingConfig
 from autoseg.contract import FollowsProgress
-from autoseg.data import SegmentationDataset, images_in, labelled_indices
+from autoseg.data import SegmentationDataset, images_in, labelled_indices, stay_on_device
 from autoseg.distributed import num_processes, require_same, sum_gradients_
 from autoseg.runs import (
     COMPILING,
@@ -25,7 +25,11 @@ from autoseg.training.averaging import averaged_network
 from autoseg.training.batch_norm import average_statistics_, prepare_batch_norm_
 from autoseg.training.batches import retraining_batches
 from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss
-from autoseg.training.divergence import require_finite, require_finite_weights
+from autoseg.training.divergence import (
+    PendingLosses,
+    require_finite_weights,
+    steps_between_reads,
+)
 from autoseg.training.loop_state import LOOP_FIELDS, LoopState
 from autoseg.training.loss_functions import segmentation_loss
 from autoseg.training.optimisers import build_optimizer
@@ -33,6 +37,8 @@ from autoseg.training.precision import autocast, resolve_precision, tensor_float
 from autoseg.training.schedules import poly, warm_up
 from autoseg.training.validation import pixels_together, validate
 from autoseg.training.waiting import LoadingWatch
+
+_LOSS = "training"
 
 UNDEFINED = -1.0
 """Best mIoU as a checkpoint states it while there was none; below all that there are."""
@@ -110,8 +116,8 @@ def train(
         colour_miou: Mean IoU on val that each pixel's colour alone has; None if it is unknown.
 
     Raises:
-        DivergedError: If the loss is not finite, or the network's output holds NaN at a validation;
-            nothing is saved then.
+        DivergedError: If the loss is not finite, or the network's output holds NaN at a validation.
+            It names the step, which on a GPU may lie some steps back; nothing was saved since.
         UsageError: If class weights do not fit the dataset, or a checkpoint had another loss.
     """
     precision = resolve_precision(config.precision, device)
@@ -153,6 +159,17 @@ def train(
     )
     run.update(loss=asdict(chosen_loss))
 
+    loading = LoadingWatch()
+    losses, read_every = PendingLosses(), steps_between_reads(device)
+
+    def read_losses() -> dict[str, float]:
+        """Check and add up the losses since the last call; return what is shown of them."""
+        with loading.waiting_for_device():
+            values = losses.read().get(_LOSS, [])
+        for value in values:
+            state.add(value)
+        return {"loss": values[-1]} if values else {}
+
     def save() -> None:
         run.save_checkpoint(
             {
@@ -167,8 +184,8 @@ def train(
             step=state.step,
         )
 
-    loading = LoadingWatch()
-    batches = loading.watched(retraining_batches(train_dataset, config, start_step=state.step))
+    near = stay_on_device(train_dataset, device, max_gib=config.resident_gib)
+    batches = loading.watched(retraining_batches(near, config, start_step=state.step))
     with Progress(
         config.num_steps,
         description=description,
@@ -195,9 +212,9 @@ def train(
                     ignore_index=train_dataset.ignore_index,
                     loss=loss_function,
                 )
-                with loading.waiting_for_device():
-                    value = loss.item()
-                require_finite(value, step=state.step, learning_rate=rate, what="training")
+                losses.add(loss, step=state.step, learning_rate=rate, what=_LOSS)
+                is_read = (state.step + 1) % read_every == 0
+                shown = read_losses() if is_read else {}
                 optimizer.zero_grad()
                 loss.backward()
             sum_gradients_(network.parameters())
@@ -207,11 +224,11 @@ def train(
             average_statistics_(network, config.batch_norm)
             if average is not None:
                 average.update_parameters(network)
-            state.add(value)
             state.step += 1
-            progress.update(loss=value)
+            progress.update(**shown)
 
             if state.step % config.validate_every == 0 or state.step == config.num_steps:
+                read_losses()
                 require_same("weights", network.state_dict().values(), step=state.step)
                 require_finite_weights(network.named_parameters(), step=state.step)
                 with progress.phase("validating") as on_image:
@@ -243,9 +260,10 @@ def train(
                 run.save_weights("last", result.state_dict(), metadata=metadata)
                 save()
                 progress.update(0, val_miou=miou)
-                if hint := loading.hint(train_dataset, num_workers=config.num_workers):
+                if hint := loading.hint(near, num_workers=config.num_workers):
                     progress.write(f"{description}: {hint}")
         if stop.requested and state.step % config.validate_every != 0:
+            read_losses()
             require_finite_weights(network.named_parameters(), step=state.step)
             save()
     return TrainingResult(

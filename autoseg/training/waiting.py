@@ -7,6 +7,7 @@ from time import monotonic
 from torch import Tensor
 
 from autoseg.contract import SegmentationDataset
+from autoseg.data import ResidentSamples
 from autoseg.data.cache import KeepsSamples
 
 Batch = tuple[Tensor, Tensor]
@@ -71,19 +72,30 @@ class LoadingWatch:
         if share <= MAX_SHARE:
             return None
         self._is_said = True
-        if num_workers < _ENOUGH_WORKERS:
-            more = max(2, 2 * num_workers)
-            remedies = [f"--num-workers {more} loads beside the training"]
-        else:
-            remedies = ["images that are saved at the size at which they are seen load faster"]
-        if (missing := _not_kept(dataset)) is not None:
-            remedies.append(missing)
+        remedies = _remedies(dataset, num_workers)
+        if not remedies:
+            return None
         saves = "and saves" if len(remedies) == 1 else "and both save"
         return (
             f"{share:.0%} of the time went by waiting for images, "
             f"{1000 * idle_s / self._num_given:.0f} ms a batch; {', '.join(remedies)}, {saves} "
             "up to as much"
         )
+
+
+def _remedies(dataset: SegmentationDataset, num_workers: int) -> list[str]:
+    """Name the options that make loading faster, with what each does."""
+    if isinstance(dataset, ResidentSamples):
+        limit = dataset.max_bytes / 2**30
+        more = f"a --resident-gib above {limit:g} keeps more images on the device"
+        return [more] if dataset.is_full else []
+    if num_workers < _ENOUGH_WORKERS:
+        more = max(2, 2 * num_workers)
+        remedies = [f"--num-workers {more} loads beside the training"]
+    else:
+        remedies = ["images that are saved at the size at which they are seen load faster"]
+    missing = _not_kept(dataset)
+    return remedies if missing is None else [*remedies, missing]
 
 
 def _not_kept(dataset: SegmentationDataset) -> str | None:

@@ -57,7 +57,7 @@ def require_second_failed(folder, clean, reason):
 def test_a_sample_whose_loss_is_not_finite_fails_alone(
     tmp_path, clean, monkeypatch, steps_between_reads, capfd
 ):
-    monkeypatch.setattr(search_loop, "_steps_between_reads", lambda device: steps_between_reads)
+    monkeypatch.setattr(search_loop, "steps_between_reads", lambda device: steps_between_reads)
     with bad_losses(short_training, {NUM_STEPS + 1}):
         result = contract.run_search("random", tmp_path / "run")
     best = require_second_failed(tmp_path / "run", clean, REASON)

@@ -98,7 +98,7 @@ def test_stopping_and_resuming_gives_the_same_result_bit_for_bit(
 
 def test_reading_losses_rarely_changes_nothing(tmp_path, uninterrupted, monkeypatch):
     whole, expected_net, expected = uninterrupted
-    monkeypatch.setattr(search_loop, "_steps_between_reads", lambda device: 50)
+    monkeypatch.setattr(search_loop, "steps_between_reads", lambda device: 50)
     with new_run(tmp_path / "rare") as run:
         run_search(run, stop=Flag(3))
     with Run.resume(tmp_path / "rare") as run:
@@ -129,7 +129,7 @@ def test_a_loss_that_is_not_finite_stops_the_search_and_nothing_is_saved(
         return loss * float("nan") if next(numbers) == bad_loss else loss
 
     monkeypatch.setattr(darts, "segmentation_loss", sometimes_bad)
-    monkeypatch.setattr(search_loop, "_steps_between_reads", lambda device: steps_between_reads)
+    monkeypatch.setattr(search_loop, "steps_between_reads", lambda device: steps_between_reads)
     folder = tmp_path / "run"
     with pytest.raises(DivergedError, match=message), new_run(folder) as run:
         run_search(run, stop=Flag(stop_after))
