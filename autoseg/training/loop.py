@@ -225,7 +225,7 @@ def train(
             if average is not None:
                 average.update_parameters(network)
             state.step += 1
-            progress.update(**shown)
+            progress.update(1, **shown)
 
             if state.step % config.validate_every == 0 or state.step == config.num_steps:
                 read_losses()

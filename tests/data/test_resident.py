@@ -1,5 +1,6 @@
 """Samples that stay on the device: the same batches, up to a budget, without a step on the CPU."""
 
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
@@ -25,6 +26,8 @@ SAMPLE_BYTES = 48 * 64 * (3 + 1)
 
 class Counted(SegmentationDataset):
     """Drawn scenes, with the number of times that each was asked for."""
+
+    scenes: Sequence[Sample] | SyntheticStreets
 
     def __init__(self, ignore_index=255):
         self.scenes = SyntheticStreets(split="train", image_size=SIZE, length=4)
