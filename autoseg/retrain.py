@@ -19,12 +19,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=(
             "Train networks from scratch, one after the other, with one recipe: what a search has "
             "found beside the fixed networks that you would otherwise use. Each gets a run folder "
-            "with its best and last weights; `python -m autoseg.compare` compares them."
+            "with its best and last weights, or one for each seed in --seeds; "
+            "`python -m autoseg.compare` compares them."
         ),
         example=(
             f"{PROG}\n"
             f"{PROG} --architecture runs/NAME/architecture.json --dataset camvid\n"
             f"{PROG} --network icnet_resnet50 deeplabv3plus_resnet101 --num-steps 20000\n"
+            f"{PROG} --network unet segnet_basic --seeds 0 1 2\n"
             f"{PROG} --network unet --overfit 2\n"
             f"{PROG} --resume"
         ),
@@ -39,12 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder, result = run_retrain(request, command=[*PROG.split(), *arguments])
     refresh_index()
     score = "val mIoU" if result.note is None else "training mIoU"
-    for label, trained in result.finished.items():
-        print(f"{label}: {trained.best_as(score)}")
+    for name, trained in result.finished.items():
+        print(f"{name}: {trained.best_as(score)}")
         if trained.doubt is not None:
-            print(f"{label}: doubtful: {trained.doubt}")
-    for label, message in result.failed.items():
-        print(f"{label}: failed: {message}")
+            print(f"{name}: doubtful: {trained.doubt}")
+    for name, message in result.failed.items():
+        print(f"{name}: failed: {message}")
+    for label, scores in result.over_seeds.items():
+        print(f"{label}: {score} {scores}")
     if not result.is_finished:
         print(f"stopped, saved. Go on: {go_on(PROG, request, folder)}")
         return INTERRUPTED

@@ -1,7 +1,7 @@
 """Retrained networks, each in a run folder of its own."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,13 @@ from autoseg.cli.console import announce
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
 from autoseg.commands.resuming import after_restart
 from autoseg.commands.retrain_figures import draw_predictions, draw_retraining
-from autoseg.commands.retrain_plan import RetrainPlan, plan_resumed, plan_retraining
+from autoseg.commands.retrain_plan import (
+    PlannedTraining,
+    RetrainPlan,
+    plan_resumed,
+    plan_retraining,
+)
+from autoseg.commands.retrain_seeds import SeedScores, scores_over_seeds
 from autoseg.commands.tensorboard import mirrored, require_tensorboard
 from autoseg.distributed import is_first_process, num_processes
 from autoseg.errors import UsageError
@@ -19,7 +25,7 @@ from autoseg.evaluation import Baselines
 from autoseg.requests import RetrainRequest
 from autoseg.runs import StopRequest, open_run, seed_everything
 from autoseg.runs.record import RECORD_NAME
-from autoseg.trained import ARCHITECTURE_NAME, NetworkChoice, StartingWeights, starting_weights
+from autoseg.trained import ARCHITECTURE_NAME, StartingWeights, starting_weights
 from autoseg.training import (
     DivergedError,
     TrainingResult,
@@ -36,9 +42,11 @@ class RetrainResult:
     """How the retraining of several networks ended."""
 
     finished: dict[str, TrainingResult]
-    """Results by label."""
+    """Results by the name of the run folder."""
     failed: dict[str, str]
-    """Error messages by label."""
+    """Error messages by the name of the run folder."""
+    over_seeds: dict[str, SeedScores]
+    """For each network that was trained with several seeds, how its scores vary; by label."""
     is_finished: bool
     """False if it was asked to stop; `--resume` goes on."""
     note: str | None
@@ -61,10 +69,11 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     require_tensorboard(request.tensorboard)
     request = after_restart(request)
     plan = plan_resumed(request) if request.resume else plan_retraining(request, device)
+    trainings = plan.trainings
     if plan.note is not None:
         announce(f"retrain: {plan.note}")
     announce(
-        f"retrain: {', '.join(choice.label for choice in plan.networks)}; "
+        f"retrain: {', '.join(planned.title for planned in trainings)}; "
         f"preset {plan.request.preset}, dataset {plan.request.dataset} "
         f"({len(plan.train_dataset)} training images, {plan.train_dataset.num_classes} classes), "
         f"{device}, in {plan.folder}"
@@ -103,39 +112,43 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     baselines = announce_baselines("retrain", plan.train_dataset, plan.val_dataset, plan.training)
     with opened as whole, StopRequest() as stop:
         whole.update(baselines=asdict(baselines))
-        for number, choice in enumerate(plan.networks, start=1):
+        for number, planned in enumerate(trainings, start=1):
             if stop.requested:
                 break
             try:
                 result = _train_one(
-                    choice,
+                    planned,
                     plan,
                     command=command,
                     starting=starting,
                     baselines=baselines,
                     device=device,
                     stop=stop,
-                    description=f"[{number}/{len(plan.networks)}] {choice.label}",
+                    description=f"[{number}/{len(trainings)}] {planned.title}",
                 )
             except DivergedError as error:
-                failed[choice.label] = str(error)
-                announce(f"{choice.label}: {error}")
+                failed[planned.name] = str(error)
+                announce(f"{planned.title}: {error}")
                 continue
             if result.is_finished:
-                finished[choice.label] = result
-        is_finished = len(finished) + len(failed) == len(plan.networks)
-        folders = {choice.label: plan.folder / choice.label for choice in plan.networks}
+                finished[planned.name] = result
+        is_finished = len(finished) + len(failed) == len(trainings)
+        folders = {planned.title: plan.folder / planned.name for planned in trainings}
         if is_first_process():
             draw_retraining(whole, folders, note=plan.note)
         whole.update(results={"failed": failed, "finished": sorted(finished)})
         whole.finish("interrupted" if not is_finished else "failed" if failed else "finished")
     return plan.folder, RetrainResult(
-        finished=finished, failed=failed, is_finished=is_finished, note=plan.note
+        finished=finished,
+        failed=failed,
+        over_seeds=scores_over_seeds(trainings, finished),
+        is_finished=is_finished,
+        note=plan.note,
     )
 
 
 def _train_one(
-    choice: NetworkChoice,
+    planned: PlannedTraining,
     plan: RetrainPlan,
     *,
     command: Sequence[str],
@@ -146,13 +159,14 @@ def _train_one(
     description: str,
 ) -> TrainingResult:
     """Train one network in its own run folder, from its checkpoint where there is one."""
-    folder, training = plan.folder / choice.label, plan.training
+    choice, folder = planned.choice, plan.folder / planned.name
+    training = replace(plan.training, seed=planned.seed)
     opened = open_run(
         folder,
         resume=(folder / RECORD_NAME).exists(),
         kind="retrain",
         command=command,
-        config=plan.record_of(choice, None if starting is None else starting.record),
+        config=plan.record_of(planned, None if starting is None else starting.record),
         seed=training.seed,
     )
     with opened as run, mirrored(run.folder, is_wanted=plan.request.tensorboard) as add:
@@ -187,7 +201,7 @@ def _train_one(
             colour_miou=baselines.colour_miou,
         )
         if is_first_process():
-            draw_retraining(run, {choice.label: folder}, note=plan.note)
+            draw_retraining(run, {planned.title: folder}, note=plan.note)
         if plan.request.tensorboard:
             draw_predictions(
                 run, network, plan.val_dataset, device=device, image_scale=training.image_scale

@@ -22,6 +22,7 @@ from autoseg.config import (
     TrainingConfig,
     read_values,
 )
+from autoseg.config.field_types import shown
 from autoseg.data import SegmentationDataset, build_split, images_in
 from autoseg.errors import UsageError
 from autoseg.foreign_text import folder_name
@@ -46,6 +47,20 @@ _WHICH_NETWORKS = ("network", "encoder", "architecture")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedTraining:
+    """One network, trained with one seed."""
+
+    choice: NetworkChoice
+    """The network."""
+    seed: int
+    """Seed of the training."""
+    name: str
+    """Name of its run folder."""
+    title: str
+    """How figures and progress call it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RetrainPlan:
     """Networks, recipe and images of a retraining."""
 
@@ -54,7 +69,7 @@ class RetrainPlan:
     networks: tuple[NetworkChoice, ...]
     """What is trained, in this order."""
     folder: Path
-    """Where the run folders lie, one a network."""
+    """Where the run folders lie, one a training."""
     train_dataset: SegmentationDataset
     """The images that are trained on."""
     val_dataset: SegmentationDataset
@@ -62,8 +77,29 @@ class RetrainPlan:
 
     @property
     def training(self) -> TrainingConfig:
-        """The recipe."""
+        """The recipe, with the first seed."""
         return self.request.pick(TrainingConfig)
+
+    @property
+    def trainings(self) -> tuple[PlannedTraining, ...]:
+        """What is trained, in this order: all networks with the first seed, then with the next."""
+        if not self.request.seeds:
+            return tuple(
+                PlannedTraining(
+                    choice=choice, seed=self.request.seed, name=choice.label, title=choice.label
+                )
+                for choice in self.networks
+            )
+        return tuple(
+            PlannedTraining(
+                choice=choice,
+                seed=seed,
+                name=f"{choice.label}-seed-{seed}",
+                title=f"{choice.label} seed {seed}",
+            )
+            for seed in self.request.seeds
+            for choice in self.networks
+        )
 
     @property
     def note(self) -> str | None:
@@ -87,10 +123,13 @@ class RetrainPlan:
             **_own_operations_of(*self.networks),
         }
 
-    def record_of(self, choice: NetworkChoice, starting: dict[str, Any] | None) -> dict[str, Any]:
-        """Return what one network's run.json keeps of it."""
-        settings = self.record(starting)
-        del settings["networks"]
+    def record_of(
+        self, planned: PlannedTraining, starting: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Return what one training's run.json keeps of it: the same as if it were the only one."""
+        choice = planned.choice
+        settings = {**self.record(starting), "seed": planned.seed}
+        del settings["networks"], settings["seeds"]
         settings.pop(OWN_OPERATIONS, None)  # of all networks; this one may have none
         return {
             **settings,
@@ -114,9 +153,12 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
         UsageError: If something is unknown, or cannot stand together.
     """
     named_networks(request.network, request.encoder)  # refuses unknown names before all else
+    _require_seeds(request)
     request = _after_search(request)
     train_dataset, val_dataset = _splits(request.pick(DataConfig), overfit=request.overfit)
     request = _with_recipe(request, train_dataset, device)
+    if request.seeds:
+        request = request.with_values(seed=request.seeds[0])
     return RetrainPlan(
         request=request,
         networks=tuple(choose_networks(request)),
@@ -124,6 +166,21 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
         train_dataset=train_dataset,
         val_dataset=val_dataset,
     )
+
+
+def _require_seeds(request: RetrainRequest) -> None:
+    """Refuse seeds that do not say what to train with."""
+    if request.seeds and "seed" in request.given:
+        raise UsageError(
+            f"--seed {request.seed} and --seeds {shown(request.seeds)}: each says what to train "
+            "with; give one of them."
+        )
+    for seed in request.seeds:
+        if request.seeds.count(seed) > 1:
+            raise UsageError(
+                f"--seeds {shown(request.seeds)}: seed {seed} would train the same network again; "
+                "name each seed once."
+            )
 
 
 def _after_search(request: RetrainRequest) -> RetrainRequest:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.config import DataConfig, NetworkSizes, Request, TrainingConfig
+from autoseg.config.ranges import Seed
 from autoseg.requests.search import Preset
 
 
@@ -30,6 +31,9 @@ class RetrainRequest(Request, TrainingConfig, NetworkSizes, DataConfig):
     crf_layer: bool = False
     """Follow each network by a dense CRF and train both together (CRF-RNN); NAME is then called
     NAME+crf."""
+    seeds: tuple[Seed, ...] = ()
+    """Seeds to train each network with, one after the other, in place of the one of --seed; each
+    training gets a run folder of its own, NAME-seed-SEED, and compare joins them in one row."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     tensorboard: bool = False
