@@ -69,6 +69,7 @@ from autoseg.runs.folders import folder_to_resume, new_folder
 from autoseg.strategies import (
     ESTIMATORS,
     STRATEGIES,
+    TRELLIS_ONLY,
     DartsSearch,
     DiscreteSearch,
     PrunedEstimator,
@@ -77,6 +78,7 @@ from autoseg.strategies import (
     ShortEstimator,
     Strategy,
     search,
+    trellis_only,
 )
 from autoseg.trained import ARCHITECTURE_NAME, SearchRun
 from autoseg.trained.own_operations import own_operations, require_unchanged_operations
@@ -134,6 +136,9 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         )
     plan = _resume(request) if request.resume else _plan(request, device)
     config, space, folder = plan.request.pick(SearchConfig), plan.space, plan.folder
+    if isinstance(space, CellSpace) and (given := sorted(request.given & TRELLIS_ONLY)):
+        # Though it be the default: in silence it would seem to have an effect.
+        raise UsageError(trellis_only(given[0], getattr(request, given[0]), space))
     length = space.num_cells if isinstance(space, CellSpace) else space.num_layers
     supernet_size = f"L={length} B={space.num_nodes} F={space.filter_multiplier}"
     announce(f"search: space {space.name} ({supernet_size}), preset {plan.request.preset}")

@@ -1,11 +1,10 @@
 """Expected cost of what a search would decode, as a differentiable function of alpha and beta."""
 
-from itertools import combinations
-
 import torch
 from torch import Tensor
 
-from autoseg.architecture import normalise_beta
+from autoseg.architecture import NO_OPERATION, normalise_beta
+from autoseg.pricing.kept_edges import KeptEdges, node_edges
 from autoseg.pricing.prices import Prices
 
 
@@ -17,10 +16,7 @@ class ExpectedMacs:
 
     - The path is a Markov chain from the stem: from a node it goes on to each next stride with the
       softmax of beta over the edges that leave the node.
-    - Each node of the cell keeps two different edges with one operation other than "none" on each.
-      A choice is as likely as the product of the two operations' weights, the softmax of alpha: an
-      edge's operation is drawn by alpha, and two edges are kept with a probability in proportion to
-      the product of what their operations weigh together.
+    - The cell is drawn as `KeptEdges` says.
 
     Nodes and path are independent. What a cell costs depends on its stride and on those of the two
     layers before, so that the chance of each such triple is carried along the trellis, and no path
@@ -49,15 +45,12 @@ class ExpectedMacs:
         self._goes_down = levels[None] > levels[:, None]  # from a to b
         self._at_start = tensor(torch.zeros(space.num_levels, space.num_levels))
         self._at_start[0, 0] = 1
-        self._candidates = tensor(prices.candidates, torch.int64)
-        self._nodes = []
-        for node in range(space.num_nodes):
-            sources = space.predecessors(node)
-            edges = [space.edge_index(source, node) for source in sources]
-            pairs = list(combinations(range(len(edges)), 2))
-            # [p, e]: whether pair p keeps edge e.
-            keeps = [[float(edge in pair) for edge in range(len(edges))] for pair in pairs]
-            self._nodes.append((tensor(edges, torch.int64), tensor(keeps)))
+        is_candidate = [[op != NO_OPERATION for op in space.operations]] * space.num_edges
+        self._kept = KeptEdges(tensor(is_candidate, torch.bool), node_edges(space.num_nodes))
+        # 1 for an edge from source 0 or 1, which are the cell's inputs, 0 for one from a node.
+        self._reads_input = tensor(
+            [source < 2 for node in range(space.num_nodes) for source in space.predecessors(node)]
+        )
 
     def __call__(self, alpha: Tensor, beta: Tensor) -> Tensor:
         """Return the expected MACs of one image.
@@ -84,17 +77,6 @@ class ExpectedMacs:
 
     def _cell_macs(self, alpha: Tensor) -> Tensor:
         """Return the expected MACs of a cell's operations, (levels, 2)."""
-        log_weights = torch.log_softmax(alpha, dim=-1).index_select(1, self._candidates)
-        log_strength = log_weights.logsumexp(dim=-1)
-        # The chance of each operation on a kept edge.
-        chance = (log_weights - log_strength[:, None]).exp()
-        on_inputs = on_nodes = alpha.new_zeros(len(self._candidates))
-        for edges, keeps in self._nodes:
-            pair_chances = torch.softmax(keeps @ log_strength[edges], dim=0)
-            kept = pair_chances @ keeps
-            expected = kept[:, None] * chance[edges]
-            # Sources 0 and 1 are the cell's inputs.
-            on_inputs = on_inputs + expected[:2].sum(dim=0)
-            on_nodes = on_nodes + expected[2:].sum(dim=0)
-        prices = self._operations.index_select(2, self._candidates)
-        return prices @ on_inputs + (prices[:, :1] @ on_nodes)
+        chances = self._kept.chances(alpha)
+        on_inputs, on_nodes = self._reads_input @ chances, (1 - self._reads_input) @ chances
+        return self._operations @ on_inputs + (self._operations[:, :1] @ on_nodes)

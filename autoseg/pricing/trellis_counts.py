@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.architecture import SearchSpace
 from autoseg.errors import UsageError
+from autoseg.pricing.kept_edges import node_edges
 from autoseg.pricing.prices import Prices
 
 _MAX_LABELS = 1_000_000
@@ -117,17 +117,9 @@ def cheapest_cells(prices: Prices, counts: NDArray[np.int64]) -> NDArray[np.int6
     operations = np.tensordot(counts, edge_prices(prices), axes=(1, 2))
     cheapest_edges = operations.min(axis=2)  # (paths, edges)
     total = np.zeros(len(counts), np.int64)
-    for edges in node_edges(space):
+    for edges in node_edges(space.num_nodes):
         total += np.sort(cheapest_edges[:, edges], axis=1)[:, :2].sum(axis=1)
     return total
-
-
-def node_edges(space: SearchSpace) -> list[list[int]]:
-    """Number the edges that lead to each node, by their sources."""
-    return [
-        [space.edge_index(source, node) for source in space.predecessors(node)]
-        for node in range(space.num_nodes)
-    ]
 
 
 def edge_prices(prices: Prices) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ paths whose bound is not above the best that fits are left out, and for the othe
 the nodes are combined, a choice that is dearer and no better left out.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -23,11 +24,13 @@ from torch import Tensor
 from autoseg.architecture import (
     Architecture,
     BetaNorm,
+    Cell,
     CellEdge,
     PathRule,
     decode,
     edge_scores,
 )
+from autoseg.pricing.kept_edges import node_edges
 from autoseg.pricing.prices import Prices
 from autoseg.pricing.trellis_counts import (
     MergedPaths,
@@ -35,13 +38,12 @@ from autoseg.pricing.trellis_counts import (
     edge_prices,
     leaders,
     merged_paths,
-    node_edges,
 )
 
 _NUM_BISECTIONS = 40
 _LOG_MULTIPLIERS = (-10.0, 10.0)
 """Range of the multiplier's decimal logarithm, in nats for the whole limit."""
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 """Sums of some dozens of logarithms round at 1e-13."""
 
 
@@ -78,7 +80,7 @@ def decode_within(
     scores = edge_scores(space, beta.detach(), beta_norm=beta_norm, path_rule=path_rule).numpy()
     paths = merged_paths(prices, scores, max_macs=max_macs)
     log_weights = torch.log_softmax(alpha.detach().to("cpu", torch.float64), dim=-1)
-    cells = _Cells(prices, log_weights.numpy()[:, prices.candidates])
+    cells = _cells(prices, log_weights.numpy()[:, prices.candidates])
     paths = paths.where(paths.macs + cheapest_cells(prices, paths.counts) <= max_macs)
     if not len(paths):
         raise ValueError(
@@ -86,7 +88,7 @@ def decode_within(
             f"costs {prices.macs(cheapest(prices)):,}."
         )
     paths, upper, incumbent = cells.bounds(paths, max_macs)
-    incumbent -= _ROUNDING  # so that what reaches it is found again
+    incumbent -= ROUNDING  # so that what reaches it is found again
     best = None
     for index in np.argsort(-upper, kind="stable"):
         if upper[index] <= incumbent:
@@ -106,15 +108,17 @@ def cheapest(prices: Prices) -> Architecture:
     paths = merged_paths(prices, np.zeros((space.num_layers, space.num_levels, 3)))
     cell_macs = cheapest_cells(prices, paths.counts)
     index = int((paths.macs + cell_macs).argmin())
-    cells = _Cells(prices, np.zeros((space.num_edges, len(prices.candidates))))
+    cells = _cells(prices, np.zeros((space.num_edges, len(prices.candidates))))
     found = cells.best(paths.counts[index], int(cell_macs[index]), above=-np.inf)
     assert found is not None
     return _architecture(prices, paths.levels[index], found.cell)
 
 
-class _FoundCell(NamedTuple):
+class FoundCell(NamedTuple):
+    """A cell, and the sum of its operations' scores."""
+
     score: float
-    cell: tuple[tuple[CellEdge, CellEdge], ...]
+    cell: Cell
 
 
 class _Choices(NamedTuple):
@@ -126,15 +130,29 @@ class _Choices(NamedTuple):
     """For each node the number of its option, (choices, nodes)."""
 
 
-class _Cells:
-    """All cells of a space, with their scores."""
+class Cells:
+    """All cells of a space, with what the operations of each edge score and cost."""
 
-    def __init__(self, prices: Prices, log_weights: NDArray[np.float64]) -> None:
-        """Take the logarithm of each operation's weight, (num_edges, candidates)."""
+    def __init__(
+        self,
+        prices: NDArray[np.int64],
+        log_weights: NDArray[np.float64],
+        *,
+        nodes: Sequence[Sequence[int]],
+        operations: Sequence[Sequence[str]],
+    ) -> None:
+        """Take what can be chosen.
+
+        Args:
+            prices: Price of each operation in a layer of each kind, (edges, candidates, kinds).
+            log_weights: The logarithm of its weight, (edges, candidates).
+            nodes: The edges that lead to each node, by their sources.
+            operations: Names of each edge's candidates.
+        """
         self._log_weights = log_weights
-        self._prices = edge_prices(prices)
-        self._nodes = node_edges(prices.space)
-        self._operations = [prices.space.operations[index] for index in prices.candidates]
+        self._prices = prices
+        self._nodes = nodes
+        self._operations = operations
 
     def bounds(
         self, paths: MergedPaths, max_macs: int
@@ -191,19 +209,18 @@ class _Cells:
             total_macs += np.take_along_axis(macs[:, edges], kept, axis=1).sum(axis=1)
         return total_score, total_macs
 
-    def best(self, counts: NDArray[np.int64], allowed: int, *, above: float) -> _FoundCell | None:
+    def best(self, counts: NDArray[np.int64], allowed: int, *, above: float) -> FoundCell | None:
         """Find the cell with the highest score along a path.
 
         Args:
-            counts: Layers of each kind, (2 * levels,).
+            counts: Layers of each kind, (kinds,).
             allowed: Most MACs of all its operations.
             above: What it has to exceed.
 
         Returns:
             The cell; None if none that exceeds it fits.
         """
-        macs = self._prices @ counts  # (edges, candidates)
-        nodes = [self._options(edges, macs) for edges in self._nodes]
+        nodes = self._all_options(counts)
         # What the nodes behind each one cost at least, and score at most.
         least = np.cumsum([0, *(node.macs.min() for node in reversed(nodes))])[-2::-1]
         most = np.cumsum([0.0, *(node.scores.max() for node in reversed(nodes))])[-2::-1]
@@ -217,24 +234,35 @@ class _Cells:
             self._edges(edges, option)
             for edges, option in zip(self._nodes, choices.options[last].tolist(), strict=True)
         ]
-        return _FoundCell(float(choices.scores[last]), tuple(cell))
+        return FoundCell(float(choices.scores[last]), tuple(cell))
 
-    def _options(self, edges: list[int], macs: NDArray[np.int64]) -> _Choices:
+    def least(self, counts: NDArray[np.int64]) -> int:
+        """Return what all operations of the cheapest cell cost along a path."""
+        return sum(int(node.macs.min()) for node in self._all_options(counts))
+
+    def _all_options(self, counts: NDArray[np.int64]) -> list[_Choices]:
+        macs = self._prices @ counts  # (edges, candidates)
+        return [self._options(edges, macs) for edges in self._nodes]
+
+    def _options(self, edges: Sequence[int], macs: NDArray[np.int64]) -> _Choices:
         """List what a node can keep: two edges with an operation each."""
         pairs = list(combinations(edges, 2))
         costs = [(macs[one][:, None] + macs[other]).ravel() for one, other in pairs]
         logs = self._log_weights
         scores = [(logs[one][:, None] + logs[other]).ravel() for one, other in pairs]
-        numbers = np.arange(len(pairs) * len(self._operations) ** 2)[:, None]
+        numbers = np.arange(len(pairs) * logs.shape[1] ** 2)[:, None]
         return _undominated(_Choices(np.concatenate(costs), np.concatenate(scores), numbers))
 
-    def _edges(self, edges: list[int], option: int) -> tuple[CellEdge, CellEdge]:
+    def _edges(self, edges: Sequence[int], option: int) -> tuple[CellEdge, CellEdge]:
         """Return the two edges that an option of `_options` stands for."""
-        sources = combinations(range(len(edges)), 2)
-        pair, chosen = divmod(option, len(self._operations) ** 2)
-        first, second = list(sources)[pair]
-        one, other = divmod(chosen, len(self._operations))
-        return CellEdge(first, self._operations[one]), CellEdge(second, self._operations[other])
+        num_candidates = self._log_weights.shape[1]
+        pair, chosen = divmod(option, num_candidates**2)
+        first, second = list(combinations(range(len(edges)), 2))[pair]
+        one, other = divmod(chosen, num_candidates)
+        return (
+            CellEdge(first, self._operations[edges[first]][one]),
+            CellEdge(second, self._operations[edges[second]][other]),
+        )
 
 
 def _combined(choices: _Choices, node: _Choices, allowed: int, above: float) -> _Choices:
@@ -261,11 +289,19 @@ def _undominated(choices: _Choices) -> _Choices:
     return _Choices(choices.macs[kept], choices.scores[kept], choices.options[kept])
 
 
-def _architecture(
-    prices: Prices,
-    levels: NDArray[np.int64],
-    cell: tuple[tuple[CellEdge, CellEdge], ...],
-) -> Architecture:
+def _cells(prices: Prices, log_weights: NDArray[np.float64]) -> Cells:
+    """Take the logarithm of each operation's weight, (num_edges, candidates)."""
+    space = prices.space
+    names = [space.operations[index] for index in prices.candidates]
+    return Cells(
+        edge_prices(prices),
+        log_weights,
+        nodes=node_edges(space.num_nodes),
+        operations=[names] * space.num_edges,
+    )
+
+
+def _architecture(prices: Prices, levels: NDArray[np.int64], cell: Cell) -> Architecture:
     space = prices.space
     path = tuple(space.strides[level] for level in levels.tolist())
     return Architecture(space=space.name, strides=space.strides, path=path, cell=cell)

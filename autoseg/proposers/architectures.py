@@ -14,19 +14,14 @@ from autoseg.architecture import (
     SearchSpace,
     sample_architecture,
 )
-from autoseg.errors import UsageError
-from autoseg.proposers.domain import Domain, draw_below
-
-MAX_DRAWS = 10_000
-"""Draws after which a limit is called too tight to draw architectures within it."""
-MAX_MUTATIONS = 100
-"""Mutations after which an architecture is drawn instead."""
+from autoseg.proposers.domain import draw_below
+from autoseg.proposers.limited import LimitedDomain
 
 Cell = tuple[tuple[CellEdge, CellEdge], ...]
 """The two edges of each node."""
 
 
-class ArchitectureDomain(Domain[Architecture]):
+class ArchitectureDomain(LimitedDomain[Architecture]):
     """All architectures of a space.
 
     The parameters are the stride of each layer, and for each node the pair of its sources and the
@@ -43,8 +38,8 @@ class ArchitectureDomain(Domain[Architecture]):
             space: What may be chosen.
             is_allowed: Tells whether an architecture may be proposed; None allows all.
         """
+        super().__init__(is_allowed)
         self.space = space
-        self._is_allowed = is_allowed
         self._operations = tuple(op for op in space.operations if op != NO_OPERATION)
         strides = {
             f"layer{layer}_stride": tuple(map(str, space.strides[: layer + 2]))
@@ -65,32 +60,9 @@ class ArchitectureDomain(Domain[Architecture]):
         self._all_options = strides | nodes
         self.options = {name: each for name, each in self._all_options.items() if len(each) > 1}
 
-    def sample(self, generator: torch.Generator) -> Architecture:
-        """Draw an architecture that is allowed, each with the same probability.
-
-        Raises:
-            UsageError: If none of `MAX_DRAWS` is.
-        """
-        for _ in range(MAX_DRAWS):
-            drawn = sample_architecture(self.space, generator)
-            if self.allows(drawn):
-                return drawn
-        raise UsageError(
-            f"none of {MAX_DRAWS:,} architectures drawn at random stays within the limit; allow "
-            "more MACs (--max-macs), or use --strategy darts, which finds the best one within it."
-        )
-
-    def allows(self, value: Architecture) -> bool:
-        """Tell whether an architecture may be proposed."""
-        return self._is_allowed is None or self._is_allowed(value)
-
-    def mutate(self, value: Architecture, generator: torch.Generator) -> Architecture:
-        """Change one choice, again until the result is allowed; draw one if that takes too long."""
-        for _ in range(MAX_MUTATIONS):
-            mutated = self._mutate(value, generator)
-            if self.allows(mutated):
-                return mutated
-        return self.sample(generator)
+    def _sample(self, generator: torch.Generator) -> Architecture:
+        """Draw an architecture: `sample_architecture`."""
+        return sample_architecture(self.space, generator)
 
     def _mutate(self, value: Architecture, generator: torch.Generator) -> Architecture:
         """Change one operation, one source or one layer's stride.

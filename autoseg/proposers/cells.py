@@ -1,6 +1,6 @@
 """The architectures of a cell space as options, and their mutations."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import combinations
 
@@ -15,10 +15,11 @@ from autoseg.architecture import (
     sample_cell_architecture,
 )
 from autoseg.architecture.cell import num_edges_before
-from autoseg.proposers.domain import Domain, draw_below
+from autoseg.proposers.domain import draw_below
+from autoseg.proposers.limited import LimitedDomain
 
 
-class CellDomain(Domain[CellArchitecture]):
+class CellDomain(LimitedDomain[CellArchitecture]):
     """All architectures of a cell space.
 
     The parameters are, for each node of both cells, the pair of its sources, and for both of its
@@ -26,8 +27,19 @@ class CellDomain(Domain[CellArchitecture]):
     edge has fewer, places past its last one are read as its last.
     """
 
-    def __init__(self, space: CellSpace) -> None:
-        """List the options; those that leave no choice are no parameters."""
+    def __init__(
+        self,
+        space: CellSpace,
+        *,
+        is_allowed: Callable[[CellArchitecture], bool] | None = None,
+    ) -> None:
+        """List the options; those that leave no choice are no parameters.
+
+        Args:
+            space: What may be chosen.
+            is_allowed: Tells whether an architecture may be proposed; None allows all.
+        """
+        super().__init__(is_allowed)
         self.space = space
         self._operations = {
             "normal": _connecting(space.normal_operations),
@@ -46,11 +58,11 @@ class CellDomain(Domain[CellArchitecture]):
                 }
         self.options = {name: each for name, each in self._all_options.items() if len(each) > 1}
 
-    def sample(self, generator: torch.Generator) -> CellArchitecture:
+    def _sample(self, generator: torch.Generator) -> CellArchitecture:
         """Draw an architecture: `sample_cell_architecture`."""
         return sample_cell_architecture(self.space, generator)
 
-    def mutate(self, value: CellArchitecture, generator: torch.Generator) -> CellArchitecture:
+    def _mutate(self, value: CellArchitecture, generator: torch.Generator) -> CellArchitecture:
         """Change one operation or one source, of either cell.
 
         Which of the two is drawn first, then one of the changes of its kind. An edge that gets

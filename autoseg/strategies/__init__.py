@@ -9,6 +9,7 @@ from autoseg.strategies.pruned_training import PrunedEstimator
 from autoseg.strategies.registry import SHAREABLE, STRATEGIES
 from autoseg.strategies.search_loop import SearchResult, search
 from autoseg.strategies.single_path import PATH_SAMPLERS, SinglePathTraining
+from autoseg.strategies.space_kinds import TRELLIS_ONLY, trellis_only
 from autoseg.strategies.statistics import skip_share
 from autoseg.strategies.strategy import (
     Batch,
@@ -24,6 +25,7 @@ __all__ = [
     "PATH_SAMPLERS",
     "SHAREABLE",
     "STRATEGIES",
+    "TRELLIS_ONLY",
     "Batch",
     "Darts",
     "DartsSearch",
@@ -41,4 +43,5 @@ __all__ = [
     "Strategy",
     "search",
     "skip_share",
+    "trellis_only",
 ]

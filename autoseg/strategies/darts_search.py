@@ -12,14 +12,16 @@ from autoseg.architecture import AnyArchitecture, CellSpace
 from autoseg.config import SearchConfig, number_of, values_of
 from autoseg.data import labelled_indices
 from autoseg.errors import UsageError
-from autoseg.pricing import ExpectedMacs, decode_within
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.darts import Darts
 from autoseg.strategies.decode_history import DecodeHistory
 from autoseg.strategies.macs import (
     MacsPenalty,
+    decode_limited,
     describe_limit,
+    expectation,
     limited_prices,
+    macs_of,
     max_macs_of,
     price_task,
 )
@@ -86,9 +88,6 @@ class DartsSearch(Strategy):
     unread: ClassVar[frozenset[str]] = frozenset({"stop_rule"})
     """Settings of subclasses."""
 
-    searches_cells: ClassVar[bool] = True
-    """Whether the rule works on the supernet of a cell space."""
-
     supernet: AnySupernet
     darts: Darts
 
@@ -116,7 +115,7 @@ class DartsSearch(Strategy):
         self._max_macs = max_macs_of(task)
         if self._prices is not None:
             self.logs = self.logs | {"macs", "expected_macs"}
-            self._expected_macs = ExpectedMacs(self._prices, device=task.device)
+            self._expected_macs = expectation(self._prices, device=task.device)
         if config.macs_target is not None:
             target = number_of(config.macs_target, name="macs_target")
             penalty = MacsPenalty(self._expected_macs, weight=config.macs_weight, target=target)
@@ -169,7 +168,7 @@ class DartsSearch(Strategy):
     def check(cls, task: SearchTask) -> None:
         """Refuse a crop that is too small for the space, a batch that does not fit trainB, a limit
         of MACs that nothing keeps, or that the selection would not, and what is not for cells."""
-        require_for_cells(task, whose=f"{cls.__name__}", can_search=cls.searches_cells)
+        require_for_cells(task)
         require_crop_for_space(task)
         task.batches("b")  # never the larger half
         limited_prices(task)
@@ -315,14 +314,7 @@ class DartsSearch(Strategy):
             return self._selection.decode()
         if self._prices is None or self._max_macs is None:
             return self.supernet.decode()
-        supernet = trellis_supernet(self.supernet)
-        return decode_within(
-            self._prices,
-            *supernet.arch_parameters(),
-            max_macs=self._max_macs,
-            beta_norm=supernet.beta_norm,
-            path_rule=supernet.path_rule,
-        )
+        return decode_limited(self._prices, self.supernet, max_macs=self._max_macs)
 
     def _costs(self, architecture: AnyArchitecture) -> dict[str, float]:
         """Return the MACs of what is decoded, and those expected; nothing if nobody asked."""
@@ -331,7 +323,7 @@ class DartsSearch(Strategy):
         with torch.no_grad():
             expected = self._expected_macs(*self.supernet.arch_parameters())
         return {
-            "macs": self._prices.macs(trellis_architecture(architecture)),
+            "macs": macs_of(self._prices, architecture),
             "expected_macs": float(expected),
         }
 
@@ -340,8 +332,7 @@ class DartsSearch(Strategy):
         decoded = self._decodes.decode(self.supernet)
         text = str(decoded)
         if self._prices is not None and self._max_macs is not None:
-            both = self.decode(), decoded.architecture
-            found, preferred = map(trellis_architecture, both)
+            found, preferred = self.decode(), decoded.architecture
             limit = describe_limit(self._prices, preferred, found, max_macs=self._max_macs)
             text = f"{limit}\n{text}"
         if self._selection is not None:

@@ -9,9 +9,10 @@ from fractions import Fraction
 from statistics import fmean, stdev
 from typing import Any, ClassVar
 
-from autoseg.architecture import AnyArchitecture, architecture_from_dict
+from autoseg.architecture import AnyArchitecture, CellSpace, architecture_from_dict
 from autoseg.config import SearchConfig
 from autoseg.data import images_in
+from autoseg.errors import UsageError
 from autoseg.proposers import (
     Course,
     Domain,
@@ -25,7 +26,7 @@ from autoseg.strategies.estimator import Score
 from autoseg.strategies.estimators import build_estimator, estimator_type
 from autoseg.strategies.macs import limited_prices
 from autoseg.strategies.pruned_training import PrunedEstimator
-from autoseg.strategies.space_kinds import build_domain, require_for_cells
+from autoseg.strategies.space_kinds import build_domain, not_for_cells, require_for_cells
 from autoseg.strategies.strategy import Phase, Report, Round, SearchTask, StepLoss, Strategy
 from autoseg.training import DivergedError
 
@@ -92,13 +93,17 @@ class DiscreteSearch(Strategy):
     @classmethod
     def check(cls, task: SearchTask) -> None:
         """Refuse a crop that is too small for the space, a batch that does not fit trainA, and what
-        sampler or estimator cannot do, also with cells alone."""
+        the estimator cannot do, also with cells alone."""
         estimator = estimator_type(task.config)
-        require_for_cells(
-            task,
-            whose=f"{cls.__name__} by {estimator.__name__}",
-            can_search=not cls.cost_names and estimator.scores_cells,
-        )
+        require_for_cells(task)
+        if isinstance(task.space, CellSpace) and not estimator.scores_cells:
+            raise UsageError(
+                not_for_cells(
+                    f"--estimator {task.config.estimator}",
+                    task.space,
+                    instead="--estimator supernet, short or one without training",
+                )
+            )
         require_crop_for_space(task)
         task.batches("a")
         estimator.check(task.config)

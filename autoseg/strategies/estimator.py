@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
-from autoseg.architecture import AnyArchitecture
+from autoseg.architecture import AnyArchitecture, CellSpace
 from autoseg.config import SearchConfig
 from autoseg.data import Subset, labelled_indices
 from autoseg.errors import UsageError
@@ -21,9 +21,9 @@ from autoseg.strategies.single_path import (
     SinglePathTraining,
     path_of,
 )
-from autoseg.strategies.space_kinds import trellis_architecture, trellis_space
+from autoseg.strategies.space_kinds import trellis_space
 from autoseg.strategies.strategy import Batch, Phase, SearchTask, StepLoss
-from autoseg.supernet import Supernet, estimate_statistics
+from autoseg.supernet import CellSupernet, Supernet, estimate_statistics
 from autoseg.training import DivergedError, pixels_together, validate
 
 _LOSS = "weights' (--weight-lr)"
@@ -251,7 +251,6 @@ class SupernetEstimator(Estimator):
     """
 
     reads: ClassVar[frozenset[str]] = _TRAINING | {"path_sampler", "num_epochs"}
-    scores_cells: ClassVar[bool] = False
 
     NUM_STATISTICS_BATCHES: ClassVar[int] = 8
     """Batches of trainA that an architecture's statistics are averaged over."""
@@ -319,7 +318,7 @@ class SupernetEstimator(Estimator):
     def score(self, architecture: AnyArchitecture, step: int, *, phase: Phase) -> Score:
         """Score the architecture's part of the supernet."""
         self.is_trained = False
-        path = path_of(self.trainer.supernet, trellis_architecture(architecture))
+        path = path_of(self.trainer.supernet, architecture)
         batches = self.task.batches("a")  # the same for every architecture
         images = (next(batches)[0].to(self.task.device) for _ in range(self.NUM_STATISTICS_BATCHES))
         estimate_statistics(path, images)
@@ -337,11 +336,16 @@ class SupernetEstimator(Estimator):
 
     def _build_supernet(self) -> SharedWeights:
         """Build the weights that are shared, with random values."""
+        space, dataset = self.task.space, self.task.train_dataset
+        if isinstance(space, CellSpace):
+            return CellSupernet(
+                space, num_classes=dataset.num_classes, in_channels=dataset.num_channels
+            )
         return Supernet(
-            trellis_space(self.task.space),
-            num_classes=self.task.train_dataset.num_classes,
+            space,
+            num_classes=dataset.num_classes,
             backend="torch",  # a single path is evaluated by plain operators
-            in_channels=self.task.train_dataset.num_channels,
+            in_channels=dataset.num_channels,
         )
 
 
@@ -350,6 +354,8 @@ class SharedEstimator(SupernetEstimator):
 
     Nothing but the weights is then otherwise than in `ShortEstimator`.
     """
+
+    scores_cells: ClassVar[bool] = False
 
     def _build_supernet(self) -> SharedWeights:
         space = trellis_space(self.task.space)

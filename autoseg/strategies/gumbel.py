@@ -1,5 +1,6 @@
 """Search by sampled paths: operations by a hard Gumbel-softmax, and a way through the strides."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -7,11 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.architecture import CellEdge
+from autoseg.architecture.cell import num_edges_before
 from autoseg.strategies.darts import Darts, StepLosses
 from autoseg.strategies.darts_search import DartsSearch
-from autoseg.strategies.space_kinds import trellis_architecture, trellis_supernet
+from autoseg.strategies.single_path import path_of
 from autoseg.strategies.strategy import Batch
-from autoseg.supernet import SinglePath, WeightedPath, estimate_statistics
+from autoseg.supernet import (
+    CellSupernet,
+    Supernet,
+    WeightedCells,
+    WeightedPath,
+    estimate_statistics,
+)
 
 _TEMPERATURES = (10.0, 0.1)
 """At the search's start and end: GDAS, section 4.1."""
@@ -54,10 +62,11 @@ def hard_sample(logits: Tensor, noise: Tensor, *, temperature: float) -> tuple[T
 class Sample(NamedTuple):
     """What alpha and beta have drawn."""
 
-    network: WeightedPath
+    network: WeightedPath | WeightedCells
     """Evaluates it, and nothing else."""
     log_probability: Tensor
-    """Logarithm of the probability with which beta draws the path: a scalar."""
+    """Logarithm of the probability with which beta draws the path: a scalar, 0 without a trellis.
+    """
 
 
 class GumbelDarts(Darts):
@@ -71,6 +80,9 @@ class GumbelDarts(Darts):
     in GDAS. For beta this would be 0: one cell's output alone goes through the batch norm of the
     next, which undoes every factor. Its gradient is the score function's, (loss - mean of earlier
     losses) * grad log p(path), whose expectation is the gradient of the expected loss.
+
+    In a cell space each edge of either cell samples one operation, which all cells of the kind
+    have in this half-step: GDAS itself.
 
     Noise comes from torch's global generator, on the CPU.
 
@@ -112,17 +124,27 @@ class GumbelDarts(Darts):
         return value
 
     def sample(self) -> Sample:
-        """Draw an operation for each edge of the cell, and a path."""
-        supernet = trellis_supernet(self.supernet)
-        space, alpha, beta = supernet.space, supernet.alpha, supernet.beta
-        operations, edge_weights = hard_sample(
-            alpha, _noise_like(alpha), temperature=self.temperature
+        """Draw an operation for each edge, and where the strides are searched a path."""
+        if isinstance(self.supernet, CellSupernet):
+            return self._sample_cells(self.supernet)
+        return self._sample_path(self.supernet)
+
+    def _sample_cells(self, supernet: CellSupernet) -> Sample:
+        space = supernet.space
+        drawn = {
+            "normal": self._draw(supernet.normal_alpha, space.normal_operations),
+            "reduction": self._draw(supernet.reduction_alpha, space.reduction_operations),
+        }
+        network = WeightedCells(
+            supernet,
+            cells={name: edges for name, (edges, _) in drawn.items()},
+            edge_weights={name: weights for name, (_, weights) in drawn.items()},
         )
-        names = [space.operations[index] for index in operations.tolist()]
-        cell = [
-            [CellEdge(s, names[space.edge_index(s, node)]) for s in space.predecessors(node)]
-            for node in range(space.num_nodes)
-        ]
+        return Sample(network, torch.zeros((), device=self.device))
+
+    def _sample_path(self, supernet: Supernet) -> Sample:
+        space, beta = supernet.space, supernet.beta
+        cell, edge_weights = self._draw(supernet.alpha, [space.operations] * space.num_edges)
         level, path, log_probabilities = 0, [], []
         for layer in range(space.num_layers):
             edges = [e for e in space.trellis() if (e.layer, e.source_level) == (layer, level)]
@@ -134,6 +156,28 @@ class GumbelDarts(Darts):
             log_probabilities.append(scores[chosen])
         network = WeightedPath(supernet, cell=cell, path=path, edge_weights=edge_weights)
         return Sample(network, torch.stack(log_probabilities).sum())
+
+    def _draw(
+        self, alpha: Tensor, operations: Sequence[Sequence[str]]
+    ) -> tuple[list[list[CellEdge]], Tensor]:
+        """Draw an operation for each edge of a cell.
+
+        Args:
+            alpha: Logits, (num_edges, operations of an edge).
+            operations: Their names.
+
+        Returns:
+            For each node the edges that lead to it, and the weights of what was drawn,
+            (num_edges,).
+        """
+        chosen, weights = hard_sample(alpha, _noise_like(alpha), temperature=self.temperature)
+        indices: list[int] = chosen.tolist()
+        drawn = [names[index] for names, index in zip(operations, indices, strict=True)]
+        cell: list[list[CellEdge]] = []
+        while (first := num_edges_before(len(cell))) < len(drawn):
+            ops = drawn[first : first + 2 + len(cell)]
+            cell.append([CellEdge(source, op) for source, op in enumerate(ops)])
+        return cell, weights
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to go on: that of DARTS, and the mean loss."""
@@ -160,11 +204,10 @@ class GumbelSearch(DartsSearch):
     """
 
     rule = GumbelDarts
-    searches_cells = False
 
     def scored_network(self) -> nn.Module:
         """Return the decoded path, with its own statistics."""
-        path = SinglePath(trellis_supernet(self.supernet), trellis_architecture(self.decode()))
+        path = path_of(self.supernet, self.decode())
         batches = islice(self.task.batches("a"), _NUM_STATISTICS_BATCHES)
         estimate_statistics(path, (images.to(self.task.device) for images, _ in batches))
         return path

@@ -5,24 +5,35 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from autoseg.architecture import Architecture, CellSpace
+from autoseg.architecture import AnyArchitecture, CellArchitecture, CellSpace
 from autoseg.config import number_of, short_number
 from autoseg.errors import UsageError
-from autoseg.pricing import ExpectedMacs, Prices, cheapest, price_space
+from autoseg.pricing import (
+    CellPrices,
+    ExpectedCellMacs,
+    ExpectedMacs,
+    Prices,
+    cheapest,
+    cheapest_cells,
+    decode_cells_within,
+    decode_within,
+    price_cells,
+    price_space,
+)
 from autoseg.strategies.strategy import SearchTask
+from autoseg.supernet import CellSupernet, Supernet
+
+AnyPrices = Prices | CellPrices
+"""Prices of a space of either kind."""
 
 
-def price_task(task: SearchTask) -> Prices:
+def price_task(task: SearchTask) -> AnyPrices:
     """Price the networks that the result may be retrained as, for one of the task's images."""
-    if isinstance(task.space, CellSpace):
-        raise UsageError(
-            f"MACs of the cell space {task.space.name!r} have no prices; leave --max-macs, "
-            "--macs-weight and --strategy nsga2 to spaces with a trellis."
-        )
     height, width = task.train_dataset.largest_size
     scale = task.config.image_scale
-    return price_space(
-        task.space,
+    price = price_cells if isinstance(task.space, CellSpace) else price_space
+    return price(
+        task.space,  # pyright: ignore[reportArgumentType]  # each function has its own kind
         image_size=(round(scale * height), round(scale * width)),
         num_classes=task.train_dataset.num_classes,
         in_channels=task.train_dataset.num_channels,
@@ -37,7 +48,35 @@ def max_macs_of(task: SearchTask) -> int | None:
     return None if max_macs is None else number_of(max_macs, name="max_macs")
 
 
-def limited_prices(task: SearchTask) -> Prices | None:
+def macs_of(prices: AnyPrices, architecture: AnyArchitecture) -> int:
+    """Add up the MACs of an architecture of the prices' space."""
+    return prices.macs(architecture)  # pyright: ignore[reportArgumentType]  # each has its own kind
+
+
+def expectation(prices: AnyPrices, *, device: torch.device) -> ExpectedMacs | ExpectedCellMacs:
+    """Return the expected MACs as a function of the supernet's two architecture parameters."""
+    if isinstance(prices, CellPrices):
+        return ExpectedCellMacs(prices, device=device)
+    return ExpectedMacs(prices, device=device)
+
+
+def decode_limited(
+    prices: AnyPrices, supernet: Supernet | CellSupernet, *, max_macs: int
+) -> AnyArchitecture:
+    """Decode the best architecture of a supernet within a limit."""
+    if isinstance(prices, CellPrices):
+        return decode_cells_within(prices, *supernet.arch_parameters(), max_macs=max_macs)
+    assert isinstance(supernet, Supernet)
+    return decode_within(
+        prices,
+        *supernet.arch_parameters(),
+        max_macs=max_macs,
+        beta_norm=supernet.beta_norm,
+        path_rule=supernet.path_rule,
+    )
+
+
+def limited_prices(task: SearchTask) -> AnyPrices | None:
     """Price the task's networks if there is a limit that they must keep; None otherwise.
 
     Raises:
@@ -47,8 +86,8 @@ def limited_prices(task: SearchTask) -> Prices | None:
     if max_macs is None:
         return None
     prices = price_task(task)
-    least = cheapest(prices)
-    num_macs = prices.macs(least)
+    least = cheapest_cells(prices) if isinstance(prices, CellPrices) else cheapest(prices)
+    num_macs = macs_of(prices, least)
     if num_macs > max_macs:
         raise UsageError(
             f"max_macs = {task.config.max_macs}, but the cheapest architecture of the space costs "
@@ -58,15 +97,15 @@ def limited_prices(task: SearchTask) -> Prices | None:
     return prices
 
 
-def macs_limit(task: SearchTask) -> Callable[[Architecture], bool] | None:
+def macs_limit(task: SearchTask) -> Callable[[AnyArchitecture], bool] | None:
     """Return what tells whether an architecture stays within `max_macs`; None without a limit."""
     max_macs, prices = max_macs_of(task), limited_prices(task)
     if max_macs is None or prices is None:
         return None
-    return lambda architecture: prices.macs(architecture) <= max_macs
+    return lambda architecture: macs_of(prices, architecture) <= max_macs
 
 
-def counted_as(task: SearchTask, prices: Prices) -> str:
+def counted_as(task: SearchTask, prices: AnyPrices) -> str:
     """Say for which network and image MACs are counted, to follow a number."""
     (height, width), sizes = prices.image_size, task.retrain_sizes
     return (
@@ -86,7 +125,9 @@ class MacsPenalty:
     Source: Cai et al. 2019, "ProxylessNAS", arXiv 1812.00332, section 3.3.1.
     """
 
-    def __init__(self, expected_macs: ExpectedMacs, *, weight: float, target: int) -> None:
+    def __init__(
+        self, expected_macs: ExpectedMacs | ExpectedCellMacs, *, weight: float, target: int
+    ) -> None:
         """Take the expectation, the weight and the target in MACs."""
         self._expected = expected_macs
         self._weight = weight
@@ -111,13 +152,14 @@ class MacsPenalty:
 
 
 def describe_limit(
-    prices: Prices, preferred: Architecture, found: Architecture, *, max_macs: int
+    prices: AnyPrices, preferred: AnyArchitecture, found: AnyArchitecture, *, max_macs: int
 ) -> str:
-    """Say what the limit has changed of what alpha and beta prefer."""
+    """Say what the limit has changed of what the supernet prefers."""
     if found == preferred:
-        return f"cost  {prices.macs(found):,} MACs, within the limit of {max_macs:,}"
+        return f"cost  {macs_of(prices, found):,} MACs, within the limit of {max_macs:,}"
+    who = "both alphas" if isinstance(found, CellArchitecture) else "alpha and beta"
     return (
-        f"cost  alpha and beta prefer an architecture of {prices.macs(preferred):,} MACs; of those "
-        f"within the limit of {max_macs:,} the best has {prices.macs(found):,}. What is said of "
-        "margins and doubts is of the former:"
+        f"cost  {who} prefer an architecture of {macs_of(prices, preferred):,} MACs; of those "
+        f"within the limit of {max_macs:,} the best has {macs_of(prices, found):,}. What is said "
+        "of margins and doubts is of the former:"
     )

@@ -6,11 +6,9 @@ from typing import ClassVar
 from autoseg.architecture import AnyArchitecture
 from autoseg.config import SearchConfig
 from autoseg.errors import UsageError
-from autoseg.pricing import Prices
 from autoseg.proposers import Domain, DomainSampler, NSGA2Sampler, Trial
 from autoseg.strategies.discrete_search import DiscreteSearch, written
-from autoseg.strategies.macs import counted_as, price_task
-from autoseg.strategies.space_kinds import trellis_architecture
+from autoseg.strategies.macs import AnyPrices, counted_as, macs_of, price_task
 from autoseg.strategies.strategy import Report, SearchTask
 
 
@@ -55,10 +53,10 @@ class NSGA2Search(DiscreteSearch):
 
     def costs(self, architecture: AnyArchitecture) -> dict[str, int]:
         """Return its MACs, counted as those that `max_macs` limits."""
-        return {"macs": self._prices.macs(trellis_architecture(architecture))}
+        return {"macs": macs_of(self._prices, architecture)}
 
     @cached_property
-    def _prices(self) -> Prices:
+    def _prices(self) -> AnyPrices:
         return price_task(self.task)
 
     def best(self) -> Trial[AnyArchitecture] | None:

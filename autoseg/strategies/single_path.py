@@ -4,7 +4,7 @@ Trained under a softmax, weights adapt to mixtures that no single network is: sc
 by inherited weights then say little. Here every step trains networks of the space themselves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +13,20 @@ from torch import Tensor, nn
 
 from autoseg.architecture import (
     NO_OPERATION,
+    AnyArchitecture,
     Architecture,
+    Cell,
+    CellArchitecture,
     CellEdge,
-    SearchSpace,
+    CellSpace,
+    Space,
     sample_architecture,
+    sample_cell_architecture,
 )
+from autoseg.architecture.cell import num_edges_before
 from autoseg.config import SearchConfig
 from autoseg.networks.shared import SharedNetworks
-from autoseg.supernet import SinglePath, Supernet
+from autoseg.supernet import CellSupernet, SingleCells, SinglePath, Supernet
 from autoseg.training import (
     ResolvedPrecision,
     autocast,
@@ -30,43 +36,78 @@ from autoseg.training import (
     tensor_float,
 )
 
-PathSampler = Callable[[SearchSpace, torch.Generator], tuple[Architecture, ...]]
+PathSampler = Callable[[Space, torch.Generator], tuple[AnyArchitecture, ...]]
 """Draws the architectures whose gradients make one step."""
 
 
-def uniform_paths(space: SearchSpace, generator: torch.Generator) -> tuple[Architecture, ...]:
+def uniform_paths(space: Space, generator: torch.Generator) -> tuple[AnyArchitecture, ...]:
     """Draw one architecture, each with the same probability.
 
     Source: Guo et al. 2019, "Single Path One-Shot Neural Architecture Search with Uniform
     Sampling", arXiv 1904.00420, section 3.1.
     """
+    if isinstance(space, CellSpace):
+        return (sample_cell_architecture(space, generator),)
     return (sample_architecture(space, generator),)
 
 
-def fair_paths(space: SearchSpace, generator: torch.Generator) -> tuple[Architecture, ...]:
+def fair_paths(space: Space, generator: torch.Generator) -> tuple[AnyArchitecture, ...]:
     """Draw as many architectures as there are operations, among which no operation is favoured.
 
     They share path and sources, drawn uniformly; on each of their edges each operation other than
-    "none" occurs in exactly one of them, in a random order that is drawn for every edge.
+    "none" occurs in exactly one of them, in a random order that is drawn for every edge. Where an
+    edge of a cell space has fewer operations than others, its order is begun again.
 
     Source: Chu et al. 2019, "FairNAS", arXiv 1907.01845, section 3.2 and algorithm 1.
     """
-    drawn = sample_architecture(space, generator)
-    operations = [op for op in space.operations if op != NO_OPERATION]
-
-    def order() -> list[str]:
-        return [operations[i] for i in torch.randperm(len(operations), generator=generator)]
-
-    orders = [(order(), order()) for _ in drawn.cell]
+    (drawn,) = uniform_paths(space, generator)
+    if isinstance(drawn, Architecture):
+        operations = [space.operations] * num_edges_before(space.num_nodes)
+        orders = _orders(drawn.cell, operations, generator)
+        return tuple(
+            replace(drawn, cell=_with_operations(drawn.cell, orders, number))
+            for number in range(_longest(orders))
+        )
+    assert isinstance(space, CellSpace)
+    normal = _orders(drawn.normal, space.normal_operations, generator)
+    reduction = _orders(drawn.reduction, space.reduction_operations, generator)
     return tuple(
         replace(
             drawn,
-            cell=tuple(
-                (CellEdge(first.source, ops[0][number]), CellEdge(second.source, ops[1][number]))
-                for (first, second), ops in zip(drawn.cell, orders, strict=True)
-            ),
+            normal=_with_operations(drawn.normal, normal, number),
+            reduction=_with_operations(drawn.reduction, reduction, number),
         )
-        for number in range(len(operations))
+        for number in range(_longest(normal + reduction))
+    )
+
+
+_Orders = list[tuple[list[str], list[str]]]
+"""For both edges of each node, the operations that it may have, in some order."""
+
+
+def _orders(cell: Cell, operations: Sequence[Sequence[str]], generator: torch.Generator) -> _Orders:
+    """Draw an order for every edge that a cell keeps; `operations` are those of all edges."""
+
+    def order(node: int, edge: CellEdge) -> list[str]:
+        names = operations[num_edges_before(node) + edge.source]
+        names = [op for op in names if op != NO_OPERATION]
+        return [names[i] for i in torch.randperm(len(names), generator=generator)]
+
+    return [(order(node, first), order(node, second)) for node, (first, second) in enumerate(cell)]
+
+
+def _longest(orders: _Orders) -> int:
+    return max(len(order) for both in orders for order in both)
+
+
+def _with_operations(cell: Cell, orders: _Orders, number: int) -> Cell:
+    """Give each edge the operation of this number in its order, which begins again at its end."""
+    return tuple(
+        (
+            first._replace(op=one[number % len(one)]),
+            second._replace(op=other[number % len(other)]),
+        )
+        for (first, second), (one, other) in zip(cell, orders, strict=True)
     )
 
 
@@ -74,12 +115,16 @@ PATH_SAMPLERS: dict[str, PathSampler] = {"uniform": uniform_paths, "fair": fair_
 """Ways to draw the architectures of a step, by name."""
 
 
-SharedWeights = Supernet | SharedNetworks
+SharedWeights = Supernet | CellSupernet | SharedNetworks
 """The weights of all architectures of a space."""
 
 
-def path_of(supernet: SharedWeights, architecture: Architecture) -> nn.Module:
+def path_of(supernet: SharedWeights, architecture: AnyArchitecture) -> nn.Module:
     """Return the network of one architecture on the supernet's own weights."""
+    if isinstance(supernet, CellSupernet):
+        assert isinstance(architecture, CellArchitecture)
+        return SingleCells(supernet, architecture)
+    assert isinstance(architecture, Architecture)
     if isinstance(supernet, SharedNetworks):
         return supernet.network(architecture)
     return SinglePath(supernet, architecture)

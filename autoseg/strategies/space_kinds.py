@@ -14,10 +14,7 @@ AnySupernet = Supernet | CellSupernet
 """Both kinds have `arch_parameters`, `weight_parameters`, `forward_weighted`, `decode` and
 `decode_with_confidence`."""
 
-_OF_A_TRELLIS = (
-    *("beta_norm", "path_rule", "selection", "backend", "recompute_cells"),
-    *("max_macs", "macs_weight", "macs_target"),
-)
+TRELLIS_ONLY = frozenset({"beta_norm", "path_rule", "selection", "backend", "recompute_cells"})
 """Settings that a search over cells alone does not know."""
 
 
@@ -65,35 +62,38 @@ def build_supernet(task: SearchTask, *, recompute_cells: bool) -> AnySupernet:
 
 def build_domain(task: SearchTask) -> Domain[Any]:
     """Return what can be proposed: the space's architectures, within a limit of MACs."""
+    is_allowed = macs_limit(task)
     if isinstance(task.space, CellSpace):
-        return CellDomain(task.space)
-    return ArchitectureDomain(task.space, is_allowed=macs_limit(task))
+        return CellDomain(task.space, is_allowed=is_allowed)
+    return ArchitectureDomain(task.space, is_allowed=is_allowed)
 
 
-def require_for_cells(task: SearchTask, *, whose: str, can_search: bool) -> None:
-    """Refuse what does not search a cell space, and settings that it does not know.
-
-    Args:
-        task: What is searched; nothing is refused for a space with a trellis.
-        whose: What would search it, for the message: "--strategy gumbel".
-        can_search: Whether it searches cell spaces.
+def require_for_cells(task: SearchTask) -> None:
+    """Refuse settings that a search over cells alone does not know, where they say something.
 
     Raises:
-        UsageError: With what does.
+        UsageError: With the setting.
     """
     if not isinstance(task.space, CellSpace):
         return
-    if not can_search:
-        raise UsageError(
-            f"{whose} does not search a cell space such as {task.space.name!r}; use --strategy "
-            "darts, darts2, robust, random, evolution or tpe, the last three with --estimator "
-            "short or one without training, or take a space with a trellis (--space autodeeplab)."
-        )
     defaults = SearchConfig()
-    for name in _OF_A_TRELLIS:
+    for name in sorted(TRELLIS_ONLY):
         value = getattr(task.config, name)
         if value != getattr(defaults, name):
-            raise UsageError(
-                f"--{name.replace('_', '-')} {value}: it belongs to spaces with a trellis, and "
-                f"{task.space.name!r} is a cell space; leave it out."
-            )
+            raise UsageError(trellis_only(name, value, task.space))
+
+
+def trellis_only(setting: str, value: object, space: CellSpace) -> str:
+    """Say that a setting means nothing in a cell space."""
+    return (
+        f"--{setting.replace('_', '-')} {value}: it belongs to spaces with a trellis, and "
+        f"{space.name!r} is a cell space; leave it out."
+    )
+
+
+def not_for_cells(whose: str, space: CellSpace, *, instead: str) -> str:
+    """Say that something does not work in a cell space, and what does."""
+    return (
+        f"{whose} does not search a cell space such as {space.name!r}; use {instead}, or take a "
+        "space with a trellis (--space autodeeplab)."
+    )

@@ -6,6 +6,7 @@ silent.
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,7 @@ class MixedOperation(nn.Module):
 
     def __init__(self, names: Sequence[str], channels: int, stride: int) -> None:
         super().__init__()
+        self.names = names
         self.columns = [i for i, name in enumerate(names) if name != NO_OPERATION]
         self.operations = nn.ModuleList(
             build_darts_operation(names[i], channels, stride, in_search=True) for i in self.columns
@@ -88,6 +90,12 @@ class MixedCell(nn.Module):
             for node in range(num_nodes)
         )
         remove_affine_(self)
+
+    def operation(self, source: int, node: int, name: str) -> nn.Module:
+        """Return an operation other than "none" of the edge from a state to a node."""
+        mixed = cast(nn.ModuleList, self.nodes[node])[source]
+        assert isinstance(mixed, MixedOperation)
+        return mixed.operations[mixed.columns.index(mixed.names.index(name))]
 
     def forward(self, previous_previous: Tensor, previous: Tensor, weights: Tensor) -> Tensor:
         """Evaluate the cell.
@@ -220,6 +228,10 @@ class CellSupernet(RelaxedCells):
         """
         previous_previous, previous = self.stem(images)
         outputs = self.run_cells(previous_previous, previous, normal, reduction)
+        return self.predict(outputs, images)
+
+    def predict(self, outputs: Sequence[Tensor], images: Tensor) -> Tensor:
+        """Predict from the outputs of all cells: logits of the size of the images."""
         return self.head(outputs[-1], outputs[self.early_cell], images.shape[2:])
 
 

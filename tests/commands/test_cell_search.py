@@ -58,7 +58,11 @@ def test_a_cell_space_is_searched_and_retrained(searching, capsys):
 
 def test_what_no_cell_space_has_is_refused_before_a_folder_is_made(searching):
     for option, message in (
-        (["--strategy", "gumbel"], "GumbelSearch does not search a cell space such as 'mine'"),
+        (["--backend", "auto"], "^--backend auto: it belongs to spaces with a trellis, and 'mine'"),
+        (
+            ["--strategy", "random", "--estimator", "shared"],
+            "^--estimator shared does not search a cell space such as 'mine'",
+        ),
         (["--path-rule", "unbiased"], "--path-rule unbiased: it belongs to spaces with a trellis"),
     ):
         with pytest.raises(UsageError, match=message):

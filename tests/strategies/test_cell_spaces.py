@@ -8,8 +8,10 @@ from autoseg.architecture import load_architecture
 from autoseg.errors import UsageError
 from autoseg.networks import build_network
 from autoseg.networks.darts_cells import CellNetwork
+from autoseg.pricing import cheapest_cells
 from autoseg.runs import Run, seed_everything
 from autoseg.strategies import STRATEGIES, search
+from autoseg.strategies.macs import price_task
 from autoseg.strategies.short_training import build_candidate
 from tests.architecture.cells import SMALL
 from tests.strategies import contract
@@ -22,26 +24,29 @@ def task_of(name, folder=None, **changes):
     return dataclasses.replace(task, space=SMALL, journal=journal)
 
 
-def run_search(name, folder, *, stop=None):
+def run_search(name, folder, *, stop=None, **changes):
     """Start a search, or go on with the one in the folder; returns strategy and result."""
-    task = task_of(name, folder)
-    STRATEGIES[name].check(task)
+    task = task_of(name, folder, **changes)
+    strategy_type = contract.strategy_of(name)
+    strategy_type.check(task)
     create = {"kind": "search", "command": ["test"], "config": {}, "seed": 1}
     with Run.resume(folder) if folder.exists() else Run.create(folder, **create) as run:
         seed_everything(task.config.seed)
-        with STRATEGIES[name](task) as strategy:
-            stop = stop or Flag()
-            return strategy, search(strategy, task, strategy_name=name, run=run, stop=stop)
+        with strategy_type(task) as strategy:
+            stop, words = stop or Flag(), name.split()
+            return strategy, search(strategy, task, strategy_name=words[0], run=run, stop=stop)
 
 
 # The rules of the others are tested elsewhere; what they have of cells is that of these two.
 NIGHTLY = [
     pytest.param(name, marks=pytest.mark.nightly)
-    for name in ("darts2", "robust", "evolution", "tpe")
+    for name in ("darts2", "robust", "evolution", "tpe", "nsga2")
 ]
 
 
-@pytest.fixture(scope="module", params=["darts", "random", *NIGHTLY])
+@pytest.fixture(
+    scope="module", params=["darts", "gumbel", "random", "random by supernet", *NIGHTLY]
+)
 def whole(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cells") / request.param
     return request.param, folder, *run_search(request.param, folder)
@@ -82,6 +87,47 @@ def test_both_cells_move_after_the_warm_up(tmp_path):
     assert len(last["confidence"]["edges"]["normal"]) == 2 * SMALL.num_nodes
 
 
+@pytest.fixture(scope="module")
+def priced():
+    """The prices of the task's networks, and the MACs of the cheapest."""
+    prices = price_task(task_of("darts"))
+    return prices, prices.macs(cheapest_cells(prices))
+
+
+def test_darts_decodes_cells_within_the_limit_and_tells_what_that_has_changed(priced, tmp_path):
+    prices, least = priced
+    _, result = run_search("darts", tmp_path / "run", max_macs=str(least))
+    assert prices.macs(result.architecture) == least
+    assert result.report.text.startswith("cost  both alphas prefer an architecture of ")
+    last = metrics(tmp_path / "run")[-1]
+    assert last["macs"] == least < last["expected_macs"]
+
+
+def test_a_heavy_penalty_leads_to_the_cheapest_cells(priced, tmp_path):
+    prices, least = priced
+    _, result = run_search("darts", tmp_path / "run", macs_target="1k", macs_weight=10.0)
+    assert prices.macs(result.architecture) == least
+
+
+@pytest.mark.parametrize("name", ["nsga2", pytest.param("tpe", marks=pytest.mark.nightly)])
+def test_no_cells_that_exceed_the_limit_are_tried(name, priced, tmp_path):
+    prices, least = priced
+    limit = int(1.01 * least)
+    strategy, _ = run_search(name, tmp_path / "run", max_macs=str(limit))
+    tried = [trial.value for trial in strategy.study.trials]
+    assert len(tried) == 3
+    assert all(prices.macs(each) <= limit for each in tried)
+    if name == "nsga2":
+        assert [line["macs"] for line in metrics(tmp_path / "run")] == list(map(prices.macs, tried))
+
+
+@pytest.mark.parametrize("name", ["darts", "random"])
+def test_a_limit_below_the_cheapest_cells_is_refused_with_their_price(name, priced):
+    message = f"^max_macs = 1k, but the cheapest architecture of the space costs {priced[1]:,} MACs"
+    with pytest.raises(UsageError, match=message):
+        STRATEGIES[name].check(task_of(name, max_macs="1k"))
+
+
 def test_a_candidate_has_the_length_of_the_search():
     task = task_of("random")
     found = STRATEGIES["random"](task).decode()
@@ -95,10 +141,12 @@ def test_a_candidate_has_the_length_of_the_search():
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("gumbel", {}, "GumbelSearch does not search a cell space such as 'small'; use --strategy"),
-        ("nsga2", {}, "NSGA2Search by ShortEstimator does not search a cell space"),
-        ("random", {"estimator": "shared"}, "RandomSearch by SharedEstimator does not search"),
-        ("random", {"max_macs": "1G"}, "--max-macs 1G: it belongs to spaces with a trellis"),
+        (
+            "random",
+            {"estimator": "shared"},
+            "^--estimator shared does not search a cell space such as 'small'; use --estimator sup",
+        ),
+        ("nsga2", {"estimator": "finetuned"}, "^--estimator finetuned does not search a cell spac"),
         ("darts", {"beta_norm": "two-thirds"}, "--beta-norm two-thirds: it belongs to spaces"),
         ("darts", {"selection": "perturbation"}, "--selection perturbation: it belongs"),
         ("darts", {"crop_size": (16, 16)}, "leaves maps of one pixel at stride 16"),
