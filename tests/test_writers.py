@@ -34,6 +34,10 @@ REASONS = {
     "benchmarks/killed_runs/jobs.py: write_text": "files of one process, gone with it",
     "benchmarks/killed_runs/processes.py: open": "half a line, as a kill leaves it",
     "benchmarks/killed_runs/processes.py: write_text": "files of one process, gone with it",
+    "benchmarks/soak.py: write_text": "files of one process, gone with it",
+    "benchmarks/soak.py: open": "files of one process, gone with it",
+    "benchmarks/soak.py: save": "files of one process, gone with it",
+    "benchmarks/soak.py: copytree": "files of one process, gone with it",
     "benchmarks/search_cost/memory.py: write_text": "a switch of the kernel under /proc",
 }
 
