@@ -17,7 +17,7 @@ test:  ## the whole test suite
 	$(PYTHON) -m pytest -n auto
 
 nightly:  ## what the suite proves for one case of each kind, for the others
-	$(PYTHON) -m pytest -n auto -m nightly
+	$(PYTHON) -m pytest -n auto -m 'nightly or fuzz' --hypothesis-profile=nightly
 
 lint:  ## ruff: rules and format
 	$(PYTHON) -m ruff check .

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
-from tests import quick
+from tests import fuzzing, quick
 
+settings.load_profile(fuzzing.SUITE)  # `--hypothesis-profile` wins: it is read after this
 # What helpers assert is told as fully as what tests do, whichever test imports them first.
 pytest.register_assert_rewrite("tests.strategies.contract")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import FileError, UsageError, reading, unknown_name
-from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
+from tests.fuzzing import as_json, damaged_bytes, require_clean_refusals
 
 
 def test_a_near_name_is_proposed():
@@ -109,16 +109,30 @@ def test_a_long_message_is_cut():
     assert str(caught.value).endswith("word ....")
 
 
-def test_damage_is_seeded_and_the_checker_finds_a_reader_that_raises_its_own(tmp_path):
-    assert list(damaged_bytes(b"x" * 99, count=20)) == list(damaged_bytes(b"x" * 99, count=20))
-    assert [*damaged_json({"a": [1]}, count=9)] == [*damaged_json({"a": [1]}, count=9)]
+def test_a_reader_that_raises_its_own_or_names_no_file_is_found(tmp_path):
+    path, contents = tmp_path / "a.json", damaged_bytes(as_json({"a": 1}))
 
     def careless(path):
-        return json.loads(path.read_text())
+        return json.loads(path.read_bytes())
 
-    contents = damaged_bytes(json.dumps({"a": 1}).encode(), count=50)
-    with pytest.raises(pytest.fail.Exception, match=r"DecodeError|UnicodeError"):
-        require_clean_refusals(careless, tmp_path / "a.json", contents)
+    with pytest.raises(ValueError, match=r"line 1 column|codec can't decode"):
+        require_clean_refusals(careless, path, contents)
+
+    def nameless(path):
+        with reading("b.json", "JSON"):
+            careless(path)
+
+    with pytest.raises(AssertionError, match=r"no file's name in 'b\.json is not JSON"):
+        require_clean_refusals(nameless, path, contents)
+    with pytest.raises(AssertionError, match="the reader checks nothing"):
+        require_clean_refusals(Path.read_bytes, path, contents)
+    with pytest.raises(AssertionError, match="the past"):
+        require_clean_refusals(refuse_the_past, path, contents, past=[b"past"])
+
+
+def refuse_the_past(path):
+    """Read what hypothesis does not draw, as an example of an earlier fault, wrongly."""
+    assert path.read_bytes() != b"past", "the past"
 
 
 def test_a_remedy_ends_the_message():

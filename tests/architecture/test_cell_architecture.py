@@ -20,7 +20,7 @@ from autoseg.architecture import (
 )
 from autoseg.errors import FileError
 from tests.architecture.cells import DARTS_V1, DARTS_V2, SMALL
-from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
+from tests.fuzzing import as_json, damaged_bytes, damaged_json, require_clean_refusals
 
 
 def test_a_file_holds_it_whole(tmp_path):
@@ -84,13 +84,12 @@ def test_edges_that_cannot_be_are_refused():
         dataclasses.replace(DARTS_V1, reduction=DARTS_V1.reduction[:1])
 
 
+@pytest.mark.fuzz
 def test_damaged_files_are_read_or_refused_by_name(memory_folder):
     path = memory_folder / "a.json"
     DARTS_V2.save(path)
-    damages = damaged_bytes(path.read_bytes(), count=300)
-    values = damaged_json(DARTS_V2.to_dict(), count=500)
-    encoded = (json.dumps(value).encode() for value in values)
-    require_clean_refusals(load_architecture, path, itertools.chain(damages, encoded))
+    values = damaged_json(DARTS_V2.to_dict()).map(as_json)
+    require_clean_refusals(load_architecture, path, damaged_bytes(path.read_bytes()) | values)
 
 
 def one_hot(operations, cell):

@@ -1,15 +1,17 @@
 """What a search space's file may not hold: everything that is refused, and how."""
 
 import dataclasses
+import json
 import os
 import re
 
 import pytest
+from hypothesis import given
 
 from autoseg.architecture import OPERATIONS, SearchSpace, shipped
 from autoseg.errors import FileError, UsageError
 from tests.architecture.spaces import LINES, refused, write_space
-from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
+from tests.fuzzing import as_json, damaged_bytes, damaged_json, require_clean_refusals
 
 
 def test_an_unknown_space_is_refused_with_the_nearest_name():
@@ -295,23 +297,31 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
     assert SearchSpace.load(path) == plain
 
 
+@pytest.mark.fuzz
 def test_damaged_files_are_read_or_refused_by_name(memory_folder):
     path = write_space(memory_folder)
     with path.open("a") as file:
         file.write("[presets.tiny]\nnum_layers = 2\n")
-    damaged = damaged_bytes(path.read_bytes(), count=2000)
-    require_clean_refusals(lambda file: SearchSpace.load(file, preset="tiny"), path, damaged)
+    damaged = damaged_bytes(path.read_bytes())
+
+    def read(file):
+        space = SearchSpace.load(file, preset="tiny")
+        assert SearchSpace.from_dict(json.loads(as_json(space.to_dict()))) == space
+
+    require_clean_refusals(read, path, damaged)
 
 
+@pytest.mark.fuzz
 def test_damaged_records_are_read_or_refused():
     record = SearchSpace.load("autodeeplab").to_dict()
-    num_refused = 0
-    for damaged in damaged_json(record, count=2000):
-        if not isinstance(damaged, dict):
-            continue
+
+    @given(damaged_json(record).filter(lambda value: isinstance(value, dict)))
+    def check(damaged):
         try:
-            SearchSpace.from_dict(damaged)
+            space = SearchSpace.from_dict(damaged)
         except UsageError as error:
-            num_refused += 1
             assert str(error).isprintable() and len(str(error)) < 500, error
-    assert num_refused > 1000
+        else:
+            assert SearchSpace.from_dict(space.to_dict()) == space
+
+    check()

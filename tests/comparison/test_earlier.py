@@ -19,7 +19,7 @@ from autoseg.errors import FileError
 from autoseg.reporting import draw_pareto
 from autoseg.reporting.tables import to_csv
 from tests.comparison.rows import network
-from tests.fuzzing import damaged_json, require_clean_refusals
+from tests.fuzzing import as_json, damaged_json, require_clean_refusals
 
 FAST = {"processor": "NVIDIA H100", "device": "cuda", "total_latency_median_ms": 0.5}
 
@@ -116,6 +116,7 @@ def test_a_record_gives_the_same_rows_again(rich, tmp_path):
     assert max(each.rows[0].num_seeds for each in joined) == 3
 
 
+@pytest.mark.fuzz
 def test_other_files_are_refused(rich, tmp_path):
     path, record = stored(rich, tmp_path)
     for change, message in (
@@ -125,7 +126,6 @@ def test_other_files_are_refused(rich, tmp_path):
         path.write_text(json.dumps({**record, **change}))
         with pytest.raises(FileError, match=message):
             earlier_networks(path)
-    damaged = (json.dumps(each).encode() for each in damaged_json(record["groups"], count=100))
-    contents = (b'{"format": "autoseg-comparison", "format_version": 2, "groups": %s}' % each
-                for each in damaged)  # fmt: skip
+    head = {"format": "autoseg-comparison", "format_version": 2}
+    contents = damaged_json(record["groups"]).map(lambda each: as_json({**head, "groups": each}))
     require_clean_refusals(earlier_networks, path, contents)

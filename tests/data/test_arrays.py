@@ -110,6 +110,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         read_array(tmp_path / "a.npy", check_shape=any_shape)
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
 def test_damaged_arrays_are_read_or_refused_by_name(tmp_path, name):
     path = tmp_path / name
@@ -117,7 +118,7 @@ def test_damaged_arrays_are_read_or_refused_by_name(tmp_path, name):
     require_clean_refusals(
         lambda path: read_scores(path, are_logits=True, size=(3, 4)),
         path,
-        damaged_bytes(path.read_bytes(), count=1000),
+        damaged_bytes(path.read_bytes()),
     )
 
 

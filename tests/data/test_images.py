@@ -292,10 +292,11 @@ def test_only_regular_files_are_opened(tmp_path):
         read_image(tmp_path / "gone.png")
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp"])
 def test_damaged_images_are_read_or_refused_by_name(tmp_path, name):
     content = save(tmp_path / name, COLOURS).read_bytes()
-    require_clean_refusals(read_image, tmp_path / name, damaged_bytes(content, count=500))
+    require_clean_refusals(read_image, tmp_path / name, damaged_bytes(content))
 
 
 def test_hidden_and_other_files_of_a_folder_are_left_out(tmp_path):

@@ -157,16 +157,17 @@ def test_what_does_not_fit_is_named(tmp_path, monkeypatch):
         read_channels(write_tiff(tmp_path / "c.tif", draw(5)), 5)
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("options", [{}, {"planar": True}, {"is_big": True}])
 def test_damaged_files_are_refused_by_name(tmp_path, options):
     pytest.importorskip("tifffile")
     path = write_tiff(tmp_path / "a.tif", draw(5), **options)
     content = path.read_bytes()
-    damaged = [content[:-300] + tags for tags in damaged_bytes(content[-300:], count=60)]
+    tags = damaged_bytes(content[-300:]).map(lambda tags: content[:-300] + tags)
     require_clean_refusals(
         lambda path: read_channels(path, size_and_channels(path)[1]),
         path,
-        iter([*damaged, *damaged_bytes(content, count=40)]),
+        tags | damaged_bytes(content),
     )
 
 

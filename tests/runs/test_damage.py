@@ -5,6 +5,7 @@ import io
 import json
 import warnings
 
+import pytest
 import torch
 
 from autoseg.runs import load_checkpoint, load_metrics, load_record, load_weights
@@ -12,10 +13,13 @@ from autoseg.runs.checkpoint import save_checkpoint
 from autoseg.runs.metrics_log import MetricsLog
 from autoseg.runs.record import new_record, save_record
 from autoseg.runs.weights import save_weights
-from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
-
-COUNT = 1000
-"""Damaged copies by bytes, and as many by values, for each kind of file."""
+from tests.fuzzing import (
+    as_json,
+    as_json_lines,
+    damaged_bytes,
+    damaged_json,
+    require_clean_refusals,
+)
 
 
 def quietly(read):
@@ -28,6 +32,7 @@ def quietly(read):
     return quiet
 
 
+@pytest.mark.fuzz
 def test_a_record(tmp_path):
     config = {"lr": 0.1, "crop": (3, 5), "network": {"label": "a", "width": 1.0}}
     record = new_record(kind="search", command=["x"], config=config, seed=3, order=7)
@@ -36,12 +41,13 @@ def test_a_record(tmp_path):
     path = tmp_path / "run.json"
     read = quietly(lambda path: load_record(path.parent))
     load_record(tmp_path)
-    require_clean_refusals(read, path, damaged_bytes(path.read_bytes(), count=COUNT))
+    require_clean_refusals(read, path, damaged_bytes(path.read_bytes()))
     # Of the first format, without a checksum: the schema decides alone.
-    changed = damaged_json({**record, "format_version": 1}, count=COUNT)
-    require_clean_refusals(read, path, (json.dumps(each).encode() for each in changed))
+    changed = damaged_json({**record, "format_version": 1})
+    require_clean_refusals(read, path, changed.map(as_json))
 
 
+@pytest.mark.fuzz
 def test_a_log(tmp_path):
     log = MetricsLog(tmp_path)
     for step in range(1, 5):
@@ -53,11 +59,10 @@ def test_a_log(tmp_path):
         load_metrics(path.parent)
         MetricsLog(path.parent).close()
 
-    require_clean_refusals(quietly(read), log.path, damaged_bytes(content, count=COUNT))
+    require_clean_refusals(quietly(read), log.path, damaged_bytes(content))
     lines = [json.loads(line) for line in content.splitlines()]
-    changed = (each for each in damaged_json(lines, count=COUNT) if isinstance(each, list))
-    texts = ("".join(json.dumps(line) + "\n" for line in each) for each in changed)
-    require_clean_refusals(quietly(read), log.path, (text.encode() for text in texts))
+    changed = damaged_json(lines).map(as_json_lines)
+    require_clean_refusals(quietly(read), log.path, changed)
 
 
 STATE = {
@@ -76,12 +81,13 @@ def read_checkpoint(path):
     load_checkpoint(path.parent, identity={"a": 1}, map_location="cpu", restore=restore)
 
 
+@pytest.mark.fuzz
 def test_a_checkpoint(tmp_path):
     path = save_checkpoint(tmp_path, STATE, identity={"a": 1}, step=2, metrics_bytes=5)
     content = path.read_bytes()
     read_checkpoint(path)
     read = quietly(read_checkpoint)
-    require_clean_refusals(read, path, damaged_bytes(content, count=COUNT // 2))
+    require_clean_refusals(read, path, damaged_bytes(content))
 
     def signed(archive):
         return archive + b"autoseg-sha256:" + hashlib.sha256(archive).digest()
@@ -89,8 +95,8 @@ def test_a_checkpoint(tmp_path):
     # Damage that the checksum vouches for, as a program may write it.
     archive = content[:-47]
     assert signed(archive) == content
-    archives = damaged_bytes(archive, count=COUNT // 2)
-    require_clean_refusals(read, path, (signed(each) for each in archives))
+    archives = damaged_bytes(archive)
+    require_clean_refusals(read, path, archives.map(signed))
 
     def archived(value):
         buffer = io.BytesIO()
@@ -108,17 +114,18 @@ def test_a_checkpoint(tmp_path):
     plain["state"]["optimizer"] = {"state": {}, "param_groups": groups}
     path.write_bytes(signed(archived(plain)))
     read_checkpoint(path)
-    changed = damaged_json(plain, count=COUNT)
-    require_clean_refusals(read, path, (signed(archived(each)) for each in changed))
+    changed = damaged_json(plain)
+    require_clean_refusals(read, path, changed.map(archived).map(signed))
 
 
+@pytest.mark.fuzz
 def test_weights(tmp_path):
     tensors = {"a": torch.ones(2, 3), "b": torch.ones(4).bfloat16(), "c": torch.tensor(3)}
     path = save_weights(tmp_path, "best", tensors, metadata={"network": "toy"})
     content = path.read_bytes()
     read = quietly(lambda path: load_weights(path.parent))
     read(path)
-    require_clean_refusals(read, path, damaged_bytes(content, count=COUNT))
+    require_clean_refusals(read, path, damaged_bytes(content))
     length = int.from_bytes(content[:8], "little")
     header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
 
@@ -126,5 +133,5 @@ def test_weights(tmp_path):
         text = json.dumps(values).encode()
         return len(text).to_bytes(8, "little") + text + data
 
-    changed = damaged_json(header, count=COUNT)
-    require_clean_refusals(read, path, (with_header(each) for each in changed))
+    changed = damaged_json(header)
+    require_clean_refusals(read, path, changed.map(with_header))

@@ -15,7 +15,7 @@ from optuna.trial import create_trial
 from autoseg.crf import STOCK
 from autoseg.errors import FileError
 from autoseg.tuning.study import RANGES, CRFStudy
-from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
+from tests.fuzzing import as_json_lines, damaged_bytes, damaged_json, require_clean_refusals
 
 
 @pytest.fixture
@@ -180,6 +180,7 @@ def test_scores_and_parameters_that_cannot_be_are_refused(tmp_path, open_study):
             open_study()
 
 
+@pytest.mark.fuzz
 def test_damage_of_any_kind_is_refused_with_the_files_name(tmp_path, open_study):
     path = tmp_path / "trials"
     run(open_study, 3)
@@ -193,10 +194,9 @@ def test_damage_of_any_kind_is_refused_with_the_files_name(tmp_path, open_study)
         ):
             return study.trials
 
-    require_clean_refusals(read, path, damaged_bytes(content, count=1000))
-    changed = damaged_json(lines, count=1000)
-    texts = ("\n".join(map(json.dumps, each)) + "\n" for each in changed if isinstance(each, list))
-    require_clean_refusals(read, path, (text.encode() for text in texts))
+    require_clean_refusals(read, path, damaged_bytes(content))
+    changed = damaged_json(lines)
+    require_clean_refusals(read, path, changed.map(as_json_lines))
 
 
 @pytest.mark.parametrize("seed", [5000, 2**63 - 1])
