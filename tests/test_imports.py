@@ -316,11 +316,14 @@ assert numpy.random.get_state()[1].tolist() == state[1], "numpy was seeded"
 assert torch.get_rng_state().tolist() == state[2], "torch was seeded"
 assert (torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()) == settings
 assert not torch.cuda.is_initialized(), "a device was touched"
+early = [name for name in ("torch._dynamo", "sympy") if name in sys.modules]
+assert not early, f"{early} take seconds, which only what compiles or exports should wait"
 """
 
 
 def test_importing_does_nothing(tmp_path):
-    # No prints, no warnings, no files, no seeds, no device: every module in a fresh process.
+    # No prints, no warnings, no files, no seeds, no device, no compiler: every module in a fresh
+    # process.
     modules = [
         path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path in PATHS

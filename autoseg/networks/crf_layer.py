@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from autoseg.contract import FollowsProgress, TrainingLogits
 from autoseg.crf import CRFSettings, DenseCRF
@@ -143,7 +144,9 @@ class NetworkWithCRF(nn.Module):
             return self._refine_with_gradient(logits, colours, num_iterations)
         return log_marginals_as_operator(self.crf, logits, colours, num_iterations=num_iterations)
 
-    @torch.compiler.disable(reason="the lattice depends on the colours")
+    # The lattice depends on the colours. Torch's own decorator for this: the public one brings the
+    # compiler, which takes seconds, whenever it is applied, and not when something is compiled.
+    @_disable_dynamo
     def _refine_with_gradient(self, logits: Tensor, colours: Tensor, num_iterations: int) -> Tensor:
         return self.crf.log_marginals(logits, colours, num_iterations=num_iterations)
 

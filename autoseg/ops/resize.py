@@ -6,7 +6,6 @@ from fractions import Fraction
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 
 def resize(features: Tensor, size: Sequence[int], *, align_corners: bool) -> Tensor:
@@ -50,6 +49,9 @@ _MAX_DENOMINATOR = 10_000
 def _has_size(features: Tensor, size: Sequence[int]) -> bool:
     """Compare sizes; in a graph that is exported, they are equal if they are for every image."""
     if torch.compiler.is_exporting():
+        # Here, as it brings sympy: most of a second that only an export needs.
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
         pairs = zip(features.shape[2:], size, strict=True)
         return all(statically_known_true(has == wanted) for has, wanted in pairs)
     return features.shape[2:] == torch.Size(size)

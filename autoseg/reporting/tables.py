@@ -5,11 +5,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from autoseg.foreign_text import latex_text, markdown_text, printable
+
+if TYPE_CHECKING:  # half a second, which those who only round a number need not wait
+    import pandas as pd
 
 Kind = Literal["text", "exact", "percent", "change", "scaled", "number"]
 """How values are written; see `Column.kind`."""
@@ -49,15 +50,19 @@ class Column:
     says so then."""
 
 
-def exact_frame(records: Sequence[Record], columns: Sequence[Column]) -> pd.DataFrame:
+def exact_frame(records: Sequence[Record], columns: Sequence[Column]) -> "pd.DataFrame":
     """Arrange records as a frame of unrounded values; a field that a record lacks is None."""
+    import pandas as pd
+
     rows = [[record.get(column.key) for column in columns] for record in records]
     # object: a column of whole numbers with a gap would become floating point.
     return pd.DataFrame(rows, columns=pd.Index([c.key for c in columns]), dtype=object)
 
 
-def readable_frame(records: Sequence[Record], columns: Sequence[Column]) -> pd.DataFrame:
+def readable_frame(records: Sequence[Record], columns: Sequence[Column]) -> "pd.DataFrame":
     """Arrange records as a frame of text, with headings and units, rounded for reading."""
+    import pandas as pd
+
     cells = {}
     for column in columns:
         unit, texts = format_values([record.get(column.key) for record in records], column)
