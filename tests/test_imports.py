@@ -266,6 +266,7 @@ OPTIONAL = {
     "onnxruntime": "the extra export",
     "scipy": "the extra sbd; PNGs take its place",
     "tifffile": "the extra tiff; arrays take its place",
+    "webdataset": "the extra webdataset; folders take its place",
 }
 
 

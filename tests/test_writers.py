@@ -27,6 +27,7 @@ REASONS = {
     "autoseg/atomic.py: touch": "an empty probe, removed at once",
     "autoseg/runs/lock.py: write_text": "tells a person who holds the lock; nothing reads it back",
     "autoseg/runs/json_lines.py: open": "appended to; a cut last line is healed when it is opened",
+    "autoseg/data/shards/archive.py: write_bytes": "a file of one reading, gone with it",
     "autoseg/tuning/logits_cache.py: save": "files of one process, gone with it",
     "autoseg/commands/predict.py: write_text": "results outside of runs",
     "autoseg/commands/predict.py: save": "results outside of runs",

@@ -18,10 +18,11 @@ class DataConfig:
 
     dataset: str = "synthetic"
     """Name of the dataset: synthetic (drawn in the process, nothing to download), folder (your own
-    images and masks), or a published one as its archives unpack: camvid, voc, voc-aug, cityscapes,
-    cityscapes-coarse, coco, coco-voc, ade20k."""
+    images and masks), webdataset (the same in tar archives), or a published one as its archives
+    unpack: camvid, voc, voc-aug, cityscapes, cityscapes-coarse, coco, coco-voc, ade20k."""
     data_root: Path | None = None
-    """Folder of the dataset; none reads the environment variable AUTOSEG_DATA."""
+    """Folder of the dataset; of webdataset also a pattern of shards in quotes,
+    'DIR/train-{000..007}.tar'. None reads the environment variable AUTOSEG_DATA."""
     data: Path | None = None
     """TOML file that names a folder's classes, colours and splits; none: the dataset.toml that lies
     in the folder, if any."""

@@ -11,6 +11,7 @@ from autoseg.data.published.camvid_colours import camvid
 from autoseg.data.published.cityscapes import cityscapes, cityscapes_coarse
 from autoseg.data.published.coco import coco, coco_voc
 from autoseg.data.published.voc import voc, voc_augmented
+from autoseg.data.shards.dataset import ShardedImages
 from autoseg.data.street.classes import StreetClass
 from autoseg.data.synthetic import DEFAULT_IMAGE_SIZE, SyntheticStreets
 from autoseg.errors import UsageError, unknown_name
@@ -18,7 +19,7 @@ from autoseg.errors import UsageError, unknown_name
 _NO_USE = {
     "data_root": "{dataset}: data_root {value!r} has no meaning, its scenes are drawn, not read; "
     "leave it out, or name the dataset that lies there.",
-    "description": "{dataset}: a description, {value!r}, is for --dataset folder, and the classes "
+    "description": "{dataset}: a description, {value!r}, is for your own images, and the classes "
     "of {dataset} are fixed; leave it out.",
     **dict.fromkeys(
         ("image_size", "num_classes", "length"),
@@ -88,6 +89,13 @@ def _build_folder(options: DatasetOptions) -> SegmentationDataset:
     )
 
 
+def _build_shards(options: DatasetOptions) -> SegmentationDataset:
+    options.refuse("webdataset", "image_size", "num_classes", "length")
+    return ShardedImages(
+        split=options.split, data_root=options.data_root, description=options.description
+    )
+
+
 def _published(name: str, build: Callable[..., SegmentationDataset]) -> DatasetBuilder:
     def build_split(options: DatasetOptions) -> SegmentationDataset:
         options.refuse(name, "image_size", "num_classes", "length", "description")
@@ -110,6 +118,7 @@ _PUBLISHED: dict[str, Callable[..., SegmentationDataset]] = {
 DATASETS: dict[str, DatasetBuilder] = {
     "synthetic": _build_synthetic,
     "folder": _build_folder,
+    "webdataset": _build_shards,
     **{name: _published(name, build) for name, build in _PUBLISHED.items()},
 }
 """Builder of every dataset that `build_dataset` knows, by name; docs/adding_datasets.md."""

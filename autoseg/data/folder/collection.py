@@ -76,7 +76,7 @@ def read_folder(root: Path, description_path: Path | None = None) -> FolderColle
     splits, split_notes = divide(layout, description)
     pairs = [pair for split in splits.values() for pair in split]
     sizes, num_channels = _check_pairs(pairs, settings.channels)
-    codec, entries, class_notes = _classes(description, [pair.mask for pair in pairs])
+    codec, entries, class_notes = settle_classes(description, [pair.mask for pair in pairs])
     if settings.mean is not None and settings.std is not None:
         normalisation = Normalisation(mean=settings.mean, std=settings.std)
         if normalisation.num_channels != num_channels:
@@ -160,9 +160,15 @@ def _require_equal(image: Path, size: tuple[int, int], mask: Path, other: tuple[
         )
 
 
-def _classes(
+def settle_classes(
     description: Description, masks: Sequence[Path]
 ) -> tuple[MaskCodec, tuple[ClassEntry, ...], tuple[str, ...]]:
+    """Settle which values of the masks are which class; return that, the classes, and notes.
+
+    Raises:
+        UsageError: If the masks leave the classes open.
+        FileError: If a mask is damaged, or the description does not fit the first one.
+    """
     entries = description.classes
     if not entries:
         guessed = guess_classes(summarise_masks(masks))

@@ -1,0 +1,1 @@
+"""Images and masks in tar archives, as the webdataset library writes them."""
