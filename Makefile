@@ -2,12 +2,12 @@
 # PYTHON is any Python in which `pip install -e '.[test]'` was done.
 PYTHON ?= python
 
-.PHONY: help check quick test nightly lint types docs isa kernels pure smoke
+.PHONY: help check quick test nightly lint types docs isa kernels postgresql pure smoke
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-check: lint types docs test isa kernels pure smoke  ## all that has to pass before a change lands
+check: lint types docs test isa kernels postgresql pure smoke  ## all that has to pass before a change lands
 
 quick:  ## lint, and the tests that a change can wait for
 	$(PYTHON) -m ruff check .
@@ -34,6 +34,9 @@ isa:  ## supernet and CRF on the instruction sets that this processor has but do
 
 kernels:  ## the compiled kernels under the address and undefined-behaviour sanitizers
 	PYTHON=$(PYTHON) .ci/kernels
+
+postgresql:  ## searches that share a study through PostgreSQL, where it is installed
+	PYTHON=$(PYTHON) .ci/postgresql
 
 pure:  ## an installation where there is no compiler
 	PYTHON=$(PYTHON) .ci/pure

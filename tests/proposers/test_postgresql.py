@@ -24,6 +24,15 @@ USER = "postgres"
 """Who runs the server where root would: PostgreSQL refuses to be root's."""
 
 
+PROGRAMS = os.pathsep.join(
+    [
+        os.environ.get("PATH", ""),
+        *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)),
+    ]
+)
+"""Where its programs may be: Debian's package puts them beside the path."""
+
+
 def as_server(command):
     """Run a command as the server's user."""
     is_root = os.geteuid() == 0
@@ -35,8 +44,9 @@ def as_server(command):
 def url():
     """The address of a database that is thrown away."""
     pytest.importorskip("psycopg2", reason="no driver for PostgreSQL (psycopg2)")
-    if not (shutil.which("initdb") and shutil.which("pg_ctl")):
-        pytest.skip("no PostgreSQL server (initdb, pg_ctl)")
+    initdb, pg_ctl = (shutil.which(name, path=PROGRAMS) for name in ("initdb", "pg_ctl"))
+    if initdb is None or pg_ctl is None:
+        pytest.skip("no PostgreSQL server (initdb, pg_ctl; Debian's package is postgresql)")
     if os.geteuid() == 0 and subprocess.run(["id", USER], capture_output=True).returncode:
         pytest.skip(f"root, and no user {USER}, who could run PostgreSQL")
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path must be short
@@ -44,17 +54,17 @@ def url():
         if os.geteuid() == 0:
             shutil.chown(folder, USER)
         data = str(folder / "data")
-        as_server(["initdb", "-D", data, "-U", "me", "--auth=trust", "--no-sync", "-N"])
+        as_server([initdb, "-D", data, "-U", "me", "--auth=trust", "--no-sync", "-N"])
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         options = f"-p {port} -h 127.0.0.1 -k {folder} -F"
         log = str(folder / "log")
-        as_server(["pg_ctl", "-D", data, "-w", "-s", "-o", options, "-l", log, "start"])
+        as_server([pg_ctl, "-D", data, "-w", "-s", "-o", options, "-l", log, "start"])
         try:
             yield f"postgresql://me@127.0.0.1:{port}/postgres"
         finally:
-            as_server(["pg_ctl", "-D", data, "-w", "-s", "-m", "immediate", "stop"])
+            as_server([pg_ctl, "-D", data, "-w", "-s", "-m", "immediate", "stop"])
     finally:
         shutil.rmtree(folder)
 
