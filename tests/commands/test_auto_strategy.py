@@ -1,4 +1,4 @@
-"""What a search does that names no strategy: short trainings where they were compared, DARTS else."""
+"""A search that names no strategy: short trainings where they were compared, DARTS elsewhere."""
 
 import pytest
 import torch
