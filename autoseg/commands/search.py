@@ -377,7 +377,7 @@ def draw_search(run: Run, strategy: Strategy) -> None:
         figures["history"] = draw_history(lines)
         space = strategy.task.space
         if isinstance(found, Architecture) and isinstance(space, SearchSpace):
-            _, beta = strategy.supernet.arch_parameters()
+            _, beta = strategy.supernet.decoded_logits()
             figures["trellis"] = draw_trellis(
                 space,
                 beta.detach().cpu(),

@@ -27,7 +27,7 @@ class DecodeHistory:
         An epoch that left alpha and beta as they were, in the warm-up, counts for nothing; to
         decode the same ones again changes nothing either.
         """
-        alpha, beta = (p.detach().cpu().clone() for p in supernet.arch_parameters())
+        alpha, beta = (each.detach().cpu().clone() for each in supernet.decoded_logits())
         if self._earlier and torch.equal(alpha, self._earlier[-1][0]):
             self._earlier.pop()
         earlier = self._earlier[-NUM_EPOCHS:]

@@ -138,15 +138,21 @@ class MacsPenalty:
         excess = self._expected(alpha, beta) / self._target - 1
         return self._weight * excess.clamp(min=0)
 
-    def join(self, optimizer: torch.optim.Optimizer, alpha: Tensor, beta: Tensor) -> None:
+    def join(
+        self, optimizer: torch.optim.Optimizer, logits: Callable[[], tuple[Tensor, Tensor]]
+    ) -> None:
         """Add the penalty's gradient to alpha's and beta's before every step of their optimizer.
 
         So it is part of the step whatever rule has computed the loss's gradient.
+
+        Args:
+            optimizer: Moves alpha and beta.
+            logits: Returns what is decoded, as a function of what the optimizer moves.
         """
 
         def add_gradient(*_: object) -> None:
             with torch.enable_grad():
-                self(alpha, beta).backward()
+                self(*logits()).backward()
 
         optimizer.register_step_pre_hook(add_gradient)
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class RelaxedNetwork(nn.Module, ABC):
@@ -12,7 +12,12 @@ class RelaxedNetwork(nn.Module, ABC):
 
     @abstractmethod
     def arch_parameters(self) -> list[nn.Parameter]:
-        """Return the logits of the choices: two matrices or stacks of them."""
+        """Return the logits of the choices."""
+
+    def decoded_logits(self) -> tuple[Tensor, Tensor]:
+        """Return what `decode` reads: two matrices or stacks of logits, with gradients."""
+        first, second = self.arch_parameters()
+        return first, second
 
     def weight_parameters(self) -> list[nn.Parameter]:
         """Return all other parameters."""
