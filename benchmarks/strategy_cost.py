@@ -1,7 +1,8 @@
 """Measure what a step of each search by alpha and beta costs: `python benchmarks/strategy_cost.py`.
 
 The strategies take turns, step by step, on the same batches, at the tiny preset's sizes; each is
-compared with darts in the same turn. A step moves the weights and alpha and beta.
+compared with darts in the same turn. A step moves the weights and alpha and beta. Times are the
+processor's, all threads together, which other work on the machine hardly changes.
 """
 
 import csv
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from autoseg.architecture import SearchSpace
 from autoseg.atomic import atomic_write
@@ -24,7 +26,7 @@ from autoseg.config import SEARCH_PRESETS
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.runs import seed_everything
-from autoseg.strategies import STRATEGIES, DartsSearch, SearchTask
+from autoseg.strategies import STRATEGIES, Batch, Darts, DartsSearch, SearchTask
 from autoseg.strategies.robust import RobustSearch
 
 PROG = "python benchmarks/strategy_cost.py"
@@ -43,7 +45,7 @@ class CostRequest:
     """Counted steps of each strategy, after one that warms up."""
     out: Path = Path("results/strategies/cost.csv")
     """CSV file, written anew after every turn: name, median, fastest and slowest step in
-    milliseconds, and the median ratio to darts' step of the same turn."""
+    milliseconds, the median ratio to darts' step of the same turn, and what a pass keeps in MiB."""
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
@@ -60,6 +62,8 @@ class CostRow:
     slowest_ms: float
     ratio: float
     """Median of the ratios to darts' step of the same turn."""
+    kept_mib: float
+    """What the pass that moves the weights keeps for its backward pass, parameters included."""
     num_steps: int
 
 
@@ -87,7 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for rows in measure(task, repeats=request.repeats):
         write_rows(rows, request.out)
     for row in rows:
-        print(f"{row.name:12} {row.median_ms:9.1f} ms  {row.ratio:6.2f} x darts")
+        print(
+            f"{row.name:12} {row.median_ms:9.1f} ms  {row.ratio:6.2f} x darts  "
+            f"{row.kept_mib:7.1f} MiB"
+        )
     print(f"written: {request.out}")
     return OK
 
@@ -96,15 +103,17 @@ def measure(task: SearchTask, *, repeats: int) -> Iterator[list[CostRow]]:
     """Time the strategies in turn, and give after each turn what is known."""
     searches: dict[str, DartsSearch] = {}
     for name, strategy in STRATEGIES.items():
-        if issubclass(strategy, DartsSearch) and strategy.rule not in {
-            type(search.darts) for search in searches.values()
-        }:
+        if issubclass(strategy, DartsSearch) and strategy is not RobustSearch:
             seed_everything(task.config.seed)
             searches[name] = strategy(task)
     seed_everything(task.config.seed)
     watched = RobustSearch(task)
     batches = task.batches("a"), task.batches("b")
     times: dict[str, list[float]] = {name: [] for name in (*searches, EIGENVALUE)}
+    kept = {
+        name: _kept_mib(search.darts, next(task.batches("a")))
+        for name, search in {**searches, EIGENVALUE: watched}.items()
+    }
     for turn in range(repeats + 1):
         weight_batch, arch_batch = (next(half) for half in batches)
         taken = {
@@ -118,7 +127,7 @@ def measure(task: SearchTask, *, repeats: int) -> Iterator[list[CostRow]]:
             continue  # the first one warms up
         for name, value in taken.items():
             times[name].append(value)
-        yield [_row(name, values, times["darts"]) for name, values in times.items()]
+        yield [_row(name, values, times["darts"], kept[name]) for name, values in times.items()]
 
 
 def write_rows(rows: Sequence[CostRow], path: Path) -> None:
@@ -132,21 +141,36 @@ def write_rows(rows: Sequence[CostRow], path: Path) -> None:
     atomic_write(path, text.getvalue().encode())
 
 
-def _row(name: str, values: Sequence[float], darts: Sequence[float]) -> CostRow:
+def _row(name: str, values: Sequence[float], darts: Sequence[float], kept_mib: float) -> CostRow:
     return CostRow(
         name=name,
         median_ms=statistics.median(values),
         fastest_ms=min(values),
         slowest_ms=max(values),
         ratio=statistics.median(a / b for a, b in zip(values, darts, strict=True)),
+        kept_mib=kept_mib,
         num_steps=len(values),
     )
 
 
 def _milliseconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return 1000 * (time.perf_counter() - start)
+    return 1000 * (time.process_time() - start)
+
+
+def _kept_mib(darts: Darts, batch: Batch) -> float:
+    """Add up the memory of all tensors that a pass keeps for its backward pass, each once."""
+    sizes: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        darts.gradients(darts.supernet.weight_parameters(), *batch)
+    return sum(sizes.values()) / 2**20
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from autoseg.architecture.confidence import (
     decode_with_confidence,
 )
 from autoseg.architecture.decoding import decode, decode_cell, decode_path
+from autoseg.architecture.edge_normalisation import fold_gamma, normalise_gamma
 from autoseg.architecture.entropy import alpha_entropy, beta_entropy, near_uniform
 from autoseg.architecture.kinds import (
     AnyArchitecture,
@@ -91,12 +92,14 @@ __all__ = [
     "decode_path",
     "decode_with_confidence",
     "edge_scores",
+    "fold_gamma",
     "live_betas",
     "load_architecture",
     "load_space",
     "near_uniform",
     "normalise_alpha",
     "normalise_beta",
+    "normalise_gamma",
     "operations_of",
     "path_of_rank",
     "path_score",

@@ -120,6 +120,11 @@ class SearchConfig(RecipeConfig):
     stop_rule: StopRuleName = "paper"
     """When robust stops, by the largest eigenvalue of the Hessian, smoothed over 5 epochs: paper
     (above 1 / 0.75 of what it was 5 epochs before) or code (above 1.3 of what it was 4 before)."""
+    partial_channels: Count = 4
+    """One of so many channels of a state goes through the operations, the others past them (pc); 1:
+    all. It divides the channels at the finest stride, F of the space."""
+    edge_normalisation: bool = True
+    """Weigh the edges that lead to a node of the cell against each other (pc)."""
     gradient_clip: Weight = 5.0
     """Largest norm of the weights' gradient (DARTS, section A.1.2); 0 switches clipping off."""
     scale_range: ScaleRange = (1.0, 1.0)
@@ -192,6 +197,7 @@ SEARCH_PRESETS: dict[str, SearchConfig] = {
         sample_steps=100,
         num_epochs=8,
         arch_start_epoch=4,
+        partial_channels=2,
         batch_size=8,
         crop_size=(64, 64),
         scale_range=(0.75, 1.5),

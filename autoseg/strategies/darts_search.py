@@ -1,4 +1,4 @@
-"""DARTS as a strategy, of first order and of second: epochs over a supernet, and what they log."""
+"""DARTS as a strategy: epochs over a supernet, and what they log."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,6 @@ from autoseg.strategies.perturbation import (
     num_decisions,
     num_selection_steps,
 )
-from autoseg.strategies.second_order import SecondOrderDarts
 from autoseg.strategies.space_kinds import (
     AnySupernet,
     build_supernet,
@@ -64,6 +63,9 @@ _OF_SAMPLES = {
 }
 """Settings of strategies that draw architectures."""
 
+_OF_SUBCLASSES = {"stop_rule", "partial_channels", "edge_normalisation"}
+"""Settings of subclasses."""
+
 
 class DartsSearch(Strategy):
     """Trains a supernet's weights on trainA and, after a warm-up, alpha and beta on trainB.
@@ -85,8 +87,10 @@ class DartsSearch(Strategy):
     )
     rule: ClassVar[type[Darts]] = Darts
     """How a step moves the weights, alpha and beta; a subclass may name another."""
-    unread: ClassVar[frozenset[str]] = frozenset({"stop_rule"})
-    """Settings of subclasses."""
+    own: ClassVar[frozenset[str]] = frozenset()
+    """Settings that a subclass alone reads; `_OF_SUBCLASSES` has them too."""
+    unread: ClassVar[frozenset[str]] = frozenset()
+    """Settings that mean nothing to a subclass."""
 
     supernet: AnySupernet
     darts: Darts
@@ -95,10 +99,7 @@ class DartsSearch(Strategy):
         """Build the supernet with random weights, and the two optimizers."""
         config = task.config
         self.task = task
-        self.supernet = build_supernet(
-            task,
-            recompute_cells="recompute_cells" not in self.rule.unread and config.recompute_cells,
-        )
+        self.supernet = self.build_supernet()
         if isinstance(task.space, CellSpace):
             trellis_entropies = {"alpha_entropy", "beta_entropy"}
             self.logs = (self.logs - trellis_entropies) | {"normal_entropy", "reduction_entropy"}
@@ -119,7 +120,7 @@ class DartsSearch(Strategy):
         if config.macs_target is not None:
             target = number_of(config.macs_target, name="macs_target")
             penalty = MacsPenalty(self._expected_macs, weight=config.macs_weight, target=target)
-            penalty.join(self.darts.arch_optimizer, *self.supernet.arch_parameters())
+            penalty.join(self.darts.arch_optimizer, self.supernet.decoded_logits)
         num_arch_steps, num_warm_up_steps = _phases(task)
         self._num_search_steps = num_warm_up_steps + num_arch_steps
         # By the clock, the warm-up is the same part of the time.
@@ -159,10 +160,16 @@ class DartsSearch(Strategy):
         self._batches: tuple[Iterator[Batch], Iterator[Batch]] | None = None
         self._arch_batch: Batch | None = None
 
+    def build_supernet(self) -> AnySupernet:
+        """Build the supernet with random weights."""
+        recomputes = "recompute_cells" not in self.rule.unread and self.task.config.recompute_cells
+        return build_supernet(self.task, recompute_cells=recomputes)
+
     @classmethod
     def settings(cls, config: SearchConfig) -> frozenset[str]:
         """Return all but those of other strategies, and those that mean nothing to the rule."""
-        return frozenset(values_of(SearchConfig())) - _OF_SAMPLES - cls.rule.unread - cls.unread
+        foreign = _OF_SAMPLES | (_OF_SUBCLASSES - cls.own)
+        return frozenset(values_of(SearchConfig())) - foreign - cls.rule.unread - cls.unread
 
     @classmethod
     def check(cls, task: SearchTask) -> None:
@@ -321,7 +328,7 @@ class DartsSearch(Strategy):
         if self._prices is None:
             return {}
         with torch.no_grad():
-            expected = self._expected_macs(*self.supernet.arch_parameters())
+            expected = self._expected_macs(*self.supernet.decoded_logits())
         return {
             "macs": macs_of(self._prices, architecture),
             "expected_macs": float(expected),
@@ -366,12 +373,6 @@ class DartsSearch(Strategy):
         if self._selection is not None:
             self._selection.load_state_dict(state["selection"])
         self._batches = None
-
-
-class SecondOrderSearch(DartsSearch):
-    """A search by DARTS whose architecture's gradient looks one step of the weights ahead."""
-
-    rule = SecondOrderDarts
 
 
 def _phases(task: SearchTask) -> tuple[int, int]:

@@ -65,11 +65,11 @@ def decode_limited(
 ) -> AnyArchitecture:
     """Decode the best architecture of a supernet within a limit."""
     if isinstance(prices, CellPrices):
-        return decode_cells_within(prices, *supernet.arch_parameters(), max_macs=max_macs)
+        return decode_cells_within(prices, *supernet.decoded_logits(), max_macs=max_macs)
     assert isinstance(supernet, Supernet)
     return decode_within(
         prices,
-        *supernet.arch_parameters(),
+        *supernet.decoded_logits(),
         max_macs=max_macs,
         beta_norm=supernet.beta_norm,
         path_rule=supernet.path_rule,

@@ -1,10 +1,12 @@
 """Search strategies by name."""
 
-from autoseg.strategies.darts_search import DartsSearch, SecondOrderSearch
+from autoseg.strategies.darts_search import DartsSearch
 from autoseg.strategies.discrete_strategies import EvolutionSearch, RandomSearch, TPESearch
 from autoseg.strategies.gumbel import GumbelSearch
 from autoseg.strategies.nsga2_search import NSGA2Search
+from autoseg.strategies.partial import PartialSearch
 from autoseg.strategies.robust import RobustSearch
+from autoseg.strategies.second_order import SecondOrderSearch
 from autoseg.strategies.strategy import Strategy
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -12,6 +14,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "darts2": SecondOrderSearch,
     "gumbel": GumbelSearch,
     "robust": RobustSearch,
+    "pc": PartialSearch,
     "random": RandomSearch,
     "evolution": EvolutionSearch,
     "tpe": TPESearch,

@@ -29,6 +29,7 @@ class RobustSearch(DartsSearch):
     """
 
     logs = DartsSearch.logs | {"lambda_max"}
+    own = frozenset({"stop_rule"})
     unread = frozenset({"selection"})
 
     def __init__(self, task: SearchTask) -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.strategies.darts import Darts, StepLosses
+from autoseg.strategies.darts_search import DartsSearch
 from autoseg.strategies.shifted import shifted
 from autoseg.strategies.strategy import Batch
 from autoseg.supernet.batch_norm import frozen_statistics
@@ -96,3 +97,9 @@ class SecondOrderDarts(Darts):
                 velocity = velocity + config.momentum * momentum
             velocities.append(velocity)
         return velocities
+
+
+class SecondOrderSearch(DartsSearch):
+    """A search by DARTS whose architecture's gradient looks one step of the weights ahead."""
+
+    rule = SecondOrderDarts

@@ -36,13 +36,21 @@ def trellis_architecture(architecture: AnyArchitecture) -> Architecture:
     return architecture
 
 
-def build_supernet(task: SearchTask, *, recompute_cells: bool) -> AnySupernet:
+def build_supernet(
+    task: SearchTask,
+    *,
+    recompute_cells: bool,
+    partial_channels: int = 1,
+    edge_normalisation: bool = False,
+) -> AnySupernet:
     """Build the supernet of the task's space with random weights, on its device.
 
     Args:
         task: What is searched.
         recompute_cells: Evaluate the cells of a `Supernet` again in the backward pass; a
             `CellSupernet` keeps all it needs.
+        partial_channels: One of so many channels goes through the operations of a `Supernet`.
+        edge_normalisation: Whether the edges of a `Supernet`'s cell are weighed by gamma.
     """
     config, dataset = task.config, task.train_dataset
     if isinstance(task.space, CellSpace):
@@ -57,6 +65,8 @@ def build_supernet(task: SearchTask, *, recompute_cells: bool) -> AnySupernet:
         path_rule=config.path_rule,
         backend=task.backend,
         recompute_cells=recompute_cells,
+        partial_channels=partial_channels,
+        edge_normalisation=edge_normalisation,
     ).to(task.device)
 
 

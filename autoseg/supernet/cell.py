@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from autoseg.ops import resize
 from autoseg.supernet.batch_norm import RunningStatistics, batch_norm
 from autoseg.supernet.fused_cell import FusedCell, SourceKernels
+from autoseg.supernet.partial_channels import PartialChannels
 from autoseg.supernet.per_edge import registered
 from autoseg.supernet.recompute import recomputed
 from autoseg.supernet.source_op import SourceOp
@@ -80,6 +81,7 @@ class SearchCell(nn.Module):
         operations: Sequence[str],
         previous_channels: Sequence[tuple[int, bool]],
         previous_previous_channels: int | None,
+        partial_channels: int = 1,
     ) -> None:
         """Build the cell.
 
@@ -91,11 +93,15 @@ class SearchCell(nn.Module):
                 finer stride.
             previous_previous_channels: Channels of the cell of the same stride two layers before;
                 None where no such cell exists, and its edges are then absent.
+            partial_channels: One of so many channels of a state goes through the operations.
         """
         super().__init__()
         self.num_nodes = num_nodes
+        self.partial_channels = partial_channels
         self.is_per_edge = len(registered(operations)) > 0
         """Whether there are operations that only plain modules evaluate."""
+        self.is_whole = not self.is_per_edge and partial_channels == 1
+        """Whether fused kernels evaluate it as one function; otherwise it is state by state."""
         num_inputs = len(previous_channels)
         self.previous = nn.ModuleList(
             InputCell(width, channels, is_finer=is_finer) for width, is_finer in previous_channels
@@ -108,7 +114,10 @@ class SearchCell(nn.Module):
 
         def source(num_targets: int, num_inputs: int) -> SourceOp:
             return SourceOp(
-                channels, num_targets=num_targets, num_inputs=num_inputs, operations=operations
+                channels // partial_channels,
+                num_targets=num_targets,
+                num_inputs=num_inputs,
+                operations=operations,
             )
 
         self.source0 = None if self.previous_previous is None else source(num_nodes, 1)
@@ -156,7 +165,7 @@ class SearchCell(nn.Module):
             shared = bring(self.previous_previous, previous_previous).unsqueeze(1)
         else:
             alpha = alpha[self.num_nodes :]  # no state 0: its edges are absent
-        if kernels is None or self.is_per_edge:
+        if kernels is None or not self.is_whole:
             return self._evaluate(state, shared, alpha, beta, kernels)
         sources = self._all_sources()
         fused = FusedCell(
@@ -191,18 +200,21 @@ class SearchCell(nn.Module):
     ) -> Tensor:
         """Evaluate the source operations state by state."""
         alphas = iter(alpha.split([source.layout.num_targets for source in self._all_sources()]))
+        parts = PartialChannels(self.partial_channels)
         nodes: list[Tensor] = []
         # Sums of the contributions to the nodes that are not complete yet, (N, K, nodes, C, H, W).
         pending: Tensor | None = None
         if self.source0 is not None:
             # (N, 1, B, C, H, W), added to every k
-            pending = self.source0(shared, next(alphas), kernels)
+            assert shared is not None
+            weights = next(alphas)
+            pending = self.source0(parts.split(shared, weights), weights, kernels)
         for source, weights in zip(self.sources, alphas, strict=True):
-            contribution = source(state, weights, kernels)
+            contribution = source(parts.split(state, weights), weights, kernels)
             total = contribution if pending is None else contribution + pending
             # The first pending node has all its inputs now.
             node, pending = total.split([1, total.shape[2] - 1], dim=2)
-            state = node.squeeze(2)
+            state = parts.join(node.squeeze(2))
             nodes.append(state)
         # Equation 5 is linear in the input cells: sum each node over them, then concatenate.
         mixed = [torch.matmul(beta, node.flatten(2)).view(node[:, 0].shape) for node in nodes]

@@ -24,7 +24,7 @@ BetaOf = Callable[[int, int, int], Tensor]
 
 
 def reference_logits(net: Supernet, images: Tensor, *, training: bool) -> Tensor:
-    """Predict from alpha and beta under the paper's normalisations.
+    """Predict from alpha, beta and gamma under the papers' normalisations.
 
     Args:
         net: The parameters; stem and heads are its own modules.
@@ -42,6 +42,7 @@ def reference_logits(net: Supernet, images: Tensor, *, training: bool) -> Tensor
         net,
         images,
         alpha_weights=torch.softmax(net.alpha, dim=1),
+        edge_weights=None if net.gamma is None else _incoming_softmax(net.gamma),
         beta_of=beta_of,
         training=training,
     )
@@ -53,7 +54,13 @@ def reference_logits(net: Supernet, images: Tensor, *, training: bool) -> Tensor
 
 
 def reference_features(
-    net: Supernet, images: Tensor, *, alpha_weights: Tensor, beta_of: BetaOf, training: bool
+    net: Supernet,
+    images: Tensor,
+    *,
+    alpha_weights: Tensor,
+    beta_of: BetaOf,
+    training: bool,
+    edge_weights: Sequence[Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Evaluate the trellis, equation 5.
 
@@ -63,6 +70,7 @@ def reference_features(
         alpha_weights: Weight of each operation on each edge, (num_edges, num_operations).
         beta_of: Weight of each trellis edge.
         training: Whether cells normalise by the statistics of the batch.
+        edge_weights: Weight of each edge, (num_edges,); None for 1.
 
     Returns:
         The last layer's outputs by stride ("stride4", ...).
@@ -85,6 +93,7 @@ def reference_features(
                     outputs[layer - 1, source],
                     outputs.get((layer - 2, level)),
                     alpha_weights,
+                    edge_weights,
                     space,
                     sizes[level],
                     training,
@@ -106,6 +115,7 @@ def _cell(
     previous: Tensor,
     previous_previous: Tensor | None,
     alpha: Tensor,
+    edge_weights: Sequence[Tensor] | None,
     space: SearchSpace,
     size: Sequence[int],
     training: bool,
@@ -119,6 +129,7 @@ def _cell(
         contributions: list[Tensor] = []
         for source in range(2 + node):
             weights = alpha[row]
+            edge_weight = None if edge_weights is None else edge_weights[row]
             row += 1
             if source not in states:
                 continue  # no cell two layers before at this stride
@@ -126,9 +137,22 @@ def _cell(
             # Targets of a state are the nodes after it, so node n is target n - first.
             first = 0 if source < 2 else source - 1
             edge = _Edge(cast(SourceOp, stack), node - first, 0 if source == 0 else k, training)
-            contributions.append(edge(states[source], weights, space.operations))
+            sent = _partial(edge, states[source], weights, space.operations, module)
+            contributions.append(sent if edge_weight is None else edge_weight * sent)
         states[2 + node] = _added(contributions)
     return torch.cat([states[2 + node] for node in range(space.num_nodes)], dim=1)
+
+
+def _partial(
+    edge: "_Edge", maps: Tensor, weights: Tensor, names: Sequence[str], module: SearchCell
+) -> Tensor:
+    """Send the first channels through an edge, the others past it, and shuffle: PC-DARTS, eq. 2."""
+    divisor = module.partial_channels
+    width = maps.shape[1] // divisor
+    joined = torch.cat([edge(maps[:, :width], weights, names), maps[:, width:]], dim=1)
+    # Channel c of group g goes to place c * divisor + g.
+    order = [group * width + channel for channel in range(width) for group in range(divisor)]
+    return joined[:, order]
 
 
 def _input_cell(
@@ -228,6 +252,16 @@ def _outgoing_softmax(beta: Tensor, layer: int, level: int, num_levels: int) -> 
     directions = [k for k in (0, 1, 2) if 0 <= level + k - 1 < num_levels]
     weights = torch.softmax(torch.stack([beta[layer, level, k] for k in directions]), dim=0)
     return dict(zip(directions, weights, strict=True))
+
+
+def _incoming_softmax(gamma: Tensor) -> list[Tensor]:
+    """PC-DARTS, equation 4: softmax over the edges that lead to one node."""
+    weights: list[Tensor] = []
+    num_sources = 2
+    while len(weights) < len(gamma):
+        weights += torch.softmax(gamma[len(weights) : len(weights) + num_sources], dim=0)
+        num_sources += 1
+    return weights
 
 
 def _added(terms: Sequence[Tensor]) -> Tensor:

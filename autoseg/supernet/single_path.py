@@ -46,8 +46,16 @@ class WeightedPath(nn.Module):
             path: Stride of each layer.
             edge_weights: Factor of each edge's operation, (num_edges,) in the order of alpha; None
                 for 1.
+
+        Raises:
+            ValueError: If the supernet's operations see a part of the channels alone.
         """
         super().__init__()
+        if supernet.partial_channels > 1:
+            raise ValueError(
+                f"the supernet has partial_channels = {supernet.partial_channels}: a single path "
+                "evaluates operations of whole states; build the supernet with partial_channels=1."
+            )
         self.supernet = supernet
         self.cell = cell
         self.path = path

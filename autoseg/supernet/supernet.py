@@ -1,6 +1,7 @@
 """The supernet: all networks of a space at once, weighted by alpha and beta."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -14,11 +15,14 @@ from autoseg.architecture import (
     PathRule,
     SearchSpace,
     TrellisEdge,
+    alpha_entropy,
     decode,
     decode_with_confidence,
+    fold_gamma,
     live_betas,
     normalise_alpha,
     normalise_beta,
+    normalise_gamma,
 )
 from autoseg.backends import BackendName, check_backend_name
 from autoseg.ops import ASPP, Stem, resize, set_image_channels_
@@ -52,6 +56,8 @@ class Supernet(RelaxedNetwork):
         backend: BackendName = "auto",
         recompute_cells: bool = False,
         in_channels: int = RGB_CHANNELS,
+        partial_channels: int = 1,
+        edge_normalisation: bool = False,
     ) -> None:
         """Build the supernet with random weights.
 
@@ -64,6 +70,10 @@ class Supernet(RelaxedNetwork):
             recompute_cells: Keep only the cells' outputs (with a fused back end: only the nodes)
                 for the backward pass and evaluate the rest again there: less memory, more time.
             in_channels: C, the number of the images' channels.
+            partial_channels: One of so many channels of a state goes through the operations, the
+                others past them: `autoseg.supernet.partial_channels`. It divides every node's.
+            edge_normalisation: Weigh the edges that lead to a node of the cell by a softmax of
+                gamma, `autoseg.architecture.edge_normalisation`; "none" is then an operation.
 
         Raises:
             UsageError: If there is no such back end.
@@ -79,6 +89,9 @@ class Supernet(RelaxedNetwork):
         self.alpha = nn.Parameter(
             ARCH_INIT_STD * torch.randn(space.num_edges, len(space.operations))
         )
+        self.partial_channels = partial_channels
+        # Zeros: the noise that margins are compared with stays that of alpha alone.
+        self.gamma = nn.Parameter(torch.zeros(space.num_edges)) if edge_normalisation else None
         live = live_betas(space)
         self.beta = nn.Parameter(ARCH_INIT_STD * torch.randn(live.shape) * live)
 
@@ -101,6 +114,7 @@ class Supernet(RelaxedNetwork):
                         for edge in node.incoming
                     ],
                     previous_previous_channels=widths.get((node.layer - 2, node.level)),
+                    partial_channels=partial_channels,
                 )
                 for nodes in self._layers
                 for node in nodes
@@ -118,15 +132,21 @@ class Supernet(RelaxedNetwork):
         )
 
     def arch_parameters(self) -> list[nn.Parameter]:
-        """Return alpha, (num_edges, num_operations), and beta, (num_layers, num_levels, 3)."""
-        return [self.alpha, self.beta]
+        """Return alpha, (num_edges, num_operations), beta, (num_layers, num_levels, 3), and, where
+        edges are normalised, gamma, (num_edges,)."""
+        return [self.alpha, self.beta, *([] if self.gamma is None else [self.gamma])]
+
+    def decoded_logits(self) -> tuple[Tensor, Tensor]:
+        """Return alpha, with gamma folded into it where edges are normalised, and beta."""
+        if self.gamma is None:
+            return self.alpha, self.beta
+        return fold_gamma(self.space, self.alpha, self.gamma), self.beta
 
     def decode(self) -> Architecture:
         """Decode the best architecture under the present alpha and beta."""
         return decode(
             self.space,
-            self.alpha,
-            self.beta,
+            *self.decoded_logits(),
             beta_norm=self.beta_norm,
             path_rule=self.path_rule,
         )
@@ -135,7 +155,7 @@ class Supernet(RelaxedNetwork):
         self, alpha: Tensor, beta: Tensor, *, history: Sequence[tuple[Tensor, Tensor]]
     ) -> Decoded:
         """Decode these alpha and beta by the supernet's rules, and say how sure the result is."""
-        return decode_with_confidence(
+        decoded = decode_with_confidence(
             self.space,
             alpha,
             beta,
@@ -143,6 +163,10 @@ class Supernet(RelaxedNetwork):
             path_rule=self.path_rule,
             history=history,
         )
+        if self.gamma is None:
+            return decoded
+        # Folded, "none" has the weight of all other edges: alpha would look decided from the start.
+        return replace(decoded, alpha_entropy=alpha_entropy(self.alpha))
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict under the weights that alpha and beta give.
@@ -154,7 +178,10 @@ class Supernet(RelaxedNetwork):
             Logits, (N, K, H, W).
         """
         beta = normalise_beta(self.space, self.beta, rule=self.beta_norm)
-        return self.forward_weighted(images, normalise_alpha(self.alpha), beta)
+        alpha = normalise_alpha(self.alpha)
+        if self.gamma is not None:
+            alpha = alpha * normalise_gamma(self.space, self.gamma).unsqueeze(1)
+        return self.forward_weighted(images, alpha, beta)
 
     def forward_weighted(self, images: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
         """Predict under given weights, for example one-hot ones.
@@ -216,7 +243,7 @@ class Supernet(RelaxedNetwork):
         self, cell: nn.Module, *arguments: object, kernels: SourceKernels | None
     ) -> Tensor:
         recompute = self._recomputes()
-        if recompute and (kernels is None or cell.is_per_edge):
+        if recompute and (kernels is None or not cell.is_whole):
             # A registered operation may draw random numbers, as dropout does.
             return recomputed(cell, *arguments, kernels, is_random=bool(cell.is_per_edge))
         # A fused back end evaluates again what lies between the nodes, and nothing more.

@@ -48,6 +48,7 @@ SETTINGS = {
     "darts2": dataclasses.replace(COMMON, arch_lr=0.1),
     "gumbel": dataclasses.replace(COMMON, arch_lr=0.1),
     "robust": dataclasses.replace(COMMON, arch_lr=0.1),
+    "pc": dataclasses.replace(COMMON, arch_lr=0.1, partial_channels=2),
     "random": COMMON,
     "evolution": LEARNING,
     "tpe": LEARNING,
