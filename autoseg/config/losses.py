@@ -14,6 +14,9 @@ CLASS_WEIGHTED: tuple[LossName, ...] = ("cross_entropy", "focal", "ohem")
 """Losses of single pixels, which take `class_weights`. Dice and Lovasz-softmax average over
 classes, each of which counts alike already."""
 
+PIXEL_MEANS: tuple[LossName, ...] = ("cross_entropy", "focal")
+"""Losses that are means over all labelled pixels, so that parts of a batch add up."""
+
 ClassWeightRule = Literal["median_frequency", "median_frequency_present", "segnet_camvid", "enet"]
 """How the weight of a class is found: median frequency balancing, with the frequency among all
 labelled pixels or among those of the images that show the class; the weights of SegNet's release

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from autoseg.config.ranges import CountOrNone, Range, Share
+from autoseg.config.ranges import Count, CountOrNone, Range, Share
 
 OptimizerName = Literal["sgd", "adamw"]
 
@@ -13,7 +13,7 @@ BatchNormStatistics = Literal["synced", "per-device", "frozen"]
 
 @dataclass(frozen=True, kw_only=True)
 class OptimisationConfig:
-    """The optimizer, batch norm, and four switches, all off as in the papers of the networks."""
+    """The optimizer, batch norm, and five switches, all off as in the papers of the networks."""
 
     optimizer: OptimizerName = "sgd"
     """sgd with momentum, or adamw (Loshchilov and Hutter 2019), which takes a learning rate of
@@ -30,6 +30,10 @@ class OptimisationConfig:
     cutmix: Share = 0.0
     """Share of the steps in which a rectangle of each image, with its labels, is taken from
     another image of the batch (Yun et al. 2019; French et al. 2020 for segmentation); 0 is off."""
+    accumulate: Count = 1
+    """Parts in which each batch passes the network, one after the other, before a step: the
+    gradient of the whole batch in the memory of a part. Batch norm takes the statistics of each
+    part, unless it is frozen."""
     batch_norm: BatchNormStatistics = "synced"
     """Statistics of batch norm in training: synced, those of the whole batch, however many
     processes share it (torchrun); per-device, those of each process's part, which is faster;
@@ -42,6 +46,7 @@ WITHOUT_EFFECT: dict[str, Any] = {
     "ema_decay": 0.0,
     "colour_jitter": 0.25,
     "cutmix": 0.0,
+    "accumulate": 1,
     "batch_norm": "synced",
     "label_smoothing": 0.0,
 }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from autoseg.config.losses import LossConfig
+from autoseg.config.losses import PIXEL_MEANS, LossConfig
 from autoseg.config.optimisation import WITHOUT_EFFECT, OptimisationConfig
 from autoseg.config.ranges import Count, Factor, Range, Rate, Weight
 from autoseg.config.recipe import CropSize, RecipeConfig, ScaleRange
@@ -49,6 +49,18 @@ class TrainingConfig(LossConfig, OptimisationConfig, RecipeConfig):
             raise UsageError(
                 f"cutmix = {self.cutmix:g}: there is no other image in a batch of one; use "
                 "--batch-size 2 or more, or leave --cutmix out."
+            )
+
+        if self.accumulate > self.batch_size:
+            raise UsageError(
+                f"accumulate = {self.accumulate}: a batch of {self.batch_size} has not so many "
+                f"parts; use --accumulate {self.batch_size} or less."
+            )
+        if self.accumulate > 1 and (others := sorted(set(self.loss) - set(PIXEL_MEANS))):
+            raise UsageError(
+                f"accumulate = {self.accumulate}: the loss {others[0]} needs the whole batch at "
+                f"once, as it is no mean over pixels; use {' or '.join(PIXEL_MEANS)}, or leave "
+                "--accumulate out."
             )
 
     def identity(self) -> dict[str, Any]:

@@ -75,6 +75,13 @@ def require_shareable_loss(names: Iterable[LossName]) -> None:
         )
 
 
+def weights_of_classes(chosen: ChosenLoss, *, device: torch.device) -> Tensor | None:
+    """Return the weight of each class, (K,); None if all weigh alike."""
+    if chosen.class_weights is None:
+        return None
+    return torch.tensor(list(chosen.class_weights.values()), device=device)
+
+
 def build_loss(chosen: ChosenLoss, *, device: torch.device) -> Loss:
     """Build the function to minimise.
 
@@ -85,9 +92,7 @@ def build_loss(chosen: ChosenLoss, *, device: torch.device) -> Loss:
     Returns:
         The sum of the terms, each with weight 1; a single term is that function's value, unchanged.
     """
-    weights = None
-    if chosen.class_weights is not None:
-        weights = torch.tensor(list(chosen.class_weights.values()), device=device)
+    weights = weights_of_classes(chosen, device=device)
     terms = []
     for name, options in chosen.terms.items():
         term = partial(LOSSES[name], **options)

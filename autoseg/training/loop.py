@@ -21,19 +21,19 @@ from autoseg.runs import (
     own_randomness,
     schema,
 )
+from autoseg.training.accumulation import add_gradients
 from autoseg.training.averaging import averaged_network
 from autoseg.training.batch_norm import average_statistics_, prepare_batch_norm_
 from autoseg.training.batches import retraining_batches
-from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss
+from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss, weights_of_classes
 from autoseg.training.divergence import (
     PendingLosses,
     require_finite_weights,
     steps_between_reads,
 )
 from autoseg.training.loop_state import LOOP_FIELDS, LoopState
-from autoseg.training.loss_functions import segmentation_loss
 from autoseg.training.optimisers import build_optimizer
-from autoseg.training.precision import autocast, resolve_precision, tensor_float
+from autoseg.training.precision import resolve_precision, tensor_float
 from autoseg.training.schedules import poly, warm_up
 from autoseg.training.validation import pixels_together, validate
 from autoseg.training.waiting import LoadingWatch
@@ -130,6 +130,7 @@ def train(
         "processes": num_processes(),
     }
     loss_function = build_loss(chosen_loss, device=device)
+    weights = weights_of_classes(chosen_loss, device=device)
     network.train()
     prepare_batch_norm_(network, config.batch_norm)
     optimizer = build_optimizer(network, config)
@@ -204,19 +205,20 @@ def train(
                 network.set_training_progress(share)
 
             with tensor_float(precision):
-                with autocast(precision, device):
-                    output = network(images)
-                loss = segmentation_loss(
-                    output,
+                optimizer.zero_grad()
+                loss = add_gradients(
+                    network,
+                    images,
                     target,
-                    ignore_index=train_dataset.ignore_index,
+                    num_parts=config.accumulate,
                     loss=loss_function,
+                    class_weights=weights,
+                    ignore_index=train_dataset.ignore_index,
+                    precision=precision,
                 )
                 losses.add(loss, step=state.step, learning_rate=rate, what=_LOSS)
                 is_read = (state.step + 1) % read_every == 0
                 shown = read_losses() if is_read else {}
-                optimizer.zero_grad()
-                loss.backward()
             sum_gradients_(network.parameters())
             if config.gradient_clip > 0:
                 nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)

@@ -14,8 +14,8 @@ from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.runs import Run, load_weights, seed_everything
 from autoseg.training import (
+    accumulation,
     chosen_loss,
-    loop,
     train,
 )
 from autoseg.training.chosen_loss import PLAIN, ChosenLoss, build_loss, choose_loss
@@ -137,13 +137,13 @@ def first_loss(folder):
 
 def test_a_training_minimises_the_chosen_loss_and_records_its_numbers(tmp_path, monkeypatch):
     seen = []
-    segmentation_loss = loop.segmentation_loss
+    segmentation_loss = accumulation.segmentation_loss
 
     def spy(output, target, **options):
         seen.append((output.detach().clone(), target))
         return segmentation_loss(output, target, **options)
 
-    monkeypatch.setattr(loop, "segmentation_loss", spy)
+    monkeypatch.setattr(accumulation, "segmentation_loss", spy)
     config = dataclasses.replace(CONFIG, class_weights="median_frequency_present")
     with new_run(tmp_path / "run") as run:
         run_training(run, config)

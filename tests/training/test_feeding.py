@@ -6,7 +6,7 @@ import math
 import pytest
 
 from autoseg.runs import Run
-from autoseg.training import DivergedError, loop
+from autoseg.training import DivergedError, accumulation, loop
 from tests.training.test_loop import (
     CONFIG,
     Flag,
@@ -45,10 +45,10 @@ def test_images_that_stay_on_the_device_change_nothing(tmp_path, whole):
 def test_a_loss_that_is_not_finite_is_found_before_anything_is_saved(
     tmp_path, monkeypatch, stop_after
 ):
-    steps, loss_of = iter(range(10)), loop.segmentation_loss
+    steps, loss_of = iter(range(10)), accumulation.segmentation_loss
     monkeypatch.setattr(loop, "steps_between_reads", lambda device: 50)
     monkeypatch.setattr(
-        loop,
+        accumulation,
         "segmentation_loss",
         lambda *args, **options: loss_of(*args, **options) * (math.nan if next(steps) == 3 else 1),
     )

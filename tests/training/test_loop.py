@@ -133,6 +133,7 @@ SWITCHES = dataclasses.replace(
     colour_jitter=0.1,
     cutmix=0.5,
     label_smoothing=0.1,
+    accumulate=2,
     batch_norm="frozen",
 )
 

@@ -4,7 +4,7 @@ They are our own: the libraries that have them (segmentation-models-pytorch, MMC
 or compiled extensions along, for five functions of a few lines each.
 """
 
-from autoseg.training.loss_functions.auxiliary import Loss, segmentation_loss
+from autoseg.training.loss_functions.auxiliary import Loss, label_at, segmentation_loss
 from autoseg.training.loss_functions.cross_entropy import cross_entropy
 from autoseg.training.loss_functions.dice import dice_loss
 from autoseg.training.loss_functions.focal import focal_loss
@@ -17,6 +17,7 @@ __all__ = [
     "dice_loss",
     "focal_loss",
     "jaccard_extension",
+    "label_at",
     "lovasz_softmax",
     "ohem_cross_entropy",
     "segmentation_loss",

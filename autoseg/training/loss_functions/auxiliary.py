@@ -1,5 +1,6 @@
 """The loss of a network's output, with or without auxiliary classifiers."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -41,8 +42,15 @@ def segmentation_loss(
         return loss(output, target, ignore_index=ignore_index)
     total = loss(output.logits, target, ignore_index=ignore_index)
     for logits, weight in zip(output.auxiliary, output.weights, strict=True):
-        # Through float: torch resizes no integers. float32 is exact up to 2**24 classes.
-        small = F.interpolate(target[:, None].float(), logits.shape[2:], mode="nearest-exact")
-        small = small[:, 0].to(torch.int64)
+        small = label_at(target, logits.shape[2:])
         total = total + weight * loss(logits, small, ignore_index=ignore_index)
     return total
+
+
+def label_at(target: Tensor, size: Sequence[int]) -> Tensor:
+    """Take the nearest pixels of labels, int64, (N, H, W), to make them (N, *size)."""
+    if tuple(target.shape[1:]) == tuple(size):
+        return target
+    # Through float: torch resizes no integers. float32 is exact up to 2**24 classes.
+    small = F.interpolate(target[:, None].float(), tuple(size), mode="nearest-exact")
+    return small[:, 0].to(torch.int64)
