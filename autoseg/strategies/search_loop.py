@@ -22,6 +22,7 @@ from autoseg.training import (
     DivergedError,
     LoopState,
     PendingLosses,
+    explaining_memory,
     require_finite_weights,
     steps_between_reads,
 )
@@ -153,13 +154,16 @@ def search(
 
     num_done, total, unit = budget.units(state.step)
     is_over, is_saved = is_ended or budget.share(state.step) == 1, True
-    with Progress(
-        total,
-        description="search",
-        unit=unit,
-        initial=num_done,
-        starting="" if task.device.type == "cpu" else COMPILING,
-    ) as progress:
+    with (
+        explaining_memory(task.config),
+        Progress(
+            total,
+            description="search",
+            unit=unit,
+            initial=num_done,
+            starting="" if task.device.type == "cpu" else COMPILING,
+        ) as progress,
+    ):
         while not is_over and not stop.requested:
             share = budget.share(state.step)
             rounds = strategy.rounds_done(share)

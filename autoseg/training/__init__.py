@@ -15,6 +15,7 @@ from autoseg.training.loop import TrainingResult, train
 from autoseg.training.loop_state import LOOP_FIELDS, LoopState
 from autoseg.training.loss_functions import cross_entropy, segmentation_loss
 from autoseg.training.losses import LOSSES
+from autoseg.training.memory import OutOfMemoryError, explaining_memory
 from autoseg.training.precision import (
     ResolvedPrecision,
     autocast,
@@ -32,6 +33,7 @@ __all__ = [
     "DivergedError",
     "LoadingWatch",
     "LoopState",
+    "OutOfMemoryError",
     "PendingLosses",
     "ResolvedPrecision",
     "TrainingResult",
@@ -40,6 +42,7 @@ __all__ = [
     "autocast",
     "cosine",
     "cross_entropy",
+    "explaining_memory",
     "pixels_together",
     "poly",
     "require_finite",

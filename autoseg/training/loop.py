@@ -32,6 +32,7 @@ from autoseg.training.divergence import (
     steps_between_reads,
 )
 from autoseg.training.loop_state import LOOP_FIELDS, LoopState
+from autoseg.training.memory import explaining_memory
 from autoseg.training.optimisers import build_optimizer
 from autoseg.training.precision import resolve_precision, tensor_float
 from autoseg.training.schedules import poly, warm_up
@@ -118,6 +119,7 @@ def train(
     Raises:
         DivergedError: If the loss is not finite, or the network's output holds NaN at a validation.
             It names the step, which on a GPU may lie some steps back; nothing was saved since.
+        OutOfMemoryError: If a step does not fit into memory; names the settings to lower.
         UsageError: If class weights do not fit the dataset, or a checkpoint had another loss.
     """
     precision = resolve_precision(config.precision, device)
@@ -187,12 +189,15 @@ def train(
 
     near = stay_on_device(train_dataset, device, max_gib=config.resident_gib)
     batches = loading.watched(retraining_batches(near, config, start_step=state.step))
-    with Progress(
-        config.num_steps,
-        description=description,
-        initial=state.step,
-        starting="" if device.type == "cpu" else COMPILING,
-    ) as progress:
+    with (
+        explaining_memory(config),
+        Progress(
+            config.num_steps,
+            description=description,
+            initial=state.step,
+            starting="" if device.type == "cpu" else COMPILING,
+        ) as progress,
+    ):
         while state.step < config.num_steps and not stop.requested:
             images, target = next(batches)
             images, target = images.to(device), target.to(device)

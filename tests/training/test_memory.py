@@ -1,0 +1,57 @@
+"""Memory that runs out is told with the settings to lower."""
+
+import dataclasses
+import traceback
+
+import numpy as np
+import pytest
+import torch
+
+from autoseg.config import SearchConfig
+from autoseg.training.memory import OutOfMemoryError, explaining_memory
+from tests.training.test_loop import CONFIG, Network, new_run, run_training
+
+
+class Huge(Network):
+    """Asks for a thousand tebibytes where a step is made."""
+
+    def forward(self, images):
+        return super().forward(images) + torch.empty(2**50)
+
+
+def test_a_training_names_the_settings_to_lower(tmp_path):
+    rule = (
+        r"a step of 2 image\(s\) with crops of 16 x 16 does not fit into memory \(.*allocate.*\)\. "
+        r"About half as much is needed with --accumulate 2 \(the same batch\) or --batch-size 1 or "
+        r"--crop-size 11 11\."
+    )
+    with pytest.raises(OutOfMemoryError, match=rule), new_run(tmp_path / "run") as run:
+        run_training(run, network=Huge())
+
+
+@pytest.mark.parametrize(
+    ("settings", "ways"),
+    [
+        ({"batch_size": 1}, "with --crop-size 11 11."),
+        ({"accumulate": 2}, "with --batch-size 1 or --crop-size 11 11."),
+    ],
+)
+def test_nothing_is_named_that_cannot_be(settings, ways):
+    config = dataclasses.replace(CONFIG, **settings)
+    with pytest.raises(OutOfMemoryError) as caught, explaining_memory(config):
+        torch.empty(2**50)
+    assert f"About half as much is needed {ways}" in str(caught.value)
+
+
+def test_a_search_has_no_parts():
+    rule = "with --batch-size 1 or --crop-size 227 227"
+    with pytest.raises(OutOfMemoryError, match=rule), explaining_memory(SearchConfig()):
+        np.empty(2**60, np.uint8)
+
+
+def test_other_errors_pass_as_they_are():
+    error = RuntimeError("the loss is nan")
+    with pytest.raises(RuntimeError) as caught, explaining_memory(CONFIG):
+        raise error
+    assert caught.value is error
+    assert traceback.extract_tb(error.__traceback__)
