@@ -6,17 +6,22 @@ import traceback
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from autoseg.config import SearchConfig
 from autoseg.training.memory import OutOfMemoryError, explaining_memory
 from tests.training.test_loop import CONFIG, Network, new_run, run_training
 
 
-class Huge(Network):
-    """Asks for a thousand tebibytes where a step is made."""
+class Huge(nn.Module):
+    """Asks for a pebibyte where a step is made."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = Network()
 
     def forward(self, images):
-        return super().forward(images) + torch.empty(2**50)
+        return self.network(images) + torch.empty(2**50, dtype=torch.uint8)
 
 
 def test_a_training_names_the_settings_to_lower(tmp_path):
