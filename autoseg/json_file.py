@@ -6,6 +6,7 @@ A leaf that every folder may import.
 import json
 import math
 import stat
+from collections import Counter
 from pathlib import Path
 
 from autoseg.errors import reading
@@ -80,8 +81,8 @@ def _refuse_constant(name: str) -> None:
 def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"it has the key {twice[:40]!r} twice")
     return values
 

@@ -11,8 +11,6 @@ from autoseg.foreign_text import is_name_in_folder
 
 MAX_FILE_BYTES = 2**16
 """A description of the largest network that is allowed has 20 KB."""
-MAX_DOTS = 100
-"""Dots in a line of TOML: a key of many parts takes its parser the square of their number."""
 MAX_LAYERS = 128
 """Ten times Auto-DeepLab's 12."""
 MAX_NODES = 32

@@ -1,6 +1,5 @@
 """Files of search spaces: TOML, shipped by their names or the user's by their paths."""
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from autoseg.architecture import limits
 from autoseg.errors import UsageError, reading, unknown_name
 from autoseg.foreign_text import printable, shown
 from autoseg.json_file import read_regular_file
+from autoseg.toml_file import parse_toml
 
 FORMAT_VERSION = 1
 
@@ -69,7 +69,7 @@ def _read_toml(name: str | Path) -> tuple[dict[str, Any], str]:
         path = spaces[str(name)]
     try:
         with reading(path, "a valid TOML file"):
-            table = _parse_toml(read_regular_file(path, max_bytes=limits.MAX_FILE_BYTES))
+            table = parse_toml(read_regular_file(path, max_bytes=limits.MAX_FILE_BYTES))
     except FileNotFoundError:
         raise UsageError(
             f"search space file {printable(str(path))} does not exist. Shipped spaces: "
@@ -83,11 +83,3 @@ def _read_toml(name: str | Path) -> tuple[dict[str, Any], str]:
             "[presets.tiny]."
         )
     return table, where
-
-
-def _parse_toml(data: bytes) -> dict[str, Any]:
-    text = data.decode("utf-8-sig")
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.count(".") > limits.MAX_DOTS:
-            raise ValueError(f"line {number} has more than {limits.MAX_DOTS} dots")
-    return tomllib.loads(text)

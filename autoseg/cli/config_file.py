@@ -7,6 +7,11 @@ from typing import Any
 
 from autoseg.config import FieldType
 from autoseg.errors import FileError, UsageError, reading, unknown_name
+from autoseg.toml_file import parse_toml
+
+_MAX_BYTES = 2**20
+"""Largest file, 1 MiB: all fields with their texts are a fiftieth of it."""
+_MAX_PROBLEMS = 20
 
 
 def read_config(path: Path, types: dict[str, FieldType]) -> dict[str, Any]:
@@ -20,15 +25,19 @@ def read_config(path: Path, types: dict[str, FieldType]) -> dict[str, Any]:
         Values by field name.
 
     Raises:
-        UsageError: If it cannot be read, or is no TOML; or with all of its unknown or wrong
-            entries, each with its line.
+        UsageError: If it cannot be read, or is no TOML; or with its unknown or wrong entries,
+            twenty at most, each with its line.
     """
     try:
         with reading(path, "valid TOML"):
-            text = path.read_bytes().decode("utf-8-sig")
-            table = tomllib.loads(text)
+            with path.open("rb") as file:  # a pipe will do: --config <(...)
+                data = file.read(_MAX_BYTES + 1)
+            if len(data) > _MAX_BYTES:
+                raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
+            table = parse_toml(data)
     except (OSError, FileError) as error:
         raise UsageError(f"--config {error}") from None
+    text = data.decode("utf-8-sig")
     values: dict[str, Any] = {}
     problems: list[str] = []
     for key, value in table.items():
@@ -42,6 +51,8 @@ def read_config(path: Path, types: dict[str, FieldType]) -> dict[str, Any]:
             values[name] = types[name].from_toml(value, f"{where}: field {key!r}")
         except UsageError as error:
             problems.append(str(error))
+        if len(problems) == _MAX_PROBLEMS:  # to find each line takes a parse of those before it
+            break
     if problems:
         raise UsageError("\n".join(problems))
     return values

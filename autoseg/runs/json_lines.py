@@ -18,6 +18,9 @@ from autoseg.foreign_text import printable
 from autoseg.json_file import parse_json, read_regular_file
 from autoseg.runs.schema import Check
 
+_MAX_BYTES = 2**30
+"""Largest file, 1 GiB: millions of steps."""
+
 
 class JsonLines:
     """Append objects to a file that was verified; after a kill it holds whole lines only.
@@ -153,7 +156,8 @@ def _read(
 ) -> tuple[list[dict[str, Any]], list[int], bytes]:
     """Return the objects, where the line of each ends in the file, and what stands after them."""
     with reading(path, "a file of JSON lines"):
-        *lines, rest = read_regular_file(path).split(b"\n")
+        content = read_regular_file(path, max_bytes=_MAX_BYTES)
+        *lines, rest = content.split(b"\n")
     values: list[dict[str, Any]] = []
     ends: list[int] = []
     for number, line in enumerate(lines, start=1):

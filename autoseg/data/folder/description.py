@@ -1,7 +1,6 @@
 """`dataset.toml`: what a folder's files alone cannot say, the names of its classes above all."""
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,8 @@ from autoseg.config import Range, Seed, field_types, require_in_range
 from autoseg.data.channels import MAX_CHANNELS
 from autoseg.errors import FileError, UsageError, reading, unknown_name
 from autoseg.foreign_text import printable, shown
+from autoseg.json_file import read_regular_file
+from autoseg.toml_file import parse_toml
 
 DESCRIPTION_NAME = "dataset.toml"
 """The file in a dataset's folder."""
@@ -106,9 +107,7 @@ def read_description(path: Path) -> Description:
         OSError: If it is not there or may not be read.
     """
     with reading(path, "a TOML file"):
-        if path.stat().st_size > _MAX_BYTES:
-            raise FileError(f"{path} has {path.stat().st_size:,} bytes; that is no description.")
-        table = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        table = parse_toml(read_regular_file(path, max_bytes=_MAX_BYTES))
     try:
         return _description(path, table)
     except UsageError as error:
