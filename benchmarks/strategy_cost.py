@@ -5,8 +5,6 @@ compared with darts in the same turn. A step moves the weights and alpha and bet
 processor's, all threads together, which other work on the machine hardly changes.
 """
 
-import csv
-import io
 import statistics
 import sys
 import time
@@ -16,21 +14,26 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from csv_rows import write_rows
 from torch import Tensor
 
 from autoseg.architecture import SearchSpace
-from autoseg.atomic import atomic_write
 from autoseg.backends import choose_backend
 from autoseg.cli import OK, read_request, run_command
 from autoseg.config import SEARCH_PRESETS
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.runs import seed_everything
-from autoseg.strategies import STRATEGIES, Batch, Darts, DartsSearch, SearchTask
+from autoseg.strategies import STRATEGIES, DartsSearch, SearchTask
+from autoseg.strategies.estimator import SupernetEstimator
 from autoseg.strategies.robust import RobustSearch
 
 PROG = "python benchmarks/strategy_cost.py"
 
+WEIGHTS = "darts, weights alone"
+"""Name of the row for the half of darts' step that moves the weights."""
+SINGLE_PATH = "single path"
+"""Name of the row for a step of the weights by `--estimator supernet`."""
 EIGENVALUE = "eigenvalue"
 """Name of the row for one largest eigenvalue of the Hessian, as `robust` measures it."""
 
@@ -92,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_rows(rows, request.out)
     for row in rows:
         print(
-            f"{row.name:12} {row.median_ms:9.1f} ms  {row.ratio:6.2f} x darts  "
+            f"{row.name:20} {row.median_ms:9.1f} ms  {row.ratio:6.2f} x darts  "
             f"{row.kept_mib:7.1f} MiB"
         )
     print(f"written: {request.out}")
@@ -109,10 +112,18 @@ def measure(task: SearchTask, *, repeats: int) -> Iterator[list[CostRow]]:
     seed_everything(task.config.seed)
     watched = RobustSearch(task)
     batches = task.batches("a"), task.batches("b")
-    times: dict[str, list[float]] = {name: [] for name in (*searches, EIGENVALUE)}
+    trainer = SupernetEstimator(task).trainer
+    darts, batch = searches["darts"].darts, next(task.batches("a"))
     kept = {
-        name: _kept_mib(search.darts, next(task.batches("a")))
+        name: _kept_mib(
+            partial(search.darts.gradients, search.supernet.weight_parameters(), *batch)
+        )
         for name, search in {**searches, EIGENVALUE: watched}.items()
+    }
+    kept[WEIGHTS] = kept["darts"]
+    kept[SINGLE_PATH] = _kept_mib(partial(trainer.step, *batch, progress=_PROGRESS))
+    times: dict[str, list[float]] = {
+        name: [] for name in (*searches, WEIGHTS, SINGLE_PATH, EIGENVALUE)
     }
     for turn in range(repeats + 1):
         weight_batch, arch_batch = (next(half) for half in batches)
@@ -122,23 +133,14 @@ def measure(task: SearchTask, *, repeats: int) -> Iterator[list[CostRow]]:
             )
             for name, search in searches.items()
         }
+        taken[WEIGHTS] = _milliseconds(partial(darts.step, weight_batch, progress=_PROGRESS))
+        taken[SINGLE_PATH] = _milliseconds(partial(trainer.step, *weight_batch, progress=_PROGRESS))
         taken[EIGENVALUE] = _milliseconds(partial(watched.lambda_max, arch_batch))
         if turn == 0:
             continue  # the first one warms up
         for name, value in taken.items():
             times[name].append(value)
         yield [_row(name, values, times["darts"], kept[name]) for name, values in times.items()]
-
-
-def write_rows(rows: Sequence[CostRow], path: Path) -> None:
-    """Write the rows as CSV."""
-    text = io.StringIO()
-    names = list(CostRow.__dataclass_fields__)
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([getattr(row, name) for name in names] for row in rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, text.getvalue().encode())
 
 
 def _row(name: str, values: Sequence[float], darts: Sequence[float], kept_mib: float) -> CostRow:
@@ -159,7 +161,7 @@ def _milliseconds(work: Callable[[], object]) -> float:
     return 1000 * (time.process_time() - start)
 
 
-def _kept_mib(darts: Darts, batch: Batch) -> float:
+def _kept_mib(work: Callable[[], object]) -> float:
     """Add up the memory of all tensors that a pass keeps for its backward pass, each once."""
     sizes: dict[int, int] = {}
 
@@ -169,7 +171,7 @@ def _kept_mib(darts: Darts, batch: Batch) -> float:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        darts.gradients(darts.supernet.weight_parameters(), *batch)
+        work()
     return sum(sizes.values()) / 2**20
 
 

@@ -24,16 +24,20 @@ def test_every_turn_gives_a_table_with_a_ratio_to_darts_of_the_same_turn(
     numbers = iter(range(1, 100))
     monkeypatch.setattr(bench, "_milliseconds", lambda work: (work(), float(next(numbers)))[1])
     tables = list(bench.measure(task_of("pc"), repeats=2))
-    assert [[row.num_steps for row in rows] for rows in tables] == [[1] * 5, [2] * 5]
+    assert [[row.num_steps for row in rows] for rows in tables] == [[1] * 7, [2] * 7]
     bench.write_rows(tables[-1], tmp_path / "new" / "cost.csv")
     with (tmp_path / "new" / "cost.csv").open(newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
-    assert list(rows) == ["darts", "darts2", "gumbel", "pc", "eigenvalue"]
+    assert list(rows) == [
+        *("darts", "darts2", "gumbel", "pc"),
+        *("darts, weights alone", "single path", "eigenvalue"),
+    ]
     assert float(rows["darts"]["ratio"]) == 1
-    # The second and the third turn: darts took 6 and 11, gumbel 8 and 13.
-    assert float(rows["gumbel"]["median_ms"]) == 10.5
-    assert float(rows["gumbel"]["ratio"]) == pytest.approx((8 / 6 + 13 / 11) / 2)
+    # The second and the third turn: darts took 8 and 15, gumbel 10 and 17.
+    assert float(rows["gumbel"]["median_ms"]) == 13.5
+    assert float(rows["gumbel"]["ratio"]) == pytest.approx((10 / 8 + 17 / 15) / 2)
     # The same supernet keeps the same; one way through it, and half of its channels, keep less.
     kept = {name: float(row["kept_mib"]) for name, row in rows.items()}
     assert kept["darts"] == kept["darts2"] == kept["eigenvalue"]
+    assert kept["single path"] < kept["pc"]
     assert kept["gumbel"] < kept["pc"] < kept["darts"]

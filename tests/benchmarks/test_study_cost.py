@@ -1,0 +1,35 @@
+"""The benchmark of studies: which are opened, and with how many trials."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from autoseg.errors import UsageError
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("study_cost")
+
+
+def test_each_strategy_opens_the_same_trials_and_adds_its_own(bench, tmp_path, monkeypatch):
+    # Every look at the clocks is a second later.
+    seconds = iter(map(float, range(1000)))
+    monkeypatch.setattr(bench, "_now", lambda: (next(seconds), 0.0))
+    monkeypatch.setattr(bench, "_since", lambda start: (next(seconds) - start[0], 0.5))
+    rows = list(bench.measure(tmp_path, sizes=(3, 12), repeats=2))
+    names = ["random", "evolution", "tpe"]
+    assert [(row.strategy, row.num_trials) for row in rows] == [
+        *((name, 3) for name in names),
+        *((name, 12) for name in names),
+    ]
+    assert {(row.open_s, row.trial_ms, row.trial_processor_ms) for row in rows} == {(1, 1000, 500)}
+
+
+def test_sizes_must_ascend(bench):
+    with pytest.raises(UsageError, match=r"^--trials is \(5, 3\); it must be ascending numbers"):
+        bench.StudyRequest(trials=(5, 3))
