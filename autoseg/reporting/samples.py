@@ -90,7 +90,7 @@ def ignored_colour(palette: NDArray[np.uint8]) -> tuple[int, int, int]:
 
 
 def _add_legend(figure: Figure, dataset: SegmentationDataset, found: set[int]) -> None:
-    """Name all classes, or of very many those that the samples show."""
+    """Name all classes, or of very many those that the samples show; void where they show any."""
     entries = list(enumerate(zip(dataset.palette, dataset.class_names, strict=True)))
     if len(entries) > _MAX_NAMED:
         entries = [entry for entry in entries if entry[0] in found][:_MAX_NAMED]
@@ -98,8 +98,11 @@ def _add_legend(figure: Figure, dataset: SegmentationDataset, found: set[int]) -
         Patch(facecolor=colour / 255, edgecolor=_EDGE, linewidth=0.5, label=figure_text(name))
         for _, (colour, name) in entries
     ]
-    ignored = np.array(ignored_colour(dataset.palette)) / 255
-    patches.append(Patch(facecolor=tuple(ignored), edgecolor=_EDGE, linewidth=0.5, label="ignored"))
+    if dataset.ignore_index in found:
+        void = np.array(ignored_colour(dataset.palette)) / 255
+        patches.append(
+            Patch(facecolor=tuple(void), edgecolor=_EDGE, linewidth=0.5, label="ignored")
+        )
     figure.legend(
         handles=patches,
         loc="outside lower center",

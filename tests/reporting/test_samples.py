@@ -70,6 +70,15 @@ def test_the_legend_names_every_class_in_its_colour() -> None:
     np.testing.assert_allclose(colours, [[128 / 255, 64 / 255, 128 / 255], [0, 0, 1], [0, 0, 0]])
 
 
+def test_the_legend_has_no_ignored_pixels_where_the_samples_have_none(monkeypatch) -> None:
+    dataset = _Dataset()
+    image, target, name = dataset[0]
+    labelled = Sample(image, target.clamp(max=1), name)
+    monkeypatch.setattr(_Dataset, "__getitem__", lambda self, index: labelled)
+    legend = draw_samples(dataset, [0]).legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["road", "sky"]
+
+
 def test_the_attribution_is_printed_where_one_is_owed() -> None:
     owed = draw_samples(_Dataset("Photographs by A. Person, CC BY 4.0"), [0])
     assert owed.legends[0].get_title().get_text() == "Photographs by A. Person, CC BY 4.0"

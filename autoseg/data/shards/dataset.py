@@ -172,7 +172,7 @@ def _find_shards(root: str) -> list[Path]:
         if not shards:
             raise UsageError(f"webdataset: {printable(root)} holds no shard, *.tar.")
         return shards
-    if re.match("[a-z0-9]+:", root):
+    if re.match("[a-z][a-z0-9+]+:", root):
         raise UsageError(
             f"webdataset: {printable(root)}: shards are read from a folder, since training reads "
             "them in an order of its own; copy them to a disk."
