@@ -22,6 +22,9 @@ SelectionName = Literal["argmax", "perturbation"]
 StopRuleName = Literal["paper", "code"]
 """Which rise of the curvature ends a search; see `autoseg.strategies.stopping`."""
 
+RiseName = Literal["stop", "regularise"]
+"""What a rise of the curvature leads to."""
+
 EstimatorName = Literal[
     "short",
     "supernet",
@@ -125,6 +128,9 @@ class SearchConfig(RecipeConfig):
     all. It divides the channels at the finest stride, F of the space."""
     edge_normalisation: bool = True
     """Weigh the edges that lead to a node of the cell against each other (pc)."""
+    on_rise: RiseName = "stop"
+    """What a rise of the curvature leads to (robust): stop, or regularise (alpha and beta go back
+    to before it, --weight-decay becomes ten times as large, up to 0.03, and the search goes on)."""
     gradient_clip: Weight = 5.0
     """Largest norm of the weights' gradient (DARTS, section A.1.2); 0 switches clipping off."""
     scale_range: ScaleRange = (1.0, 1.0)

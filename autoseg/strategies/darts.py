@@ -125,6 +125,12 @@ class Darts:
         """Return the learning rate of the weights at a share of the search, in [0, 1]."""
         return cosine(progress, initial=self.config.weight_lr, final=self.config.weight_lr_final)
 
+    def set_weight_decay(self, weight_decay: float) -> None:
+        """Change the L2 penalty of the weights from the next step on."""
+        for group in self.weight_optimizer.param_groups:
+            group["weight_decay"] = weight_decay
+        self._graphed.clear()  # a graph has recorded the one before
+
     def weight_step(self, images: Tensor, target: Tensor) -> Tensor:
         """Move the weights against the gradient of the loss on a batch of trainA.
 

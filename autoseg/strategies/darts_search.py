@@ -63,7 +63,7 @@ _OF_SAMPLES = {
 }
 """Settings of strategies that draw architectures."""
 
-_OF_SUBCLASSES = {"stop_rule", "partial_channels", "edge_normalisation"}
+_OF_SUBCLASSES = {"stop_rule", "on_rise", "partial_channels", "edge_normalisation"}
 """Settings of subclasses."""
 
 

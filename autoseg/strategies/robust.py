@@ -1,4 +1,4 @@
-"""DARTS that stops before the architecture runs into a sharp minimum, and goes back."""
+"""DARTS that goes back before the architecture runs into a sharp minimum."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -7,10 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autoseg.errors import UsageError
 from autoseg.strategies.curvature import RADIUS, hessian_product, largest_eigenvalue
 from autoseg.strategies.darts_search import DartsSearch
 from autoseg.strategies.graph import to_device
-from autoseg.strategies.stopping import STOPPING_RULES
+from autoseg.strategies.stopping import (
+    DECAY_FACTOR,
+    MAX_DECAY,
+    STOPPING_RULES,
+    Rises,
+    find_rises,
+    regularised_decay,
+)
 from autoseg.strategies.strategy import Batch, Phase, Report, Round, SearchTask
 from autoseg.supernet.batch_norm import frozen_statistics
 from autoseg.training import segmentation_loss, tensor_float
@@ -21,15 +29,16 @@ class RobustSearch(DartsSearch):
 
     After each epoch that moved alpha and beta, the largest eigenvalue of the Hessian of the loss
     on the epoch's last batch of trainB is measured, at the present weights, with batch norm in
-    training mode. When it rises by the rule of `--stop-rule`, the search ends with the alpha and
-    beta of the epoch before the rise.
+    training mode. When it rises by the rule of `--stop-rule`, alpha and beta become those of the
+    epoch before the rise, and the search ends; or goes on with a larger weight decay, as long as
+    that may grow (`--on-rise regularise`).
 
     Source: Zela et al. 2020, "Understanding and Robustifying Differentiable Architecture Search",
-    arXiv 1909.09656, sections 3.2 and 4.3.
+    arXiv 1909.09656, sections 3.2, 4.3 and 5.3.
     """
 
     logs = DartsSearch.logs | {"lambda_max"}
-    own = frozenset({"stop_rule"})
+    own = frozenset({"stop_rule", "on_rise"})
     unread = frozenset({"selection"})
 
     def __init__(self, task: SearchTask) -> None:
@@ -38,8 +47,19 @@ class RobustSearch(DartsSearch):
         self._stopping = STOPPING_RULES[task.config.stop_rule]
         self._eigenvalues: list[float] = []
         self._passed: list[tuple[Tensor, Tensor]] = []
-        self._num_products = 0
+        self._num_products = self._num_answered = 0
         self._stopped: str | None = None
+
+    @classmethod
+    def check(cls, task: SearchTask) -> None:
+        """Refuse what DARTS refuses, and a weight decay that a rise could not enlarge."""
+        super().check(task)
+        decay = task.config.weight_decay
+        if task.config.on_rise == "regularise" and not 0 < decay < MAX_DECAY:
+            raise UsageError(
+                f"on_rise = regularise multiplies weight_decay = {decay:g} by {DECAY_FACTOR}, up "
+                f"to {MAX_DECAY:g}; use a --weight-decay between 0 and that, or --on-rise stop."
+            )
 
     @property
     def num_evaluations(self) -> int:
@@ -54,19 +74,49 @@ class RobustSearch(DartsSearch):
         alpha, beta = self.supernet.arch_parameters()
         self._eigenvalues.append(self.lambda_max(self._arch_batch))
         self._passed.append((alpha.detach().clone(), beta.detach().clone()))
-        message, number = end.message, self._stopping.returned(self._eigenvalues)
-        if number is not None:
-            epoch = self.rounds_done(share)
-            earlier = epoch - (len(self._passed) - 1 - number)
+        message, rises = end.message, self._rises()
+        if rises.count > self._num_answered:
+            told = self._answer(rises, epoch=self.rounds_done(share))
+            message += f"\n{told}"
+        line = {**end.line, "lambda_max": self._eigenvalues[-1]}
+        shown = {**end.shown, "lambda_max": self._eigenvalues[-1]}
+        return replace(
+            end, line=line, shown=shown, message=message, is_last=self._stopped is not None
+        )
+
+    @property
+    def _num_regularised(self) -> int:
+        """Rises after which the search went on."""
+        return self._num_answered - (self._stopped is not None)
+
+    @property
+    def _weight_decay(self) -> float:
+        decay = regularised_decay(self.task.config.weight_decay, self._num_regularised)
+        assert decay is not None  # it would have stopped
+        return decay
+
+    def _rises(self) -> Rises:
+        return find_rises(self._stopping, self._eigenvalues)
+
+    def _answer(self, rises: Rises, *, epoch: int) -> str:
+        """Go back, regularise or stop, and say so."""
+        config, number = self.task.config, rises.kept[-1]
+        earlier = epoch - (len(self._passed) - 1 - number)
+        self._num_answered = rises.count
+        self._go_back(rises)
+        decay = regularised_decay(config.weight_decay, rises.count)
+        if config.on_rise == "stop" or decay is None:
             self._stopped = (
                 f"Stopped after epoch {epoch}, where the curvature had risen; alpha and beta are "
                 f"those of epoch {earlier}."
             )
-            self._go_back(number)
-            message += f"\n{self._stopped}"
-        line = {**end.line, "lambda_max": self._eigenvalues[-1]}
-        shown = {**end.shown, "lambda_max": self._eigenvalues[-1]}
-        return replace(end, line=line, shown=shown, message=message, is_last=number is not None)
+            return self._stopped
+        self.darts.arch_optimizer.state.clear()  # its moments are those of what is dropped
+        self.darts.set_weight_decay(decay)
+        return (
+            f"After epoch {epoch} the curvature had risen; alpha and beta are those of epoch "
+            f"{earlier} again, and the weight decay is {decay:g} from here on."
+        )
 
     def lambda_max(self, batch: Batch) -> float:
         """Return the largest eigenvalue of the Hessian over alpha and beta on a batch of trainB.
@@ -99,21 +149,25 @@ class RobustSearch(DartsSearch):
         start = torch.randn(len(live), generator=generator, dtype=torch.float64) * live
         return largest_eigenvalue(product, start) + config.arch_weight_decay
 
-    def _go_back(self, number: int) -> None:
+    def _go_back(self, rises: Rises) -> None:
+        passed = [self._passed[number] for number in rises.kept]
         with torch.no_grad():
-            for own, passed in zip(
-                self.supernet.arch_parameters(), self._passed[number], strict=True
-            ):
-                own.copy_(passed)
+            for own, value in zip(self.supernet.arch_parameters(), passed[-1], strict=True):
+                own.copy_(value)
         # What is decoded is judged by the epochs before it, and not by those that are dropped.
-        earlier = [(a.cpu(), b.cpu()) for a, b in self._passed[: number + 1]]
+        earlier = [(a.cpu(), b.cpu()) for a, b in passed]
         self._decodes.load_state_dict({"earlier": earlier})
 
     def report(self) -> Report:
         """Tell what DARTS tells, and whether the rule has stopped the search, or could have."""
         report, num_measured = super().report(), len(self._eigenvalues)
+        if self._num_regularised:
+            told = f"Weight decay after {self._num_regularised} rise(s) of the curvature"
+            report = replace(report, text=f"{report.text}\n{told}: {self._weight_decay:g}.")
         if self._stopped is not None:
             return replace(report, text=f"{report.text}\n{self._stopped}")
+        if self._num_answered:
+            return report
         needed = self._stopping.num_needed
         if num_measured >= needed:
             return replace(report, text=f"{report.text}\nThe curvature has not risen.")
@@ -140,3 +194,5 @@ class RobustSearch(DartsSearch):
         self._eigenvalues = list(state["eigenvalues"])
         self._passed = [(alpha, beta) for alpha, beta in state["passed"]]
         self._num_products, self._stopped = state["num_products"], state["stopped"]
+        self._num_answered = self._rises().count
+        self.darts.set_weight_decay(self._weight_decay)

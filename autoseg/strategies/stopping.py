@@ -1,7 +1,8 @@
-"""When a rise of the curvature ends a search: a function of the eigenvalues alone."""
+"""When the curvature has risen, and what that leads to: functions of the eigenvalues alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,3 +56,44 @@ STOPPING_RULES = {
     "code": StoppingRule(window=5, distance=4, ratio=1.3),
 }
 """The rule as the paper states it, and as its authors' code has it; they are not equivalent."""
+
+DECAY_FACTOR, MAX_DECAY = 10, 0.03
+"""How a rise changes the weight decay, and up to what: the authors' scripts."""
+
+
+class Rises(NamedTuple):
+    """What a history of eigenvalues leads to if every rise is answered by going back."""
+
+    count: int
+    """How often the curvature has risen."""
+    kept: tuple[int, ...]
+    """The measurements that are left, by number: after a rise those up to the one returned to."""
+
+
+def find_rises(rule: StoppingRule, eigenvalues: Sequence[float]) -> Rises:
+    """Go through a history, and at each rise back to where it began.
+
+    What is measured afterwards is compared with what was kept, as if the rest had never been.
+    """
+    count, kept = 0, []
+    for number in range(len(eigenvalues)):
+        kept.append(number)
+        returned = rule.returned([eigenvalues[each] for each in kept])
+        if returned is not None:
+            count += 1
+            del kept[returned + 1 :]
+    return Rises(count, tuple(kept))
+
+
+def regularised_decay(weight_decay: float, num_rises: int) -> float | None:
+    """Return the weight decay after so many rises; None where the last one found it at its most.
+
+    Source: Zela et al. 2020, arXiv 1909.09656, section 5.3, with the numbers of the authors' code.
+    """
+    before, after = (
+        min(MAX_DECAY, round(weight_decay * DECAY_FACTOR**num, 12))
+        for num in (num_rises - 1, num_rises)
+    )
+    if num_rises == 0:
+        return weight_decay
+    return None if before == MAX_DECAY else after

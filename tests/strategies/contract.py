@@ -229,7 +229,7 @@ def check_it_reads_the_settings_that_it_names_and_no_other(name, whole, tmp_path
             strategy.end_round(step + 1, spent.share(step + 1), phase=mock.MagicMock())
     strategy.report()
     # The others decide how a result is computed, or belong to the loop.
-    assert reads - watched.read <= {"budget", "seed", "backend"}
+    assert reads - watched.read <= {"budget", "seed", "backend", "resident_gib"}
     assert watched.read & known <= reads
 
 

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
+from autoseg.errors import UsageError
 from autoseg.strategies import robust
 from autoseg.strategies.curvature import largest_eigenvalue
-from autoseg.strategies.stopping import STOPPING_RULES
+from autoseg.strategies.stopping import STOPPING_RULES, find_rises, regularised_decay
 from tests.strategies.contract import run_search, strategy_of, task_of
 from tests.strategies.test_second_order import Reference
 from tests.training.test_loop import Flag, metrics
@@ -116,6 +117,32 @@ def test_lambda_max_is_that_of_the_dense_hessian(monkeypatch):
     assert found - 0.125 == pytest.approx(exact, rel=2e-3)
 
 
+def test_rises_are_found_as_the_authors_code_starts_again_from_what_it_kept():
+    generator = np.random.default_rng(1)
+    counts = set()
+    for _ in range(100):
+        eigenvalues = np.exp(generator.normal(0.05, size=40).cumsum() * 0.2).tolist()
+        # Their loop: a history that is cut at each rise, and then goes on.
+        history, kept, count = [], [], 0
+        for number, value in enumerate(eigenvalues):
+            history, kept = [*history, value], [*kept, number]
+            later, earlier = len(history) - 3, len(history) - 7
+            if earlier >= 0 and np.mean(history[max(0, later - 2) : later + 3]) > 1.3 * np.mean(
+                history[max(0, earlier - 2) : earlier + 3]
+            ):
+                history, kept, count = history[: earlier + 1], kept[: earlier + 1], count + 1
+        assert find_rises(CODE, eigenvalues) == (count, tuple(kept))
+        counts.add(count)
+    assert {0, 1, 2} <= counts
+
+
+def test_the_weight_decay_grows_tenfold_up_to_its_most():
+    decays = [regularised_decay(3e-4, num_rises) for num_rises in range(4)]
+    assert decays == [3e-4, pytest.approx(3e-3), pytest.approx(3e-2), None]
+    assert regularised_decay(0.01, 1) == 0.03
+    assert regularised_decay(0.03, 1) is None
+
+
 @pytest.fixture
 def rising(monkeypatch):
     """Curvatures that rise at once, measured without any cost."""
@@ -127,8 +154,11 @@ def rising(monkeypatch):
     monkeypatch.setattr(robust.RobustSearch, "lambda_max", measure)
 
 
+WITH_A_RISE = {"num_epochs": 9, "arch_start_epoch": 1, "stop_rule": "code", "arch_lr": 1.0}
+
+
 def test_a_rise_ends_the_search_with_the_architecture_before_it(rising, tmp_path):
-    settings = {"num_epochs": 9, "arch_start_epoch": 1, "stop_rule": "code", "arch_lr": 1.0}
+    settings = WITH_A_RISE
     whole = run_search("robust", tmp_path / "whole", **settings)
     lines = metrics(tmp_path / "whole")
     assert whole.is_finished
@@ -145,6 +175,31 @@ def test_a_rise_ends_the_search_with_the_architecture_before_it(rising, tmp_path
     run_search("robust", tmp_path / "cut", stop=Flag(11), **settings)
     assert run_search("robust", tmp_path / "cut", **settings) == whole
     assert metrics(tmp_path / "cut") == lines
+
+
+def test_a_rise_can_be_answered_by_more_weight_decay(rising, tmp_path):
+    settings = {
+        **WITH_A_RISE,
+        "on_rise": "regularise",
+        "weight_decay": 0.001,
+    }
+    whole = run_search("robust", tmp_path / "whole", **settings)
+    lines = metrics(tmp_path / "whole")
+    assert whole.rounds == 9
+    assert "Weight decay after 1 rise(s) of the curvature: 0.01." in whole.report.text
+    assert "Stopped" not in whole.report.text
+    # Cut before the rise and after it, it ends the same: the decay is in force again.
+    for stop in (Flag(11), Flag(2)):
+        run_search("robust", tmp_path / "cut", stop=stop, **settings)
+    assert run_search("robust", tmp_path / "cut", **settings) == whole
+    assert metrics(tmp_path / "cut") == lines
+
+
+def test_a_weight_decay_that_cannot_grow_is_refused():
+    for decay in (0.0, 0.03):
+        task = task_of("robust", on_rise="regularise", weight_decay=decay)
+        with pytest.raises(UsageError, match=rf"weight_decay = {decay:g} by 10, up to 0\.03; use"):
+            strategy_of("robust").check(task)
 
 
 def test_a_search_too_short_to_be_stopped_says_so(rising, tmp_path):
