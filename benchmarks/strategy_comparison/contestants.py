@@ -36,15 +36,18 @@ DRAWN = "drawn"
 _SCORED = ("--val-images", "64")
 """A sample's score is of more images than the preset's 16: mIoU of few images is mostly noise."""
 
+_TWELVE_SAMPLES = ("--sample-steps", "200", "--arch-steps", "2400")
+
+# What searches by alpha and beta cost was measured by strategy_cost.py: 384 steps of darts, one
+# half-step counted as half, come to 16 epochs of it, half of them warm-up; darts2 takes 2.7 steps,
+# gumbel 0.30, pc 1.0, an eigenvalue of robust 11.7. A sample without training takes 0.24 s (nwot),
+# 0.6 s (macs) or 0.04 s (parameters) where darts takes 186 s.
 _CONTESTANTS = (
     Contestant(name=DRAWN, draws="path and cell"),
     Contestant(name="untrained", draws="cell"),
     Contestant(
         name="random",
-        search=(
-            *("--strategy", "random", *_SCORED),
-            *("--sample-steps", "200", "--arch-steps", "2400"),
-        ),
+        search=("--strategy", "random", *_SCORED, *_TWELVE_SAMPLES),
     ),
     Contestant(
         name="halving",
@@ -56,6 +59,49 @@ _CONTESTANTS = (
     Contestant(
         name="darts",
         search=("--strategy", "darts", "--num-epochs", "16", "--arch-start-epoch", "8"),
+    ),
+    Contestant(
+        name="darts2",
+        search=("--strategy", "darts2", "--num-epochs", "7", "--arch-start-epoch", "3"),
+    ),
+    Contestant(
+        name="gumbel",
+        search=("--strategy", "gumbel", "--num-epochs", "54", "--arch-start-epoch", "27"),
+    ),
+    Contestant(
+        name="robust",
+        search=(
+            *("--strategy", "robust", "--num-epochs", "20", "--arch-start-epoch", "8"),
+            *("--arch-steps", "184"),
+        ),
+    ),
+    Contestant(
+        name="pc",
+        search=("--strategy", "pc", "--num-epochs", "16", "--arch-start-epoch", "8"),
+    ),
+    Contestant(
+        name="evolution",
+        search=("--strategy", "evolution", *_SCORED, *_TWELVE_SAMPLES),
+    ),
+    Contestant(
+        name="tpe",
+        search=("--strategy", "tpe", *_SCORED, *_TWELVE_SAMPLES),
+    ),
+    Contestant(
+        name="nsga2",
+        search=("--strategy", "nsga2", *_SCORED, *_TWELVE_SAMPLES),
+    ),
+    Contestant(
+        name="nwot",
+        search=("--strategy", "random", "--estimator", "nwot", "--num-samples", "800"),
+    ),
+    Contestant(
+        name="macs",
+        search=("--strategy", "random", "--estimator", "macs", "--num-samples", "300"),
+    ),
+    Contestant(
+        name="parameters",
+        search=("--strategy", "random", "--estimator", "parameters", "--num-samples", "4000"),
     ),
     Contestant(
         name="icnet",

@@ -13,9 +13,13 @@ import pytest
 from scipy import stats
 
 from autoseg.architecture import SearchSpace
-from autoseg.cli import INTERRUPTED
+from autoseg.cli import INTERRUPTED, read_request
+from autoseg.commands.search import _require_read
+from autoseg.config import SEARCH_PRESETS, SearchConfig
 from autoseg.errors import UsageError
 from autoseg.networks import build_network
+from autoseg.requests import SearchRequest
+from autoseg.strategies import STRATEGIES
 
 SPACE = SearchSpace.load("autodeeplab", preset="tiny")
 
@@ -188,3 +192,16 @@ def test_a_drawn_architecture_and_a_fixed_network_whole(module, setting, tmp_pat
         assert dataclasses.replace(again, commit=done.commit) == done
         assert done.miou > 0 and done.search_steps == 0
         assert bool(done.path) == (name == "drawn")
+
+
+def test_every_search_is_one_that_the_command_takes(module):
+    contestants = module("strategy_comparison.contestants")
+    searches = [contestants.find_contestant(name) for name in contestants.CONTESTANT_NAMES]
+    for contestant in filter(lambda each: each.search, searches):
+        shared = ("--preset", "tiny", "--max-macs", "45000000", "--seed", "0")
+        request = read_request(
+            SearchRequest, [*contestant.search, *shared], prog="", description="", example=""
+        )
+        _require_read(request)
+        config = request.with_defaults(SEARCH_PRESETS["tiny"]).pick(SearchConfig)
+        assert STRATEGIES[request.strategy].settings(config) >= {"max_macs", "seed"}
