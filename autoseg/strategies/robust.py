@@ -75,7 +75,7 @@ class RobustSearch(DartsSearch):
         self._eigenvalues.append(self.lambda_max(self._arch_batch))
         self._passed.append((alpha.detach().clone(), beta.detach().clone()))
         message, rises = end.message, self._rises()
-        if rises.count > self._num_answered:
+        if rises.num_rises > self._num_answered:
             told = self._answer(rises, epoch=self.rounds_done(share))
             message += f"\n{told}"
         line = {**end.line, "lambda_max": self._eigenvalues[-1]}
@@ -102,9 +102,9 @@ class RobustSearch(DartsSearch):
         """Go back, regularise or stop, and say so."""
         config, number = self.task.config, rises.kept[-1]
         earlier = epoch - (len(self._passed) - 1 - number)
-        self._num_answered = rises.count
+        self._num_answered = rises.num_rises
         self._go_back(rises)
-        decay = regularised_decay(config.weight_decay, rises.count)
+        decay = regularised_decay(config.weight_decay, rises.num_rises)
         if config.on_rise == "stop" or decay is None:
             self._stopped = (
                 f"Stopped after epoch {epoch}, where the curvature had risen; alpha and beta are "
@@ -194,5 +194,5 @@ class RobustSearch(DartsSearch):
         self._eigenvalues = list(state["eigenvalues"])
         self._passed = [(alpha, beta) for alpha, beta in state["passed"]]
         self._num_products, self._stopped = state["num_products"], state["stopped"]
-        self._num_answered = self._rises().count
+        self._num_answered = self._rises().num_rises
         self.darts.set_weight_decay(self._weight_decay)

@@ -64,7 +64,7 @@ DECAY_FACTOR, MAX_DECAY = 10, 0.03
 class Rises(NamedTuple):
     """What a history of eigenvalues leads to if every rise is answered by going back."""
 
-    count: int
+    num_rises: int
     """How often the curvature has risen."""
     kept: tuple[int, ...]
     """The measurements that are left, by number: after a rise those up to the one returned to."""
@@ -75,14 +75,14 @@ def find_rises(rule: StoppingRule, eigenvalues: Sequence[float]) -> Rises:
 
     What is measured afterwards is compared with what was kept, as if the rest had never been.
     """
-    count, kept = 0, []
+    num_rises, kept = 0, []
     for number in range(len(eigenvalues)):
         kept.append(number)
         returned = rule.returned([eigenvalues[each] for each in kept])
         if returned is not None:
-            count += 1
+            num_rises += 1
             del kept[returned + 1 :]
-    return Rises(count, tuple(kept))
+    return Rises(num_rises, tuple(kept))
 
 
 def regularised_decay(weight_decay: float, num_rises: int) -> float | None:
