@@ -5,12 +5,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
 from autoseg.commands.resuming import after_restart
-from autoseg.commands.retrain_figures import draw_predictions, draw_retraining
+from autoseg.commands.retrain_card import write_card
+from autoseg.commands.retrain_figures import (
+    draw_predictions,
+    draw_retraining,
+    save_predictions,
+)
 from autoseg.commands.retrain_plan import (
     PlannedTraining,
     RetrainPlan,
@@ -169,8 +175,8 @@ def _train_one(
         config=plan.record_of(planned, None if starting is None else starting.record),
         seed=training.seed,
     )
-    with opened as run, mirrored(run.folder, is_wanted=plan.request.tensorboard) as add:
-        run.follow(add)
+    with opened as run, mirrored(run.folder, is_wanted=plan.request.tensorboard) as board:
+        run.follow(board.add)
         if num_processes() > 1:
             run.update(processes=num_processes())
         if choice.architecture is not None and is_first_process():
@@ -184,6 +190,15 @@ def _train_one(
         if training.overfit is not None:
             without_dropout_(network)
         network.to(device)
+
+        def show_predictions(scored: nn.Module, step: int) -> None:
+            drawn = draw_predictions(
+                scored, plan.val_dataset, device=device, image_scale=training.image_scale
+            )
+            if drawn is not None:
+                save_predictions(run, drawn)
+                board.add_picture("predictions", drawn, step=step)
+
         result = train(
             network,
             run=run,
@@ -199,14 +214,13 @@ def _train_one(
             stop=stop,
             description=description,
             colour_miou=baselines.colour_miou,
+            on_validation=show_predictions if plan.request.tensorboard else None,
         )
         if is_first_process():
             draw_retraining(run, {planned.title: folder}, note=plan.note)
-        if plan.request.tensorboard:
-            draw_predictions(
-                run, network, plan.val_dataset, device=device, image_scale=training.image_scale
-            )
         note = {} if plan.note is None else {"note": plan.note}
         run.update(results={**asdict(result), **note}, baselines=asdict(baselines))
+        if result.is_finished:
+            write_card(run)
         run.finish("finished" if result.is_finished else "interrupted")
     return result

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -38,23 +39,23 @@ def draw_retraining(run: Run, folders: Mapping[str, Path], *, note: str | None) 
 
 
 def draw_predictions(
-    run: Run,
     network: nn.Module,
     dataset: SegmentationDataset,
     *,
     device: torch.device,
     image_scale: float,
-) -> None:
+) -> NDArray[np.uint8] | None:
     """Draw images, evenly spread over a split, beside their truth and what a network predicts.
 
-    Where several processes do one job, all predict, and the first one draws.
-
     Args:
-        run: Gets figures/predictions.png, an image a row.
         network: On the device.
         dataset: The split.
         device: Where the work is done.
         image_scale: Factor on the images' sides, as in the training.
+
+    Returns:
+        An image a row, RGB, (H, W, 3). Where several processes do one job, all predict, and all but
+        the first one get None.
     """
     colours = np.vstack([dataset.palette, np.zeros((1, 3))]).astype(np.uint8)  # the last is void
     rows = []
@@ -77,9 +78,14 @@ def draw_predictions(
     )
     rows = [row for each in from_all(rows) for row in each]  # shares follow each other
     if not is_first_process():
-        return
+        return None
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 4), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    return np.vstack(padded)
+
+
+def save_predictions(run: Run, pixels: NDArray[np.uint8]) -> None:
+    """Write what `draw_predictions` drew into a run's figures, as predictions.png."""
     buffer = io.BytesIO()
-    Image.fromarray(np.vstack(padded)).save(buffer, format="PNG")
+    Image.fromarray(pixels).save(buffer, format="PNG")
     atomic_write(run.figures_dir / "predictions.png", buffer.getvalue())

@@ -1,6 +1,6 @@
 """From a user's wishes to a finished search."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ import torch
 from autoseg.architecture import (
     Architecture,
     CellSpace,
-    SearchSpace,
     Space,
     load_space,
     preset_names,
@@ -33,8 +32,9 @@ from autoseg.commands.resuming import (
     resumed_request,
     settings_of,
 )
+from autoseg.commands.search_figures import draw_search, draw_trellis_of
 from autoseg.commands.sharing import require_shareable
-from autoseg.commands.tensorboard import mirrored, require_tensorboard
+from autoseg.commands.tensorboard import Board, mirrored, require_tensorboard
 from autoseg.config import (
     RETRAIN_PRESETS,
     SEARCH_PRESETS,
@@ -48,21 +48,9 @@ from autoseg.data import SegmentationDataset, build_split, images_in, stay_on_de
 from autoseg.distributed import is_first_process, num_processes
 from autoseg.errors import UsageError
 from autoseg.foreign_text import printable
-from autoseg.reporting import (
-    draw_cells,
-    draw_history,
-    draw_path,
-    draw_paths,
-    draw_sample_front,
-    draw_scores,
-    draw_trellis,
-    save_figure,
-)
 from autoseg.requests import SearchRequest
 from autoseg.runs import (
-    Run,
     StopRequest,
-    load_metrics,
     open_run,
     seed_everything,
 )
@@ -72,7 +60,6 @@ from autoseg.strategies import (
     STRATEGIES,
     TRELLIS_ONLY,
     DartsSearch,
-    DiscreteSearch,
     PrunedEstimator,
     SearchResult,
     SearchTask,
@@ -182,11 +169,13 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     with (
         opened as run,
         StopRequest() as stop,
-        mirrored(run.folder, is_wanted=request.tensorboard) as add,
+        mirrored(run.folder, is_wanted=request.tensorboard) as board,
     ):
-        run.follow(add)
+        run.follow(board.add)
         seed_everything(config.seed)
         with strategy_type(task) as strategy:
+            if board.is_wanted:
+                run.follow(lambda line: _show_trellis(strategy, line, board))
             if strategy.announcement:
                 announce(f"search: {strategy.announcement}")
             result = search(strategy, task, strategy_name=plan.request.strategy, run=run, stop=stop)
@@ -206,6 +195,13 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         )
         run.finish("finished" if result.is_finished else "interrupted")
     return folder, result
+
+
+def _show_trellis(strategy: Strategy, line: Mapping[str, Any], board: Board) -> None:
+    """Draw the trellis as it is when a line is logged, where the strategy has one."""
+    figure = draw_trellis_of(strategy)
+    if figure is not None:
+        board.add_figure("trellis", figure, step=line["step"])
 
 
 def _path_of(result: SearchResult) -> dict[str, list[int]]:
@@ -367,31 +363,3 @@ def _resume(request: SearchRequest) -> SearchPlan:
         train_dataset=train_dataset,
         val_dataset=val_dataset,
     )
-
-
-def draw_search(run: Run, strategy: Strategy) -> None:
-    """Draw the cells, and what the strategy tells of its way there, into the run's figures."""
-    found, lines = strategy.decode(), load_metrics(run.folder)
-    figures = draw_cells(found)
-    if isinstance(strategy, DartsSearch):
-        figures["history"] = draw_history(lines)
-        space = strategy.task.space
-        if isinstance(found, Architecture) and isinstance(space, SearchSpace):
-            _, beta = strategy.supernet.decoded_logits()
-            figures["trellis"] = draw_trellis(
-                space,
-                beta.detach().cpu(),
-                path=found.path,
-                beta_norm=strategy.task.config.beta_norm,
-            )
-            figures["paths"] = draw_paths(lines)
-    else:
-        if isinstance(found, Architecture):
-            figures["path"] = draw_path(found)
-        name = strategy.estimator.score_name if isinstance(strategy, DiscreteSearch) else "score"
-        quantity = None if name == "mIoU" else name
-        figures["scores"] = draw_scores(lines, quantity=quantity)
-        if any("macs" in line for line in lines):
-            figures["front"] = draw_sample_front(lines, quantity=quantity)
-    for name, figure in figures.items():
-        save_figure(figure, run.figures_dir / name)

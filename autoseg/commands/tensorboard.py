@@ -1,22 +1,23 @@
 """What a run logs, in TensorBoard as well, while it happens: `--tensorboard`."""
 
+import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from autoseg.distributed import is_first_process
 from autoseg.errors import UsageError
+from autoseg.reporting.figure import png_bytes
 
 FOLDER_NAME = "tensorboard"
 """TensorBoard's files, in the run folder."""
-
-Add = Callable[[Mapping[str, Any]], None]
-"""Takes a logged line: numbers by name, with the `step` that they are of."""
 
 
 def require_tensorboard(is_wanted: bool) -> None:
@@ -29,8 +30,62 @@ def require_tensorboard(is_wanted: bool) -> None:
         _writer_class()
 
 
+class Board:
+    """Writes what it is handed into the TensorBoard of a run folder; without a writer nothing."""
+
+    def __init__(self, writer: Any = None) -> None:
+        """Take TensorBoard's writer, or None where nobody asked for one."""
+        self._writer = writer
+        self._step = 0
+        self._drawn: dict[str, int] = {}
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything is written."""
+        return self._writer is not None
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Make scalars of the numbers of a logged line, at its `step`; all else is passed over."""
+        if self._writer is None:
+            return
+        self._step = int(line.get("step", self._step))
+        for name, value in line.items():
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if is_number and name != "step" and math.isfinite(value):
+                self._writer.add_scalar(name, value, self._step)
+
+    def add_picture(self, name: str, pixels: NDArray[np.uint8], *, step: int) -> None:
+        """Add what a picture was after a step.
+
+        Args:
+            name: As the picture in the run's figures is called.
+            pixels: RGB, (H, W, 3).
+            step: Steps done.
+        """
+        if self._writer is None:
+            return
+        self._drawn[name] = step
+        self._writer.add_image(f"figures/{name}", pixels, step, dataformats="HWC")
+
+    def add_figure(self, name: str, figure: Figure, *, step: int) -> None:
+        """Add what a figure was after a step; see `add_picture`."""
+        with Image.open(io.BytesIO(png_bytes(figure))) as picture:
+            self.add_picture(name, np.asarray(picture.convert("RGB")), step=step)
+
+    def close(self, figures: Path) -> None:
+        """Add the pictures of a folder that were not added at the last step, and end."""
+        if self._writer is None:
+            return
+        for path in sorted(figures.glob("*.png")):
+            if self._drawn.get(path.stem) != self._step:
+                with Image.open(path) as picture:
+                    pixels = np.asarray(picture.convert("RGB"))
+                self.add_picture(path.stem, pixels, step=self._step)
+        self._writer.close()
+
+
 @contextmanager
-def mirrored(folder: Path, *, is_wanted: bool) -> Iterator[Add]:
+def mirrored(folder: Path, *, is_wanted: bool) -> Iterator[Board]:
     """Write to a run folder's TensorBoard what is handed over, and in the end the run's pictures.
 
     Where several processes do one job, the first one writes.
@@ -39,35 +94,15 @@ def mirrored(folder: Path, *, is_wanted: bool) -> Iterator[Add]:
         folder: The run folder.
         is_wanted: Whether the user asked for it; if not, nothing is written.
 
-    Yields:
-        What takes each logged line. Numbers become scalars at the line's step; what is no number is
-        passed over, as it stands in metrics.jsonl.
-
     Raises:
         UsageError: If TensorBoard is not installed.
     """
-    if not (is_wanted and is_first_process()):
-        yield lambda _: None
-        return
-    writer = _writer_class()(str(folder / FOLDER_NAME))
-    step = 0
-
-    def add(line: Mapping[str, Any]) -> None:
-        nonlocal step
-        step = int(line.get("step", step))
-        for name, value in line.items():
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if is_number and name != "step" and math.isfinite(value):
-                writer.add_scalar(name, value, step)
-
+    is_written = is_wanted and is_first_process()
+    board = Board(_writer_class()(str(folder / FOLDER_NAME)) if is_written else None)
     try:
-        yield add
+        yield board
     finally:
-        for path in sorted((folder / "figures").glob("*.png")):
-            with Image.open(path) as picture:
-                pixels = np.asarray(picture.convert("RGB"))
-            writer.add_image(f"figures/{path.stem}", pixels, step, dataformats="HWC")
-        writer.close()
+        board.close(folder / "figures")
 
 
 def _writer_class() -> Any:

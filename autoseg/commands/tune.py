@@ -11,7 +11,7 @@ import pandas as pd
 from autoseg.atomic import atomic_write
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.commands.tensorboard import Add, mirrored, require_tensorboard
+from autoseg.commands.tensorboard import Board, mirrored, require_tensorboard
 from autoseg.crf import STOCK, CRFSettings
 from autoseg.data import labelled_indices
 from autoseg.errors import UsageError
@@ -72,7 +72,7 @@ def run_tune(
     with (
         Run.annotate(folder) as run,
         StopRequest() as stop,
-        mirrored(folder, is_wanted=request.tensorboard) as add,
+        mirrored(folder, is_wanted=request.tensorboard) as board,
     ):
         subject = TuningSubject(
             dataset=dataset.name,
@@ -103,7 +103,9 @@ def run_tune(
             fill_cache(cache, network, dataset, indices, trained.image_scale, device)
             scorer = CRFScorer(cache, dataset, indices, device, lambda: stop.requested)
             plain = scorer.mean_iou(None)
-            _search(study, scorer, stop, stock, num_trials=request.num_trials, plain=plain, add=add)
+            _search(
+                study, scorer, stop, stock, num_trials=request.num_trials, plain=plain, board=board
+            )
         trials = study.trials
         if not trials:
             raise UsageError("stopped before the first trial was scored; nothing was saved.")
@@ -151,7 +153,7 @@ def _search(
     *,
     num_trials: int,
     plain: float,
-    add: Add,
+    board: Board,
 ) -> None:
     """Run trials until there are enough or the user stops."""
     done = study.trials
@@ -166,4 +168,6 @@ def _search(
                 return
             best = max(best, trial.mean_iou)
             progress.update(best=best, no_crf=plain)
-            add({"step": progress.num_done, "crf_miou": trial.mean_iou, "best_crf_miou": best})
+            board.add(
+                {"step": progress.num_done, "crf_miou": trial.mean_iou, "best_crf_miou": best}
+            )

@@ -6,13 +6,15 @@ from typing import Any
 from autoseg.foreign_text import markdown_text
 from autoseg.trained import ModelDescription
 
+_WITH_AUTOSEG = (
+    "import autoseg",
+    "",
+    'model = autoseg.load("{file}")',
+    'prediction = model.predict("photo.jpg")  # .labels, .colours, .class_names, .shares',
+)
 _HOW_TO_LOAD = {
-    ".safetensors": (
-        "import autoseg",
-        "",
-        'model = autoseg.load("{file}")',
-        'prediction = model.predict("photo.jpg")  # .labels, .colours, .class_names, .shares',
-    ),
+    "/": _WITH_AUTOSEG,  # a run folder
+    ".safetensors": _WITH_AUTOSEG,
     ".onnx": (
         "import numpy as np",
         "import onnxruntime",
@@ -62,6 +64,7 @@ def origin_of(record: Mapping[str, Any], *, weights: str) -> dict[str, Any]:
         "best_step": results.get("best_step"),
         "best_val_miou": results.get("best_val_miou"),
         "doubt": results.get("doubt"),
+        "note": results.get("note"),
         "commit": (record.get("git") or {}).get("commit"),
         "autoseg": (record.get("versions") or {}).get("autoseg"),
     }
@@ -80,7 +83,8 @@ def model_card(
     Args:
         description: The network and its classes.
         origin: What `origin_of` took from the record.
-        files: Names of the exported files, each with what is known of its agreement.
+        files: Names of the exported files, each with what is known of its agreement; a name that
+            ends in a slash is that of the run folder.
         licence: Licence of the weights; None if nobody has said.
 
     Returns:

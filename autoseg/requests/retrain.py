@@ -37,9 +37,9 @@ class RetrainRequest(Request, TrainingConfig, NetworkSizes, DataConfig):
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     tensorboard: bool = False
-    """Write what is logged for TensorBoard as well, and in the end the run's pictures, predictions
-    of three val images among them, into tensorboard/ of each run folder; needs the package
-    tensorboard, as autoseg-nas[tensorboard]."""
+    """Write what is logged for TensorBoard as well, what is predicted of three val images after
+    each validation, and in the end the run's pictures, into tensorboard/ of each run folder; needs
+    the package tensorboard, as autoseg-nas[tensorboard]."""
     out: Path | None = None
     """Folder for the run folders, one a network; none: a new one under runs/."""
     resume: bool = False

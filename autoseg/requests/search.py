@@ -32,8 +32,9 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     tensorboard: bool = False
-    """Write what is logged for TensorBoard as well, with the run's pictures in the end, into
-    tensorboard/ of the run folder; needs the package tensorboard, as autoseg-nas[tensorboard]."""
+    """Write what is logged for TensorBoard as well, the trellis of each epoch, and in the end the
+    run's pictures, into tensorboard/ of the run folder; needs the package tensorboard, as
+    autoseg-nas[tensorboard]."""
     out: Path | None = None
     """Run folder; none: a new one under runs/."""
     resume: bool = False

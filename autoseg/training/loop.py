@@ -1,7 +1,7 @@
 """Train a network from scratch: the one recipe."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -95,6 +95,7 @@ def train(
     stop: StopRequest,
     description: str,
     colour_miou: float | None = None,
+    on_validation: Callable[[nn.Module, int], None] | None = None,
 ) -> TrainingResult:
     """Train, validate, and keep the best and the last weights in the run folder.
 
@@ -115,6 +116,8 @@ def train(
         stop: Asked after every step.
         description: Shown beside the progress.
         colour_miou: Mean IoU on val that each pixel's colour alone has; None if it is unknown.
+        on_validation: Called after each validation, in every process, with the network that was
+            scored and the steps done.
 
     Raises:
         DivergedError: If the loss is not finite, or the network's output holds NaN at a validation.
@@ -266,6 +269,8 @@ def train(
                     run.save_weights("best", result.state_dict(), metadata=metadata)
                 run.save_weights("last", result.state_dict(), metadata=metadata)
                 save()
+                if on_validation is not None:
+                    on_validation(result, state.step)
                 progress.update(0, val_miou=miou)
                 if hint := loading.hint(near, num_workers=config.num_workers):
                     progress.write(f"{description}: {hint}")

@@ -22,6 +22,7 @@ from autoseg.errors import FileError, UsageError
 from autoseg.runs import load_metrics, load_record
 from autoseg.strategies import Report, SearchResult
 from autoseg.trained import RetrainedNetwork
+from tests.commands.test_tensorboard import Writer
 
 DATA = ["--image-size", "64", "72", "--train-length", "8"]
 SEARCH = [
@@ -35,13 +36,20 @@ RETRAIN = [
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
+def writers():
+    """The writers that stand for TensorBoard's in the tests of this file."""
+    with pytest.MonkeyPatch.context() as patched:
+        yield Writer.install(patched)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, writers):
     """A folder in which search and retrain have run once."""
     folder = tmp_path_factory.mktemp("workplace")
     before = Path.cwd()
     os.chdir(folder)
     try:
-        assert search.main(SEARCH) == 0
+        assert search.main([*SEARCH, "--tensorboard"]) == 0
         assert retrain.main(RETRAIN) == 0
     finally:
         os.chdir(before)
@@ -59,7 +67,7 @@ def only(paths):
     return path
 
 
-def test_search_leaves_everything_in_its_run_folder(inside):
+def test_search_leaves_everything_in_its_run_folder(inside, writers):
     folder = only(inside.glob("runs/search-*"))
     architecture = Architecture.load(folder / "architecture.json")
     assert architecture.num_layers == 6  # the tiny preset
@@ -67,6 +75,8 @@ def test_search_leaves_everything_in_its_run_folder(inside):
     for name in ("trellis", "cell", "history"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
         assert "</svg>" in (folder / "figures" / f"{name}.svg").read_text()
+    drawn = [(name, step) for name, _, step, _ in writers[0].images]
+    assert [step for name, step in drawn if name == "figures/trellis"] == [2, 4]  # each epoch's
     record = load_record(folder)
     assert record["state"] == "finished"
     assert record["config"]["preset"] == "tiny"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import autoseg
 from autoseg import retrain
 from autoseg.commands import retrain as retrain_command
 from autoseg.commands.retrain_plan import PlannedTraining
@@ -11,11 +12,12 @@ from autoseg.errors import UsageError
 from autoseg.runs import load_record, load_weights
 from autoseg.trained import NetworkChoice
 from autoseg.training import TrainingResult
+from tests.commands.test_tensorboard import Writer
 
 ARGUMENTS = [
-    *("--network", "unet", "--width", "0.02", "--num-steps", "1", "--batch-size", "2"),
+    *("--network", "unet", "--width", "0.02", "--num-steps", "2", "--batch-size", "2"),
     *("--image-size", "32", "48", "--train-length", "2", "--crop-size", "32", "32"),
-    *("--val-images", "1", "--device", "cpu"),
+    *("--validate-every", "1", "--val-images", "1", "--device", "cpu"),
 ]
 
 
@@ -33,15 +35,26 @@ class StopInTheSecond:
     @property
     def requested(self):
         self.num_asked += 1
-        return self.num_asked > 3
+        return self.num_asked > 4
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    """A folder with a retraining by seed 4 in `one`, and one by 7 and 4, stopped, in `many`."""
+def writers():
+    """The writers that stand for TensorBoard's in the tests of this file."""
+    with pytest.MonkeyPatch.context() as patched:
+        yield Writer.install(patched)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, writers):
+    """A folder with a retraining by seed 4 in `one`, and one by 7 and 4, stopped, in `many`.
+
+    The one is shown in TensorBoard, the other is not.
+    """
     folder = tmp_path_factory.mktemp("workplace")
-    assert retrain.main([*ARGUMENTS, "--seed", "4", "--out", str(folder / "one")]) == 0
+    one = [*ARGUMENTS, "--seed", "4", "--tensorboard", "--out", str(folder / "one")]
     many = [*ARGUMENTS, "--seeds", "7", "4", "--out", str(folder / "many")]
+    assert retrain.main(one) == 0
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(retrain_command, "StopRequest", StopInTheSecond)
         assert retrain.main(many) == 130
@@ -55,15 +68,35 @@ def test_several_seeds_go_on_and_end_as_each_alone(workplace, capsys):
     assert record["results"]["finished"] == ["unet-seed-7"]
     assert retrain.main(["--resume", "--out", str(folder)]) == 0
     printed = capsys.readouterr()
-    assert "[2/2] unet seed 4: 1/1 steps" in printed.err
+    assert "[2/2] unet seed 4: 2/2 steps" in printed.err
     assert ", over the seeds 7, 4\n" in printed.out
     alone, member = (load_record(workplace / each) for each in ("one/unet", "many/unet-seed-4"))
-    # All settings agree, so that a comparison joins them, and the same weights came of them.
+    # All settings agree, so that a comparison joins them, and the same weights came of them, with
+    # and without TensorBoard.
     assert member["config"] == alone["config"] and member["seed"] == alone["seed"] == 4
     assert load_record(folder / "unet-seed-7")["config"] == {**alone["config"], "seed": 7}
     expected = load_weights(workplace / "one/unet", "last")
     found = load_weights(workplace / "many/unet-seed-4", "last")
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_tensorboard_shows_the_predictions_of_each_validation(workplace, writers):
+    (writer,) = writers
+    drawn = [(name, step) for name, _, step, _ in writer.images]
+    assert drawn == [
+        ("figures/predictions", 1), ("figures/predictions", 2), ("figures/training", 2)
+    ]  # fmt: skip
+    assert (workplace / "one/unet/figures/predictions.png").is_file()
+    assert not (workplace / "many/unet-seed-7/figures/predictions.png").exists()
+
+
+def test_a_model_card_lies_beside_what_was_trained(workplace):
+    card = (workplace / "many/unet-seed-7/model_card.md").read_text(encoding="utf-8")
+    record = load_record(workplace / "many/unet-seed-7")
+    assert card.startswith("# unet\n") and "- seed: 7\n" in card
+    assert f"{100 * record['results']['best_val_miou']:.2f} % mIoU on the val split" in card
+    assert "### unet-seed-7/\n" in card and 'autoseg.load("unet-seed-7/")' in card
+    assert len(autoseg.load(workplace / "many/unet-seed-7/").class_names) == 12
 
 
 @pytest.mark.parametrize(

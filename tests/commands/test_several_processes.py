@@ -12,7 +12,7 @@ from autoseg.cli import run_command
 from autoseg.commands.retrain_figures import draw_predictions
 from autoseg.distributed import joined
 from autoseg.launch import launch
-from autoseg.runs import load_metrics, load_record, load_weights, open_run, seed_everything
+from autoseg.runs import load_metrics, load_record, load_weights, seed_everything
 from autoseg.training import loop
 from tests.processes import run_processes
 from tests.training.test_loop import CPU, Network, datasets
@@ -117,17 +117,13 @@ def test_a_split_is_scored_as_by_one_process(workplace):
     assert differing <= {"command"}
 
 
-def draw(folder):
+def draw():
     """Draw predictions in this process, or in this one of several; return the picture."""
     with joined(launch()):
         seed_everything(1)
-        with open_run(
-            folder, resume=False, kind="retrain", command=["test"], config={}, seed=1
-        ) as run:
-            draw_predictions(run, Network(), datasets()[1], device=CPU, image_scale=1.0)
-    return (folder / "figures" / "predictions.png").read_bytes()
+        drawn = draw_predictions(Network(), datasets()[1], device=CPU, image_scale=1.0)
+    return None if drawn is None else drawn.tolist()
 
 
-def test_a_picture_that_two_processes_predict_is_that_of_one(tmp_path):
-    expected = draw(tmp_path / "one")
-    assert run_processes(draw, tmp_path / "two") == [expected, expected]
+def test_a_picture_that_two_processes_predict_is_that_of_one():
+    assert run_processes(draw) == [draw(), None]
