@@ -149,9 +149,10 @@ private:
 
     void look_ahead(Band& band, index_t y, index_t x, int count) const {
         constexpr index_t kAhead = 2 * L;
-        // At the end, what the next rows may need.
+        // At the end, what the next rows may need; those of another band are its thread's to decide.
         const bool is_end = x + kAhead >= call_.width;
-        band.ahead = tile(band, is_end ? std::min(y + 2, call_.height - count) : y,
+        const index_t last = bands_[std::size_t(band.number)].last;
+        band.ahead = tile(band, is_end ? std::min(y + 2, last - count) : y,
                           is_end ? 0 : x + kAhead, count);
     }
 
