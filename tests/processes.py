@@ -55,8 +55,9 @@ def run_processes(function, *arguments, num_processes=2, num_restarts=0, **optio
 @cache
 def _parent() -> ProcessPoolExecutor:
     process = fresh_process()
-    for command in ("search", "retrain", "evaluate"):
-        process.submit(import_module, f"autoseg.commands.{command}")
+    commands = (f"autoseg.commands.{command}" for command in ("search", "retrain", "evaluate"))
+    for module in (*commands, "torch._dynamo"):  # an optimizer imports the last, in seconds
+        process.submit(import_module, module)
     return process
 
 

@@ -95,7 +95,11 @@ def name_of(case):
             EXACT,
         ),
         # As in the step of alpha.
-        (Case(("dil_conv_5x5", "atrous_conv_3x3"), num_targets=1, wants_weight=False), EXACT),
+        (
+            Case(("dil_conv_5x5", "atrous_conv_3x3"), channels=3, num_targets=1,
+                 wants_weight=False),
+            EXACT,
+        ),
         (Case(("skip_connect", "none"), num_targets=1, num_inputs=1), EXACT),
         # Products of matrices of 32 (20, padded), and of two blocks of 64 channels (100, padded).
         (
