@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "comparison": {
         *("trained", "data", "networks", "evaluation", "crf", "metrics", "cost"),  # measuring
         *("reporting", "runs"),  # documents, records, the progress
+        "export",  # the forms in which a network runs
     },
     "export": {
         *("networks", "evaluation", "trained"),  # the graph, and what its card says
@@ -264,6 +265,7 @@ def test_what_is_allowed_passes(path, line):
 OPTIONAL = {
     "triton": "torch's CUDA builds bring it; the CPU's tests have it in their extra",
     "onnxruntime": "the extra export",
+    "openvino": "the extra openvino",
     "scipy": "the extra sbd; PNGs take its place",
     "tifffile": "the extra tiff; arrays take its place",
     "webdataset": "the extra webdataset; folders take its place",

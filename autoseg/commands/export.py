@@ -17,7 +17,7 @@ from autoseg.export import (
     export_torchscript,
     model_card,
     origin_of,
-    require_onnx,
+    require_packages,
 )
 from autoseg.foreign_text import folder_name
 from autoseg.requests import ExportRequest
@@ -48,7 +48,7 @@ def run_export(request: ExportRequest) -> Iterator[Path]:
         DisagreementError: If a form gives other logits than the network; it is not written.
     """
     if "onnx" in request.format:
-        require_onnx()
+        require_packages("onnxruntime", option="--format onnx")
     trained = RetrainedNetwork.open(request.run)
     description = trained.description_with_colours
     out = trained.folder / "export" if request.out is None else request.out

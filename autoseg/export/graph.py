@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -74,11 +74,22 @@ def export_graph(graph: SegmentationGraph) -> ExportedProgram:
     """
     num_channels = graph.normalisation.num_channels
     images = torch.zeros(*_EXAMPLE_SIZE, num_channels, dtype=torch.uint8)
+    return record(graph, images, free=(0, 1, 2))
+
+
+def record(module: nn.Module, images: Tensor, *, free: Sequence[int]) -> ExportedProgram:
+    """Record what a module does with images.
+
+    Args:
+        module: In eval mode; takes images alone.
+        images: An example, no side of which is 0 or 1.
+        free: Axes that may have any other size.
+    """
     with torch.no_grad(), quiet_exporter():
         program = torch.export.export(
-            graph,
+            module,
             (images,),
-            dynamic_shapes={"images": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC, 2: Dim.DYNAMIC}},
+            dynamic_shapes=(dict.fromkeys(free, Dim.DYNAMIC),),
             # What cannot be known of all sizes becomes an assertion, and no limit on the sizes.
             prefer_deferred_runtime_asserts_over_guards=True,
         )

@@ -1,7 +1,6 @@
 """ONNX: runs under ONNX Runtime, without torch, and in a browser."""
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any, cast
 
 import numpy as np
@@ -9,26 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
-from autoseg.errors import UsageError
 from autoseg.export.agreement import Agreement, require_agreement
+from autoseg.export.form import require_packages
 from autoseg.export.graph import SegmentationGraph, quiet_exporter
 
 OPSET = 18
 INPUT, OUTPUTS = "images", ("logits", "labels")
-_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-
-
-def require_onnx() -> None:
-    """Refuse to begin where a package is missing.
-
-    Raises:
-        UsageError: With what to install.
-    """
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"--format onnx needs {' and '.join(missing)}: pip install 'autoseg-nas[export]'."
-        )
 
 
 def export_onnx(
@@ -48,31 +33,17 @@ def export_onnx(
         UsageError: If a package is missing.
         DisagreementError: If it gives other logits.
     """
-    require_onnx()
+    require_packages("onnxruntime", option="--format onnx")
     import onnxruntime  # late: an extra
 
-    with torch.no_grad(), quiet_exporter():
-        exported = torch.onnx.export(
-            program,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            verbose=False,
-        )
-    assert exported is not None
-    model = exported.model_proto
-    dimensions = {
-        INPUT: ("batch", "height", "width", None),
-        OUTPUTS[0]: ("batch", None, "height", "width"),
-        OUTPUTS[1]: ("batch", "height", "width"),
-    }
-    for value in (*model.graph.input, *model.graph.output):
-        shape = value.type.tensor_type.shape
-        for place, name in zip(shape.dim, dimensions[value.name], strict=True):
-            if name is not None:
-                place.dim_param = name
-    del model.graph.value_info[:]  # it knows the sizes by other names
+    model = to_onnx(
+        program,
+        inputs={INPUT: ("batch", "height", "width", None)},
+        outputs={
+            OUTPUTS[0]: ("batch", None, "height", "width"),
+            OUTPUTS[1]: ("batch", "height", "width"),
+        },
+    )
     for key, text in metadata.items():
         model.metadata_props.add(key=key, value=text)
     content = model.SerializeToString()
@@ -92,3 +63,40 @@ def export_onnx(
         image_scale=graph.image_scale,
     )
     return content, agreement
+
+
+def to_onnx(
+    program: ExportedProgram,
+    *,
+    inputs: Mapping[str, Sequence[str | None]],
+    outputs: Mapping[str, Sequence[str | None]],
+) -> Any:
+    """Convert what was recorded.
+
+    Args:
+        program: What `record` made.
+        inputs: Name of each input, with the names of its axes; None for an axis of one size.
+        outputs: The same of the outputs.
+
+    Returns:
+        A `ModelProto` of onnx.
+    """
+    with torch.no_grad(), quiet_exporter():
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            verbose=False,
+        )
+    assert exported is not None
+    model = exported.model_proto
+    axes = {**inputs, **outputs}
+    for value in (*model.graph.input, *model.graph.output):
+        shape = value.type.tensor_type.shape
+        for place, name in zip(shape.dim, axes[value.name], strict=True):
+            if name is not None:
+                place.dim_param = name
+    del model.graph.value_info[:]  # it knows the sizes by other names
+    return model

@@ -1,0 +1,25 @@
+"""In which forms a network is run and timed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+InferenceBackend = Literal["eager", "compile", "cuda-graph", "onnxruntime", "openvino"]
+"""What runs a network."""
+NumberFormat = Literal["float32", "float16", "bfloat16"]
+"""Numbers of weights and maps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormChoice:
+    """Forms beside plain torch in which networks are scored and timed."""
+
+    backend: tuple[InferenceBackend, ...] = ("eager",)
+    """What runs the networks, a row each: eager is plain torch, compile is torch.compile (on a CPU
+    it needs a C++ compiler), cuda-graph replays a recording on a GPU, onnxruntime and openvino run
+    the exported graph on the CPU. The logits of each are held against plain torch's."""
+    dtype: NumberFormat = "float32"
+    """Numbers that the networks compute with; onnxruntime and openvino have float32 alone."""
+    memory_format: Literal["contiguous", "channels-last"] = "contiguous"
+    """Order of maps in memory; onnxruntime and openvino have their own."""
+    fold_batch_norm: bool = False
+    """Fold batch norm into the convolutions before it; onnxruntime and openvino do so always."""

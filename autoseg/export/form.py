@@ -1,0 +1,138 @@
+"""The form in which a network runs: what runs it, its numbers, its order in memory."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+
+from autoseg.config.forms import FormChoice, InferenceBackend, NumberFormat
+from autoseg.errors import UsageError
+from autoseg.export.agreement import TOLERANCE
+
+EXPORTED: tuple[InferenceBackend, ...] = ("onnxruntime", "openvino")
+"""Back ends that run an exported graph, lay out their maps themselves and fold batch norm."""
+
+_PACKAGES = {
+    "onnxruntime": (("onnx", "onnxscript", "onnxruntime"), "export"),
+    "openvino": (("onnx", "onnxscript", "openvino"), "openvino"),
+}
+"""Packages that a back end needs, and the extra that installs them."""
+
+_TOLERANCES: dict[NumberFormat, float] = {
+    "float32": TOLERANCE,
+    "float16": 0.01,  # 11 bits of each value
+    "bfloat16": 0.05,  # 8 bits; networks of the zoo differ by up to 0.04
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Form:
+    """How a network is run; as it is, by plain torch."""
+
+    backend: InferenceBackend = "eager"
+    """What runs it."""
+    dtype: NumberFormat = "float32"
+    """Numbers of its weights and maps."""
+    memory_format: Literal["contiguous", "channels-last", "own"] = "contiguous"
+    """Order of its maps in memory; "own" is the back end's choice."""
+    is_folded: bool = False
+    """Whether batch norm is folded into the convolutions before it."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the network itself."""
+        return self == PLAIN
+
+    @property
+    def has_torchs_memory(self) -> bool:
+        """Whether torch's allocator holds its maps, and so knows the peak."""
+        return self.backend not in EXPORTED
+
+    @property
+    def tolerance(self) -> float:
+        """Largest norm of the logits' difference from plain torch's, as a share of their norm."""
+        return _TOLERANCES[self.dtype]
+
+    def __str__(self) -> str:
+        """Name what sets it apart from plain torch, for example "eager, folded"."""
+        parts: list[str] = [self.backend]
+        if self.dtype != "float32":
+            parts.append(self.dtype)
+        if self.memory_format == "channels-last":
+            parts.append(self.memory_format)
+        if self.is_folded and self.backend not in EXPORTED:
+            parts.append("folded")
+        return ", ".join(parts)
+
+    def require(self, device: torch.device) -> None:
+        """Refuse to begin where it cannot run.
+
+        Raises:
+            UsageError: With what is missing.
+        """
+        option = f"--backend {self.backend}"
+        if self.backend in EXPORTED:
+            require_packages(self.backend, option=option)
+            if device.type != "cpu":
+                raise UsageError(
+                    f"{option} runs on the CPU here, not on {device}; compare it with --device cpu."
+                )
+            if self.dtype != "float32":
+                raise UsageError(
+                    f"{option} has no --dtype {self.dtype} here: its graph is float32; leave one "
+                    "of them out."
+                )
+        elif self.backend == "cuda-graph" and device.type != "cuda":
+            raise UsageError(f"{option} needs a GPU, and the device is {device}; leave it out.")
+        elif self.backend == "compile" and device.type == "cpu":
+            compilers = [os.environ.get("CXX", "g++"), "clang++"]
+            if not any(map(shutil.which, compilers)):
+                raise UsageError(
+                    f"{option} on a CPU needs a C++ compiler, and neither {' nor '.join(compilers)}"
+                    " is installed: install g++ (Debian: apt install g++)."
+                )
+
+
+PLAIN = Form()
+"""The network itself."""
+
+
+def forms_of(choice: FormChoice) -> list[Form]:
+    """List the forms that were asked for, each once.
+
+    Raises:
+        UsageError: If none was.
+    """
+    if not choice.backend:
+        raise UsageError("--backend is empty; name at least one, for example --backend eager.")
+    return [
+        Form(
+            backend=backend,
+            dtype=choice.dtype,
+            memory_format="own" if backend in EXPORTED else choice.memory_format,
+            is_folded=backend in EXPORTED or choice.fold_batch_norm,
+        )
+        for backend in dict.fromkeys(choice.backend)
+    ]
+
+
+def require_packages(backend: str, *, option: str) -> None:
+    """Refuse to begin where a package of a back end is missing.
+
+    Args:
+        backend: One of `EXPORTED`.
+        option: What asked for it.
+
+    Raises:
+        UsageError: With what to install.
+    """
+    packages, extra = _PACKAGES[backend]
+    missing: Sequence[str] = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"{option} needs {' and '.join(missing)}: pip install 'autoseg-nas[{extra}]'."
+        )

@@ -1,0 +1,169 @@
+"""A network as a module that another back end runs."""
+
+import copy
+import time
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.errors import UsageError
+from autoseg.export.folding import fold_batch_norm
+from autoseg.export.form import EXPORTED, Form
+from autoseg.export.graph import record
+from autoseg.export.onnx_form import to_onnx
+from autoseg.networks import NetworkWithCRF
+
+_EXAMPLE_SIZE = (97, 130)  # see autoseg.export.graph
+_INPUT, _OUTPUT = "images", "logits"
+
+
+class Running(NamedTuple):
+    """A network in a form."""
+
+    network: nn.Module
+    """Maps normalised images to logits as the network does, float32; in eval mode."""
+    load_seconds: float
+    """Time that a back end took to load an exported graph; exporting it is not counted."""
+
+
+def run_in_form(
+    network: nn.Module, form: Form, *, num_channels: int, device: torch.device
+) -> Running:
+    """Bring a network into a form.
+
+    Args:
+        network: In eval mode, on the device; it stays as it is.
+        form: The form; `Form.require` has passed.
+        num_channels: C of its images.
+        device: Where it runs.
+
+    Raises:
+        UsageError: As `require_formable`.
+    """
+    require_formable(network, form)
+    if form.is_plain:
+        return Running(network, 0.0)
+    if form.backend in EXPORTED:
+        content = _exported(network, num_channels=num_channels)
+        begin = time.perf_counter()
+        load = _OnnxRuntime if form.backend == "onnxruntime" else _OpenVINO
+        return Running(load(content).eval(), time.perf_counter() - begin)
+    dtype = getattr(torch, form.dtype)
+    copied = copy.deepcopy(network).to(dtype)
+    if form.is_folded:
+        images = torch.zeros(2, num_channels, *_EXAMPLE_SIZE, dtype=dtype, device=device)
+        copied = fold_batch_norm(record(copied, images, free=(0, 2, 3)))
+    memory_format = torch.contiguous_format
+    if form.memory_format == "channels-last":
+        memory_format = torch.channels_last
+        copied = copied.to(memory_format=memory_format)
+    cast = _Cast(copied, dtype=dtype, memory_format=memory_format)
+    if form.backend == "compile":
+        cast.compile(fullgraph=True)  # what cannot be compiled is an error, and not run by eager
+    elif form.backend == "cuda-graph":
+        cast = _CudaGraph(cast)
+    return Running(cast.eval(), 0.0)
+
+
+def require_formable(network: nn.Module, form: Form) -> None:
+    """Refuse a form that a network cannot have.
+
+    Raises:
+        UsageError: If the network ends in a dense CRF, and the form is not the network itself.
+    """
+    if isinstance(network, NetworkWithCRF) and not form.is_plain:
+        raise UsageError(
+            f"a network with a CRF layer (--crf-layer) runs by plain torch alone, not as {form}: "
+            "its lattice depends on the colours of each image. Leave the network or the form out."
+        )
+
+
+def _exported(network: nn.Module, *, num_channels: int) -> bytes:
+    """Write a network alone as ONNX, for any number of images of any size."""
+    images = torch.zeros(2, num_channels, *_EXAMPLE_SIZE)
+    program = record(network, images, free=(0, 2, 3))
+    sizes = ("batch", None, "height", "width")
+    return to_onnx(program, inputs={_INPUT: sizes}, outputs={_OUTPUT: sizes}).SerializeToString()
+
+
+class _Cast(nn.Module):
+    """A network of other numbers, or another order in memory, behind float32 images."""
+
+    def __init__(
+        self, network: nn.Module, *, dtype: torch.dtype, memory_format: torch.memory_format
+    ) -> None:
+        super().__init__()
+        self.network, self.dtype, self.memory_format = network, dtype, memory_format
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = images.to(self.dtype).contiguous(memory_format=self.memory_format)
+        return self.network(images).float()
+
+
+class _CudaGraph(nn.Module):
+    """The kernels of one pass, recorded for each size of images and replayed."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self._recorded: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape not in self._recorded:
+            self._recorded[images.shape] = self._record(images.clone())
+        graph, seen, logits = self._recorded[images.shape]
+        seen.copy_(images)
+        graph.replay()
+        return logits.clone()  # the next replay writes there
+
+    def _record(self, images: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+        stream = torch.cuda.Stream(images.device)
+        stream.wait_stream(torch.cuda.current_stream(images.device))
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # libraries choose their kernels and ask for memory
+                self.network(images)
+        torch.cuda.current_stream(images.device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            logits = self.network(images)
+        return graph, images, logits
+
+
+class _OnnxRuntime(nn.Module):
+    """An exported graph under ONNX Runtime, with as many threads as torch has."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        import onnxruntime  # late: an extra
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"]
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        (logits,) = self._session.run([_OUTPUT], {_INPUT: images.contiguous().numpy()})
+        return torch.as_tensor(logits)
+
+
+class _OpenVINO(nn.Module):
+    """An exported graph under OpenVINO, with as many threads as torch has."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        import openvino  # late: an extra
+
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_PRECISION_HINT": "f32",  # a processor that has bfloat16 would take it
+        }
+        core = openvino.Core()
+        compiled = core.compile_model(core.read_model(content), "CPU", settings)
+        self._request = compiled.create_infer_request()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.as_tensor(self._request.infer([images.contiguous().numpy()])[0])

@@ -1,0 +1,145 @@
+"""A network gives the same in every form, and a form that cannot run says what it lacks."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from autoseg.config.forms import FormChoice
+from autoseg.errors import UsageError
+from autoseg.export import Form, form, forms_of, run_in_form
+from autoseg.export.folding import fold_batch_norm
+from autoseg.export.graph import record
+from autoseg.networks import NetworkWithCRF
+
+CPU = torch.device("cpu")
+
+# torch's exporters use what torch itself has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+class Norms(nn.Module):
+    """Batch norms where they can be folded, and where they cannot."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 8, 3, padding=1, bias=False)  # called twice
+        self.norms = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(4))
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=8)
+        self.last = nn.Conv2d(8, 5, 1)
+        for norm in self.norms:
+            for value in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+                nn.init.uniform_(value, 0.5, 2.0)
+
+    def forward(self, images):
+        a, b = self.norms[0](self.first(images)).relu(), self.norms[1](self.first(-images))
+        shared = self.depthwise(a + b)
+        seen_twice = self.norms[2](shared) + shared
+        return self.last(self.norms[3](seen_twice))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return Norms().eval()
+
+
+def images(count, height, width):
+    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def check(network, given, *, tolerance):
+    """Hold a form against the network, in float64, at sizes it was not recorded with."""
+    exact = copy.deepcopy(network).double()
+    running = run_in_form(network, given, num_channels=3, device=CPU).network
+    assert not running.training
+    for size in ((1, 20, 31), (3, 16, 16)):
+        with torch.inference_mode():
+            expected, logits = exact(images(*size).double()), running(images(*size))
+        assert logits.dtype == torch.float32
+        assert (logits - expected).norm() <= tolerance * expected.norm()
+
+
+def test_a_norm_is_folded_where_it_alone_takes_a_convolutions_result(network):
+    module = fold_batch_norm(record(network, torch.zeros(2, 3, 9, 11), free=(0, 2, 3)))
+    left = module.graph.find_nodes(op="call_function", target=torch.ops.aten.batch_norm.default)
+    assert len(left) == 2  # the result is taken elsewhere as well; an addition comes before
+    inputs = images(2, 7, 13)
+    with torch.inference_mode():
+        torch.testing.assert_close(module(inputs), network(inputs), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "tolerance"),
+    [
+        (Form(memory_format="channels-last"), 1e-6),
+        (Form(is_folded=True, memory_format="channels-last"), 1e-6),
+        (Form(dtype="bfloat16", is_folded=True), 0.02),
+        (Form(dtype="float16"), 0.002),
+        pytest.param(Form(backend="compile"), 1e-6, marks=pytest.mark.nightly),
+        pytest.param(Form(backend="compile", is_folded=True), 1e-6, marks=pytest.mark.nightly),
+    ],
+    ids=lambda value: str(value).replace(", ", "-"),
+)
+def test_a_form_of_torch_gives_the_same(network, given, tolerance):
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    check(network, given, tolerance=tolerance)
+    for name, value in network.state_dict().items():
+        assert value.dtype == before[name].dtype and value.equal(before[name])
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_an_exported_form_gives_the_same(network, backend):
+    for package in ("onnxscript", backend):
+        pytest.importorskip(package)
+    check(network, forms_of(FormChoice(backend=(backend,)))[0], tolerance=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_recorded_graph_gives_the_same(network):
+    on_gpu = copy.deepcopy(network).cuda()
+    device = torch.device("cuda")
+    running = run_in_form(on_gpu, Form(backend="cuda-graph"), num_channels=3, device=device)
+    for size in ((1, 20, 31), (3, 16, 16), (1, 20, 31)):
+        inputs = images(*size).cuda()
+        with torch.inference_mode():
+            torch.testing.assert_close(running.network(inputs), on_gpu(inputs))
+
+
+def test_the_plain_form_is_the_network_itself(network):
+    assert run_in_form(network, Form(), num_channels=3, device=CPU) == (network, 0.0)
+
+
+def test_forms_say_what_they_are():
+    choice = FormChoice(
+        backend=("eager", "onnxruntime", "eager"), memory_format="channels-last",
+        fold_batch_norm=True,
+    )  # fmt: skip
+    eager, onnxruntime = forms_of(choice)
+    assert str(eager) == "eager, channels-last, folded"
+    assert (str(onnxruntime), onnxruntime.memory_format) == ("onnxruntime", "own")
+    with pytest.raises(UsageError, match=r"^--backend is empty; name at least one"):
+        forms_of(FormChoice(backend=()))
+
+
+def test_what_cannot_run_is_refused_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(form, "find_spec", lambda name: None if name == "openvino" else True)
+    monkeypatch.setattr(form.shutil, "which", lambda name: None)
+    cuda = torch.device("cuda:0")
+    for given, device, message in (
+        (Form(backend="openvino"), CPU, r"needs openvino: pip install 'autoseg-nas\[openvino\]'"),
+        (Form(backend="onnxruntime"), cuda, r"on the CPU here, not on cuda:0; .* --device cpu"),
+        (Form(backend="onnxruntime", dtype="float16"), CPU, r"has no --dtype float16 here"),
+        (Form(backend="cuda-graph"), CPU, r"needs a GPU, and the device is cpu; leave it out"),
+        (Form(backend="compile"), CPU, r"needs a C\+\+ compiler, and neither .*apt install g\+\+"),
+    ):
+        with pytest.raises(UsageError, match=rf"^--backend {given.backend} .*{message}"):
+            given.require(device)
+    Form(backend="onnxruntime").require(CPU)
+
+
+def test_a_crf_layer_has_no_other_form():
+    layered = NetworkWithCRF.__new__(NetworkWithCRF)
+    with pytest.raises(UsageError, match=r"runs by plain torch alone, not as eager, folded"):
+        run_in_form(layered, Form(is_folded=True), num_channels=3, device=CPU)
