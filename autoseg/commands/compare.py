@@ -33,6 +33,7 @@ from autoseg.comparison.searches import SearchHistory
 from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError
+from autoseg.export import forms_of
 from autoseg.foreign_text import folder_name
 from autoseg.networks import networks_called, require_family
 from autoseg.reporting.publishing import published_command
@@ -61,6 +62,9 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
         OSError: If --out cannot be written: before the measurements, which take long.
     """
     device = resolve_device(request.device)
+    forms = forms_of(request)
+    for form in forms:
+        form.require(device)
     earlier = [network for path in request.earlier for network in earlier_networks(path)]
     subjects, left_out = find_subjects(request)
     outputs = possible_outputs(request.out, num_groups=len(subjects) + len(earlier))
@@ -75,13 +79,15 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
     cases = [
         Case(
             subject=subject,
+            form=form,
             crf=chosen.parameters.build().to(device) if chosen else None,
             crf_text=chosen.text if chosen else "",
             crf_notes=_crf_notes(chosen, request) if chosen else (),
         )
         for subject, chosen in zip(subjects, crfs or [None] * len(subjects), strict=True)
+        for form in forms
     ]
-    total = sum(len(subject.indices) + 1 for subject in subjects)  # one step for counts
+    total = sum(len(case.subject.indices) + 1 for case in cases)  # one step for counts
     with Progress(total, description="compare", unit="step") as progress:
         measured = measure_networks(
             cases,
@@ -91,8 +97,9 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
             new_borders=chosen_borders(request),
             diagnosis=request.pick(DiagnosisChoice),
         )
+    found = [search for search in searches for _ in forms]
     measured = [
-        replace(network, search=search) for network, search in zip(measured, searches, strict=True)
+        replace(network, search=search) for network, search in zip(measured, found, strict=True)
     ]
     return Comparison(
         groups=tuple(group_networks([*measured, *earlier])),

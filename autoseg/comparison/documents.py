@@ -46,7 +46,12 @@ READING = (
     "are timed in turn, and a fixed operation between them watches the machine: what was timed "
     "while its speed changed is timed again, or called unsettled and not ranked. The interval of a "
     "median draws blocks of runs anew.",
-    "Peak memory: beyond the weights and the image, from image to classes.",
+    "Peak memory: beyond the weights and the image, from image to classes; none where a back end "
+    "has memory of its own.",
+    "Run by: each row is scored and timed in its own form. Its logits are held against plain "
+    "torch's on the first images: the difference is a share of their norm. A form that differs by "
+    "more than is allowed is not valid, and not ranked. Cold start: loading or compiling, and the "
+    "first prediction; exporting is not in it.",
 )
 """How the numbers are to be read."""
 
@@ -103,6 +108,7 @@ def comparison_markdown(comparison: Comparison) -> str:
             ("", *border_table(group)),
             ("", *calibration_table(group)),
             ("", *confusion_table(group)),
+            ("", *form_table(group)),
             *((each.caption if len(stages) > 1 else "", each.records, each.columns)
               for each in stages),
             ("", *run_table(group)),
@@ -270,6 +276,25 @@ def confusion_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
         Column(key="true", heading="Class"),
         Column(key="predicted", heading="taken for"),
         Column(key="share", heading="Share of its pixels", kind="percent"),
+    ]
+
+
+def form_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
+    """One line a network and form; no line where all is plain torch."""
+    rows = [network.rows[0] for network in group.networks]
+    has_forms = any(row.logits_error is not None for row in rows)
+    return [asdict(row) for row in rows] if has_forms else [], [
+        Column(key="label", heading="Network"),
+        Column(key="backend", heading="Run by"),
+        Column(key="dtype", heading="Number format"),
+        Column(key="memory_format", heading="Order in memory"),
+        Column(key="is_folded", heading="Batch norm folded"),
+        Column(key="latency_median_ms", heading="Latency", kind="number", unit="ms"),
+        Column(key="cold_start_ms", heading="Cold start", kind="number", unit="ms"),
+        Column(key="logits_error", heading="Logits differ by", kind="number"),
+        Column(key="logits_tolerance", heading="allowed", kind="number"),
+        Column(key="equal_labels", heading="Equal labels", kind="percent"),
+        Column(key="form_fault", heading="Not valid, for"),
     ]
 
 

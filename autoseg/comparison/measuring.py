@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autoseg.comparison.evidence import EvidenceOf, TrueScene, scene_indices, true_scenes
+from autoseg.comparison.forms import Formed, bring_into_form
 from autoseg.comparison.grading import Graded, grade
 from autoseg.comparison.mac_counts import Macs, count_all_macs
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, ComparisonRow, NetworkComparison
@@ -17,6 +18,7 @@ from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.cost import Latency
 from autoseg.crf import DenseCRF
 from autoseg.evaluation import Evaluation, evaluate
+from autoseg.export import PLAIN, Form, require_formable
 from autoseg.metrics import (
     BorderScore,
     Calibration,
@@ -28,7 +30,6 @@ from autoseg.metrics import (
 from autoseg.networks import inference_parameters
 from autoseg.runs import Progress, processor_name
 
-DTYPE = torch.float32
 _NO_DIAGNOSIS = DiagnosisChoice()
 
 _CRF_LAYER = (
@@ -45,6 +46,8 @@ class Case:
 
     subject: Subject
     """The network; it is moved to the device."""
+    form: Form = PLAIN
+    """What runs it."""
     crf: DenseCRF | None = None
     """The CRF, on the device; None leaves its row out."""
     crf_text: str = ""
@@ -58,6 +61,7 @@ class _Scored:
     """What is known of a network before it is timed."""
 
     case: Case
+    formed: Formed
     scores: Evaluation | None
     evidence: tuple[EvidenceOf, ...]
     scenes: tuple[TrueScene, ...]
@@ -88,11 +92,14 @@ def measure_networks(
         One for each case, in their order.
 
     Raises:
+        UsageError: If a network cannot have its form.
         RuntimeError: If a network gives another result when it is timed than when it was scored.
     """
+    for case in cases:
+        require_formable(case.subject.network, case.form)
     scored, stages = [], []
     for number, case in enumerate(cases, start=1):
-        progress.write(f"[{number}/{len(cases)}] {case.subject.label}")
+        progress.write(f"[{number}/{len(cases)}] {_label(case)}")
         for note in case.crf_notes:
             progress.write(note)
         scored.append(
@@ -104,7 +111,7 @@ def measure_networks(
                 has_calibration=diagnosis.calibration,
             )
         )
-        stages.append(Stages(case.subject, crf=case.crf, device=device))
+        stages.append(Stages(scored[-1].formed.running, crf=case.crf, device=device))
         _require_scored(scored[-1], stages[-1])
         progress.update()
     graded = _grade(scored, device=device, progress=progress)
@@ -137,7 +144,7 @@ def _grade(
 ) -> list[tuple[TrueScene, ...]]:
     """Predict the best, median and worst image once more, by all; none of what was not scored."""
     networks = [
-        Graded(subject=each.case.subject, crf=each.case.crf, evidence=each.evidence)
+        Graded(subject=each.formed.running, crf=each.case.crf, evidence=each.evidence)
         for each in scored
         if each.evidence
     ]
@@ -155,7 +162,9 @@ def _score(
     has_calibration: bool,
 ) -> _Scored:
     subject, dataset = case.subject, case.subject.dataset
-    network = subject.network.to(device)
+    subject.network.to(device)
+    with progress.phase(f"running it by {case.form}"):
+        formed = bring_into_form(subject, case.form, device=device)
     scores = None
     shown = scene_indices(subject.indices) if subject.indices else []
     evidence = tuple(
@@ -179,7 +188,7 @@ def _score(
 
     if subject.indices:
         scores = evaluate(
-            network,
+            formed.running.network,
             dataset,
             device=device,
             indices=subject.indices,
@@ -190,9 +199,10 @@ def _score(
             on_confidence=on_confidence if has_calibration else None,
         )
     with progress.phase("counting MACs"):
-        counts = count_all_macs(network, subject.input_size, device=device)
+        counts = count_all_macs(subject.network, subject.input_size, device=device)
     return _Scored(
         case=case,
+        formed=formed,
         scores=scores,
         evidence=evidence if scores else (),
         scenes=true_scenes(dataset, shown),
@@ -213,7 +223,7 @@ def _assemble(
     case, scores = scored.case, scored.scores
     subject = case.subject
     plain_counts = scores.plain if scores else None
-    plain = _plain_row(subject, plain_counts, scored.counts, costs, device=device)
+    plain = _plain_row(scored, plain_counts, costs, device=device)
     rows, class_iou = [plain], [_class_iou(plain_counts)]
     if case.crf is not None:
         refined = scores.with_crf if scores else None
@@ -224,7 +234,7 @@ def _assemble(
         class_names=subject.dataset.class_names,
         class_iou=tuple(class_iou),
         notes=(
-            *_doubts(subject, plain_counts),
+            *_doubts(scored, plain_counts),
             *_training_notes(subject),
             *scored.counts.notes,
             *costs.notes,
@@ -237,8 +247,17 @@ def _assemble(
     )
 
 
-def _doubts(subject: Subject, confusion: ConfusionMatrix | None) -> tuple[str, ...]:
+def _label(case: Case) -> str:
+    """Name a network, and its form where that is not plain torch."""
+    label = case.subject.label
+    return label if case.form.is_plain else f"{label} ({case.form})"
+
+
+def _doubts(scored: _Scored, confusion: ConfusionMatrix | None) -> tuple[str, ...]:
     """Say why a score is no achievement, where it is none."""
+    subject = scored.case.subject
+    if scored.formed.fault is not None:
+        return (f"{DOUBTFUL}{scored.formed.fault}.",)
     if confusion is None or subject.trained is None:
         return ()
     dataset = subject.dataset
@@ -261,20 +280,16 @@ def _training_notes(subject: Subject) -> tuple[str, ...]:
 
 
 def _plain_row(
-    subject: Subject,
-    confusion: ConfusionMatrix | None,
-    counts: Macs,
-    costs: Costs,
-    *,
-    device: torch.device,
+    scored: _Scored, confusion: ConfusionMatrix | None, costs: Costs, *, device: torch.device
 ) -> ComparisonRow:
+    subject, counts = scored.case.subject, scored.counts
     dataset, trained = subject.dataset, subject.trained
     (image_height, image_width), (input_height, input_width) = (
         subject.image_size,
         subject.input_size,
     )
     return ComparisonRow(
-        label=subject.label,
+        label=_label(scored.case),
         network=subject.name,
         has_crf=False,
         miou=confusion.mean_iou() if confusion else None,
@@ -297,7 +312,7 @@ def _plain_row(
         crf_latency_p90_ms=None,
         is_crf_latency_settled=None,
         **_total(costs.network),
-        memory_mib=costs.memory_mib,
+        memory_mib=costs.memory_mib if scored.case.form.has_torchs_memory else None,
         width=subject.width,
         filter_multiplier=subject.filter_multiplier,
         dataset=dataset.name,
@@ -311,7 +326,7 @@ def _plain_row(
         device=str(device),
         processor=processor_name(device),
         torch_version=str(torch.__version__),
-        dtype=str(DTYPE).removeprefix("torch."),
+        **scored.formed.fields,
         num_threads=torch.get_num_threads(),
         seed=trained.seed if trained else None,
         num_steps=trained.num_steps if trained else None,
@@ -341,7 +356,7 @@ def _crf_row(
         crf_latency_p90_ms=costs.crf.p90_ms,
         is_crf_latency_settled=_is_settled(costs.crf),
         **_total(costs.together),
-        memory_mib=costs.memory_together_mib,
+        memory_mib=None if plain.memory_mib is None else costs.memory_together_mib,
         crf=crf_text,
     )
 

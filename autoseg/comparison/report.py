@@ -9,6 +9,7 @@ from autoseg.comparison.documents import (
     border_table,
     calibration_table,
     confusion_table,
+    form_table,
     notes_of,
     run_table,
     score_columns,
@@ -68,7 +69,7 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
     attributions = [scene.attribution for scene in truth if scene.attribution]
     records, columns = run_table(group)
     borders, calibration = border_table(group), calibration_table(group)
-    confused = confusion_table(group)
+    confused, forms = confusion_table(group), form_table(group)
     return Section(
         heading=str(group.key),
         anchor=anchor,
@@ -81,6 +82,7 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
             *_class_tables(group),
             *([_table(*calibration, caption="Calibration")] if calibration[0] else []),
             *([_table(*confused, caption="Confusions")] if confused[0] else []),
+            *([_table(*forms, caption="Forms")] if forms[0] else []),
             *(
                 _table(each.records, each.columns, caption=each.caption)
                 for each in stage_tables(group)
@@ -244,9 +246,9 @@ def _point(row: ComparisonRow, borders: Mapping[str, float | None], *, is_doubtf
         values={
             "miou": row.miou,
             **borders,
-            "latency": None if row.measured_elsewhere else row.total_latency_median_ms,
+            "latency": row.total_latency_median_ms if row.has_time_here else None,
             "macs": row.macs,
-            "memory": None if row.measured_elsewhere else row.memory_mib,
+            "memory": row.memory_mib if row.has_time_here else None,
             "params": row.num_params,
         },
         colour=network_colour(row.label),

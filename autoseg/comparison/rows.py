@@ -111,8 +111,9 @@ class ComparisonRow:
     """How the machine's speed changed while those were taken; None if it did not."""
     is_total_latency_settled: bool
     """Whether the times of both together had settled before they were taken."""
-    memory_mib: float
-    """Peak of the memory beyond weights and image, from image to classes."""
+    memory_mib: float | None
+    """Peak of the memory beyond weights and image, from image to classes; None where a back end
+    has memory of its own."""
 
     width: float
     """Factor on the channels; 1 is the published network."""
@@ -164,6 +165,23 @@ class ComparisonRow:
     crf: str | None
     """Parameters of the CRF."""
 
+    backend: str = "eager"
+    """What ran the network."""
+    memory_format: str = "contiguous"
+    """Order of its maps in memory."""
+    is_folded: bool = False
+    """Whether batch norm was folded into the convolutions."""
+    cold_start_ms: float | None = None
+    """Loading, compiling and the first prediction; exporting is not in it."""
+    logits_error: float | None = None
+    """How far its logits are from plain torch's, as a share of their norm."""
+    logits_tolerance: float | None = None
+    """How far they may be."""
+    equal_labels: float | None = None
+    """Share of the compared pixels that get the class that plain torch gives them."""
+    form_fault: str | None = None
+    """Why its form counts for nothing: it gives something else."""
+
     measured_elsewhere: bool = False
     """Whether it was measured on another machine than most of its table, so that its times and
     memory say nothing beside theirs."""
@@ -175,9 +193,19 @@ class ComparisonRow:
         return f"{self.processor} ({self.device}, {threads}, torch {self.torch_version})"
 
     @property
+    def form(self) -> tuple[str, str, str, bool]:
+        """What ran it, in which numbers and order, and whether batch norm was folded."""
+        return self.backend, self.dtype, self.memory_format, self.is_folded
+
+    @property
+    def has_time_here(self) -> bool:
+        """Whether its time says anything beside the others in its table."""
+        return not self.measured_elsewhere and self.form_fault is None
+
+    @property
     def is_timed_here(self) -> bool:
-        """Whether its time may be ranked: settled, and measured as the others in its table."""
-        return self.is_total_latency_settled and not self.measured_elsewhere
+        """Whether its time may be ranked: it has settled as well."""
+        return self.is_total_latency_settled and self.has_time_here
 
     @property
     def key(self) -> GroupKey:
@@ -269,10 +297,11 @@ class ComparisonGroup:
         """All rows as dictionaries; a network's rows follow each other.
 
         What was measured on another machine has no times and no memory there, for whoever sorts
-        such a table would rank machines: `stage_tables` has them.
+        such a table would rank machines; nor has a form that gives something else than its
+        network. `stage_tables` has them.
         """
         return [
-            {**asdict(row), **dict.fromkeys(_OF_A_MACHINE if row.measured_elsewhere else ())}
+            {**asdict(row), **dict.fromkeys(() if row.has_time_here else _OF_A_MACHINE)}
             for network in self.networks
             for row in network.rows
         ]
@@ -281,7 +310,7 @@ class ComparisonGroup:
 _OF_A_MACHINE = tuple(
     name
     for name in ComparisonRow.__dataclass_fields__
-    if "latency" in name or name in ("memory_mib", "num_timed_runs")
+    if "latency" in name or name in ("memory_mib", "num_timed_runs", "cold_start_ms")
 )
 """Fields of a row that depend on the machine."""
 
@@ -346,7 +375,9 @@ PROTOCOL_COLUMNS = (
     Column(key="device", heading="Device"),
     Column(key="processor", heading="Processor"),
     Column(key="torch_version", heading="Version of torch"),
+    Column(key="backend", heading="Run by"),
     Column(key="dtype", heading="Number format"),
+    Column(key="memory_format", heading="Order in memory"),
     Column(key="num_threads", heading="Threads", kind="exact"),
 )
 """How it was measured; those that are equal in all rows are told once, above the table."""

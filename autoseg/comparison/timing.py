@@ -15,7 +15,7 @@ from autoseg.cost import (
 )
 from autoseg.crf import DenseCRF
 from autoseg.data import as_rgb, normalise
-from autoseg.evaluation import predict_logits
+from autoseg.evaluation import best_class, predict_logits
 
 _MAX_DIFFERENCE = 0.001
 """Share of pixels that may get another class in another run: a GPU adds up in no fixed order."""
@@ -102,21 +102,21 @@ class Stages:
     def finish(self) -> Tensor:
         """Do what is done beside the network, with the logits that it gave before."""
         logits = predict_logits(self._replay, self._images, scales=self._scales)
-        return logits.argmax(dim=1)
+        return best_class(logits)
 
     def alone(self) -> Tensor:
         """Go from image to classes without the CRF."""
-        return self._logits().argmax(dim=1)
+        return best_class(self._logits())
 
     def crf(self) -> Tensor:
         """Run the CRF alone, on logits at the label's size."""
         assert self._crf is not None
-        return self._crf(self._fixed, self._colours).argmax(dim=1)
+        return best_class(self._crf(self._fixed, self._colours))
 
     def together(self) -> Tensor:
         """Go from image to classes with the CRF."""
         assert self._crf is not None
-        return self._crf(self._logits(), self._colours).argmax(dim=1)
+        return best_class(self._crf(self._logits(), self._colours))
 
     def _logits(self) -> Tensor:
         return predict_logits(self._network, self._images, scales=self._scales)

@@ -8,11 +8,12 @@ from autoseg.config import Count, Factor, Range, Request
 from autoseg.config.borders import BorderChoice
 from autoseg.config.crf import CRFChoice
 from autoseg.config.diagnosis import DiagnosisChoice
+from autoseg.config.forms import FormChoice
 from autoseg.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareRequest(Request, CRFChoice, BorderChoice, DiagnosisChoice):
+class CompareRequest(Request, CRFChoice, BorderChoice, DiagnosisChoice, FormChoice):
     """What a user can say to `python -m autoseg.compare`."""
 
     run: tuple[Path, ...] = ()

@@ -16,7 +16,7 @@ from autoseg import compare, tune
 from autoseg.architecture import Architecture
 from autoseg.cli import run_command
 from autoseg.commands import compare as compare_command
-from autoseg.commands.compare import find_subjects
+from autoseg.commands.compare import find_subjects, run_compare
 from autoseg.comparison import TimingChoice
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
@@ -368,6 +368,12 @@ def test_bad_names_are_refused(tmp_path, fields, message):
 def test_bad_settings_are_refused(fields, message):
     with pytest.raises(UsageError, match=message):
         CompareRequest(**fields)
+
+
+def test_what_cannot_run_here_is_refused_before_anything_is_looked_for(tmp_path):
+    asked = request(tmp_path, backend=("eager", "cuda-graph"), device="cpu")
+    with pytest.raises(UsageError, match=r"^--backend cuda-graph needs a GPU"):
+        run_compare(asked, command=[])
 
 
 def test_a_run_of_another_kind_is_refused(tmp_path):

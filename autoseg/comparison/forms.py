@@ -1,0 +1,113 @@
+"""A network in another form than plain torch, held against it on the images that are scored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoseg.comparison.subject import Subject
+from autoseg.cost import synchronised_clock
+from autoseg.data import normalise
+from autoseg.evaluation import best_class, predict_logits
+from autoseg.export import Form, run_in_form
+
+_NUM_COMPARED = 4  # images
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Formed:
+    """A network in a form, and how that agrees with plain torch."""
+
+    form: Form
+    """The form."""
+    running: Subject
+    """The subject with the network that runs in this form: it is scored and timed."""
+    cold_start_ms: float
+    """Loading, where there is something to load, and the first prediction."""
+    logits_error: float | None
+    """Norm of the logits' difference from plain torch's over the norm of those, the largest of the
+    images; None for plain torch."""
+    equal_labels: float | None
+    """Share of the pixels of those images that get the same class."""
+
+    @property
+    def fault(self) -> str | None:
+        """Say why the form counts for nothing, if it gives something else."""
+        error, tolerance = self.logits_error, self.form.tolerance
+        if error is None or error <= tolerance:  # NaN is a fault
+            return None
+        return (
+            f"as {self.form} it gives other logits than by plain torch: they differ by "
+            f"{error:.1e} of their norm, and {tolerance:g} is allowed"
+        )
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a row that tell of the form."""
+        return {
+            "backend": self.form.backend,
+            "dtype": self.form.dtype,
+            "memory_format": self.form.memory_format,
+            "is_folded": self.form.is_folded,
+            "cold_start_ms": self.cold_start_ms,
+            "logits_error": self.logits_error,
+            "logits_tolerance": None if self.form.is_plain else self.form.tolerance,
+            "equal_labels": self.equal_labels,
+            "form_fault": self.fault,
+        }
+
+
+def bring_into_form(subject: Subject, form: Form, *, device: torch.device) -> Formed:
+    """Make a network run in a form, time its first prediction, and compare four predictions.
+
+    Args:
+        subject: The network, on the device; the first of the images that are scored are compared.
+        form: The form.
+        device: Where it runs.
+
+    Raises:
+        UsageError: If the network has no such form.
+    """
+    indices = (subject.indices or (0,))[:_NUM_COMPARED]
+    images = [_normalised(subject, index, device) for index in indices]
+    channels = images[0].shape[1]
+    network, load_seconds = run_in_form(subject.network, form, num_channels=channels, device=device)
+    running = replace(subject, network=network)
+    now = synchronised_clock(device)
+    with torch.inference_mode():
+        begin = now()
+        best_class(_predict(running, images[0]))
+        seconds = load_seconds + now() - begin
+        error = equal = None
+        if not form.is_plain:
+            expected, given = (
+                [_predict(each, image) for image in images] for each in (subject, running)
+            )
+            error, equal = _differences(expected, given)
+    return Formed(
+        form=form,
+        running=running,
+        cold_start_ms=1000 * seconds,
+        logits_error=error,
+        equal_labels=equal,
+    )
+
+
+def _normalised(subject: Subject, index: int, device: torch.device) -> Tensor:
+    pixels = subject.dataset[index].image.to(device).unsqueeze(0)
+    return normalise(pixels, subject.dataset.normalisation)
+
+
+def _predict(subject: Subject, images: Tensor) -> Tensor:
+    return predict_logits(subject.network, images, scales=(subject.image_scale,))
+
+
+def _differences(expected: Sequence[Tensor], given: Sequence[Tensor]) -> tuple[float, float]:
+    """Return the largest relative difference, and the share of equal labels."""
+    pairs = list(zip(expected, given, strict=True))
+    errors = [(new - old).norm() / old.norm() for old, new in pairs]
+    equal = [(best_class(new) == best_class(old)).float().mean() for old, new in pairs]
+    # torch.max, since Python's passes over NaN.
+    return float(torch.stack(errors).max()), float(torch.stack(equal).mean())

@@ -1,0 +1,98 @@
+"""Rows of other forms: scored and timed as such, held against plain torch, or not ranked."""
+
+import io
+
+import pytest
+import torch
+
+from autoseg.comparison import Case, group_networks, measure_networks, verdict
+from autoseg.comparison import forms as forms_module
+from autoseg.comparison.documents import form_table, group_table_markdown
+from autoseg.export import Form
+from autoseg.runs import Progress
+from tests.comparison.test_measuring import ONCE, subject
+
+FOLDED = Form(is_folded=True)
+PLAIN, OTHER, WRONG = range(3)
+
+
+class Another(torch.nn.Module):
+    """A graph that is not the network's: it gives its logits of the mirrored image."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        return self.network(images.flip(-1))
+
+
+@pytest.fixture(scope="module")
+def group():
+    """Measure one network by itself, in half precision, and as a form that is another graph."""
+    given, real = subject(num_images=2, image_scale=0.5), forms_module.run_in_form
+
+    def run_in_form(network, form, **settings):
+        if form == FOLDED:
+            return Another(network).eval(), 7.0  # seconds of loading
+        return real(network, form, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forms_module, "run_in_form", run_in_form)
+        measured = measure_networks(
+            [Case(subject=given, form=form) for form in (Form(), Form(dtype="bfloat16"), FOLDED)],
+            device=torch.device("cpu"),
+            timing=ONCE,
+            progress=Progress(9, description="x", stream=io.StringIO()),
+        )
+    (group,) = group_networks(measured)
+    return group, [network.rows[0] for network in measured], measured
+
+
+def test_rows_say_their_form_and_how_it_agrees(group):
+    _, rows, measured = group
+    assert [row.label for row in rows] == [
+        f"icnet_resnet50 x0.125{form}" for form in ("", " (eager, bfloat16)", " (eager, folded)")
+    ]
+    assert rows[OTHER].form == ("eager", "bfloat16", "contiguous", False)
+    assert (rows[PLAIN].logits_error, rows[PLAIN].form_fault) == (None, None)
+    assert 0 < rows[OTHER].logits_error <= rows[OTHER].logits_tolerance == 0.05
+    assert 0.5 < rows[OTHER].equal_labels <= 1
+    assert rows[OTHER].form_fault is None
+    assert len({row.macs for row in rows}) == len({row.num_params for row in rows}) == 1
+    assert rows[WRONG].cold_start_ms > 7000 > rows[PLAIN].cold_start_ms > 0
+    # Each form's own predictions are scored.
+    plain, _, wrong = (network.evidence[0].shown[0] for network in measured)
+    assert (plain != wrong).any()
+
+
+def test_another_graph_is_flagged_and_ranked_nowhere(group):
+    group, rows, measured = group
+    fault = rows[WRONG].form_fault
+    assert fault.startswith("as eager, folded it gives other logits than by plain torch: they")
+    assert fault.endswith("of their norm, and 0.0001 is allowed")
+    assert measured[WRONG].notes[0] == f"doubtful: {fault}."
+    times = {record["label"]: record["total_latency_median_ms"] for record in group.records}
+    assert [times[row.label] is None for row in rows] == [False, False, True]
+    ranked = [sentence for sentence in verdict(group) if "doubtful" not in sentence]
+    assert ranked and not any("folded" in sentence for sentence in ranked)
+    assert rows[PLAIN].has_time_here and not rows[WRONG].has_time_here
+
+
+def test_a_table_holds_the_forms_where_there_are_several(group):
+    group, rows, measured = group
+    records, columns = form_table(group)
+    assert [record["label"] for record in records].count(rows[OTHER].label) == 1
+    assert {"cold_start_ms", "logits_tolerance", "form_fault"} <= {c.key for c in columns}
+    assert rows[OTHER].label in group_table_markdown(group)
+    (alone,) = group_networks(measured[:1])
+    assert form_table(alone)[0] == []
+
+
+def test_no_logits_at_all_are_a_fault():
+    logits = torch.rand(1, 2, 3, 3)
+    error, _ = forms_module._differences([logits, logits], [logits * float("nan"), logits])
+    formed = forms_module.Formed(
+        form=FOLDED, running=subject(), cold_start_ms=0.0, logits_error=error, equal_labels=0.0
+    )
+    assert "differ by nan of their norm" in formed.fault
