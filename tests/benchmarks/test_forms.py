@@ -1,0 +1,62 @@
+"""Forms are timed beside plain torch, once each, and the table says which is the fastest."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from autoseg.errors import UsageError
+
+
+@pytest.fixture
+def forms(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    return importlib.import_module("forms")
+
+
+def test_a_call_goes_on_where_another_ended(forms, tmp_path, capsys, monkeypatch):
+    sizes = ["--size", "32", "48", "--width", "0.125", "--threads", "1", "--min-seconds", "0"]
+    arguments = [*sizes, "--min-runs", "2", "--forms", "channels-last", "--out", str(tmp_path)]
+    assert forms.main([*arguments, "--networks", "icnet_resnet50"]) == 0
+    record = json.loads((tmp_path / "forms.json").read_text())
+    eager, other = record["rows"]
+    assert (eager["form"], other["form"], eager["speed_up"]) == ("eager", "channels-last", 1.0)
+    assert other["speed_up"] == eager["median_ms"] / other["median_ms"]
+    assert other["memory_format"] == "channels-last" and other["logits_error"] < 1e-4
+    monkeypatch.setattr(forms, "measure", None)  # nothing is measured again
+    assert forms.main([*arguments, "--networks", "icnet_resnet50"]) == 0
+    assert json.loads((tmp_path / "forms.json").read_text())["rows"] == record["rows"]
+    assert "## 32 x 48, 1 thread(s), " in capsys.readouterr().out
+
+
+def row(form, speed_up, *, fault=None, drift=None):
+    return {
+        "network": "a",
+        "width": 1.0,
+        "height": 4,
+        "image_width": 6,
+        "threads": 1,
+        "clock": "wall",
+        "processor": "p",
+        "macs": 10**9,
+        "median_ms": 50 / speed_up,
+        "form": form,
+        "speed_up": speed_up,
+        "form_fault": fault,
+        "drift": drift,
+    }
+
+
+def test_the_fastest_is_one_that_is_valid(forms):
+    rows = [row("eager", 1.0), row("onnxruntime", 2.0), row("folded", 3.0, fault="differs")]
+    text = forms.report(rows)
+    assert "- a: onnxruntime, 2.00 times as fast as eager, which does 20.0 G MACs" in text
+    assert "differs" in text
+    rows[1]["drift"] = "it was warm"
+    assert "not to be trusted, the machine's speed changed" in forms.report(rows)
+
+
+def test_processor_time_of_several_threads_is_refused(forms):
+    with pytest.raises(UsageError, match=r"--clock processor adds up all threads"):
+        forms.FormsRequest(clock="processor", threads=2)
