@@ -1,7 +1,7 @@
 """Batch norm as a part of the convolution before it."""
 
 from operator import attrgetter
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +32,10 @@ def fold_batch_norm(program: ExportedProgram) -> GraphModule:
         # weight, bias, mean, variance, training, momentum, eps
         scale, shift, mean, variance, is_training, _, eps = norm.args[1:8]
         assert not is_training
-        bias = conv.args[2] if len(conv.args) > 2 else None
+        images, weight, *rest = cast(tuple[Any, ...], conv.args)
+        bias = rest[0] if rest else None
         folded = fuse_conv_bn_weights(
-            cast(nn.Parameter, _value(module, conv.args[1])),
+            cast(nn.Parameter, _value(module, weight)),
             cast(nn.Parameter | None, _value(module, bias)),
             cast(Tensor, _value(module, mean)),
             cast(Tensor, _value(module, variance)),
@@ -49,7 +50,7 @@ def fold_batch_norm(program: ExportedProgram) -> GraphModule:
             for name, value in zip(names, folded, strict=True):
                 module.register_parameter(name, nn.Parameter(value, requires_grad=False))
                 nodes.append(graph.get_attr(name))
-        conv.args = (conv.args[0], *nodes, *conv.args[3:])
+        conv.args = (images, *nodes, *rest[1:])
         norm.replace_all_uses_with(conv)
         graph.erase_node(norm)
     graph.eliminate_dead_code()

@@ -57,7 +57,7 @@ def run_in_form(
     memory_format = torch.contiguous_format
     if form.memory_format == "channels-last":
         memory_format = torch.channels_last
-        copied = copied.to(memory_format=memory_format)
+        copied.to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]  # in no stub
     cast = _Cast(copied, dtype=dtype, memory_format=memory_format)
     if form.backend == "compile":
         cast.compile(fullgraph=True)  # what cannot be compiled is an error, and not run by eager
@@ -154,7 +154,7 @@ class _OpenVINO(nn.Module):
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
-        import openvino  # late: an extra
+        import openvino  # late: an extra  # pyright: ignore[reportMissingImports]
 
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
