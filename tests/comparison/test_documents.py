@@ -159,7 +159,8 @@ def test_calibration_and_confusions_have_tables_where_they_were_asked_for():
     assert "<caption>Calibration</caption>" in page and "<caption>Confusions</caption>" in page
     assert 'alt="right pixels by the probability of the predicted class"' in page
     assert "<caption>Calibration</caption>" not in comparison_page(ONE_GROUP)
-    (line,) = draw_reliability({"a": bins}).findobj(
+    few = (1, 0.2, 1.0)  # of more than a thousand pixels
+    (line,) = draw_reliability({"a": ((1000, 0.55, 0.5), few, (3000, 0.95, 0.9))}).findobj(
         lambda artist: artist.get_gid() == f"{RELIABILITY_GID}-0"
     )
     assert line.get_xydata() == pytest.approx(np.array([[55, 50], [95, 90]]))
