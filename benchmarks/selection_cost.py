@@ -49,7 +49,7 @@ class PhaseRow:
     num_steps: int
     processor_s: float
     share: float
-    """Of the search's time."""
+    """Share of the search's time: 1 for the search itself."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
