@@ -153,7 +153,12 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
         UsageError: If something is unknown, or cannot stand together.
     """
     named_networks(request.network, request.encoder)  # refuses unknown names before all else
-    _require_seeds(request)
+    if request.seeds and "seed" in request.given:
+        raise UsageError(
+            f"--seed {request.seed} and --seeds {shown(request.seeds)}: each says what to train "
+            "with; give one of them."
+        )
+    _require_different(request.seeds)
     request = _after_search(request)
     train_dataset, val_dataset = _splits(request.pick(DataConfig), overfit=request.overfit)
     request = _with_recipe(request, train_dataset, device)
@@ -168,17 +173,12 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
     )
 
 
-def _require_seeds(request: RetrainRequest) -> None:
-    """Refuse seeds that do not say what to train with."""
-    if request.seeds and "seed" in request.given:
-        raise UsageError(
-            f"--seed {request.seed} and --seeds {shown(request.seeds)}: each says what to train "
-            "with; give one of them."
-        )
-    for seed in request.seeds:
-        if request.seeds.count(seed) > 1:
+def _require_different(seeds: Sequence[int]) -> None:
+    """Refuse seeds of which one is there twice."""
+    for seed in seeds:
+        if seeds.count(seed) > 1:
             raise UsageError(
-                f"--seeds {shown(request.seeds)}: seed {seed} would train the same network again; "
+                f"--seeds {shown(seeds)}: seed {seed} would train the same network again; "
                 "name each seed once."
             )
 
