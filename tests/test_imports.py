@@ -50,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
         *("proposers", "zero_cost"),  # what is tried next, and what it is worth untrained
         *("architecture", "data", "runs", "pricing", "distributed"),
     },
-    "pricing": {"architecture", "networks", "ops", "cost"},
+    "pricing": {"architecture", "networks", "ops", "cost", "runs"},  # what a table was measured on
     "reporting": {"architecture"},
     "comparison": {
         *("trained", "data", "networks", "evaluation", "crf", "metrics", "cost"),  # measuring
@@ -68,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
         *("strategies", "training", "evaluation", "metrics", "cost", "runs"),  # what is done
         *("trained", "tuning", "comparison", "reporting", "export"),  # and what comes of it
         "distributed",  # the first process draws
+        "pricing",  # tables of latency
     },
 }
 # The commands, each a file of its own: they read what was asked for, call, and print. Some are the

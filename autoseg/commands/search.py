@@ -20,6 +20,7 @@ from autoseg.cli.console import announce
 from autoseg.commands.auto_plan import AutoPlan, facts_of, fingerprint_of, plan_search
 from autoseg.commands.auto_strategy import ENDS, StrategyChoice, choose_strategy
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
+from autoseg.commands.latency import keep_table, predicted_latency, with_latency_table
 from autoseg.commands.presets import (
     choose_arch_steps,
     choose_image_scale,
@@ -153,6 +154,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         retrain_sizes=RETRAIN_PRESETS[plan.request.preset],
         journal=folder / TRIALS_NAME,
     )
+    task = with_latency_table(task, plan.request, folder)
     require_shareable(plan.request)
     strategy_type.check(task)
     for dataset in (plan.train_dataset, plan.val_dataset):
@@ -172,6 +174,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         mirrored(run.folder, is_wanted=request.tensorboard) as board,
     ):
         run.follow(board.add)
+        keep_table(task, folder)
         seed_everything(config.seed)
         with strategy_type(task) as strategy:
             if board.is_wanted:
@@ -185,7 +188,7 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         run.update(
             results={
                 result.round_name: result.rounds,
-                **_path_of(result),
+                **(_path_of(result) | predicted_latency(task, result.architecture)),
                 "doubts": list(result.report.doubts),
                 **result.report.results,
                 "cost": result.cost,

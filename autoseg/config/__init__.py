@@ -5,6 +5,7 @@ once.
 """
 
 from autoseg.config.data import DataConfig
+from autoseg.config.durations import nanoseconds_of, short_latency
 from autoseg.config.field_types import FieldType, field_types, require_in_range, values_of
 from autoseg.config.losses import ClassWeightRule, LossConfig, LossName
 from autoseg.config.quantities import number_of, short_number
@@ -63,9 +64,11 @@ __all__ = [
     "TrainingConfig",
     "Weight",
     "field_types",
+    "nanoseconds_of",
     "number_of",
     "read_values",
     "require_in_range",
+    "short_latency",
     "short_number",
     "values_of",
 ]

@@ -29,6 +29,10 @@ _LATER = (
     ("max_macs", None),
     ("macs_weight", 0.0),
     ("macs_target", None),
+    ("max_latency", None),
+    ("latency_weight", 0.0),
+    ("latency_target", None),
+    ("latency_table", None),
     ("selection", "argmax"),
 )
 

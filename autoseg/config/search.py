@@ -1,10 +1,11 @@
 """Settings of a search, and their presets."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from autoseg.backends import BackendName
-from autoseg.config.durations import seconds_of
+from autoseg.config.durations import nanoseconds_of, seconds_of
 from autoseg.config.quantities import number_of
 from autoseg.config.ranges import Count, CountOrNone, Range, Rate, Weight
 from autoseg.config.recipe import CropSize, RecipeConfig, ScaleRange
@@ -159,6 +160,16 @@ class SearchConfig(RecipeConfig):
     max(0, expected MACs / --macs-target - 1). 0: no penalty."""
     macs_target: str | None = None
     """Expected MACs, such as 1.5G, up to which --macs-weight asks for nothing."""
+    max_latency: str | None = None
+    """Highest predicted latency of what is found, such as 30ms: that of one image as large as the
+    largest, by --latency-table; none: no limit. A search keeps one limit, this or --max-macs."""
+    latency_weight: Weight = 0.0
+    """Weight of the penalty on expected latency; as --macs-weight, with --latency-target."""
+    latency_target: str | None = None
+    """Expected latency, such as 30ms, up to which --latency-weight asks for nothing."""
+    latency_table: Path | None = None
+    """Times of the networks' parts on the machine that they are meant for, which python -m
+    autoseg.cost measures there; none: latency plays no part."""
     recompute_cells: bool = False
     """Evaluate cells again in the backward pass: less memory, more time."""
     cuda_graph: bool = False
@@ -172,21 +183,39 @@ class SearchConfig(RecipeConfig):
                 f"budget = {self.budget} and arch_steps = {self.arch_steps}: a search ends by the "
                 "clock or by its steps; leave --budget or --arch-steps out."
             )
-        if (self.macs_weight > 0) != (self.macs_target is not None):
-            raise UsageError(
-                f"macs_weight = {self.macs_weight:g} and macs_target = "
-                f"{self.macs_target or 'none'}: the penalty needs both; give --macs-weight and "
-                "--macs-target, or neither."
-            )
-        for name, quantity in (("max_macs", self.max_macs), ("macs_target", self.macs_target)):
-            if quantity is not None:
-                number_of(quantity, name=name)
+        self._check_costs()
         if self.arch_start_epoch >= self.num_epochs:
             raise UsageError(
                 f"arch_start_epoch = {self.arch_start_epoch}, but there are only {self.num_epochs} "
                 "epochs, so that alpha and beta would never be trained; use --arch-start-epoch "
                 f"{self.num_epochs // 2}."
             )
+
+    def _check_costs(self) -> None:
+        penalties = (
+            ("macs", self.macs_weight, self.macs_target),
+            ("latency", self.latency_weight, self.latency_target),
+        )
+        for name, weight, target in penalties:
+            if (weight > 0) != (target is not None):
+                raise UsageError(
+                    f"{name}_weight = {weight:g} and {name}_target = {target or 'none'}: the "
+                    f"penalty needs both; give --{name}-weight and --{name}-target, or neither."
+                )
+        if self.max_macs is not None and self.max_latency is not None:
+            raise UsageError(
+                f"max_macs = {self.max_macs} and max_latency = {self.max_latency}: a search keeps "
+                "one limit; leave --max-macs or --max-latency out. A penalty may stand beside it."
+            )
+        quantities = (
+            ("max_macs", self.max_macs, number_of),
+            ("macs_target", self.macs_target, number_of),
+            ("max_latency", self.max_latency, nanoseconds_of),
+            ("latency_target", self.latency_target, nanoseconds_of),
+        )
+        for name, quantity, read in quantities:
+            if quantity is not None:
+                read(quantity, name=name)
 
     @property
     def seconds(self) -> float | None:

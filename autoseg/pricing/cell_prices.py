@@ -34,13 +34,13 @@ class CellPrices:
     reduction: Tensor
     """An operation on an edge of the reduction cell, likewise."""
 
-    def macs(self, architecture: CellArchitecture) -> int:
+    def cost(self, architecture: CellArchitecture) -> int:
         """Add up an architecture's MACs: exactly `count_macs` of its network.
 
         Raises:
             ValueError: If it is not one of the space, or has other than its `retrain_num_cells`.
         """
-        require_cells_of_space(architecture, self.space, work="CellPrices.macs")
+        require_cells_of_space(architecture, self.space, work="CellPrices.cost")
         space, total = self.space, self.fixed
         tables = {
             "normal": (self.normal, space.normal_operations),
@@ -52,6 +52,10 @@ class CellPrices:
                     row = num_edges_before(node) + source
                     total += int(prices[row, operations[row].index(op)])
         return total
+
+    def written(self, cost: int) -> str:
+        """Write a cost with its unit."""
+        return f"{cost:,} MACs"
 
 
 def price_cells(
@@ -77,7 +81,7 @@ def price_cells(
             width=width,
             in_channels=in_channels,
         )
-    return replace(prices, fixed=count_macs(network, image_size).macs - prices.macs(example))
+    return replace(prices, fixed=count_macs(network, image_size).macs - prices.cost(example))
 
 
 def _price_operations(

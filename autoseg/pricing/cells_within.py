@@ -22,7 +22,7 @@ _ONCE = np.ones(1, np.int64)
 
 
 def decode_cells_within(
-    prices: CellPrices, normal: Tensor, reduction: Tensor, *, max_macs: int
+    prices: CellPrices, normal: Tensor, reduction: Tensor, *, limit: int
 ) -> CellArchitecture:
     """Decode the cells with the highest score among those that cost at most so much.
 
@@ -30,7 +30,7 @@ def decode_cells_within(
         prices: Prices of the space.
         normal: Logits of the normal cell's operations, (num_edges, operations of an edge).
         reduction: Those of the reduction cell.
-        max_macs: The limit, for one image.
+        limit: The limit, for one image.
 
     Returns:
         What `decode_cells` returns, if that fits. Of architectures that tie, always the same one.
@@ -39,24 +39,24 @@ def decode_cells_within(
         ValueError: As `decode_cells` does, and if not even the cheapest architecture fits.
     """
     preferred = decode_cells(prices.space, normal, reduction)
-    if prices.macs(preferred) <= max_macs:
+    if prices.cost(preferred) <= limit:
         return preferred
-    least = prices.macs(cheapest_cells(prices))
-    if least > max_macs:
+    least = prices.cost(cheapest_cells(prices))
+    if least > limit:
         raise ValueError(
-            f"decode_cells_within: max_macs = {max_macs:,}, but the cheapest architecture of the "
-            f"space costs {least:,}."
+            f"decode_cells_within: limit = {limit:,} MACs, but the cheapest architecture of the "
+            f"space costs {least:,} MACs."
         )
     cells = _cells(prices, normal, reduction)
     whole = MergedPaths(
         counts=_ONCE[None],
-        macs=np.array([prices.fixed]),
+        costs=np.array([prices.fixed]),
         scores=np.zeros(1),
         levels=np.zeros((1, 0), np.int64),
     )
-    _, _, score = cells.bounds(whole, max_macs)
+    _, _, score = cells.bounds(whole, limit)
     # What reaches the score that is known is found again.
-    found = cells.best(_ONCE, max_macs - prices.fixed, above=score - ROUNDING)
+    found = cells.best(_ONCE, limit - prices.fixed, above=score - ROUNDING)
     assert found is not None
     return _architecture(prices, found.cell)
 

@@ -8,8 +8,8 @@ from autoseg.pricing.kept_edges import KeptEdges, node_edges
 from autoseg.pricing.prices import Prices
 
 
-class ExpectedMacs:
-    """The expected MACs of an architecture drawn by alpha and beta, exactly.
+class ExpectedCost:
+    """The expected cost of an architecture drawn by alpha and beta, exactly.
 
     The distribution is the one whose most likely architecture `decode` returns (under the paper's
     path rule):
@@ -53,16 +53,16 @@ class ExpectedMacs:
         )
 
     def __call__(self, alpha: Tensor, beta: Tensor) -> Tensor:
-        """Return the expected MACs of one image.
+        """Return the expected cost of one image.
 
         Args:
             alpha: Logits of the operations, (num_edges, num_operations), on the device.
             beta: Logits of the trellis edges, (num_layers, num_levels, 3), on the device.
 
         Returns:
-            A scalar, float64.
+            A scalar, float64, in the unit of the prices.
         """
-        cells = self._cell_macs(alpha.double())  # by level, and whether inputs are halved
+        cells = self._cell_costs(alpha.double())  # by level, and whether inputs are halved
         cells = torch.where(self._goes_down, cells[:, 1], cells[:, 0])  # by level before, level
         steps = normalise_beta(self.space, beta.double())
         steps = torch.einsum("lak,akb->lab", steps, self._directions)
@@ -75,8 +75,8 @@ class ExpectedMacs:
                 total = total + pairs.sum(dim=0) @ self._low_level
         return total + pairs.sum(dim=0) @ self._head
 
-    def _cell_macs(self, alpha: Tensor) -> Tensor:
-        """Return the expected MACs of a cell's operations, (levels, 2)."""
+    def _cell_costs(self, alpha: Tensor) -> Tensor:
+        """Return the expected cost of a cell's operations, (levels, 2)."""
         chances = self._kept.chances(alpha)
         on_inputs, on_nodes = self._reads_input @ chances, (1 - self._reads_input) @ chances
         return self._operations @ on_inputs + (self._operations[:, :1] @ on_nodes)

@@ -24,7 +24,7 @@ class MergedPaths:
 
     counts: NDArray[np.int64]
     """Layers of each kind, (paths, 2 * levels): entry 2 * level + whether inputs are halved."""
-    macs: NDArray[np.int64]
+    costs: NDArray[np.int64]
     """All that a network along the path costs but its cells' operations, (paths,)."""
     scores: NDArray[np.float64]
     """Sum of the scores of its edges, (paths,)."""
@@ -32,27 +32,27 @@ class MergedPaths:
     """The level of each layer, (paths, num_layers)."""
 
     def __len__(self) -> int:
-        return len(self.macs)
+        return len(self.costs)
 
     def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "MergedPaths":
         """Return those that an index array or a mask chooses."""
         return MergedPaths(
             counts=self.counts[chosen],
-            macs=self.macs[chosen],
+            costs=self.costs[chosen],
             scores=self.scores[chosen],
             levels=self.levels[chosen],
         )
 
 
 def merged_paths(
-    prices: Prices, scores: NDArray[np.float64], *, max_macs: int | None = None
+    prices: Prices, scores: NDArray[np.float64], *, limit: int | None = None
 ) -> MergedPaths:
     """Walk the trellis layer by layer, and merge what leads to the same last two levels.
 
     Args:
         prices: Prices of the space.
         scores: Scores of the edges, (num_layers, num_levels, 3).
-        max_macs: Drop paths with which no cell stays within this; None keeps all.
+        limit: Drop paths with which no cell stays within this; None keeps all.
 
     Raises:
         UsageError: If the space is too deep to be searched exactly.
@@ -64,7 +64,7 @@ def merged_paths(
     cheapest = cheapest_cells(prices, np.eye(2 * space.num_levels, dtype=np.int64))
     start = MergedPaths(
         counts=np.zeros((1, 2 * space.num_levels), np.int64),
-        macs=np.array([prices.fixed]),
+        costs=np.array([prices.fixed]),
         scores=np.zeros(1),
         levels=np.zeros((1, 0), np.int64),
     )
@@ -86,19 +86,19 @@ def merged_paths(
                 counts[:, 2 * level + int(level > before)] += 1
                 longer = MergedPaths(
                     counts=counts,
-                    macs=paths.macs + more,
+                    costs=paths.costs + more,
                     scores=paths.scores + scores[layer, before, edge.direction],
                     levels=np.column_stack([paths.levels, np.full(len(paths), level)]),
                 )
-                if max_macs is not None:
-                    longer = longer.where(longer.macs + counts @ cheapest <= max_macs)
+                if limit is not None:
+                    longer = longer.where(longer.costs + counts @ cheapest <= limit)
                 arriving.setdefault((before, level), []).append(longer)
         ends = {end: _merge(parts) for end, parts in arriving.items()}
         if sum(map(len, ends.values())) > _MAX_LABELS:
             raise UsageError(
-                f"max_macs: space {space.name} has too many paths of {space.num_layers} layers "
-                "to find the best one within a limit exactly; use fewer layers, or --macs-weight "
-                "and --macs-target."
+                f"space {space.name} has too many paths of {space.num_layers} layers to find the "
+                "best one within a limit of cost exactly; use fewer layers, or a penalty: "
+                "--macs-weight and --macs-target, or --latency-weight and --latency-target."
             )
     return _merge(list(ends.values()))
 
@@ -111,7 +111,7 @@ def cheapest_cells(prices: Prices, counts: NDArray[np.int64]) -> NDArray[np.int6
         counts: Layers of each kind, (paths, 2 * levels).
 
     Returns:
-        MACs, (paths,).
+        The cost, (paths,).
     """
     space = prices.space
     operations = np.tensordot(counts, edge_prices(prices), axes=(1, 2))
@@ -143,13 +143,13 @@ def _merge(parts: list[MergedPaths]) -> MergedPaths:
     """Join paths, and keep those that are better than all cheaper ones with the same counts."""
     paths = MergedPaths(
         counts=np.concatenate([part.counts for part in parts]),
-        macs=np.concatenate([part.macs for part in parts]),
+        costs=np.concatenate([part.costs for part in parts]),
         scores=np.concatenate([part.scores for part in parts]),
         levels=np.concatenate([part.levels for part in parts]),
     )
     if not len(paths):
         return paths
-    paths = paths.where(np.lexsort((-paths.scores, paths.macs, *paths.counts.T)))
+    paths = paths.where(np.lexsort((-paths.scores, paths.costs, *paths.counts.T)))
     is_new = np.ones(len(paths), bool)
     is_new[1:] = (paths.counts[1:] != paths.counts[:-1]).any(axis=1)
     return paths.where(leaders(paths.scores, np.cumsum(is_new)))

@@ -1,4 +1,4 @@
-"""The best architecture within a limit of MACs, exactly.
+"""The best architecture within a limit of cost, exactly.
 
 An architecture scores the sum of its path's edge scores and of the logarithms of its operations'
 weights: without a limit, the highest score is what `decode` returns. What it costs is a sum as
@@ -52,7 +52,7 @@ def decode_within(
     alpha: Tensor,
     beta: Tensor,
     *,
-    max_macs: int,
+    limit: int,
     beta_norm: BetaNorm = "paper",
     path_rule: PathRule = "paper",
 ) -> Architecture:
@@ -62,7 +62,7 @@ def decode_within(
         prices: Prices of the space.
         alpha: Logits of the operations, (num_edges, num_operations).
         beta: Logits of the trellis edges, (num_layers, num_levels, 3).
-        max_macs: The limit, for one image.
+        limit: The most that it may cost, in the unit of the prices.
         beta_norm: Normalisation of beta; see `normalise_beta`.
         path_rule: How a path's edges are scored; see `edge_scores`.
 
@@ -75,30 +75,30 @@ def decode_within(
     """
     space = prices.space
     preferred = decode(space, alpha, beta, beta_norm=beta_norm, path_rule=path_rule)
-    if prices.macs(preferred) <= max_macs:
+    if prices.cost(preferred) <= limit:
         return preferred
     scores = edge_scores(space, beta.detach(), beta_norm=beta_norm, path_rule=path_rule).numpy()
-    paths = merged_paths(prices, scores, max_macs=max_macs)
+    paths = merged_paths(prices, scores, limit=limit)
     log_weights = torch.log_softmax(alpha.detach().to("cpu", torch.float64), dim=-1)
     cells = _cells(prices, log_weights.numpy()[:, prices.candidates])
-    paths = paths.where(paths.macs + cheapest_cells(prices, paths.counts) <= max_macs)
+    paths = paths.where(paths.costs + cheapest_cells(prices, paths.counts) <= limit)
     if not len(paths):
         raise ValueError(
-            f"decode_within: max_macs = {max_macs:,}, but the cheapest architecture of the space "
-            f"costs {prices.macs(cheapest(prices)):,}."
+            f"decode_within: limit = {prices.written(limit)}, but the cheapest architecture of the "
+            f"space costs {prices.written(prices.cost(cheapest(prices)))}."
         )
-    paths, upper, incumbent = cells.bounds(paths, max_macs)
+    paths, upper, incumbent = cells.bounds(paths, limit)
     incumbent -= ROUNDING  # so that what reaches it is found again
     best = None
     for index in np.argsort(-upper, kind="stable"):
         if upper[index] <= incumbent:
             break
-        allowed, path_score = max_macs - int(paths.macs[index]), float(paths.scores[index])
+        allowed, path_score = limit - int(paths.costs[index]), float(paths.scores[index])
         found = cells.best(paths.counts[index], allowed, above=incumbent - path_score)
         if found is not None:
             incumbent = found.score + path_score
             best = _architecture(prices, paths.levels[index], found.cell)
-    assert best is not None and prices.macs(best) <= max_macs
+    assert best is not None and prices.cost(best) <= limit
     return best
 
 
@@ -106,10 +106,10 @@ def cheapest(prices: Prices) -> Architecture:
     """Find the cheapest architecture of the space; of equal ones always the same."""
     space = prices.space
     paths = merged_paths(prices, np.zeros((space.num_layers, space.num_levels, 3)))
-    cell_macs = cheapest_cells(prices, paths.counts)
-    index = int((paths.macs + cell_macs).argmin())
+    cell_costs = cheapest_cells(prices, paths.counts)
+    index = int((paths.costs + cell_costs).argmin())
     cells = _cells(prices, np.zeros((space.num_edges, len(prices.candidates))))
-    found = cells.best(paths.counts[index], int(cell_macs[index]), above=-np.inf)
+    found = cells.best(paths.counts[index], int(cell_costs[index]), above=-np.inf)
     assert found is not None
     return _architecture(prices, paths.levels[index], found.cell)
 
@@ -124,7 +124,7 @@ class FoundCell(NamedTuple):
 class _Choices(NamedTuple):
     """Choices for the first nodes of a cell, none of them dearer and no better than another."""
 
-    macs: NDArray[np.int64]
+    costs: NDArray[np.int64]
     scores: NDArray[np.float64]
     options: NDArray[np.int64]
     """For each node the number of its option, (choices, nodes)."""
@@ -155,7 +155,7 @@ class Cells:
         self._operations = operations
 
     def bounds(
-        self, paths: MergedPaths, max_macs: int
+        self, paths: MergedPaths, limit: int
     ) -> tuple[MergedPaths, NDArray[np.float64], float]:
         """Bound what an architecture along each path scores within the limit.
 
@@ -165,56 +165,56 @@ class Cells:
             The paths that may have the best one, no less than what each can score, and what one of
             them scores.
         """
-        macs = np.tensordot(paths.counts, self._prices, axes=(1, 2)).astype(np.float64)
-        allowed = (max_macs - paths.macs).astype(np.float64)
+        costs = np.tensordot(paths.counts, self._prices, axes=(1, 2)).astype(np.float64)
+        allowed = (limit - paths.costs).astype(np.float64)
         upper, incumbent = np.full(len(paths), np.inf), -np.inf
         low, high = (np.full(len(paths), limit) for limit in _LOG_MULTIPLIERS)
         multiplier = np.zeros(len(paths))  # first without the limit
         for step in range(_NUM_BISECTIONS):
-            cell_scores, cost = self._best_relaxed(macs, multiplier)
+            cell_scores, cost = self._best_relaxed(costs, multiplier)
             scores, fits = paths.scores + cell_scores, cost <= allowed
             upper = np.minimum(upper, scores + multiplier * (allowed - cost))
             incumbent = max(incumbent, scores.max(where=fits, initial=-np.inf))
             if step > 0:
                 middle = (low + high) / 2
                 low, high = np.where(fits, low, middle), np.where(fits, middle, high)
-            multiplier = 10 ** ((low + high) / 2) / max_macs
+            multiplier = 10 ** ((low + high) / 2) / limit
             kept = upper >= incumbent
-            paths, macs, allowed = paths.where(kept), macs[kept], allowed[kept]
+            paths, costs, allowed = paths.where(kept), costs[kept], allowed[kept]
             upper, low, high, multiplier = upper[kept], low[kept], high[kept], multiplier[kept]
         return paths, upper, incumbent
 
     def _best_relaxed(
-        self, macs: NDArray[np.float64], multiplier: NDArray[np.float64]
+        self, costs: NDArray[np.float64], multiplier: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Find the cell with the highest score less multiplier times MACs, for each path.
+        """Find the cell with the highest score less multiplier times cost, for each path.
 
         Args:
-            macs: MACs of each operation, (paths, edges, candidates).
+            costs: What each operation costs, (paths, edges, candidates).
             multiplier: One a path, (paths,).
 
         Returns:
-            The cell's score and its MACs, (paths,) each.
+            The cell's score and its cost, (paths,) each.
         """
-        values = self._log_weights - multiplier[:, None, None] * macs
+        values = self._log_weights - multiplier[:, None, None] * costs
         chosen = values.argmax(axis=2)[:, :, None]
         values = np.take_along_axis(values, chosen, axis=2)[:, :, 0]
-        macs = np.take_along_axis(macs, chosen, axis=2)[:, :, 0]
+        costs = np.take_along_axis(costs, chosen, axis=2)[:, :, 0]
         weights = np.broadcast_to(self._log_weights, (len(values), *self._log_weights.shape))
         scores = np.take_along_axis(weights, chosen, axis=2)[:, :, 0]
-        total_score, total_macs = np.zeros(len(values)), np.zeros(len(values))
+        total_score, total_cost = np.zeros(len(values)), np.zeros(len(values))
         for edges in self._nodes:
             kept = np.argsort(-values[:, edges], axis=1, kind="stable")[:, :2]
             total_score += np.take_along_axis(scores[:, edges], kept, axis=1).sum(axis=1)
-            total_macs += np.take_along_axis(macs[:, edges], kept, axis=1).sum(axis=1)
-        return total_score, total_macs
+            total_cost += np.take_along_axis(costs[:, edges], kept, axis=1).sum(axis=1)
+        return total_score, total_cost
 
     def best(self, counts: NDArray[np.int64], allowed: int, *, above: float) -> FoundCell | None:
         """Find the cell with the highest score along a path.
 
         Args:
             counts: Layers of each kind, (kinds,).
-            allowed: Most MACs of all its operations.
+            allowed: The most that all its operations may cost.
             above: What it has to exceed.
 
         Returns:
@@ -222,12 +222,12 @@ class Cells:
         """
         nodes = self._all_options(counts)
         # What the nodes behind each one cost at least, and score at most.
-        least = np.cumsum([0, *(node.macs.min() for node in reversed(nodes))])[-2::-1]
+        least = np.cumsum([0, *(node.costs.min() for node in reversed(nodes))])[-2::-1]
         most = np.cumsum([0.0, *(node.scores.max() for node in reversed(nodes))])[-2::-1]
         choices = _Choices(np.zeros(1, np.int64), np.zeros(1), np.zeros((1, 0), np.int64))
         for node, least_after, most_after in zip(nodes, least, most, strict=True):
             choices = _combined(choices, node, allowed - int(least_after), above - most_after)
-        if not len(choices.macs):
+        if not len(choices.costs):
             return None
         last = int(choices.scores.argmax())
         cell = [
@@ -238,20 +238,20 @@ class Cells:
 
     def least(self, counts: NDArray[np.int64]) -> int:
         """Return what all operations of the cheapest cell cost along a path."""
-        return sum(int(node.macs.min()) for node in self._all_options(counts))
+        return sum(int(node.costs.min()) for node in self._all_options(counts))
 
     def _all_options(self, counts: NDArray[np.int64]) -> list[_Choices]:
-        macs = self._prices @ counts  # (edges, candidates)
-        return [self._options(edges, macs) for edges in self._nodes]
+        costs = self._prices @ counts  # (edges, candidates)
+        return [self._options(edges, costs) for edges in self._nodes]
 
-    def _options(self, edges: Sequence[int], macs: NDArray[np.int64]) -> _Choices:
+    def _options(self, edges: Sequence[int], costs: NDArray[np.int64]) -> _Choices:
         """List what a node can keep: two edges with an operation each."""
         pairs = list(combinations(edges, 2))
-        costs = [(macs[one][:, None] + macs[other]).ravel() for one, other in pairs]
+        sums = [(costs[one][:, None] + costs[other]).ravel() for one, other in pairs]
         logs = self._log_weights
         scores = [(logs[one][:, None] + logs[other]).ravel() for one, other in pairs]
         numbers = np.arange(len(pairs) * logs.shape[1] ** 2)[:, None]
-        return _undominated(_Choices(np.concatenate(costs), np.concatenate(scores), numbers))
+        return _undominated(_Choices(np.concatenate(sums), np.concatenate(scores), numbers))
 
     def _edges(self, edges: Sequence[int], option: int) -> tuple[CellEdge, CellEdge]:
         """Return the two edges that an option of `_options` stands for."""
@@ -267,12 +267,12 @@ class Cells:
 
 def _combined(choices: _Choices, node: _Choices, allowed: int, above: float) -> _Choices:
     """Combine each choice with each option of the next node, as far as it can still be the best."""
-    macs = choices.macs[:, None] + node.macs
+    costs = choices.costs[:, None] + node.costs
     scores = choices.scores[:, None] + node.scores
-    before, option = np.nonzero((macs <= allowed) & (scores > above))
+    before, option = np.nonzero((costs <= allowed) & (scores > above))
     return _undominated(
         _Choices(
-            macs[before, option],
+            costs[before, option],
             scores[before, option],
             np.column_stack([choices.options[before], node.options[option]]),
         )
@@ -280,13 +280,13 @@ def _combined(choices: _Choices, node: _Choices, allowed: int, above: float) -> 
 
 
 def _undominated(choices: _Choices) -> _Choices:
-    """Sort by MACs, and keep what scores higher than everything that is no dearer."""
-    if not len(choices.macs):
+    """Sort by cost, and keep what scores higher than everything that is no dearer."""
+    if not len(choices.costs):
         return choices
-    order = np.lexsort((-choices.scores, choices.macs))
+    order = np.lexsort((-choices.scores, choices.costs))
     scores = choices.scores[order]
     kept = order[leaders(scores, np.zeros(len(order), np.int64))]
-    return _Choices(choices.macs[kept], choices.scores[kept], choices.options[kept])
+    return _Choices(choices.costs[kept], choices.scores[kept], choices.options[kept])
 
 
 def _cells(prices: Prices, log_weights: NDArray[np.float64]) -> Cells:

@@ -41,7 +41,8 @@ class LimitedDomain(Domain[Value]):
                 return drawn
         raise UsageError(
             f"none of {MAX_DRAWS:,} architectures drawn at random stays within the limit; allow "
-            "more MACs (--max-macs), or use --strategy darts, which finds the best one within it."
+            "more (--max-macs, --max-latency), or use --strategy darts, which finds the best one "
+            "within it."
         )
 
     def allows(self, value: Value) -> bool:

@@ -5,6 +5,7 @@ from autoseg.requests.crf import CRFRequest
 from autoseg.requests.data import DataRequest
 from autoseg.requests.evaluate import EvaluateRequest
 from autoseg.requests.export import ExportRequest
+from autoseg.requests.latency import LatencyRequest
 from autoseg.requests.networks import NetworksRequest
 from autoseg.requests.predict import PredictRequest
 from autoseg.requests.retrain import RetrainRequest
@@ -18,6 +19,7 @@ __all__ = [
     "DataRequest",
     "EvaluateRequest",
     "ExportRequest",
+    "LatencyRequest",
     "NetworksRequest",
     "PredictRequest",
     "Preset",

@@ -9,22 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.architecture import AnyArchitecture, CellSpace
-from autoseg.config import SearchConfig, number_of, values_of
+from autoseg.config import SearchConfig, values_of
 from autoseg.data import labelled_indices
 from autoseg.errors import UsageError
-from autoseg.strategies.crops import require_crop_for_space
-from autoseg.strategies.darts import Darts
-from autoseg.strategies.decode_history import DecodeHistory
-from autoseg.strategies.macs import (
-    MacsPenalty,
+from autoseg.strategies.costs import (
+    CostPenalty,
+    cost_limit,
+    cost_of,
     decode_limited,
     describe_limit,
     expectation,
-    limited_prices,
-    macs_of,
-    max_macs_of,
-    price_task,
+    task_costs,
 )
+from autoseg.strategies.crops import require_crop_for_space
+from autoseg.strategies.darts import Darts
+from autoseg.strategies.decode_history import DecodeHistory
 from autoseg.strategies.perturbation import (
     SELECTION_SHARE,
     PerturbationSelection,
@@ -110,17 +109,15 @@ class DartsSearch(Strategy):
             ignore_index=task.train_dataset.ignore_index,
             device=task.device,
         )
-        self._prices = limited_prices(task)
-        if self._prices is None and config.macs_weight > 0:
-            self._prices = price_task(task)
-        self._max_macs = max_macs_of(task)
-        if self._prices is not None:
-            self.logs = self.logs | {"macs", "expected_macs"}
-            self._expected_macs = expectation(self._prices, device=task.device)
-        if config.macs_target is not None:
-            target = number_of(config.macs_target, name="macs_target")
-            penalty = MacsPenalty(self._expected_macs, weight=config.macs_weight, target=target)
-            penalty.join(self.darts.arch_optimizer, self.supernet.decoded_logits)
+        self._costs = [
+            (cost, expectation(cost.prices, device=task.device)) for cost in task_costs(task)
+        ]
+        self._limit = next((cost for cost, _ in self._costs if cost.limit is not None), None)
+        for cost, expected in self._costs:
+            self.logs = self.logs | {cost.log_name, f"expected_{cost.log_name}"}
+            if cost.target is not None:
+                penalty = CostPenalty(expected, weight=cost.weight, target=cost.target)
+                penalty.join(self.darts.arch_optimizer, self.supernet.decoded_logits)
         num_arch_steps, num_warm_up_steps = _phases(task)
         self._num_search_steps = num_warm_up_steps + num_arch_steps
         # By the clock, the warm-up is the same part of the time.
@@ -174,16 +171,15 @@ class DartsSearch(Strategy):
     @classmethod
     def check(cls, task: SearchTask) -> None:
         """Refuse a crop that is too small for the space, a batch that does not fit trainB, a limit
-        of MACs that nothing keeps, or that the selection would not, and what is not for cells."""
+        of cost that nothing keeps, or that the selection would not, and what is not for cells."""
         require_for_cells(task)
         require_crop_for_space(task)
         task.batches("b")  # never the larger half
-        limited_prices(task)
-        reads = cls.settings(task.config)
-        if "selection" in reads and task.config.selection == "perturbation" and max_macs_of(task):
+        reads, limit = cls.settings(task.config), cost_limit(task)
+        if "selection" in reads and task.config.selection == "perturbation" and limit is not None:
             raise UsageError(
-                "--selection perturbation: it chooses without a limit of MACs; leave --max-macs "
-                "out, or use --selection argmax."
+                "--selection perturbation: it chooses without a limit of cost; leave --max-macs "
+                "and --max-latency out, or use --selection argmax."
             )
 
     @property
@@ -271,7 +267,7 @@ class DartsSearch(Strategy):
             **({"val_miou": score.mean_iou} if is_due else {}),
             **decoded.entropies,
             "skip_share": skip_share(architecture),
-            **self._costs(architecture),
+            **self._costs_of(architecture),
         }
         return Round(
             line={
@@ -316,31 +312,29 @@ class DartsSearch(Strategy):
         return self.supernet.named_parameters()
 
     def decode(self) -> AnyArchitecture:
-        """Return what was selected, or what alpha and beta lead to, within a limit of MACs."""
+        """Return what was selected, or what alpha and beta lead to, within a limit of cost."""
         if self._selection is not None:
             return self._selection.decode()
-        if self._prices is None or self._max_macs is None:
+        if self._limit is None:
             return self.supernet.decode()
-        return decode_limited(self._prices, self.supernet, max_macs=self._max_macs)
+        return decode_limited(self._limit, self.supernet)
 
-    def _costs(self, architecture: AnyArchitecture) -> dict[str, float]:
-        """Return the MACs of what is decoded, and those expected; nothing if nobody asked."""
-        if self._prices is None:
-            return {}
-        with torch.no_grad():
-            expected = self._expected_macs(*self.supernet.decoded_logits())
-        return {
-            "macs": macs_of(self._prices, architecture),
-            "expected_macs": float(expected),
-        }
+    def _costs_of(self, architecture: AnyArchitecture) -> dict[str, float]:
+        """Return what is decoded costs, and what is expected, in each cost that was asked for."""
+        costs: dict[str, float] = {}
+        for cost, expected_cost in self._costs:
+            with torch.no_grad():
+                expected = float(expected_cost(*self.supernet.decoded_logits()))
+            costs[cost.log_name] = cost.logged(cost_of(cost.prices, architecture))
+            costs[f"expected_{cost.log_name}"] = cost.logged(expected)
+        return costs
 
     def report(self) -> Report:
         """Tell margins, agreement with the last epochs, and what raises doubts."""
         decoded = self._decodes.decode(self.supernet)
         text = str(decoded)
-        if self._prices is not None and self._max_macs is not None:
-            found, preferred = self.decode(), decoded.architecture
-            limit = describe_limit(self._prices, preferred, found, max_macs=self._max_macs)
+        if self._limit is not None:
+            limit = describe_limit(self._limit, decoded.architecture, self.decode())
             text = f"{limit}\n{text}"
         if self._selection is not None:
             word = "not " if self.decode() != decoded.architecture else ""

@@ -21,10 +21,10 @@ from autoseg.proposers import (
     Study,
     Trial,
 )
+from autoseg.strategies.costs import task_costs
 from autoseg.strategies.crops import require_crop_for_space
 from autoseg.strategies.estimator import Score
 from autoseg.strategies.estimators import build_estimator, estimator_type
-from autoseg.strategies.macs import limited_prices
 from autoseg.strategies.pruned_training import PrunedEstimator
 from autoseg.strategies.space_kinds import build_domain, not_for_cells, require_for_cells
 from autoseg.strategies.strategy import Phase, Report, Round, SearchTask, StepLoss, Strategy
@@ -87,7 +87,7 @@ class DiscreteSearch(Strategy):
     @classmethod
     def settings(cls, config: SearchConfig) -> frozenset[str]:
         """Return those of the estimator and its choice, and those of the sampler."""
-        own = {"estimator", "max_macs", "storage", "worker"}
+        own = {"estimator", "max_macs", "max_latency", "latency_table", "storage", "worker"}
         return estimator_type(config).reads | own | cls.sampler_settings
 
     @classmethod
@@ -107,7 +107,7 @@ class DiscreteSearch(Strategy):
         require_crop_for_space(task)
         task.batches("a")
         estimator.check(task.config)
-        limited_prices(task)
+        task_costs(task)
         cls._shared(task)
 
     @classmethod
@@ -116,10 +116,12 @@ class DiscreteSearch(Strategy):
         config = task.config
         if config.storage is None:
             return None
-        absent = {"pruner"} if config.pruner is None else set()
-        decided = cls.settings(config) - _OF_A_WORKER - absent
+        absent = {name for name in ("pruner", "max_latency") if getattr(config, name) is None}
+        decided = cls.settings(config) - _OF_A_WORKER - absent - {"latency_table"}
         settings = {name: getattr(config, name) for name in decided}
         decides = [settings, task.space.to_dict(), images_in(task.train_dataset, task.val_dataset)]
+        if task.latency_table is not None:  # whatever its file is called
+            decides.append(task.latency_table.to_dict())
         text = json.dumps(decides, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         name = f"{cls.__name__} {task.space.name} {digest}"

@@ -7,8 +7,8 @@ from autoseg.architecture import AnyArchitecture
 from autoseg.config import SearchConfig
 from autoseg.errors import UsageError
 from autoseg.proposers import Domain, DomainSampler, NSGA2Sampler, Trial
+from autoseg.strategies.costs import AnyPrices, cost_of, counted_for, price_task
 from autoseg.strategies.discrete_search import DiscreteSearch, written
-from autoseg.strategies.macs import AnyPrices, counted_as, macs_of, price_task
 from autoseg.strategies.strategy import Report, SearchTask
 
 
@@ -53,7 +53,7 @@ class NSGA2Search(DiscreteSearch):
 
     def costs(self, architecture: AnyArchitecture) -> dict[str, int]:
         """Return its MACs, counted as those that `max_macs` limits."""
-        return {"macs": macs_of(self._prices, architecture)}
+        return {"macs": cost_of(self._prices, architecture)}
 
     @cached_property
     def _prices(self) -> AnyPrices:
@@ -90,9 +90,9 @@ class NSGA2Search(DiscreteSearch):
         text = "\n".join(
             [
                 report.text,
-                f"No other sample beats these in both {name} and "
-                f"{counted_as(self.task, self._prices)}; the last is the result, and metrics.jsonl "
-                "has the architecture of each:",
+                f"No other sample beats these in both {name} and MACs "
+                f"{counted_for(self.task, self._prices)}; the last is the result, and "
+                "metrics.jsonl has the architecture of each:",
                 *lines,
             ]
         )

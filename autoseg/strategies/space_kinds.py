@@ -6,7 +6,7 @@ from autoseg.architecture import AnyArchitecture, Architecture, CellSpace, Searc
 from autoseg.config import SearchConfig
 from autoseg.errors import UsageError
 from autoseg.proposers import ArchitectureDomain, CellDomain, Domain
-from autoseg.strategies.macs import macs_limit
+from autoseg.strategies.costs import cost_limit
 from autoseg.strategies.strategy import SearchTask
 from autoseg.supernet import CellSupernet, Supernet
 
@@ -14,7 +14,12 @@ AnySupernet = Supernet | CellSupernet
 """Both kinds have `arch_parameters`, `weight_parameters`, `forward_weighted`, `decode` and
 `decode_with_confidence`."""
 
-TRELLIS_ONLY = frozenset({"beta_norm", "path_rule", "selection", "backend", "recompute_cells"})
+TRELLIS_ONLY = frozenset(
+    {
+        *("beta_norm", "path_rule", "selection", "backend", "recompute_cells"),
+        *("max_latency", "latency_weight", "latency_target", "latency_table"),
+    }
+)
 """Settings that a search over cells alone does not know."""
 
 
@@ -71,8 +76,9 @@ def build_supernet(
 
 
 def build_domain(task: SearchTask) -> Domain[Any]:
-    """Return what can be proposed: the space's architectures, within a limit of MACs."""
-    is_allowed = macs_limit(task)
+    """Return what can be proposed: the space's architectures, within a limit of cost."""
+    limit = cost_limit(task)
+    is_allowed = None if limit is None else limit.allows
     if isinstance(task.space, CellSpace):
         return CellDomain(task.space, is_allowed=is_allowed)
     return ArchitectureDomain(task.space, is_allowed=is_allowed)

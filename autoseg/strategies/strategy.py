@@ -15,6 +15,7 @@ from autoseg.architecture import AnyArchitecture, Space
 from autoseg.backends import BackendName
 from autoseg.config import RETRAIN_PRESETS, NetworkSizes, SearchConfig
 from autoseg.data import SegmentationDataset, split_half
+from autoseg.pricing import LatencyTable
 from autoseg.runs.closing import Closing
 from autoseg.training import LoadingWatch, augmented_batches
 
@@ -49,6 +50,9 @@ class SearchTask:
     journal: Path | None = None
     """File for the trials of a strategy that has some, in the run folder; None keeps them in
     memory, from which a search cannot be resumed."""
+
+    latency_table: LatencyTable | None = None
+    """Measured times of its networks' parts; None if latency plays no part."""
 
     loading: LoadingWatch = field(default_factory=LoadingWatch, compare=False)
     """How long all batches together were waited for."""

@@ -78,7 +78,7 @@ def draw_architecture(contestant: Contestant, setting: Setting, seed: int) -> Ar
         drawn = sample_architecture(setting.space, generator)
         if contestant.draws == "cell":
             drawn = replace(drawn, path=untrained_path(setting.space))
-        if _DRAWN_SHARE * setting.limit <= setting.prices.macs(drawn) <= setting.limit:
+        if _DRAWN_SHARE * setting.limit <= setting.prices.cost(drawn) <= setting.limit:
             return drawn
 
 

@@ -1,10 +1,13 @@
 """Small spaces, and all architectures of them written out: the oracle of the pricing's tests."""
 
 import dataclasses
+import random
 from functools import cache
 from itertools import combinations, product
 
 from autoseg.architecture import Architecture, CellEdge, SearchSpace
+from autoseg.pricing import LatencyTable, Machine, PartTime
+from autoseg.pricing.parts import parts_of
 from tests.architecture.enumeration import all_paths
 
 
@@ -45,3 +48,20 @@ def all_architectures(space):
         Architecture(space=space.name, strides=space.strides, path=path, cell=cell)
         for path, cell in product(paths, all_cells(space))
     ]
+
+
+def table_of(networks, *, seed=0):
+    """Make a latency table of made-up times, of whole nanoseconds."""
+    generator = random.Random(seed)
+    times = [generator.randint(1_000, 1_000_000) / 1e6 for _ in parts_of(networks)]
+    return LatencyTable(
+        networks=networks,
+        machine=Machine(processor="Some CPU", device="cpu", num_threads=2, torch_version="2.11.0"),
+        measured_at="2026-01-31T12:00:00+00:00",
+        parts={
+            part.name: PartTime(
+                median_ms=ms, low_ms=ms, high_ms=2 * ms, num_runs=20, is_steady=True
+            )
+            for part, ms in zip(parts_of(networks), times, strict=True)
+        },
+    )

@@ -53,7 +53,7 @@ def priced(request):
     space = SPACES[request.param]
     prices = price_cells(space, image_size=IMAGE_SIZE, **SIZES)
     architectures = all_architectures(space)
-    return space, prices, architectures, np.array([prices.macs(each) for each in architectures])
+    return space, prices, architectures, np.array([prices.cost(each) for each in architectures])
 
 
 def logits_of(space, seed=0, scale=1.0):
@@ -83,7 +83,7 @@ def test_prices_are_those_of_the_networks_that_are_built(priced):
         architecture = sample_cell_architecture(space, generator)
         with torch.device("meta"):
             network = build_network(architecture, **SIZES)
-        assert prices.macs(architecture) == count_macs(network, IMAGE_SIZE).macs
+        assert prices.cost(architecture) == count_macs(network, IMAGE_SIZE).macs
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
@@ -111,30 +111,30 @@ def test_no_architecture_that_fits_scores_higher(priced, seed, scale):
     number = {each: index for index, each in enumerate(architectures)}
     for quantile in (0.0, 0.01, 0.1, 0.4, 0.8, 1.0):
         limit = int(np.quantile(macs, quantile))
-        found = number[decode_cells_within(prices, *alphas, max_macs=limit)]
+        found = number[decode_cells_within(prices, *alphas, limit=limit)]
         assert macs[found] <= limit
         assert scores[found] == pytest.approx(scores[macs <= limit].max(), abs=1e-9)
     decoded = decode_cells(space, *alphas)
-    assert decode_cells_within(prices, *alphas, max_macs=prices.macs(decoded)) == decoded
+    assert decode_cells_within(prices, *alphas, limit=prices.cost(decoded)) == decoded
 
 
 def test_the_cheapest_is_found_and_less_is_refused(priced):
     space, prices, _, macs = priced
-    assert prices.macs(cheapest_cells(prices)) == macs.min()
+    assert prices.cost(cheapest_cells(prices)) == macs.min()
     message = (
-        rf"^decode_cells_within: max_macs = {macs.min() - 1:,}, but the cheapest architecture of "
-        rf"the space costs {macs.min():,}\.$"
+        rf"^decode_cells_within: limit = {macs.min() - 1:,} MACs, but the cheapest architecture of "
+        rf"the space costs {macs.min():,} MACs\.$"
     )
     with pytest.raises(ValueError, match=message):
-        decode_cells_within(prices, *logits_of(space), max_macs=int(macs.min()) - 1)
+        decode_cells_within(prices, *logits_of(space), limit=int(macs.min()) - 1)
 
 
 def test_cells_of_another_space_are_refused():
     prices = price_cells(SMALL, image_size=IMAGE_SIZE, **SIZES)
     found = sample_cell_architecture(SPACES["wide"], torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match=r"^CellPrices\.macs: cells of the architecture have 1"):
-        prices.macs(found)
+    with pytest.raises(ValueError, match=r"^CellPrices\.cost: cells of the architecture have 1"):
+        prices.cost(found)
     found = sample_cell_architecture(SMALL, torch.Generator().manual_seed(0))
     other = dataclasses.replace(found, reduction=found.normal)
-    with pytest.raises(ValueError, match=r"^CellPrices\.macs: reduction\[0\] has operation"):
-        prices.macs(other)
+    with pytest.raises(ValueError, match=r"^CellPrices\.cost: reduction\[0\] has operation"):
+        prices.cost(other)

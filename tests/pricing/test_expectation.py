@@ -9,8 +9,8 @@ import torch
 from autoseg.architecture import decode, sample_architecture
 from autoseg.cost import count_macs
 from autoseg.networks import build_network
-from autoseg.pricing import ExpectedMacs, price_space
-from tests.pricing.enumeration import all_architectures, space_of
+from autoseg.pricing import ExpectedCost, PricedNetworks, price_space
+from tests.pricing.enumeration import all_architectures, space_of, table_of
 
 SIZES = {"num_classes": 7, "filter_multiplier": 5, "width": 0.1}
 IMAGE_SIZE = (43, 70)
@@ -69,7 +69,7 @@ def test_expectation_is_the_mean_over_all_networks_as_they_are_built():
 
     prices = price_space(space, image_size=IMAGE_SIZE, **SIZES)
     alpha, beta = logits_of(space)
-    expected = ExpectedMacs(prices, device=CPU)(alpha, beta).item()
+    expected = ExpectedCost(prices, device=CPU)(alpha, beta).item()
     # Sums of numbers around 1e6, which float64 holds to 1e-9.
     assert expected == pytest.approx(expected_by_enumeration(space, macs_of, alpha, beta), abs=1e-6)
 
@@ -78,15 +78,26 @@ def test_expectation_is_the_mean_over_all_networks_as_they_are_built():
 def test_expectation_is_the_mean_over_all_paths_and_pairs_of_edges(scale):
     prices = price_space(PAIRS, image_size=IMAGE_SIZE, **SIZES)
     alpha, beta = logits_of(PAIRS, scale)
-    expected = ExpectedMacs(prices, device=CPU)(alpha, beta).item()
-    by_hand = expected_by_enumeration(PAIRS, prices.macs, alpha, beta)
+    expected = ExpectedCost(prices, device=CPU)(alpha, beta).item()
+    by_hand = expected_by_enumeration(PAIRS, prices.cost, alpha, beta)
     assert expected == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_expected_latency_is_the_mean_over_all_networks_and_its_gradient_that_of_differences():
+    networks = PricedNetworks(space=PAIRS, image_size=IMAGE_SIZE, **SIZES)
+    prices = table_of(networks).prices()
+    alpha, beta = (logits.requires_grad_() for logits in logits_of(PAIRS))
+    expected = ExpectedCost(prices, device=CPU)
+    by_hand = expected_by_enumeration(PAIRS, prices.cost, alpha, beta)
+    assert expected(alpha, beta).item() == pytest.approx(by_hand, rel=1e-12)
+    # In microseconds, so that gradcheck's tolerances fit.
+    assert torch.autograd.gradcheck(lambda a, b: expected(a, b) / 1e3, (alpha, beta), eps=1e-5)
 
 
 def test_its_gradient_is_that_of_finite_differences():
     prices = price_space(PAIRS, image_size=IMAGE_SIZE, **SIZES)
     alpha, beta = (logits.requires_grad_() for logits in logits_of(PAIRS))
-    expected = ExpectedMacs(prices, device=CPU)
+    expected = ExpectedCost(prices, device=CPU)
     # In units of a thousand MACs, so that gradcheck's tolerances fit.
     assert torch.autograd.gradcheck(lambda a, b: expected(a, b) / 1e3, (alpha, beta), eps=1e-5)
 
@@ -104,8 +115,8 @@ def test_where_alpha_and_beta_are_sure_it_is_the_decoded_network_s_cost():
         for layer, (before, level) in enumerate(itertools.pairwise(levels)):
             beta[layer, before, level - before + 1] = 40.0
         assert decode(PAIRS, alpha, beta) == chosen
-        expected = ExpectedMacs(prices, device=CPU)(alpha, beta)
-        assert expected.item() == pytest.approx(prices.macs(chosen), rel=1e-12)
+        expected = ExpectedCost(prices, device=CPU)(alpha, beta)
+        assert expected.item() == pytest.approx(prices.cost(chosen), rel=1e-12)
 
 
 def test_edges_that_prefer_none_beyond_all_measure_leave_it_finite():
@@ -113,10 +124,10 @@ def test_edges_that_prefer_none_beyond_all_measure_leave_it_finite():
     alpha, beta = logits_of(PAIRS)
     alpha[:, PAIRS.operations.index("none")] = 1e5
     alpha.requires_grad_()
-    expected = ExpectedMacs(prices, device=CPU)(alpha, beta)
+    expected = ExpectedCost(prices, device=CPU)(alpha, beta)
     expected.backward()
     weaker = alpha.detach().clone()
     weaker[:, PAIRS.operations.index("none")] = 50.0  # as good as all, and products do not vanish
-    by_hand = expected_by_enumeration(PAIRS, prices.macs, weaker, beta)
+    by_hand = expected_by_enumeration(PAIRS, prices.cost, weaker, beta)
     assert expected.item() == pytest.approx(by_hand, rel=1e-9)
     assert bool(torch.isfinite(alpha.grad).all())

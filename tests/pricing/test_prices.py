@@ -39,7 +39,7 @@ def test_drawn_architectures_cost_what_their_networks_cost():
     generator = torch.Generator().manual_seed(0)
     for _ in range(4):
         architecture = sample_architecture(space, generator)
-        assert prices.macs(architecture) == counted(architecture)
+        assert prices.cost(architecture) == counted(architecture)
 
 
 @pytest.mark.parametrize("num_layers", [1, 2])
@@ -50,7 +50,7 @@ def test_every_network_of_a_short_space_is_priced_exactly(num_layers):
     )
     prices = price_space(space, image_size=IMAGE_SIZE, **SIZES)
     for architecture in all_architectures(space):
-        assert prices.macs(architecture) == counted(architecture)
+        assert prices.cost(architecture) == counted(architecture)
 
 
 def test_pricing_draws_no_random_number():
@@ -65,5 +65,5 @@ def test_an_architecture_of_another_space_is_refused():
     other = dataclasses.replace(space, num_layers=3)
     architecture = sample_architecture(other, torch.Generator().manual_seed(0))
     prices = price_space(space, image_size=IMAGE_SIZE, **SIZES)
-    with pytest.raises(ValueError, match=r"^Prices\.macs: \(strides, layers, nodes\)"):
-        prices.macs(architecture)
+    with pytest.raises(ValueError, match=r"^Prices\.cost: \(strides, layers, nodes\)"):
+        prices.cost(architecture)

@@ -1,14 +1,15 @@
 """The best architecture within a limit against all of them, scored and priced one by one."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 
 from autoseg.architecture import decode, edge_scores, path_score
-from autoseg.pricing import cheapest, decode_within, price_space
-from tests.pricing.enumeration import all_architectures, space_of
+from autoseg.pricing import PricedNetworks, cheapest, count_prices, decode_within
+from tests.pricing.enumeration import all_architectures, space_of, table_of
 
 SIZES = {"num_classes": 7, "filter_multiplier": 5, "width": 0.1}
 SPACE = space_of(
@@ -31,13 +32,18 @@ def logits_of(space, seed, scale):
     ]
 
 
-@pytest.fixture(scope="module", params=[SPACE, NONE_FREE], ids=["with skip", "none free"])
+@pytest.fixture(
+    scope="module",
+    params=[(SPACE, "MACs"), (NONE_FREE, "MACs"), (SPACE, "ns")],
+    ids=["with skip", "none free", "latency"],
+)
 def priced(request):
     """A space, its prices, all its architectures and what each costs."""
-    space = request.param
-    prices = price_space(space, image_size=(43, 70), **SIZES)
+    space, unit = request.param
+    networks = PricedNetworks(space=space, image_size=(43, 70), **SIZES)
+    prices = count_prices(networks) if unit == "MACs" else table_of(networks).prices()
     architectures = all_architectures(space)
-    return space, prices, architectures, np.array([prices.macs(each) for each in architectures])
+    return space, prices, architectures, np.array([prices.cost(each) for each in architectures])
 
 
 def scores_of(space, architectures, alpha, beta, path_rule):
@@ -62,32 +68,33 @@ def scores_of(space, architectures, alpha, beta, path_rule):
     [(0, 1.0, "paper"), (1, 0.05, "paper"), (2, 3.0, "unbiased"), (3, 0.3, "unbiased")],
 )
 def test_no_architecture_that_fits_scores_higher(priced, seed, scale, path_rule):
-    space, prices, architectures, macs = priced
+    space, prices, architectures, costs = priced
     alpha, beta = logits_of(space, seed, scale)
     scores = scores_of(space, architectures, alpha, beta, path_rule)
     number = {each: index for index, each in enumerate(architectures)}
     for quantile in (0.0, 0.01, 0.1, 0.4, 0.8, 1.0):
-        limit = int(np.quantile(macs, quantile))
-        found = number[decode_within(prices, alpha, beta, max_macs=limit, path_rule=path_rule)]
-        assert macs[found] <= limit
-        assert scores[found] == pytest.approx(scores[macs <= limit].max(), abs=1e-9)
+        limit = int(np.quantile(costs, quantile))
+        found = number[decode_within(prices, alpha, beta, limit=limit, path_rule=path_rule)]
+        assert costs[found] <= limit
+        assert scores[found] == pytest.approx(scores[costs <= limit].max(), abs=1e-9)
 
 
 def test_a_limit_that_does_not_bind_changes_nothing(priced):
     space, prices, _, _ = priced
     alpha, beta = logits_of(space, 4, 1.0)
     decoded = decode(space, alpha, beta)
-    assert decode_within(prices, alpha, beta, max_macs=prices.macs(decoded)) == decoded
-    assert decode_within(prices, alpha, beta, max_macs=prices.macs(decoded) - 1) != decoded
+    assert decode_within(prices, alpha, beta, limit=prices.cost(decoded)) == decoded
+    assert decode_within(prices, alpha, beta, limit=prices.cost(decoded) - 1) != decoded
 
 
 def test_the_cheapest_is_found_and_less_is_refused(priced):
-    space, prices, _, macs = priced
-    assert prices.macs(cheapest(prices)) == macs.min()
+    space, prices, _, costs = priced
+    assert prices.cost(cheapest(prices)) == costs.min()
     alpha, beta = logits_of(space, 5, 1.0)
+    limit = int(costs.min()) - 1
     message = (
-        rf"^decode_within: max_macs = {macs.min() - 1:,}, but the cheapest architecture of the "
-        rf"space costs {macs.min():,}\.$"
+        f"decode_within: limit = {prices.written(limit)}, but the cheapest architecture of the "
+        f"space costs {prices.written(limit + 1)}."
     )
-    with pytest.raises(ValueError, match=message):
-        decode_within(prices, alpha, beta, max_macs=int(macs.min()) - 1)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        decode_within(prices, alpha, beta, limit=limit)

@@ -11,7 +11,7 @@ from autoseg.networks.darts_cells import CellNetwork
 from autoseg.pricing import cheapest_cells
 from autoseg.runs import Run, seed_everything
 from autoseg.strategies import STRATEGIES, search
-from autoseg.strategies.macs import price_task
+from autoseg.strategies.costs import price_task
 from autoseg.strategies.short_training import build_candidate
 from tests.architecture.cells import SMALL
 from tests.strategies import contract
@@ -91,13 +91,13 @@ def test_both_cells_move_after_the_warm_up(tmp_path):
 def priced():
     """The prices of the task's networks, and the MACs of the cheapest."""
     prices = price_task(task_of("darts"))
-    return prices, prices.macs(cheapest_cells(prices))
+    return prices, prices.cost(cheapest_cells(prices))
 
 
 def test_darts_decodes_cells_within_the_limit_and_tells_what_that_has_changed(priced, tmp_path):
     prices, least = priced
     _, result = run_search("darts", tmp_path / "run", max_macs=str(least))
-    assert prices.macs(result.architecture) == least
+    assert prices.cost(result.architecture) == least
     assert result.report.text.startswith("cost  both alphas prefer an architecture of ")
     last = metrics(tmp_path / "run")[-1]
     assert last["macs"] == least < last["expected_macs"]
@@ -106,7 +106,7 @@ def test_darts_decodes_cells_within_the_limit_and_tells_what_that_has_changed(pr
 def test_a_heavy_penalty_leads_to_the_cheapest_cells(priced, tmp_path):
     prices, least = priced
     _, result = run_search("darts", tmp_path / "run", macs_target="1k", macs_weight=10.0)
-    assert prices.macs(result.architecture) == least
+    assert prices.cost(result.architecture) == least
 
 
 @pytest.mark.parametrize("name", ["nsga2", pytest.param("tpe", marks=pytest.mark.nightly)])
@@ -116,9 +116,9 @@ def test_no_cells_that_exceed_the_limit_are_tried(name, priced, tmp_path):
     strategy, _ = run_search(name, tmp_path / "run", max_macs=str(limit))
     tried = [trial.value for trial in strategy.study.trials]
     assert len(tried) == 3
-    assert all(prices.macs(each) <= limit for each in tried)
+    assert all(prices.cost(each) <= limit for each in tried)
     if name == "nsga2":
-        assert [line["macs"] for line in metrics(tmp_path / "run")] == list(map(prices.macs, tried))
+        assert [line["macs"] for line in metrics(tmp_path / "run")] == list(map(prices.cost, tried))
 
 
 @pytest.mark.parametrize("name", ["darts", "random"])
