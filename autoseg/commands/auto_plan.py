@@ -16,8 +16,6 @@ from autoseg.config import PRESET_ARCH_STEPS, SEARCH_PRESETS
 from autoseg.data import SegmentationDataset, spread_indices
 
 Size = Literal["tiny", "paper"]
-Trains = Literal["supernet", "samples"]
-"""What a search trains: one supernet, or one architecture after the other."""
 
 DEFAULT_BUDGET_S = {"cpu": 300.0, "cuda": 7200.0}
 """Time that a search is planned for where the user names none."""
@@ -32,10 +30,6 @@ paper halves Cityscapes' 2048."""
 _MICROSECONDS = {"cpu": 6.9, "cuda": 0.41}
 """Of a half-step, forward and backward, for each pixel of a crop: the small supernet on one core of
 an AMD EPYC, the whole one on an H100."""
-
-_SAMPLE_MICROSECONDS = 2.75
-"""Of a training step of one architecture of the small sizes, with its share of the validations, for
-each pixel of a crop on the same core: `results/strategies/comparison`, 2,400 steps of halving."""
 
 _KIB = {"tiny": 3.3, "paper": 16.0}
 """Memory of a half-step for each pixel of its crops, KiB, with the compiled kernels."""
@@ -135,11 +129,7 @@ def facts_of(device: torch.device) -> DeviceFacts:
 
 
 def plan_search(
-    data: Fingerprint,
-    device: DeviceFacts,
-    *,
-    budget_s: float | None = None,
-    trains: Trains = "supernet",
+    data: Fingerprint, device: DeviceFacts, *, budget_s: float | None = None
 ) -> AutoPlan:
     """Choose a search's settings. A pure function: the same arguments give the same plan.
 
@@ -147,7 +137,6 @@ def plan_search(
         data: The images.
         device: Where the search runs.
         budget_s: Seconds that it may take; None plans for `DEFAULT_BUDGET_S`.
-        trains: What its steps train; samples are planned for CPUs alone.
     """
     seconds = DEFAULT_BUDGET_S[device.kind] if budget_s is None else budget_s
     size = _size(data, device, seconds)
@@ -161,14 +150,9 @@ def plan_search(
     batch = max(1, min(preset.batch_size, data.num_images // 2))
     pixels = batch * math.prod(crop)
 
-    if trains == "samples":
-        pixel_us, work = _SAMPLE_MICROSECONDS, "train architectures that are drawn"
-    else:
-        warm_up = preset.arch_start_epoch / (preset.num_epochs - preset.arch_start_epoch)
-        # Two half-steps where alpha and beta move, one in the warm-up.
-        pixel_us = (2 + warm_up) * _MICROSECONDS[device.kind]
-        work = "move alpha and beta"
-    step_s = pixels * pixel_us * 1e-6 / _speed_up(device)
+    warm_up = preset.arch_start_epoch / (preset.num_epochs - preset.arch_start_epoch)
+    # Two half-steps where alpha and beta move, one in the warm-up.
+    step_s = (2 + warm_up) * pixels * _MICROSECONDS[device.kind] * 1e-6 / _speed_up(device)
     num_steps = max(_MIN_ARCH_STEPS, int(seconds / step_s))
     # More than the paper has tells alpha nothing new.
     num_steps = min(num_steps, PRESET_ARCH_STEPS["paper"])
@@ -186,8 +170,8 @@ def plan_search(
         settings["arch_steps"] = num_steps
         minutes = round(seconds / 60)
         reasons["arch_steps"] = (
-            f"{num_steps:,} steps {work} (--arch-steps), planned for {minutes} minutes on an idle "
-            "machine (--budget sets another time)"
+            f"{num_steps:,} steps move alpha and beta (--arch-steps), planned for {minutes} "
+            "minutes on an idle machine (--budget sets another time)"
         )
     if data.num_classes > 1 and data.largest_share > _RARE_SHARE:
         settings["class_uniform"] = 0.5

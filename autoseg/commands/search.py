@@ -18,7 +18,6 @@ from autoseg.backends import choose_backend
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.auto_plan import AutoPlan, facts_of, fingerprint_of, plan_search
-from autoseg.commands.auto_strategy import ENDS, StrategyChoice, choose_strategy
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
 from autoseg.commands.latency import keep_table, predicted_latency, with_latency_table
 from autoseg.commands.presets import (
@@ -47,7 +46,7 @@ from autoseg.config import (
 from autoseg.config.field_types import shown
 from autoseg.data import SegmentationDataset, build_split, images_in, stay_on_device
 from autoseg.distributed import is_first_process, num_processes
-from autoseg.errors import UsageError
+from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import printable
 from autoseg.requests import SearchRequest
 from autoseg.runs import (
@@ -215,14 +214,12 @@ def _path_of(result: SearchResult) -> dict[str, list[int]]:
 
 def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
     """Resolve everything that decides the result: preset, space, settings, dataset."""
-    choice = choose_strategy(request, device)
-    if choice.words:
-        announce(f"search: strategy {choice.words}")
-    request = request.with_values(strategy=choice.strategy).with_defaults(**choice.settings)
+    if request.strategy not in STRATEGIES:
+        raise unknown_name("strategy", request.strategy, STRATEGIES)
     _require_read(request)
     data = request.pick(DataConfig)
     train_dataset = build_split(data, "train")
-    auto = _auto_plan(request, choice, train_dataset, device)
+    auto = _auto_plan(request, train_dataset, device)
     preset = (
         choose_preset(request.preset, dataset=request.dataset, device=device)
         if auto is None
@@ -235,7 +232,6 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
         SEARCH_PRESETS[preset],
         image_scale=choose_image_scale(preset, train_dataset.largest_size),
         **({"arch_start_epoch": request.num_epochs // 2} if "num_epochs" in request.given else {}),
-        **choice.settings,
     )
     if auto is not None:
         request = request.with_defaults(**auto.settings)
@@ -263,24 +259,16 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
 
 
 def _auto_plan(
-    request: SearchRequest,
-    choice: StrategyChoice,
-    dataset: SegmentationDataset,
-    device: torch.device,
+    request: SearchRequest, dataset: SegmentationDataset, device: torch.device
 ) -> AutoPlan | None:
     """Plan from the images and say so; None where a preset is named or the scenes are drawn, for
     which the presets were made."""
     if request.preset != "auto" or request.dataset == "synthetic":
         return None
     budget_s = request.pick(SearchConfig).seconds if "budget" in request.given else None
-    plan = plan_search(
-        fingerprint_of(dataset),
-        facts_of(device),
-        budget_s=budget_s,
-        trains="samples" if choice.settings else "supernet",
-    )
-    has_steps = choice.settings or issubclass(STRATEGIES[request.strategy], DartsSearch)
-    if request.given & ENDS or not has_steps:
+    plan = plan_search(fingerprint_of(dataset), facts_of(device), budget_s=budget_s)
+    has_end = request.given & {"budget", "arch_steps", "num_epochs", "num_samples"}
+    if has_end or not issubclass(STRATEGIES[request.strategy], DartsSearch):
         plan = plan.without_steps()
     for line in plan.lines(request.given):
         announce(f"search: plan: {line}")
@@ -344,9 +332,7 @@ def _resume(request: SearchRequest) -> SearchPlan:
     folder = folder_to_resume("search", request.out)
     started = SearchRun.open(folder)
     require_unchanged_operations(started.config, folder)
-    # Not recorded once, when there was no other.
-    config = {"strategy": "darts", **started.config}
-    saved = read_values(SearchRequest, config, where=f"{folder}/run.json")
+    saved = read_values(SearchRequest, started.config, where=f"{folder}/run.json")
     if saved.strategy not in STRATEGIES:
         raise UsageError(
             f"--resume: {folder} is a search by the strategy {printable(saved.strategy)!r}, which "

@@ -17,14 +17,12 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     space: str = "autodeeplab"
     """Search space: the name of a shipped one (autodeeplab, autodeeplab_depthwise; darts_cells and
     robust_s1 to robust_s4 search cells alone), or the path of a TOML file."""
-    strategy: str = "auto"
+    strategy: str = "darts"
     """How the space is explored: by a supernet's alpha and beta (darts: first order, darts2: second
     order, gumbel: by sampled paths, robust: until the curvature rises, pc: by a part of the
     channels), or by architectures that are scored one after the other (--estimator): random (drawn
     at random), evolution (mutants of good ones), tpe (drawn by what good ones have in common),
-    nsga2 (bred for mIoU against MACs). auto: random with --pruner halving in small sizes on a CPU,
-    where it was seen to pay; darts elsewhere, and where an option is given that short trainings do
-    not read."""
+    nsga2 (bred for mIoU against MACs)."""
     preset: Preset = "auto"
     """Sizes and settings to start from: paper (as published), tiny (minutes on two CPU cores), auto
     (a plan from the images, the device and --budget, which is said before the search starts; tiny
