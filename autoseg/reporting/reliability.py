@@ -53,8 +53,9 @@ def draw_reliability(curves: Mapping[str, Sequence[tuple[int, float, float]]]) -
         }  # fmt: skip
         axes.plot(sure, right, **line, label=figure_text(name), gid=f"{RELIABILITY_GID}-{number}")
         below.plot(sure, share, **line)
-    for x, y, text in ((30, 92, "less sure than right"), (70, 8, "surer than right")):
-        axes.text(x, y, text, color=GREY, fontsize=9, ha="center", va="center")
+    words = {"color": GREY, "fontsize": 9, "ha": "center", "va": "center"}
+    axes.text(30, 92, "less sure than right", **words)
+    axes.text(70, 8, "surer than right", **words)
     below.set_xlabel("probability of the predicted class, %", fontsize=9)
     axes.set_ylabel("right pixels, %", fontsize=9)
     below.set_ylabel("share of all pixels, %", fontsize=9)
