@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from autoseg.contract import Sample, SegmentationDataset
+from autoseg.data.view import DatasetView
 
 
-class ResidentSamples(SegmentationDataset):
+class ResidentSamples(DatasetView):
     """A split whose samples come on a device; as many as fit a budget stay there.
 
     Each is kept when it is read first, in one byte a number (labels of more than 255 classes in
@@ -27,30 +28,15 @@ class ResidentSamples(SegmentationDataset):
             device: Where they go.
             max_gib: Budget, GiB; the samples beyond it are moved there each time.
         """
-        super().__init__(
-            name=dataset.name,
-            split=dataset.split,
-            class_names=dataset.class_names,
-            palette=dataset.palette,
-            ignore_index=dataset.ignore_index,
-            largest_size=dataset.largest_size,
-            attribution=dataset.attribution,
-            normalisation=dataset.normalisation,
-            notes=dataset.notes,
-        )
+        super().__init__(dataset)
         self.max_bytes = int(max_gib * 2**30)
         """Size up to which samples are kept."""
         self.is_full = False
         """Whether a sample did not fit."""
-        self._dataset = dataset
         self._device = device
         self._label_dtype = torch.uint8 if self.ignore_index < 2**8 else torch.int32
         self._kept: dict[int, tuple[Tensor, Tensor, str]] = {}
         self._num_bytes = 0
-
-    def check_labels(self) -> None:
-        """Check the labels of the split."""
-        self._dataset.check_labels()
 
     def fingerprint(self) -> str:
         """Return the dataset's: the samples are the same."""

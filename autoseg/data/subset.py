@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from autoseg.contract import Sample, SegmentationDataset
+from autoseg.data.view import DatasetView
 
 
-class Subset(SegmentationDataset):
+class Subset(DatasetView):
     """Chosen samples of a split, in the order given; classes, colours and sizes stay the same."""
 
     def __init__(self, dataset: SegmentationDataset, indices: Sequence[int]) -> None:
@@ -20,23 +21,8 @@ class Subset(SegmentationDataset):
         """
         for index in indices:
             dataset.check_index(index)
-        super().__init__(
-            name=dataset.name,
-            split=dataset.split,
-            class_names=dataset.class_names,
-            palette=dataset.palette,
-            ignore_index=dataset.ignore_index,
-            largest_size=dataset.largest_size,
-            attribution=dataset.attribution,
-            normalisation=dataset.normalisation,
-            notes=dataset.notes,
-        )
-        self._dataset = dataset
+        super().__init__(dataset)
         self._indices = tuple(indices)
-
-    def check_labels(self) -> None:
-        """Check the labels of the whole split that the samples are from."""
-        self._dataset.check_labels()
 
     def __len__(self) -> int:
         return len(self._indices)
