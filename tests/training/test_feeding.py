@@ -5,12 +5,15 @@ import math
 
 import pytest
 
+from autoseg.data import ResidentSamples
 from autoseg.runs import Run
-from autoseg.training import DivergedError, accumulation, loop
+from autoseg.training import DivergedError, accumulation, loop, waiting
 from tests.training.test_loop import (
     CONFIG,
+    CPU,
     Flag,
     assert_same_run,
+    datasets,
     metrics,
     new_run,
     run_training,
@@ -60,3 +63,13 @@ def test_a_loss_that_is_not_finite_is_found_before_anything_is_saved(
         "checkpoint-00000003.pt"
     ]
     assert [line["step"] for line in metrics(tmp_path / "run")] == [3]
+
+
+def test_what_helps_images_that_stay_is_room_for_more():
+    train, _ = datasets()
+    samples = ResidentSamples(train, CPU, max_gib=2**-19)  # 2 KiB: none fits
+    assert waiting._remedies(samples, 0) == []
+    samples[0]
+    assert waiting._remedies(samples, 0) == [
+        "a --resident-gib above 1.90735e-06 keeps more images on the device"
+    ]
