@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from autoseg.contract import SegmentationDataset
+from autoseg.data.lost_worker import explaining_lost_workers
 from autoseg.foreign_text import listed
 
 DOMINANT_SHARE = 0.95
@@ -114,9 +115,10 @@ def _read_split(
     samples, errors = [], []
     workers = num_workers if len(dataset) >= _MANY else 0
     facts = DataLoader(_Facts(dataset), batch_size=None, num_workers=workers)
-    for fact in facts:
-        (errors if isinstance(fact, str) else samples).append(fact)
-        on_sample()
+    with explaining_lost_workers("free some of it and try again"):
+        for fact in facts:
+            (errors if isinstance(fact, str) else samples).append(fact)
+            on_sample()
     return SplitFacts(split=dataset.split, samples=tuple(samples), errors=tuple(errors))
 
 

@@ -204,21 +204,15 @@ def _collate(samples: list[tuple[Tensor, Tensor] | SampleError]) -> Batch | Samp
 
 def _raise_errors(batches: DataLoader[Batch | SampleError]) -> Iterator[Batch]:
     waiting = iter(batches)
-    while True:
-        try:
-            batch = next(waiting)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise RuntimeError(
-                "a process that prepares batches was ended from outside, often because memory ran "
-                "out; go on with --resume, and with fewer --num-workers if it happens again."
-            ) from error
-        except StopIteration:
-            return
-        if isinstance(batch, _SAMPLE_ERRORS):
-            raise batch
-        yield batch
+    try:
+        for batch in waiting:
+            if isinstance(batch, _SAMPLE_ERRORS):
+                raise batch
+            yield batch
+    finally:
+        # An error holds this frame, which must not hold the loader: as part of a cycle its queues
+        # are closed before its processes are told to end, and it waits 5 s for each of them.
+        del waiting
 
 
 def batch_generator(seed: int, step: int) -> torch.Generator:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from autoseg.config import RecipeConfig, TrainingConfig
+from autoseg.data.lost_worker import explaining_lost_workers
 
 _OF_THE_CPU = ("DefaultCPUAllocator", "not enough memory")
 
@@ -25,9 +26,13 @@ def explaining_memory(config: RecipeConfig) -> Iterator[None]:
 
     Raises:
         OutOfMemoryError: In place of what torch or NumPy raise for it.
+        RuntimeError: If a process that prepares batches was ended, as happens when memory runs out.
     """
     try:
-        yield
+        with explaining_lost_workers(
+            "go on with --resume, and with fewer --num-workers if it happens again"
+        ):
+            yield
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise

@@ -1,6 +1,8 @@
 """Memory that runs out is told with the settings to lower."""
 
 import dataclasses
+import multiprocessing
+import time
 import traceback
 
 import numpy as np
@@ -60,3 +62,21 @@ def test_other_errors_pass_as_they_are():
         raise error
     assert caught.value is error
     assert traceback.extract_tb(error.__traceback__)
+
+
+class EndsWorkers(Network):
+    """Ends the processes that prepare batches, as a system does whose memory runs out."""
+
+    def forward(self, images):
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        time.sleep(60)  # a signal ends it
+        return super().forward(images)
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_process_that_is_killed_in_a_step_is_told_and_what_to_do(tmp_path):
+    config = dataclasses.replace(CONFIG, num_workers=1)
+    rule = r"a process that prepares images was ended from outside.*--resume.*--num-workers"
+    with pytest.raises(RuntimeError, match=rule), new_run(tmp_path / "run") as run:
+        run_training(run, network=EndsWorkers(), config=config)
