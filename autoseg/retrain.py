@@ -35,10 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     from autoseg.commands.next_steps import after_retraining, go_on  # late: torch
     from autoseg.commands.retrain import run_retrain
-    from autoseg.commands.runs_index import refresh_index
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     folder, result = run_retrain(request, command=[*PROG.split(), *arguments])
+    from autoseg.commands.runs_index import refresh_index  # later still: matplotlib, pandas
+
     refresh_index()
     score = "val mIoU" if result.note is None else "training mIoU"
     for name, trained in result.finished.items():

@@ -33,11 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         takes_imports=True,
     )
     from autoseg.commands.next_steps import after_search, go_on  # late: torch
-    from autoseg.commands.runs_index import refresh_index
     from autoseg.commands.search import run_search
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     folder, result = run_search(request, command=[*PROG.split(), *arguments])
+    from autoseg.commands.runs_index import refresh_index  # later still: matplotlib, pandas
+
     refresh_index()
     if not result.is_finished:
         print(

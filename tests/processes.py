@@ -56,7 +56,7 @@ def run_processes(function, *arguments, num_processes=2, num_restarts=0, **optio
 def _parent() -> ProcessPoolExecutor:
     process = fresh_process()
     commands = (f"autoseg.commands.{command}" for command in ("search", "retrain", "evaluate"))
-    for module in (*commands, "torch._dynamo"):  # an optimizer imports the last, in seconds
+    for module in (*commands, "autoseg.reporting.page"):  # the last has matplotlib and pandas
         process.submit(import_module, module)
     return process
 

@@ -313,6 +313,9 @@ import importlib, random, sys, warnings
 import numpy, torch
 state = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 settings = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
+import autoseg.commands.retrain, autoseg.commands.search
+early = [name for name in ("matplotlib", "pandas", "triton") if name in sys.modules]
+assert not early, f"{early} take half a second, which no training should wait for"
 for name in sys.argv[1:]:
     importlib.import_module(name)
 assert random.getstate() == state[0], "random was seeded"
@@ -320,6 +323,14 @@ assert numpy.random.get_state()[1].tolist() == state[1], "numpy was seeded"
 assert torch.get_rng_state().tolist() == state[2], "torch was seeded"
 assert (torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()) == settings
 assert not torch.cuda.is_initialized(), "a device was touched"
+from autoseg.training.optimisers import SGD, Adam, AdamW
+for kind in (SGD, Adam, AdamW):
+    weight = torch.ones(3, requires_grad=True)
+    optimizer = kind([weight], lr=0.1)
+    weight.sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
 early = [name for name in ("torch._dynamo", "sympy") if name in sys.modules]
 assert not early, f"{early} take seconds, which only what compiles or exports should wait"
 """

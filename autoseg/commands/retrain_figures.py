@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from autoseg import reporting
 from autoseg.atomic import atomic_write
 from autoseg.data import SegmentationDataset, spread_indices
 from autoseg.distributed import from_all, is_first_process
 from autoseg.evaluation import evaluate
-from autoseg.reporting import draw_training, save_figure
 from autoseg.runs import Run, load_metrics
 
 _NUM_PREDICTIONS = 3
@@ -30,12 +30,12 @@ def draw_retraining(run: Run, folders: Mapping[str, Path], *, note: str | None) 
         note: What a reader of the scores must know: that they are those of a sanity check.
     """
     histories = {label: load_metrics(folder) for label, folder in folders.items()}
-    figure = draw_training(
+    figure = reporting.draw_training(
         {label: records for label, records in histories.items() if records},
         score="validation mIoU" if note is None else "mIoU on the training images",
         title=note,
     )
-    save_figure(figure, run.figures_dir / "training")
+    reporting.save_figure(figure, run.figures_dir / "training")
 
 
 def draw_predictions(

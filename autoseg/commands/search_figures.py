@@ -1,45 +1,39 @@
 """Pictures of a search."""
 
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
+from autoseg import reporting
 from autoseg.architecture import Architecture, SearchSpace
-from autoseg.reporting import (
-    draw_cells,
-    draw_history,
-    draw_path,
-    draw_paths,
-    draw_sample_front,
-    draw_scores,
-    draw_trellis,
-    save_figure,
-)
 from autoseg.runs import Run, load_metrics
 from autoseg.strategies import DartsSearch, DiscreteSearch, Strategy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw_search(run: Run, strategy: Strategy) -> None:
     """Draw the cells, and what the strategy tells of its way there, into the run's figures."""
     found, lines = strategy.decode(), load_metrics(run.folder)
-    figures = draw_cells(found)
+    figures = reporting.draw_cells(found)
     if isinstance(strategy, DartsSearch):
-        figures["history"] = draw_history(lines)
+        figures["history"] = reporting.draw_history(lines)
         trellis = draw_trellis_of(strategy)
         if trellis is not None:
             figures["trellis"] = trellis
-            figures["paths"] = draw_paths(lines)
+            figures["paths"] = reporting.draw_paths(lines)
     else:
         if isinstance(found, Architecture):
-            figures["path"] = draw_path(found)
+            figures["path"] = reporting.draw_path(found)
         name = strategy.estimator.score_name if isinstance(strategy, DiscreteSearch) else "score"
         quantity = None if name == "mIoU" else name
-        figures["scores"] = draw_scores(lines, quantity=quantity)
+        figures["scores"] = reporting.draw_scores(lines, quantity=quantity)
         if any("macs" in line for line in lines):
-            figures["front"] = draw_sample_front(lines, quantity=quantity)
+            figures["front"] = reporting.draw_sample_front(lines, quantity=quantity)
     for name, figure in figures.items():
-        save_figure(figure, run.figures_dir / name)
+        reporting.save_figure(figure, run.figures_dir / name)
 
 
-def draw_trellis_of(strategy: Strategy) -> Figure | None:
+def draw_trellis_of(strategy: Strategy) -> "Figure | None":
     """Draw beta and the path that is decoded now; None where there is no beta."""
     if not isinstance(strategy, DartsSearch):
         return None
@@ -47,7 +41,7 @@ def draw_trellis_of(strategy: Strategy) -> Figure | None:
     if not (isinstance(found, Architecture) and isinstance(space, SearchSpace)):
         return None
     _, beta = strategy.supernet.decoded_logits()
-    return draw_trellis(
+    return reporting.draw_trellis(
         space,
         beta.detach().cpu(),
         path=found.path,

@@ -5,16 +5,18 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from autoseg import reporting
 from autoseg.distributed import is_first_process
 from autoseg.errors import UsageError
-from autoseg.reporting.figure import png_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOLDER_NAME = "tensorboard"
 """TensorBoard's files, in the run folder."""
@@ -67,9 +69,9 @@ class Board:
         self._drawn[name] = step
         self._writer.add_image(f"figures/{name}", pixels, step, dataformats="HWC")
 
-    def add_figure(self, name: str, figure: Figure, *, step: int) -> None:
+    def add_figure(self, name: str, figure: "Figure", *, step: int) -> None:
         """Add what a figure was after a step; see `add_picture`."""
-        with Image.open(io.BytesIO(png_bytes(figure))) as picture:
+        with Image.open(io.BytesIO(reporting.png_bytes(figure))) as picture:
             self.add_picture(name, np.asarray(picture.convert("RGB")), step=step)
 
     def close(self, figures: Path) -> None:

@@ -4,16 +4,18 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
-from torch.utils.flop_counter import FlopCounterMode
 
 from autoseg.cost.formulas import flop_formulas
 from autoseg.ops import image_channels
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 Shape = tuple[int, ...]
 
@@ -125,6 +127,10 @@ def record_call(network: nn.Module, inputs: Tensor) -> Recording:
     Raises:
         RuntimeError: If the module cannot run on that device.
     """
+    from torch.utils.flop_counter import (
+        FlopCounterMode,  # late: it loads triton, where there is one
+    )
+
     device = str(inputs.device)
     copied = eval_copy(network, device=device)
     modules: list[ModuleCall] = []
@@ -158,7 +164,7 @@ def _cannot_run(network: nn.Module, *, device: str, reason: str) -> str:
     )
 
 
-def _macs_so_far(counter: FlopCounterMode) -> int:
+def _macs_so_far(counter: "FlopCounterMode") -> int:
     flops = counter.get_total_flops()
     assert flops % 2 == 0  # the counter gives every multiply-accumulate two
     return flops // 2
@@ -167,7 +173,7 @@ def _macs_so_far(counter: FlopCounterMode) -> int:
 class _OperatorRecorder(TorchDispatchMode):
     """Keeps one `OperatorCall` for each operator, priced by the counter below it."""
 
-    def __init__(self, counter: FlopCounterMode) -> None:
+    def __init__(self, counter: "FlopCounterMode") -> None:
         super().__init__()
         self.calls: list[OperatorCall] = []
         self._counter = counter
@@ -204,7 +210,7 @@ def _first_shape(values: Any) -> Shape:
 
 
 def _record_modules(
-    network: nn.Module, counter: FlopCounterMode, record: Callable[[ModuleCall], None]
+    network: nn.Module, counter: "FlopCounterMode", record: Callable[[ModuleCall], None]
 ) -> list[Any]:
     """Hook every module so that each of its calls is recorded; return the hooks' handles."""
     starts: list[int] = []  # MACs at the beginning of the calls that are under way

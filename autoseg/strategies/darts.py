@@ -13,6 +13,8 @@ from autoseg.strategies.graph import GraphedStep, to_device
 from autoseg.strategies.space_kinds import AnySupernet
 from autoseg.strategies.strategy import Batch
 from autoseg.training import (
+    SGD,
+    Adam,
     ResolvedPrecision,
     autocast,
     cosine,
@@ -84,14 +86,14 @@ class Darts:
         # fused: one kernel for many tensors, on the CPU too. It reads a float32 learning rate from
         # the device, whatever the parameters' dtype.
         self._weight_lr = torch.tensor(config.weight_lr, dtype=torch.float32, device=device)
-        self.weight_optimizer = torch.optim.SGD(
+        self.weight_optimizer = SGD(
             self._weights,
             lr=self._weight_lr,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
             fused=self.moves_all_weights,
         )
-        self.arch_optimizer = torch.optim.Adam(
+        self.arch_optimizer = Adam(
             self._arch,
             lr=config.arch_lr,
             weight_decay=config.arch_weight_decay,

@@ -11,6 +11,7 @@ from autoseg.architecture import AnyArchitecture, CellArchitecture, CellSpace, S
 from autoseg.networks import build_network
 from autoseg.strategies.strategy import Batch, SearchTask
 from autoseg.training import (
+    SGD,
     DivergedError,
     PendingLosses,
     ResolvedPrecision,
@@ -78,7 +79,7 @@ class ShortTraining:
             torch.manual_seed(config.seed)
             self.network: nn.Module = build_candidate(task, architecture).to(task.device)
         self.network.train()
-        self._optimizer = torch.optim.SGD(
+        self._optimizer = SGD(
             self.network.parameters(),
             lr=config.weight_lr,
             momentum=config.momentum,

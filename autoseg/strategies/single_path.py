@@ -28,6 +28,7 @@ from autoseg.config import SearchConfig
 from autoseg.networks.shared import SharedNetworks
 from autoseg.supernet import CellSupernet, SingleCells, SinglePath, Supernet
 from autoseg.training import (
+    SGD,
     ResolvedPrecision,
     autocast,
     cosine,
@@ -166,7 +167,7 @@ class SinglePathTraining:
         """Forward and backward passes so far."""
         self._generator = torch.Generator().manual_seed(config.seed)
         self._weights = supernet.weight_parameters()
-        self._optimizer = torch.optim.SGD(
+        self._optimizer = SGD(
             self._weights,
             lr=config.weight_lr,
             momentum=config.momentum,

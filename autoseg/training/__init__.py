@@ -16,6 +16,7 @@ from autoseg.training.loop_state import LOOP_FIELDS, LoopState
 from autoseg.training.loss_functions import cross_entropy, segmentation_loss
 from autoseg.training.losses import LOSSES
 from autoseg.training.memory import OutOfMemoryError, explaining_memory
+from autoseg.training.optimisers import SGD, Adam
 from autoseg.training.precision import (
     ResolvedPrecision,
     autocast,
@@ -30,6 +31,8 @@ __all__ = [
     "ADVICE",
     "LOOP_FIELDS",
     "LOSSES",
+    "SGD",
+    "Adam",
     "DivergedError",
     "LoadingWatch",
     "LoopState",
