@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -20,8 +21,16 @@ def pytest_addoption(parser):
     quick.add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own hook takes `load` where nothing is chosen
+def pytest_cmdline_main(config):
+    """Give each of pytest-xdist's processes a run of neighbours, which share what is set up."""
+    if config.getoption("numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
+
+
 def pytest_configure(config):
     """Share the cores among pytest-xdist's processes, and those that tests start."""
+    gc.disable()  # until all is collected
     if config.option.measure_quick and not hasattr(config, "workerinput"):  # not in each process
         config.pluginmanager.register(quick.Stopwatch())
     num_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -41,6 +50,17 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(skip)
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector the modules and tests, which last as long as the process."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure():
+    """Let modules that are written in C++ see their objects freed."""
+    gc.unfreeze()
 
 
 @pytest.fixture
