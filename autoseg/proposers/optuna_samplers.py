@@ -2,6 +2,9 @@
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Sequence
+from heapq import nlargest
+from itertools import islice
 
 import optuna
 import torch
@@ -30,10 +33,57 @@ class _OptunaSampler(DomainSampler[Value]):
         return self.domain.decode(chosen) if chosen else self.domain.sample(generator)
 
 
+MAX_CONSIDERED = 500
+"""Trials to which `TPESampler` fits its densities: their cost grows with the number."""
+
+_NUM_GOOD = 25
+"""Good trials at most, of which Optuna makes the first density: its `default_gamma`."""
+
+
+def considered(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials to which TPE fits its densities, by number.
+
+    All up to `MAX_CONSIDERED`; of more those that Optuna calls good, which are the same as among
+    all, and the latest of the others, which weigh most among all too.
+
+    Args:
+        trials: Complete or pruned, by number.
+    """
+    if len(trials) <= MAX_CONSIDERED:
+        return list(trials)
+    good = nlargest(_NUM_GOOD, trials, key=_rank)
+    numbers = {trial.number for trial in good}
+    others = (trial for trial in reversed(trials) if trial.number not in numbers)
+    kept = [*good, *islice(others, MAX_CONSIDERED - _NUM_GOOD)]
+    return sorted(kept, key=lambda trial: trial.number)
+
+
+def _rank(trial: FrozenTrial) -> tuple[bool, int, float]:
+    """Order trials as Optuna does: complete ones by score, before pruned ones by step and score."""
+    if trial.state == TrialState.COMPLETE:
+        return (True, 0, trial.values[0])
+    return (False, *max(trial.intermediate_values.items()))
+
+
+class _Considered(optuna.Study):
+    """A study as TPE sees it: with the trials that it considers."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        """Choose them."""
+        super().__init__(study.study_name, study._storage)
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        self._considered = considered(study.get_trials(deepcopy=False, states=states))
+
+    def _get_trials(self, *args: object, **kwargs: object) -> list[FrozenTrial]:
+        """Return the trials that have scores, whatever TPE asks for: it asks for no others."""
+        return self._considered
+
+
 class TPESampler(_OptunaSampler[Value]):
     """Tree-structured Parzen estimator: options that good values have more often than bad ones.
 
-    Multivariate: the options of a value are drawn together.
+    Multivariate: the options of a value are drawn together. Of more than `MAX_CONSIDERED` trials
+    a part is considered: `considered`.
 
     Sources: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", section 4;
     Watanabe 2023, "Tree-Structured Parzen Estimator", arXiv 2304.11127.
@@ -43,6 +93,10 @@ class TPESampler(_OptunaSampler[Value]):
         """Take the number of values that are drawn at random before there is a model."""
         super().__init__(domain, seed=seed)
         self._num_startup = self.num_random = num_random
+
+    def propose(self, study: optuna.Study, trial: FrozenTrial, generator: torch.Generator) -> Value:
+        """Combine options by the trials that are considered."""
+        return super().propose(_Considered(study), trial, generator)
 
     def inner(self, seed: int) -> BaseSampler:
         """Build Optuna's."""

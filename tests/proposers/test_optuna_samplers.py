@@ -1,0 +1,67 @@
+"""What TPE considers of many trials: what Optuna itself would build on, and no more."""
+
+import numpy as np
+import optuna
+import pytest
+from optuna.samplers._tpe.sampler import _split_trials
+from optuna.trial import TrialState
+
+from autoseg.proposers import ArchitectureDomain, Study, TPESampler, optuna_samplers
+from autoseg.proposers.optuna_samplers import considered
+from tests.proposers.domains import SPACE
+
+DOMAIN = ArchitectureDomain(SPACE)
+SAMPLER = TPESampler(DOMAIN, seed=(0,), num_random=4)
+MANY = 120
+
+
+@pytest.fixture(scope="module")
+def study():
+    """A study of many trials: few different scores, every third stopped at one of two steps."""
+    generator = np.random.default_rng(0)
+    study = optuna.create_study(direction="maximize")
+    for number in range(MANY):
+        score = float(generator.integers(30))
+        is_stopped = number % 3 == 0
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={name: generator.choice(each) for name, each in DOMAIN.options.items()},
+                distributions=SAMPLER.distributions,
+                value=score,
+                state=TrialState.PRUNED if is_stopped else TrialState.COMPLETE,
+                intermediate_values={int(generator.choice((10, 20))): score} if is_stopped else {},
+            )
+        )
+    return study
+
+
+@pytest.mark.parametrize("num_complete", [MANY, 20])  # fewer than are good, so that pruned ones are
+def test_the_good_ones_are_those_among_all(study, num_complete, monkeypatch):
+    monkeypatch.setattr(optuna_samplers, "MAX_CONSIDERED", 60)
+    trials = study.get_trials(deepcopy=False)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE][:num_complete]
+    trials = [t for t in trials if t.state == TrialState.PRUNED or t in complete]
+    kept = considered(trials)
+    good, others = _split_trials(study, trials, 25)
+    assert kept == sorted(good + others[-35:], key=lambda trial: trial.number)
+    assert _split_trials(study, kept, 25)[0] == good
+
+
+def test_up_to_the_bound_all_are_considered(study, monkeypatch):
+    trials = study.get_trials(deepcopy=False)
+    monkeypatch.setattr(optuna_samplers, "MAX_CONSIDERED", MANY)
+    assert considered(trials) == trials
+
+
+def test_a_proposal_is_that_of_optuna_given_what_is_considered(study, monkeypatch):
+    monkeypatch.setattr(optuna_samplers, "MAX_CONSIDERED", 60)
+    ours, fewer = Study(SAMPLER), optuna.create_study(direction="maximize")
+    ours._study.add_trials(study.trials)
+    fewer.add_trials(considered(study.get_trials(deepcopy=False)))
+    assert len(fewer.trials) == 60
+    seed = int(np.random.SeedSequence((0, MANY, 1)).generate_state(1, np.uint32)[0])
+    proposals = []
+    for each in (fewer, study):
+        chosen = SAMPLER.inner(seed).sample_relative(each, each.trials[-1], SAMPLER.distributions)
+        proposals.append(DOMAIN.decode(chosen))
+    assert ours.propose() == proposals[0] != proposals[1]
