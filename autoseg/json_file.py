@@ -70,7 +70,9 @@ def parse_json(data: bytes) -> JsonValue:
     value = json.loads(
         data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_unique
     )
-    _check(value)
+    # Half a surrogate pair and NUL can only come from an escape: UTF-8 has no such half, and JSON
+    # no control characters.
+    _check(value, checks_texts=rb"\u" in data)
     return value
 
 
@@ -87,18 +89,21 @@ def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     return values
 
 
-def _check(value: JsonValue) -> None:
-    """Look at every number and text; a loop, for the depth is what is in doubt."""
+def _check(value: JsonValue, *, checks_texts: bool) -> None:
+    """Look at every number and, if asked, text; a loop, for the depth is what is in doubt."""
     level: list[JsonValue] = [value]
     for _ in range(_MAX_DEPTH):
         inner: list[JsonValue] = []
         for item in level:
-            if isinstance(item, dict):
-                inner += [*item, *item.values()]
+            if isinstance(item, str):
+                if checks_texts:
+                    _check_text(item)
+            elif isinstance(item, dict):
+                if checks_texts:
+                    inner += item
+                inner += item.values()
             elif isinstance(item, list):
                 inner += item
-            elif isinstance(item, str):
-                _check_text(item)
             elif isinstance(item, float):
                 if not math.isfinite(item):
                     raise ValueError("it holds a number that is too large")

@@ -1,8 +1,8 @@
 """The trials of a search, in an Optuna study: what was tried, and how it scored."""
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from autoseg.errors import reading
 from autoseg.proposers.domain import Value
 from autoseg.proposers.pruner import Course
+from autoseg.proposers.quick_reading import quick_reading
 from autoseg.proposers.samplers import DomainSampler
 from autoseg.proposers.shared_storage import WHAT, SharedStorage
 from autoseg.runs.closing import Closing
@@ -216,13 +217,18 @@ class Study(Closing, Generic[Value]):
             return self.shared.open()
         return InMemoryStorage() if self._journal is None else JournalStorage(self._journal)
 
-    def _reading(self) -> AbstractContextManager[None]:
-        """Turn what Optuna raises over what makes no sense into our error."""
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Read quickly, and turn what Optuna raises over what makes no sense into our error."""
         if self.shared is not None:
-            return reading(self.shared.shown, WHAT)
-        if self._journal is None:
-            return nullcontext()
-        return reading(self._journal.path, "a journal of this search's trials", remedy=_REMEDY)
+            errors = reading(self.shared.shown, WHAT)
+        elif self._journal is not None:
+            what = "a journal of this search's trials"
+            errors = reading(self._journal.path, what, remedy=_REMEDY)
+        else:
+            errors = nullcontext()
+        with errors, quick_reading():
+            yield
 
     def _read(self, trial: FrozenTrial) -> Trial[Value]:
         """Return a trial; ValueError if it is none that this study can have made."""
