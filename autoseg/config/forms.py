@@ -7,6 +7,8 @@ InferenceBackend = Literal["eager", "compile", "cuda-graph", "onnxruntime", "ope
 """What runs a network."""
 NumberFormat = Literal["float32", "float16", "bfloat16"]
 """Numbers of weights and maps."""
+MemoryFormat = Literal["contiguous", "channels-last"]
+"""Order of weights and maps in memory: all of a channel together, or all channels of a pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,7 @@ class FormChoice:
     the exported graph on the CPU. The logits of each are held against plain torch's."""
     dtype: NumberFormat = "float32"
     """Numbers that the networks compute with; onnxruntime and openvino have float32 alone."""
-    memory_format: Literal["contiguous", "channels-last"] = "contiguous"
+    memory_format: MemoryFormat = "contiguous"
     """Order of maps in memory; onnxruntime and openvino have their own."""
     fold_batch_norm: bool = False
     """Fold batch norm into the convolutions before it; onnxruntime and openvino do so always."""

@@ -18,7 +18,14 @@ Momentum = Annotated[float, Range(low=0, high=1, without_high=True)]
 CropSize = tuple[Pixels, Pixels]
 ScaleRange = tuple[Factor, Factor]
 
-NOT_DECIDING = ("num_workers", "resident_gib", "backend", "cuda_graph", "val_share")
+NOT_DECIDING = (
+    "num_workers",
+    "resident_gib",
+    "backend",
+    "cuda_graph",
+    "memory_format",
+    "val_share",
+)
 """Settings that decide how a result is computed, and not what it is."""
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from autoseg.config.forms import MemoryFormat
 from autoseg.config.losses import PIXEL_MEANS, LossConfig
 from autoseg.config.optimisation import WITHOUT_EFFECT, OptimisationConfig
 from autoseg.config.ranges import Count, Factor, Range, Rate, Weight
@@ -32,6 +33,10 @@ class TrainingConfig(LossConfig, OptimisationConfig, RecipeConfig):
     scale_range: ScaleRange = (0.5, 2.0)
     validate_every: Count = 5000
     """Steps between two validations and checkpoints."""
+    memory_format: MemoryFormat = "channels-last"
+    """Order of weights and maps in memory while training; convolutions are faster with
+    channels-last (docs/recipe.md). It decides the rounding of sums and dropout's draws, and
+    nothing else."""
     overfit: Count | None = None
     """Train on so many images of the train split, evenly spread, whole and without augmentation
     or dropout, and validate on the same images: a sanity check that a network can learn, and no

@@ -136,6 +136,8 @@ def train(
     }
     loss_function = build_loss(chosen_loss, device=device)
     weights = weights_of_classes(chosen_loss, device=device)
+    if config.memory_format == "channels-last":
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     network.train()
     prepare_batch_norm_(network, config.batch_norm)
     optimizer = build_optimizer(network, config)
