@@ -1,6 +1,7 @@
 """Search strategies by name."""
 
 from autoseg.strategies.darts_search import DartsSearch
+from autoseg.strategies.dirichlet import DirichletSearch
 from autoseg.strategies.discrete_strategies import EvolutionSearch, RandomSearch, TPESearch
 from autoseg.strategies.gumbel import GumbelSearch
 from autoseg.strategies.nsga2_search import NSGA2Search
@@ -15,6 +16,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "gumbel": GumbelSearch,
     "robust": RobustSearch,
     "pc": PartialSearch,
+    "drnas": DirichletSearch,
     "random": RandomSearch,
     "evolution": EvolutionSearch,
     "tpe": TPESearch,

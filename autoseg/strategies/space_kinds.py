@@ -47,6 +47,8 @@ def build_supernet(
     recompute_cells: bool,
     partial_channels: int = 1,
     edge_normalisation: bool = False,
+    trellis_type: type[Supernet] = Supernet,
+    cells_type: type[CellSupernet] = CellSupernet,
 ) -> AnySupernet:
     """Build the supernet of the task's space with random weights, on its device.
 
@@ -56,13 +58,15 @@ def build_supernet(
             `CellSupernet` keeps all it needs.
         partial_channels: One of so many channels goes through the operations of a `Supernet`.
         edge_normalisation: Whether the edges of a `Supernet`'s cell are weighed by gamma.
+        trellis_type: What is built for a space with a trellis.
+        cells_type: What is built for a cell space.
     """
     config, dataset = task.config, task.train_dataset
     if isinstance(task.space, CellSpace):
-        return CellSupernet(
+        return cells_type(
             task.space, num_classes=dataset.num_classes, in_channels=dataset.num_channels
         ).to(task.device)
-    return Supernet(
+    return trellis_type(
         task.space,
         num_classes=dataset.num_classes,
         in_channels=dataset.num_channels,

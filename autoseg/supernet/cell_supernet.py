@@ -150,9 +150,13 @@ class RelaxedCells(RelaxedNetwork):
         """Return the alphas of normal and reduction cell, each (num_edges, operations)."""
         return [self.normal_alpha, self.reduction_alpha]
 
+    def mixed_logits(self) -> tuple[Tensor, Tensor]:
+        """Return both alphas as `forward` takes them; a subclass may draw others."""
+        return self.normal_alpha, self.reduction_alpha
+
     def decode(self) -> CellArchitecture:
         """Decode the best architecture under the present alphas."""
-        return decode_cells(self.space, self.normal_alpha, self.reduction_alpha)
+        return decode_cells(self.space, *self.decoded_logits())
 
     def decode_with_confidence(
         self, normal: Tensor, reduction: Tensor, *, history: Sequence[tuple[Tensor, Tensor]]
@@ -162,8 +166,7 @@ class RelaxedCells(RelaxedNetwork):
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict under the weights that the alphas give."""
-        alphas = (self.normal_alpha, self.reduction_alpha)
-        return self.forward_weighted(images, *map(normalise_alpha, alphas))
+        return self.forward_weighted(images, *map(normalise_alpha, self.mixed_logits()))
 
     def forward_weighted(self, images: Tensor, normal: Tensor, reduction: Tensor) -> Tensor:
         """Predict under given weights of the operations, those of normal and reduction cells."""

@@ -136,6 +136,10 @@ class Supernet(RelaxedNetwork):
         edges are normalised, gamma, (num_edges,)."""
         return [self.alpha, self.beta, *([] if self.gamma is None else [self.gamma])]
 
+    def mixed_logits(self) -> tuple[Tensor, Tensor]:
+        """Return alpha and beta as `forward` takes them; a subclass may draw others."""
+        return self.alpha, self.beta
+
     def decoded_logits(self) -> tuple[Tensor, Tensor]:
         """Return alpha, with gamma folded into it where edges are normalised, and beta."""
         if self.gamma is None:
@@ -177,8 +181,8 @@ class Supernet(RelaxedNetwork):
         Returns:
             Logits, (N, K, H, W).
         """
-        beta = normalise_beta(self.space, self.beta, rule=self.beta_norm)
-        alpha = normalise_alpha(self.alpha)
+        alpha, beta = self.mixed_logits()
+        alpha, beta = normalise_alpha(alpha), normalise_beta(self.space, beta, rule=self.beta_norm)
         if self.gamma is not None:
             alpha = alpha * normalise_gamma(self.space, self.gamma).unsqueeze(1)
         return self.forward_weighted(images, alpha, beta)

@@ -80,6 +80,10 @@ _CONTESTANTS = (
         search=("--strategy", "pc", "--num-epochs", "16", "--arch-start-epoch", "8"),
     ),
     Contestant(
+        name="drnas",
+        search=("--strategy", "drnas", "--num-epochs", "16", "--arch-start-epoch", "8"),
+    ),
+    Contestant(
         name="evolution",
         search=("--strategy", "evolution", *_SCORED, *_TWELVE_SAMPLES),
     ),

@@ -49,6 +49,7 @@ SETTINGS = {
     "gumbel": dataclasses.replace(COMMON, arch_lr=0.1),
     "robust": dataclasses.replace(COMMON, arch_lr=0.1),
     "pc": dataclasses.replace(COMMON, arch_lr=0.1, partial_channels=2),
+    "drnas": dataclasses.replace(COMMON, arch_lr=0.1),
     "random": COMMON,
     "evolution": LEARNING,
     "tpe": LEARNING,

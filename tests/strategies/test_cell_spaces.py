@@ -40,7 +40,7 @@ def run_search(name, folder, *, stop=None, **changes):
 # The rules of the others are tested elsewhere; what they have of cells is that of these two.
 NIGHTLY = [
     pytest.param(name, marks=pytest.mark.nightly)
-    for name in ("darts2", "robust", "evolution", "tpe", "nsga2")
+    for name in ("darts2", "drnas", "robust", "evolution", "tpe", "nsga2")
 ]
 
 

@@ -7,7 +7,7 @@ from autoseg.strategies import STRATEGIES
 from tests.strategies import contract
 
 # Each has the state of another one: the estimator by other weights, the step by another gradient.
-NIGHTLY = {"random by shared", "random by finetuned", "darts2", "pc"}
+NIGHTLY = {"random by shared", "random by finetuned", "darts2", "pc", "drnas"}
 STRATEGIES_AND_ESTIMATORS = [
     pytest.param(name, marks=[pytest.mark.nightly] if name in NIGHTLY else [])
     for name in sorted(contract.SETTINGS)
