@@ -4,6 +4,7 @@ A search by darts of the tiny preset, without validation, and the selection afte
 processor's, all threads together, which other work on the machine hardly changes.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import torch
 from csv_rows import write_rows
+from earlier_calls import calls_so_far
 
 from autoseg.architecture import SearchSpace
+from autoseg.atomic import atomic_write
 from autoseg.backends import choose_backend
 from autoseg.cli import OK, read_request, run_command
 from autoseg.config import SEARCH_PRESETS
@@ -34,7 +37,8 @@ class SelectionRequest:
     arch_steps: int = 128
     """Steps that move alpha and beta, after as many of the weights alone."""
     out: Path = Path("results/strategies/selection_cost.csv")
-    """CSV file, written after the search and again after the selection."""
+    """CSV file, written after the search and again after the selection, with a record of the call
+    beside it."""
 
     def __post_init__(self) -> None:
         if self.arch_steps < 1:
@@ -54,9 +58,10 @@ class PhaseRow:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
     request = read_request(
         SelectionRequest,
-        list(sys.argv[1:] if argv is None else argv),
+        arguments,
         prog=PROG,
         description="Time a selection by perturbation against the search before it.",
         example=f"{PROG} --arch-steps 32",
@@ -69,12 +74,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         device=torch.device("cpu"),
         backend=choose_backend("auto", "cpu", work="Supernet").name,
     )
+    record = request.out.with_suffix(".json")
+    calls = calls_so_far(record, [*PROG.split(), *arguments])
     rows: list[PhaseRow] = []
     for row in measure(task):
         rows.append(row)
         write_rows(rows, request.out)
         print(f"{row.phase:10} {row.num_steps:5} steps {row.processor_s:8.1f} s {row.share:7.1%}")
-    print(f"written: {request.out}, {torch.get_num_threads()} threads")
+    atomic_write(record, (json.dumps({"calls": calls}, indent=1) + "\n").encode())
+    print(f"written: {request.out} {record}, {torch.get_num_threads()} threads")
     return OK
 
 
