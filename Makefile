@@ -2,12 +2,12 @@
 # PYTHON is any Python in which `pip install -e '.[test]'` was done.
 PYTHON ?= python
 
-.PHONY: help check quick test nightly lint types docs isa kernels postgresql pure smoke
+.PHONY: help check quick test nightly lint types docs isa kernels postgresql pure smoke wheel audit
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-check: lint types docs test isa kernels postgresql pure smoke  ## all that has to pass before a change lands
+check: lint types docs test isa kernels postgresql pure wheel  ## all that has to pass before a change lands
 
 quick:  ## lint, and the tests that a change can wait for
 	$(PYTHON) -m ruff check .
@@ -43,3 +43,9 @@ pure:  ## an installation where there is no compiler
 
 smoke:  ## the main job at its smallest size, from another folder
 	PYTHON=$(PYTHON) .ci/smoke
+
+wheel:  ## source distribution and wheel, and the main job from nothing but the wheel
+	PYTHON=$(PYTHON) .ci/wheel
+
+audit:  ## known vulnerabilities of the installed packages, where the network lets it ask
+	PYTHON=$(PYTHON) .ci/audit
