@@ -1,0 +1,1 @@
+"""What `python benchmarks/scaling.py` measures and fits."""
