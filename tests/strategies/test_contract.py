@@ -1,20 +1,44 @@
 """Every strategy through the checks of `contract.py`, and the two that draw their own budgets."""
 
+from functools import cache
+from unittest import mock
+
 import pytest
 
 from autoseg.errors import UsageError
-from autoseg.strategies import STRATEGIES
+from autoseg.strategies import STRATEGIES, costs
 from tests.strategies import contract
 
 # Each has the state of another one: the estimator by other weights, the step by another gradient.
 NIGHTLY = {"random by shared", "random by finetuned", "darts2", "pc", "drnas"}
-STRATEGIES_AND_ESTIMATORS = [
-    pytest.param(name, marks=[pytest.mark.nightly] if name in NIGHTLY else [])
+OF_THE_CLASS = {contract.check_the_seed_decides_it, contract.check_it_keeps_to_a_time}
+"""Checks of what a strategy's settings do not change: one of each class passes them daily."""
+
+
+def is_nightly(name, check):
+    return name in NIGHTLY or (" by " in name and check in OF_THE_CLASS)
+
+
+STRATEGIES_AND_CHECKS = [
+    pytest.param(
+        name,
+        check,
+        marks=[pytest.mark.nightly] if is_nightly(name, check) else [],
+        id=f"{name}-{check.__name__[6:]}",
+    )
     for name in sorted(contract.SETTINGS)
+    for check in contract.CHECKS
 ]
 
 
-@pytest.fixture(scope="module", params=STRATEGIES_AND_ESTIMATORS)
+@pytest.fixture(scope="module", autouse=True)
+def known_prices():
+    """Count the MACs of the toy space once, and not for each of the many searches."""
+    with mock.patch.object(costs, "count_prices", cache(costs.count_prices)):
+        yield
+
+
+@pytest.fixture(scope="module")
 def whole(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / request.param
     return request.param, contract.run_whole(request.param, folder)
@@ -24,7 +48,9 @@ def test_every_strategy_is_in_the_suite():
     assert {name.split()[0] for name in contract.SETTINGS} == set(STRATEGIES)
 
 
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__[6:])
+@pytest.mark.parametrize(
+    ("whole", "check"), STRATEGIES_AND_CHECKS, indirect=["whole"], scope="module"
+)
 def test_a_strategy(whole, check, tmp_path):
     name, search = whole
     check(name, search, tmp_path)
