@@ -90,8 +90,8 @@ def name_of(case):
         (Case(("none", "atrous_conv_3x3"), num_targets=1, training=False), EXACT),
         # As in the step of the weights, computed again: no running statistics move.
         (
-            Case(("sep_conv_3x3", "avg_pool_3x3"), num_targets=1, keep=False, momentum=0.0,
-                 wants_alpha=False),
+            Case(("sep_conv_3x3", "avg_pool_3x3"), channels=3, num_targets=1, num_inputs=1,
+                 keep=False, momentum=0.0, wants_alpha=False),
             EXACT,
         ),
         # As in the step of alpha.
