@@ -31,6 +31,8 @@ def pytest_cmdline_main(config):
 def pytest_configure(config):
     """Share the cores among pytest-xdist's processes, and those that tests start."""
     gc.disable()  # until all is collected
+    # Threads that wait for others leave the core to other tests. Read when a process starts.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if config.option.measure_quick and not hasattr(config, "workerinput"):  # not in each process
         config.pluginmanager.register(quick.Stopwatch())
     num_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
