@@ -62,7 +62,8 @@ def _rank(trial: FrozenTrial) -> tuple[bool, int, float]:
     """Order trials as Optuna does: complete ones by score, before pruned ones by step and score."""
     if trial.state == TrialState.COMPLETE:
         return (True, 0, trial.values[0])
-    return (False, *max(trial.intermediate_values.items()))
+    step, score = max(trial.intermediate_values.items(), default=(-1, 0.0))
+    return (False, step, score)
 
 
 class _Considered(optuna.Study):

@@ -3,10 +3,11 @@
 import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.samplers._tpe.sampler import _split_trials
 from optuna.trial import TrialState
 
-from autoseg.proposers import ArchitectureDomain, Study, TPESampler, optuna_samplers
+from autoseg.proposers import ArchitectureDomain, TPESampler, optuna_samplers
 from autoseg.proposers.optuna_samplers import considered
 from tests.proposers.domains import SPACE
 
@@ -17,19 +18,21 @@ MANY = 120
 
 @pytest.fixture(scope="module")
 def study():
-    """A study of many trials: few different scores, every third stopped at one of two steps."""
+    """A study of many trials: few different scores, every third stopped at one of two steps, the
+    first before any."""
     generator = np.random.default_rng(0)
     study = optuna.create_study(direction="maximize")
     for number in range(MANY):
         score = float(generator.integers(30))
         is_stopped = number % 3 == 0
+        steps = {int(generator.choice((10, 20))): score} if is_stopped and number else {}
         study.add_trial(
             optuna.trial.create_trial(
                 params={name: generator.choice(each) for name, each in DOMAIN.options.items()},
                 distributions=SAMPLER.distributions,
                 value=score,
                 state=TrialState.PRUNED if is_stopped else TrialState.COMPLETE,
-                intermediate_values={int(generator.choice((10, 20))): score} if is_stopped else {},
+                intermediate_values=steps,
             )
         )
     return study
@@ -55,13 +58,13 @@ def test_up_to_the_bound_all_are_considered(study, monkeypatch):
 
 def test_a_proposal_is_that_of_optuna_given_what_is_considered(study, monkeypatch):
     monkeypatch.setattr(optuna_samplers, "MAX_CONSIDERED", 60)
-    ours, fewer = Study(SAMPLER), optuna.create_study(direction="maximize")
-    ours._study.add_trials(study.trials)
+    fewer = optuna.create_study(direction="maximize")
     fewer.add_trials(considered(study.get_trials(deepcopy=False)))
     assert len(fewer.trials) == 60
-    seed = int(np.random.SeedSequence((0, MANY, 1)).generate_state(1, np.uint32)[0])
-    proposals = []
-    for each in (fewer, study):
-        chosen = SAMPLER.inner(seed).sample_relative(each, each.trials[-1], SAMPLER.distributions)
-        proposals.append(DOMAIN.decode(chosen))
-    assert ours.propose() == proposals[0] != proposals[1]
+    trial = study.trials[-1]
+    inners = [SAMPLER.inner(SAMPLER.number_for(trial, 1)) for _ in range(2)]
+    of_fewer, of_all = (
+        DOMAIN.decode(inner.sample_relative(each, trial, SAMPLER.distributions))
+        for inner, each in zip(inners, (fewer, study), strict=True)
+    )
+    assert SAMPLER.propose(study, trial, torch.Generator()) == of_fewer != of_all
