@@ -40,8 +40,8 @@ _TWELVE_SAMPLES = ("--sample-steps", "200", "--arch-steps", "2400")
 
 # What searches by alpha and beta cost was measured by strategy_cost.py: 384 steps of darts, one
 # half-step counted as half, come to 16 epochs of it, half of them warm-up; darts2 takes 2.7 steps,
-# gumbel 0.30, pc 1.0, an eigenvalue of robust 11.7. A sample without training takes 0.24 s (nwot),
-# 0.6 s (macs) or 0.04 s (parameters) where darts takes 186 s.
+# gumbel 0.30, pc and drnas 1.0, an eigenvalue of robust 11.7. A sample without training takes
+# 0.24 s (nwot), 0.6 s (macs) or 0.04 s (parameters) where darts takes 186 s.
 _CONTESTANTS = (
     Contestant(name=DRAWN, draws="path and cell"),
     Contestant(name="untrained", draws="cell"),
