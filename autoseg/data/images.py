@@ -40,6 +40,7 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 _READABLE = "PNG, JPEG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000 and TGA are read"
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # a TIFF's tags
+_NUM_SAMPLES, _PLANES, _ONE_A_SAMPLE = 277, 284, 2
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -121,7 +122,8 @@ def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
     """Open an image and check its header, before any memory is taken for its pixels.
 
     Raises:
-        FileError: If the file is no image, has more pixels than allowed, or several pages.
+        FileError: If the file is no image, has more pixels than allowed, a TIFF without some of
+            them, or several pages.
         OSError: If it is not there, may not be read or is no regular file.
     """
     require_regular_file(path)
@@ -136,6 +138,7 @@ def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
                 raise FileError(f"{path} is not an image that can be read: {_READABLE}.") from None
         with image:
             _require_one_picture(path, image)
+            _require_all_pixels(path, image)
             yield image
 
 
@@ -226,6 +229,28 @@ def _require_one_picture(path: Path, image: Image.Image) -> None:
         raise FileError(
             f"{path} holds several pages or frames; save the one that is meant as a file of its "
             "own."
+        )
+
+
+def _require_all_pixels(path: Path, image: ImageFile.ImageFile) -> None:
+    """Refuse an unpacked TIFF whose strips or tiles are not those of its pixels.
+
+    Pillow shows 0 where one is missing, and of too many the last ones in place of the first. Of a
+    packed TIFF libtiff says so itself.
+    """
+    if image.format != "TIFF" or any(tile.codec_name == "libtiff" for tile in image.tile):
+        return
+    tags = _tags(image)
+    num_planes = tags.get(_NUM_SAMPLES, 1) if tags.get(_PLANES) == _ONE_A_SAMPLE else 1
+    held = 0
+    with reading(path, "an image that can be read"):  # tags hold what they like
+        for tile in image.tile:
+            left, upper, right, lower = tile.extents or (0, 0, 0, 0)
+            held += (right - left) * (lower - upper) * (tile.offset > 0)  # 0: it was never written
+    if held != image.width * image.height * num_planes:
+        raise FileError(
+            f"{path} is damaged: its strips or tiles are not those of {image.height} x "
+            f"{image.width} pixels; copy it again, or save it anew."
         )
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from autoseg.data.images import find_images, image_size, read_image
 from autoseg.errors import FileError, UsageError
+from tests.data.test_spectral import write_tiff
 from tests.fuzzing import damaged_bytes, require_clean_refusals
 
 GREY = np.tile(np.arange(0, 256, 15, dtype=np.uint8), (4, 1))  # (4, 18)
@@ -290,6 +291,48 @@ def test_only_regular_files_are_opened(tmp_path):
         read_image(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"gone\.png cannot be read: No such file"):
         read_image(tmp_path / "gone.png")
+
+
+def tag(number, value):
+    """Write a tag of one 32-bit number, as a TIFF holds it."""
+    return struct.pack("<HHLL", number, 4, 1, value)
+
+
+def strips(number):
+    """Begin the tag of so many strips' places."""
+    return struct.pack("<HHL", 273, 4, number)
+
+
+@pytest.mark.parametrize(
+    ("planar", "good", "damaged", "height"),
+    [
+        (False, tag(257, 4), tag(257, 5), 5),
+        (True, tag(257, 4), tag(257, 4_000), 4_000),
+        (False, tag(278, 4), tag(278, 3), 4),
+        (True, strips(3), strips(2), 4),  # no blue
+        (False, tag(273, 8), tag(273, 0), 4),  # a hole, as some writers leave one
+    ],
+)
+def test_a_tiff_that_lacks_pixels_is_not_black_there(tmp_path, planar, good, damaged, height):
+    path = write_tiff(tmp_path / "a.tif", COLOURS, photometric=2, planar=planar)
+    assert np.array_equal(read_image(path), COLOURS)
+    content = path.read_bytes()
+    assert content.count(good) == 1
+    path.write_bytes(content.replace(good, damaged))
+    for read in (read_image, image_size):
+        with pytest.raises(
+            FileError, match=rf"a\.tif is damaged: .* not those of {height} x 18 pix"
+        ):
+            read(path)
+
+
+def test_a_tiff_of_too_many_strips_does_not_show_the_last_ones_first(tmp_path):
+    path = save(tmp_path / "a.tif", GREY, tiffinfo={278: 1})
+    content = path.read_bytes()
+    assert content.count(tag(257, 4)) == 1
+    path.write_bytes(content.replace(tag(257, 4), tag(257, 2)))
+    with pytest.raises(FileError, match=r"a\.tif is damaged: .* not those of 2 x 18 pixels; copy"):
+        read_image(path)
 
 
 @pytest.mark.fuzz
