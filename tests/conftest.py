@@ -10,6 +10,7 @@ import torch
 from hypothesis import settings
 
 from tests import fuzzing, quick
+from tests.one_pixel import one_pixel_figures
 
 settings.load_profile(fuzzing.SUITE)  # `--hypothesis-profile` wins: it is read after this
 # What helpers assert is told as fully as what tests do, whichever test imports them first.
@@ -63,6 +64,13 @@ def pytest_collection_finish():
 def pytest_unconfigure():
     """Let modules that are written in C++ see their objects freed."""
     gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def figures_of_one_pixel():
+    """Save no figure in the tests of a module, as `one_pixel` says."""
+    with one_pixel_figures():
+        yield
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from autoseg.commands.auto_plan import (
 from autoseg.config import SEARCH_PRESETS, SearchConfig
 from autoseg.data import build_dataset
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 TWO_CORES = DeviceFacts(kind="cpu", memory_gib=math.inf, num_cores=2)
 GPU = DeviceFacts(kind="cuda", memory_gib=80)
 MICROSCOPE = Fingerprint(num_images=24, largest_size=(512, 512), num_classes=2, largest_share=0.8)

@@ -1,13 +1,13 @@
 """The commands from end to end at their smallest size, and the messages a user meets."""
 
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from autoseg.runs import load_metrics, load_record
 from autoseg.strategies import Report, SearchResult
 from autoseg.trained import RetrainedNetwork
 from tests.commands.test_tensorboard import Writer
+from tests.one_pixel import one_pixel_figures
 
 DATA = ["--image-size", "64", "72", "--train-length", "8"]
 SEARCH = [
@@ -46,13 +47,9 @@ def writers():
 def workplace(tmp_path_factory, writers):
     """A folder in which search and retrain have run once."""
     folder = tmp_path_factory.mktemp("workplace")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with chdir(folder):
         assert search.main([*SEARCH, "--tensorboard"]) == 0
         assert retrain.main(RETRAIN) == 0
-    finally:
-        os.chdir(before)
     return folder
 
 
@@ -255,6 +252,7 @@ def test_no_cuda_where_it_was_asked_for(tmp_path, monkeypatch, command):
 
 
 @pytest.mark.slow
+@one_pixel_figures()
 def test_search_and_retrain_with_batches_of_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one = ["--batch-size", "1", "--train-length", "4"]
@@ -265,6 +263,7 @@ def test_search_and_retrain_with_batches_of_one(tmp_path, monkeypatch):
     assert record["results"]["step"] == 2
 
 
+@one_pixel_figures()
 def test_a_search_may_be_resumed_on_another_back_end(inside, tmp_path, capsys):
     folder = only(inside.glob("runs/search-*"))
     assert load_record(folder)["config"]["backend"] == "auto"
@@ -307,6 +306,7 @@ def test_a_file_that_is_no_image_is_named(inside, tmp_path):
         predict.main([str(folder), str(tmp_path / "broken.png")])
 
 
+@one_pixel_figures()
 def test_ctrl_c_saves_and_resume_finishes_with_the_same_result(inside, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "autoseg.search", *SEARCH, "--out", str(out)]
@@ -352,6 +352,7 @@ class StopAfter:
 
 
 @pytest.mark.slow
+@one_pixel_figures()
 def test_a_stopped_retraining_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     networks = ["--network", "icnet_pruned", "icnet_resnet50", *RETRAIN]

@@ -16,6 +16,8 @@ from autoseg.runs import load_record
 from autoseg.runs.record import save_record
 from autoseg.trained import NetworkChoice, RetrainedNetwork
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 PAIR = NamedNetwork("fcn", "resnet18")
 ARGUMENTS = [
     *("--network", "fcn", "--encoder", "resnet18", "--width", "0.1", "--num-steps", "1"),

@@ -14,6 +14,8 @@ from autoseg.errors import UsageError
 from autoseg.trained import RetrainedNetwork
 from tests.data.folder.drawing import grey, save
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 SIZE = (32, 40)
 QUICK = ["--network", "icnet_resnet50", "--width", "0.125", "--num-steps", "2", "--device", "cpu"]
 

@@ -17,7 +17,7 @@ from autoseg.reporting import draw_cell
 from autoseg.runs import load_record
 from autoseg.trained import RetrainedNetwork, SearchRun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("figures_of_one_pixel")]
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding_operations.md"
 IMPORT = ["--import", "my_ops.py"]

@@ -6,6 +6,8 @@ from autoseg import compare, retrain, search
 from autoseg.runs import load_record
 from tests.data.published.archives import ARCHIVES
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 CPU = ["--device", "cpu"]
 # Stride 32 needs maps of 64 pixels; the miniatures have 32 x 40.
 SMALL = ["--image-scale", "2", "--batch-size", "2", "--crop-size", "64", "64", "--val-images", "2"]

@@ -15,6 +15,7 @@ from autoseg.architecture import Architecture
 from autoseg.errors import UsageError
 from autoseg.runs import load_metrics, load_record
 from autoseg.strategies import STRATEGIES
+from tests.one_pixel import one_pixel_figures
 
 DATA = ["--image-size", "64", "72", "--train-length", "8", "--device", "cpu"]
 SETTINGS = [
@@ -53,6 +54,7 @@ def test_every_sample_is_kept_and_the_best_is_the_result(inside):
         assert Path(f"runs/whole/figures/{name}.png").stat().st_size > 5000
 
 
+@one_pixel_figures()
 def test_killed_it_resumes_to_the_same_result(inside):
     command = [sys.executable, "-m", "autoseg.search", *SETTINGS, "--out", "runs/killed"]
     environment = {**os.environ, "PYTHONPATH": str(Path(search.__file__).parents[1])}
@@ -73,6 +75,7 @@ def test_killed_it_resumes_to_the_same_result(inside):
     assert killed.read_bytes() == whole.read_bytes()
 
 
+@one_pixel_figures()
 def test_retraining_takes_the_newest_search(inside, capsys):
     # No network beside it: a step of the searched one is what is tested.
     steps = ["--num-steps", "1", "--batch-size", "2", "--validate-every", "1", "--val-images", "1"]
@@ -82,6 +85,7 @@ def test_retraining_takes_the_newest_search(inside, capsys):
     assert Architecture.load(kept) == Architecture.load(found)
 
 
+@one_pixel_figures()
 def test_a_supernet_may_score_and_its_settings_are_read(inside, capsys):
     by_supernet = ["--estimator", "supernet", "--num-samples", "2", "--arch-steps", "1"]
     settings = [*SETTINGS[:2], *SETTINGS[6:], *by_supernet]  # without --sample-steps
@@ -104,6 +108,7 @@ def test_a_strategy_that_is_not_known_any_more_is_asked_for(inside, monkeypatch)
         search.main(["--resume", "--out", "runs/whole"])
 
 
+@one_pixel_figures()
 def test_a_strategy_of_ones_own_is_searched_by_the_command(inside):
     page = (Path(search.__file__).parents[1] / "docs" / "adding_strategies.md").read_text()
     code = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)

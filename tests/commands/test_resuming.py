@@ -15,6 +15,8 @@ from autoseg.runs import Run, load_record
 from autoseg.runs.folders import new_folder
 from autoseg.runs.record import save_record
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 DATA = ["--image-size", "64", "72", "--train-length", "4", "--batch-size", "2"]
 
 

@@ -8,6 +8,8 @@ from autoseg import retrain
 from autoseg.errors import UsageError
 from autoseg.runs import load_record
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 ARGUMENTS = [
     *("--network", "unet", "--width", "0.02", "--num-steps", "1", "--batch-size", "2"),
     *("--image-size", "32", "48", "--train-length", "2", "--crop-size", "32", "32"),

@@ -14,6 +14,8 @@ from autoseg.trained import NetworkChoice
 from autoseg.training import TrainingResult
 from tests.commands.test_tensorboard import Writer
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 ARGUMENTS = [
     *("--network", "unet", "--width", "0.02", "--num-steps", "2", "--batch-size", "2"),
     *("--image-size", "32", "48", "--train-length", "2", "--crop-size", "32", "32"),

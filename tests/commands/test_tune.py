@@ -15,6 +15,7 @@ from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate as evaluate_network
 from autoseg.runs import load_record
 from autoseg.trained import RetrainedNetwork
+from tests.one_pixel import one_pixel_figures
 from tests.trained.random_run import SIZE, make_run
 
 QUICK = ["--num-images", "2", "--num-trials", "4", "--device", "cpu"]
@@ -58,6 +59,7 @@ def test_the_record_holds_what_evaluate_finds(tmp_path, capsys):
     assert stored["results"]["crf_tuning"]["parameters"] == record["parameters"]
 
 
+@one_pixel_figures()
 def test_the_scores_are_printed_before_they_are_written(tmp_path, monkeypatch, capsys):
     folder = make_run(tmp_path / "run")
 
@@ -76,6 +78,7 @@ def test_the_scores_are_printed_before_they_are_written(tmp_path, monkeypatch, c
 
 
 @pytest.mark.slow
+@one_pixel_figures()
 def test_going_on_equals_never_stopping(tmp_path, capsys):
     whole, stopped = make_run(tmp_path / "whole"), make_run(tmp_path / "stopped")
     more = ["--num-images", "2", "--num-trials", "14"]
@@ -107,6 +110,7 @@ class StopAfter:
 
 
 @pytest.mark.slow
+@one_pixel_figures()
 def test_ctrl_c_saves_the_best_so_far(tmp_path, monkeypatch, capsys):
     folder = make_run(tmp_path / "run")
     with monkeypatch.context() as patched:
@@ -122,6 +126,7 @@ def test_ctrl_c_saves_the_best_so_far(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+@one_pixel_figures()
 def test_where_nothing_beats_the_network_alone_it_says_so(tmp_path, monkeypatch, capsys):
     folder = make_run(tmp_path / "run")
     dataset = build_dataset("synthetic", split="val", image_size=SIZE, num_classes=4)
@@ -150,6 +155,7 @@ def test_where_nothing_beats_the_network_alone_it_says_so(tmp_path, monkeypatch,
 
 
 @pytest.mark.slow
+@one_pixel_figures()
 def test_evaluate_and_predict_take_the_record_unless_told_otherwise(tmp_path, capsys):
     folder = make_run(tmp_path / "run")
     assert evaluate.main([str(folder), "--crf"]) == 0

@@ -12,6 +12,8 @@ from autoseg import __main__ as program
 from autoseg.errors import FileError, UsageError
 from tests.data.folder.drawing import grey, save
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples/from_zip.py"
 SIZE = (64, 72)

@@ -19,6 +19,8 @@ from autoseg.trained import NetworkChoice, RetrainedNetwork
 from tests.fuzzing import as_json, damaged_bytes, damaged_json, require_clean_refusals
 from tests.trained.random_run import SIZE, make_run
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 FIXED = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
 
 

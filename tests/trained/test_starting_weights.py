@@ -16,6 +16,8 @@ from autoseg.runs import load_record
 from autoseg.trained import NetworkChoice
 from autoseg.trained.starting_weights import starting_weights
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 NAME = "deeplabv3plus_mobilenet_v2"
 RETRAIN = [
     *("--network", NAME, "--num-steps", "2", "--batch-size", "2", "--validate-every", "1"),

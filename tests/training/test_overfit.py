@@ -23,6 +23,8 @@ from autoseg.training.overfit import (
 )
 from tests.commands.test_commands import StopAfter
 
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+
 SIZE = ["--image-size", "24", "32"]
 TINY = RETRAIN_PRESETS["tiny"]
 
