@@ -75,6 +75,12 @@ class Browser:
             raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
+    def choose(self, selector, path):
+        """Give a file to an input of the page, as a person chooses it."""
+        found = self.send("Runtime.evaluate", expression=f"document.querySelector('{selector}')")
+        identity = found["result"]["objectId"]
+        self.send("DOM.setFileInputFiles", files=[str(path)], objectId=identity)
+
     def screenshot(self, path, *, whole=True):
         """Write a picture of the page."""
         taken = self.send("Page.captureScreenshot", captureBeyondViewport=whole)
