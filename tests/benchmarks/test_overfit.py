@@ -18,6 +18,7 @@ from autoseg.networks import NETWORKS, build_network
 from autoseg.networks.fcn import FCN
 from autoseg.runs import load_metrics
 from tests.commands.test_commands import StopAfter
+from tests.one_pixel import one_pixel_figures
 
 QUICK = [
     *("--num-steps", "3", "--num-images", "2", "--image-size", "16", "24"),
@@ -83,6 +84,7 @@ def test_table_record_and_picture(overfit, capsys):
 
 
 @pytest.mark.slow
+@one_pixel_figures()
 def test_a_second_call_trains_nothing_again(overfit, module, monkeypatch):
     names = ["--networks", "segnet_basic", *QUICK]
     overfit.main(names)

@@ -29,8 +29,8 @@ def one_path(path, cell=SMALL_CELL):
 @pytest.mark.parametrize(
     ("filter_multiplier", "num_params", "macs"),
     [
-        (20, 10_147_427, 317_541_632_000),
-        (32, 21_622_451, 434_985_058_304),
+        # Of 20 filters is a case of `zoo`, in test_contract.py.
+        pytest.param(32, 21_622_451, 434_985_058_304, marks=pytest.mark.nightly),
         (48, 44_424_691, 653_584_883_712),
     ],
 )

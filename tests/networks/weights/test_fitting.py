@@ -49,7 +49,7 @@ def test_a_classifier_takes_the_weights_of_its_file(tmp_path: Path, file_name: s
         ("resnet50", "deeplabv3plus_resnet50", ("encoder",)),
         ("resnet50", "deeplabv3_resnet50", ("encoder",)),
         ("resnet101", "deeplabv2_resnet101", ("encoder",)),
-        ("resnet152", "resnet152_duc_hdc", ("encoder",)),
+        pytest.param("resnet152", "resnet152_duc_hdc", ("encoder",), marks=pytest.mark.nightly),
         ("mobilenet_v2", "deeplabv3_mobilenet_v2_without_3x3", ("encoder",)),
         ("xception65", "deeplabv3plus_xception65", ("encoder",)),
         ("vgg16", "fcn8s_vgg16", ("stages", "context")),
