@@ -7,7 +7,7 @@ PYTHON ?= python
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-check: lint types docs test isa kernels postgresql pure wheel  ## all that has to pass before a change lands
+check: lint types docs test isa kernels postgresql pure smoke  ## all that has to pass before a change lands
 
 quick:  ## lint, and the tests that a change can wait for
 	$(PYTHON) -m ruff check .
@@ -16,7 +16,7 @@ quick:  ## lint, and the tests that a change can wait for
 test:  ## the whole test suite
 	$(PYTHON) -m pytest -n auto
 
-nightly:  ## what the suite proves for one case of each kind, for the others
+nightly: wheel  ## what the suite proves for one case of each kind, for the others; the release
 	$(PYTHON) -m pytest -n auto -m 'nightly or fuzz' --hypothesis-profile=nightly
 
 lint:  ## ruff: rules and format
