@@ -1,12 +1,9 @@
 """Every strategy through the checks of `contract.py`, and the two that draw their own budgets."""
 
-from functools import cache
-from unittest import mock
-
 import pytest
 
 from autoseg.errors import UsageError
-from autoseg.strategies import STRATEGIES, costs
+from autoseg.strategies import STRATEGIES
 from tests.strategies import contract
 
 # Each has the state of another one: the estimator by other weights, the step by another gradient.
@@ -29,13 +26,6 @@ STRATEGIES_AND_CHECKS = [
     for name in sorted(contract.SETTINGS)
     for check in contract.CHECKS
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def known_prices():
-    """Count the MACs of the toy space once, and not for each of the many searches."""
-    with mock.patch.object(costs, "count_prices", cache(costs.count_prices)):
-        yield
 
 
 @pytest.fixture(scope="module")
