@@ -19,6 +19,7 @@ from earlier_calls import calls_so_far
 from autoseg.architecture import Architecture
 from autoseg.atomic import atomic_write
 from autoseg.cli import OK, read_request, run_command
+from autoseg.cli.console import announce
 from autoseg.comparison import Subject, untrained_subject
 from autoseg.comparison.forms import bring_into_form
 from autoseg.comparison.timing import Stages
@@ -26,7 +27,7 @@ from autoseg.config import Count, Factor, Range
 from autoseg.cost import count_macs, measure_in_rounds, reference_operation
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
-from autoseg.export import Form
+from autoseg.export import Form, FormError
 from autoseg.reporting.tables import Column, to_markdown
 from autoseg.runs import Progress, processor_name
 from autoseg.trained import NetworkChoice
@@ -134,8 +135,13 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def measure(name: str, request: FormsRequest) -> list[dict[str, Any]]:
     """Time one network in all forms, in turn."""
     subject = _subject(name, request)
-    names = list(dict.fromkeys(("eager", *request.forms)))
-    formed = [bring_into_form(subject, FORMS[each], device=CPU) for each in names]
+    names, formed = [], []
+    for each in dict.fromkeys(("eager", *request.forms)):
+        try:
+            formed.append(bring_into_form(subject, FORMS[each], device=CPU))
+            names.append(each)
+        except FormError as error:
+            announce(f"{name}: left out: {error}")
     stages = [Stages(each.running, crf=None, device=CPU) for each in formed]
     with torch.inference_mode():
         times = measure_in_rounds(

@@ -1,7 +1,6 @@
 """What is compared, and the comparison itself."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,13 +82,16 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
             crf=chosen.parameters.build().to(device) if chosen else None,
             crf_text=chosen.text if chosen else "",
             crf_notes=_crf_notes(chosen, request) if chosen else (),
+            search=search,
         )
-        for subject, chosen in zip(subjects, crfs or [None] * len(subjects), strict=True)
+        for subject, chosen, search in zip(
+            subjects, crfs or [None] * len(subjects), searches, strict=True
+        )
         for form in forms
     ]
     total = sum(len(case.subject.indices) + 1 for case in cases)  # one step for counts
     with Progress(total, description="compare", unit="step") as progress:
-        measured = measure_networks(
+        measured, no_form = measure_networks(
             cases,
             device=device,
             timing=TimingChoice(min_runs=request.min_runs, min_seconds=request.min_seconds),
@@ -97,13 +99,11 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
             new_borders=chosen_borders(request),
             diagnosis=request.pick(DiagnosisChoice),
         )
-    found = [search for search in searches for _ in forms]
-    measured = [
-        replace(network, search=search) for network, search in zip(measured, found, strict=True)
-    ]
+    if not measured:
+        raise UsageError("nothing was measured:\n  " + "\n  ".join(no_form))
     return Comparison(
         groups=tuple(group_networks([*measured, *earlier])),
-        left_out=tuple(left_out),
+        left_out=(*left_out, *no_form),
         protocol=_protocol(request, command, device, crfs),
         environment=describe_environment(),
     )

@@ -11,7 +11,7 @@ from autoseg.comparison.subject import Subject
 from autoseg.cost import synchronised_clock
 from autoseg.data import normalise
 from autoseg.evaluation import best_class, predict_logits
-from autoseg.export import Form, run_in_form
+from autoseg.export import Form, forming, run_in_form
 
 _NUM_COMPARED = 4  # images
 
@@ -68,18 +68,22 @@ def bring_into_form(subject: Subject, form: Form, *, device: torch.device) -> Fo
         device: Where it runs.
 
     Raises:
-        UsageError: If the network has no such form.
+        FormError: If the network cannot run in the form.
     """
     indices = (subject.indices or (0,))[:_NUM_COMPARED]
     images = [_normalised(subject, index, device) for index in indices]
     channels = images[0].shape[1]
-    network, load_seconds = run_in_form(subject.network, form, num_channels=channels, device=device)
-    running = replace(subject, network=network)
     now = synchronised_clock(device)
+    with forming(form):
+        network, load_seconds = run_in_form(
+            subject.network, form, num_channels=channels, device=device
+        )
+        running = replace(subject, network=network)
+        with torch.inference_mode():
+            begin = now()
+            best_class(_predict(running, images[0]))  # torch.compile compiles here
+            seconds = load_seconds + now() - begin
     with torch.inference_mode():
-        begin = now()
-        best_class(_predict(running, images[0]))
-        seconds = load_seconds + now() - begin
         error = equal = None
         if not form.is_plain:
             expected, given = (

@@ -12,13 +12,14 @@ from autoseg.comparison.forms import Formed, bring_into_form
 from autoseg.comparison.grading import Graded, grade
 from autoseg.comparison.mac_counts import Macs, count_all_macs
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, ComparisonRow, NetworkComparison
+from autoseg.comparison.searches import SearchHistory
 from autoseg.comparison.subject import Subject
 from autoseg.comparison.timing import Costs, Stages, TimingChoice, time_networks
 from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.cost import Latency
 from autoseg.crf import DenseCRF
 from autoseg.evaluation import Evaluation, evaluate
-from autoseg.export import PLAIN, Form, require_formable
+from autoseg.export import PLAIN, Form, FormError
 from autoseg.metrics import (
     BorderScore,
     Calibration,
@@ -32,11 +33,6 @@ from autoseg.runs import Progress, processor_name
 
 _NO_DIAGNOSIS = DiagnosisChoice()
 
-_CRF_LAYER = (
-    "its last layer is a dense CRF, which was trained with it: the row without CRF has that one in "
-    "parameters, latency and memory, but not in MACs, which count no message passing; the row with "
-    "CRF refines its result by another one."
-)
 _NUM_CONFUSIONS = 5  # of a row, that its table shows
 
 
@@ -54,6 +50,8 @@ class Case:
     """The CRF's parameters in words, for its row."""
     crf_notes: tuple[str, ...] = ()
     """What a reader should know of the CRF's parameters."""
+    search: SearchHistory | None = None
+    """The search that found the network's architecture; None if it was not found."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +74,7 @@ def measure_networks(
     progress: Progress,
     new_borders: Callable[[int, int], Sequence[BorderScore]] = border_scores,
     diagnosis: DiagnosisChoice = _NO_DIAGNOSIS,
-) -> list[NetworkComparison]:
+) -> tuple[list[NetworkComparison], list[str]]:
     """Score and count networks one by one, then time them in turn, without the CRF and with it.
 
     Args:
@@ -89,38 +87,42 @@ def measure_networks(
         diagnosis: Whether calibration and confusions are told.
 
     Returns:
-        One for each case, in their order.
+        What was measured, in the order of the cases, and a sentence for each case that is left out
+        since the network cannot run in its form.
 
     Raises:
-        UsageError: If a network cannot have its form.
         RuntimeError: If a network gives another result when it is timed than when it was scored.
     """
-    for case in cases:
-        require_formable(case.subject.network, case.form)
-    scored, stages = [], []
+    scored, stages, left_out = [], [], []
     for number, case in enumerate(cases, start=1):
         progress.write(f"[{number}/{len(cases)}] {_label(case)}")
         for note in case.crf_notes:
             progress.write(note)
-        scored.append(
-            _score(
+        try:
+            each = _score(
                 case,
                 device=device,
                 progress=progress,
                 new_borders=new_borders,
                 has_calibration=diagnosis.calibration,
             )
-        )
+        except FormError as error:  # before any image was scored
+            left_out.append(f"{_label(case)}: {error}")
+            progress.write(f"left out: {left_out[-1]}")
+            progress.update(len(case.subject.indices) + 1)
+            continue
+        scored.append(each)
         stages.append(Stages(scored[-1].formed.running, crf=case.crf, device=device))
         _require_scored(scored[-1], stages[-1])
         progress.update()
     graded = _grade(scored, device=device, progress=progress)
     with progress.phase("timing all networks in turn"):
         costs = time_networks(stages, device=device, timing=timing)
-    return [
+    measured = [
         _diagnosed(_assemble(*each, device=device), each[0], diagnosis)
         for each in zip(scored, graded, costs, strict=True)
     ]
+    return measured, left_out
 
 
 def _diagnosed(
@@ -235,7 +237,7 @@ def _assemble(
         class_iou=tuple(class_iou),
         notes=(
             *_doubts(scored, plain_counts),
-            *_training_notes(subject),
+            *subject.notes,
             *scored.counts.notes,
             *costs.notes,
             *case.crf_notes,
@@ -244,6 +246,7 @@ def _assemble(
         evidence=tuple(collected.result() for collected in scored.evidence),
         scenes=scored.scenes,
         graded_scenes=graded,
+        search=case.search,
     )
 
 
@@ -264,19 +267,6 @@ def _doubts(scored: _Scored, confusion: ConfusionMatrix | None) -> tuple[str, ..
     colour_miou = subject.trained.colour_miou if dataset.split == "val" else None
     doubt = doubt_about(confusion, dataset.class_names, colour_miou=colour_miou)
     return () if doubt is None else (f"{DOUBTFUL}{doubt}.",)
-
-
-def _training_notes(subject: Subject) -> tuple[str, ...]:
-    """Say what sets the training of a row apart from the common recipe."""
-    notes = []
-    trained = subject.trained
-    if trained is not None and trained.loss != "cross_entropy":
-        notes.append(f"trained with another loss than plain cross-entropy: {trained.loss}.")
-    if trained is not None and trained.started_from is not None:
-        notes.append(f"started from the weights in {trained.started_from}, not from random ones.")
-    if subject.has_crf_layer:
-        notes.append(_CRF_LAYER)
-    return tuple(notes)
 
 
 def _plain_row(

@@ -34,6 +34,13 @@ _NO_RECIPE = ("seed", "data_root", "data", "cache", "cache_gib", "preset", "pale
 names of what the other settings say. What the images are is a checksum of its own."""
 
 
+_CRF_LAYER = (
+    "its last layer is a dense CRF, which was trained with it: the row without CRF has that one in "
+    "parameters, latency and memory, but not in MACs, which count no message passing; the row with "
+    "CRF refines its result by another one."
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
     """Where a network's weights come from."""
@@ -93,6 +100,21 @@ class Subject:
     """Factor on the images' sides before the network sees them, as in the training."""
     trained: Trained | None
     """The training that the weights come from; None for a network without a run."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What sets its training apart from the common recipe, in sentences."""
+        notes = []
+        trained = self.trained
+        if trained is not None and trained.loss != "cross_entropy":
+            notes.append(f"trained with another loss than plain cross-entropy: {trained.loss}.")
+        if trained is not None and trained.started_from is not None:
+            notes.append(
+                f"started from the weights in {trained.started_from}, not from random ones."
+            )
+        if self.has_crf_layer:
+            notes.append(_CRF_LAYER)
+        return tuple(notes)
 
     @property
     def image_size(self) -> tuple[int, int]:

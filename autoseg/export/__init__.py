@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from autoseg.export.graph import SegmentationGraph, export_graph
     from autoseg.export.model_card import model_card, origin_of
     from autoseg.export.onnx_form import export_onnx
-    from autoseg.export.running import require_formable, run_in_form
+    from autoseg.export.running import FormError, forming, run_in_form
     from autoseg.export.torch_forms import export_pt2, export_torchscript
 else:
     # Deferred, since `python -m autoseg.export --help` imports this package first.
@@ -24,15 +24,16 @@ __all__ = [
     "Agreement",
     "DisagreementError",
     "Form",
+    "FormError",
     "SegmentationGraph",
     "export_graph",
     "export_onnx",
     "export_pt2",
     "export_torchscript",
+    "forming",
     "forms_of",
     "model_card",
     "origin_of",
-    "require_formable",
     "require_packages",
     "run_in_form",
 ]

@@ -2,6 +2,8 @@
 
 import copy
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -12,10 +14,17 @@ from autoseg.export.folding import fold_batch_norm
 from autoseg.export.form import EXPORTED, Form
 from autoseg.export.graph import record
 from autoseg.export.onnx_form import to_onnx
+from autoseg.foreign_text import printable
 from autoseg.networks import NetworkWithCRF
 
 _EXAMPLE_SIZE = (97, 130)  # see autoseg.export.graph
 _INPUT, _OUTPUT = "images", "logits"
+_MAX_REASON = 300
+"""Characters of a converter's message that are shown: some print the graph."""
+
+
+class FormError(UsageError):
+    """A network that cannot run in a form."""
 
 
 class Running(NamedTuple):
@@ -39,9 +48,13 @@ def run_in_form(
         device: Where it runs.
 
     Raises:
-        UsageError: As `require_formable`.
+        FormError: If the network ends in a dense CRF, and the form is not the network itself.
     """
-    require_formable(network, form)
+    if isinstance(network, NetworkWithCRF) and not form.is_plain:
+        raise FormError(
+            f"a network with a CRF layer (--crf-layer) runs by plain torch alone, not as {form}: "
+            "its lattice depends on the colours of each image."
+        )
     if form.is_plain:
         return Running(network, 0.0)
     if form.backend in EXPORTED:
@@ -66,17 +79,22 @@ def run_in_form(
     return Running(cast.eval(), 0.0)
 
 
-def require_formable(network: nn.Module, form: Form) -> None:
-    """Refuse a form that a network cannot have.
+@contextmanager
+def forming(form: Form) -> Iterator[None]:
+    """Turn what converters and compilers raise over a network into one error with the reason.
 
     Raises:
-        UsageError: If the network ends in a dense CRF, and the form is not the network itself.
+        FormError: If the network cannot run in the form. Memory that runs out stays what it is.
     """
-    if isinstance(network, NetworkWithCRF) and not form.is_plain:
-        raise UsageError(
-            f"a network with a CRF layer (--crf-layer) runs by plain torch alone, not as {form}: "
-            "its lattice depends on the colours of each image. Leave the network or the form out."
-        )
+    try:
+        yield
+    except (FormError, torch.OutOfMemoryError):
+        raise
+    except (RuntimeError, ValueError, TypeError) as error:
+        if form.is_plain:  # nothing was converted: the network itself fails
+            raise
+        reason = printable(" ".join(str(error).split()))[:_MAX_REASON]
+        raise FormError(f"cannot run as {form}: {type(error).__name__}: {reason}") from error
 
 
 def _exported(network: nn.Module, *, num_channels: int) -> bytes:

@@ -29,7 +29,8 @@ ONCE = TimingChoice(min_runs=1, min_seconds=0.0, max_warm_up_seconds=0.0, max_dr
 def measure(subject, *, crf, crf_text, **settings):
     """Measure one network."""
     case = Case(subject=subject, crf=crf, crf_text=crf_text)
-    (measured,) = measure_networks([case], **settings)
+    (measured,), left_out = measure_networks([case], **settings)
+    assert not left_out
     return measured
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from autoseg.config.forms import FormChoice
 from autoseg.errors import UsageError
-from autoseg.export import Form, form, forms_of, run_in_form
+from autoseg.export import Form, FormError, form, forming, forms_of, run_in_form
 from autoseg.export.folding import fold_batch_norm
 from autoseg.export.graph import record
 from autoseg.networks import NetworkWithCRF
@@ -141,5 +141,23 @@ def test_what_cannot_run_is_refused_with_the_remedy(monkeypatch):
 
 def test_a_crf_layer_has_no_other_form():
     layered = NetworkWithCRF.__new__(NetworkWithCRF)
-    with pytest.raises(UsageError, match=r"runs by plain torch alone, not as eager, folded"):
+    with pytest.raises(FormError, match=r"runs by plain torch alone, not as eager, folded"):
         run_in_form(layered, Form(is_folded=True), num_channels=3, device=CPU)
+
+
+class Branching(nn.Module):
+    """What no exporter can record: the way depends on the values."""
+
+    def forward(self, images):
+        return images if images.sum() > 0 else -images
+
+
+def test_what_a_converter_refuses_is_an_error_with_its_reason():
+    folded = Form(is_folded=True)
+    reason = r"^cannot run as eager, folded: \w+: .*[Dd]ata-dependent"
+    with pytest.raises(FormError, match=reason), forming(folded):
+        run_in_form(Branching().eval(), folded, num_channels=3, device=CPU)
+    for given, error in ((Form(), ValueError("x")), (folded, torch.OutOfMemoryError("x"))):
+        with pytest.raises(type(error), match=r"^x$") as raised, forming(given):
+            raise error
+        assert not isinstance(raised.value, FormError)
