@@ -35,11 +35,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = [*PROG.split(), *arguments]
-    path, result = run_tune(
+    tuned = run_tune(
         request,
         command=command,
         show=lambda found: print(f"{table_of(found)}\n{found.verdict}", flush=True),
     )
+    if tuned is None:
+        print(f"stopped before a trial was scored. Again: {shlex.join(command)}")
+        return INTERRUPTED
+    path, result = tuned
     refresh_index()
     print(f"saved {path}, picture in {path.parent}/figures")
     if not result.is_finished:

@@ -2,11 +2,14 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
 from autoseg.errors import FileError, LostProcessError, UsageError
@@ -38,7 +41,7 @@ def run_command(
         SystemExit: Always.
     """
     warnings.showwarning = _show_warning
-    with _printable_streams():
+    with _printable_streams(), _sigterm_as_ctrl_c():
         code = _run(main, joins_processes=joins_processes)
     sys.exit(code)
 
@@ -138,6 +141,32 @@ def _printable_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does: what is open is closed, locks and all.
+
+    A loop that saves after the step takes over both meanwhile; see `autoseg.runs.StopRequest`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python delivers no signals here
+        return
+    owner = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == owner:
+            raise KeyboardInterrupt
+        # A process that was forked off: its parent ends it so.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        # None: the handler was not installed from Python and cannot be put back.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _report(error: Exception, *, rank: int) -> int:

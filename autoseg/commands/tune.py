@@ -14,7 +14,6 @@ from autoseg.cli.console import announce
 from autoseg.commands.tensorboard import Board, mirrored, require_tensorboard
 from autoseg.crf import STOCK, CRFSettings
 from autoseg.data import labelled_indices
-from autoseg.errors import UsageError
 from autoseg.reporting.crf_tuning import draw_tuning
 from autoseg.reporting.figure import save_figure
 from autoseg.requests import TuneRequest
@@ -39,7 +38,7 @@ TRIALS_NAME = "crf-trials.journal"
 
 def run_tune(
     request: TuneRequest, *, command: Sequence[str], show: Callable[[TuningResult], None]
-) -> tuple[Path, TuningResult]:
+) -> tuple[Path, TuningResult] | None:
     """Tune, and leave crf.json and figures/crf_tuning in the run folder.
 
     A tuning with the same images, weights, mode and seed that was stopped goes on; its trials are
@@ -51,7 +50,7 @@ def run_tune(
         show: Called with what was found before it is written, which may fail.
 
     Returns:
-        The record's path, and what was found.
+        The record's path, and what was found; None if the user stopped before a trial was scored.
     """
     stock = {name: replace(each, mode=request.crf_mode) for name, each in STOCK.items()}
     for parameters in stock.values():
@@ -100,7 +99,11 @@ def run_tune(
             LogitsCache(folder, on_disk=on_disk) as cache,
         ):
             network = trained.network(request.weights).to(device)
-            fill_cache(cache, network, dataset, indices, trained.image_scale, device)
+            scale = trained.image_scale
+            try:
+                fill_cache(cache, network, dataset, indices, scale, device, lambda: stop.requested)
+            except TuningStopped:
+                return None
             scorer = CRFScorer(cache, dataset, indices, device, lambda: stop.requested)
             plain = scorer.mean_iou(None)
             _search(
@@ -108,7 +111,7 @@ def run_tune(
             )
         trials = study.trials
         if not trials:
-            raise UsageError("stopped before the first trial was scored; nothing was saved.")
+            return None
         result = TuningResult(
             subject=subject,
             mean_iou_without=plain,

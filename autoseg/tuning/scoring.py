@@ -14,7 +14,7 @@ from autoseg.tuning.logits_cache import LogitsCache
 
 
 class TuningStopped(Exception):
-    """The user asked to stop inside a trial."""
+    """The user asked to stop inside a trial, or before the first one."""
 
 
 def logits_mib(dataset: SegmentationDataset, num_images: int) -> float:
@@ -30,6 +30,7 @@ def fill_cache(
     indices: Sequence[int],
     image_scale: float,
     device: torch.device,
+    is_stopped: Callable[[], bool],
 ) -> None:
     """Compute the logits of images, and show how far it is.
 
@@ -40,12 +41,18 @@ def fill_cache(
         indices: The images.
         image_scale: Factor on the images' sides before the network sees them.
         device: Where the network is.
+        is_stopped: Asked before each image: whether the user wants to stop.
+
+    Raises:
+        TuningStopped: If the user asks to stop meanwhile.
     """
     with (
         Progress(len(indices), description="logits", unit="image") as progress,
         torch.inference_mode(),
     ):
         for index in indices:
+            if is_stopped():
+                raise TuningStopped
             pixels = dataset[index].image.to(device)[None]
             images = normalise(pixels, dataset.normalisation)
             cache.append(predict_logits(network, images, scales=(image_scale,)))

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -89,6 +90,33 @@ def test_notes_are_shown(capsys):
 def test_ctrl_c(capsys):
     assert run(fail(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == "interrupted.\n"
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    closed = []
+
+    def action():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            closed.append(True)
+
+    assert run(action) == 130
+    assert (closed, capsys.readouterr().err) == ([True], "interrupted.\n")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_sigterm_ends_what_a_command_forked_off_without_a_word():
+    def action():
+        if (pid := os.fork()) == 0:
+            signal.raise_signal(signal.SIGTERM)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
+
+    assert run(action) == 0
 
 
 def test_help_passes_through():

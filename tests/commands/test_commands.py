@@ -1,12 +1,8 @@
 """The commands from end to end at their smallest size, and the messages a user meets."""
 
-import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from contextlib import chdir
 from pathlib import Path
 
@@ -24,6 +20,7 @@ from autoseg.strategies import Report, SearchResult
 from autoseg.trained import RetrainedNetwork
 from tests.commands.test_tensorboard import Writer
 from tests.one_pixel import one_pixel_figures
+from tests.signalled import run_signalled
 
 DATA = ["--image-size", "64", "72", "--train-length", "8"]
 SEARCH = [
@@ -307,22 +304,22 @@ def test_a_file_that_is_no_image_is_named(inside, tmp_path):
 
 
 @one_pixel_figures()
-def test_ctrl_c_saves_and_resume_finishes_with_the_same_result(inside, tmp_path):
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)]
+)
+def test_a_signal_saves_and_the_command_that_is_named_finishes_with_the_same_result(
+    inside, tmp_path, number
+):
+    words = [*SEARCH, "--out", "run"]
+    ended = run_signalled("autoseg.search", words, folder=tmp_path, number=number, num_steps=3)
+    assert ended.returncode == 130, ended.stderr
+    assert f"{number.name}: stopping after this step" in ended.stderr
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "autoseg.search", *SEARCH, "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    assert process.stderr is not None
-    for line in process.stderr:  # the first progress line: a step was done
-        if "steps" in line or time.monotonic() > deadline:
-            break
-    process.send_signal(signal.SIGINT)
-    stdout, _ = process.communicate(timeout=60)
-    if process.returncode == 130:  # it may have finished first on a fast machine
-        assert f"--resume --out {out}" in stdout
-        assert json.loads((out / "run.json").read_text())["state"] == "interrupted"
-        assert search.main(["--resume", "--out", str(out)]) == 0
-    assert process.returncode in (0, 130)
+    assert load_record(out)["state"] == "interrupted"
+    stopped, _, named = ended.stdout.splitlines()[-1].partition(" Go on: ")
+    assert stopped == "stopped at epoch 1, saved."
+    assert named == "python -m autoseg.search --resume --out run"
+    assert search.main(["--resume", "--out", str(out)]) == 0
     whole = only(inside.glob("runs/search-*"))
     assert Architecture.load(out / "architecture.json") == Architecture.load(
         whole / "architecture.json"

@@ -114,9 +114,13 @@ class StopAfter:
 def test_ctrl_c_saves_the_best_so_far(tmp_path, monkeypatch, capsys):
     folder = make_run(tmp_path / "run")
     with monkeypatch.context() as patched:
-        # Asked before each trial and each image: 3 times a trial of two images.
         patched.setattr("autoseg.commands.tune.StopRequest", StopAfter)
-        StopAfter.asked = 8
+        StopAfter.asked = 1
+        assert tune.main(["crf", str(folder), *QUICK]) == 130
+        assert "stopped before a trial was scored. Again: python -m" in capsys.readouterr().out
+        assert not (folder / "crf.json").exists()
+        # Asked before each image's logits, each trial and each image of it.
+        StopAfter.asked = 2 + 8
         assert tune.main(["crf", str(folder), *QUICK]) == 130
     record = read(folder)
     assert (record["num_trials"], record["num_trials_asked"], record["finished"]) == (2, 4, False)
