@@ -34,6 +34,9 @@ class RetrainRequest(Request, TrainingConfig, NetworkSizes, DataConfig):
     seeds: tuple[Seed, ...] = ()
     """Seeds to train each network with, one after the other, in place of the one of --seed; each
     training gets a run folder of its own, NAME-seed-SEED, and compare joins them in one row."""
+    auto_batch: bool = False
+    """Train with the largest batch that fits into the GPU's memory, found by trying steps before
+    the training starts, instead of the preset's; the learning rate stays as it is."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     tensorboard: bool = False

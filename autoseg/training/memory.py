@@ -34,7 +34,7 @@ def explaining_memory(config: RecipeConfig) -> Iterator[None]:
         ):
             yield
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         reason = (str(error).strip() or "no memory left").splitlines()[0].rstrip(".")
         height, width = config.crop_size
@@ -45,7 +45,8 @@ def explaining_memory(config: RecipeConfig) -> Iterator[None]:
         ) from error
 
 
-def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Tell whether torch or NumPy raised an error because memory ran out."""
     is_one = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return is_one or any(words in str(error) for words in _OF_THE_CPU)
 

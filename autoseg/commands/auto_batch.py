@@ -1,0 +1,101 @@
+"""`--auto-batch`: the largest batch that a GPU's memory holds, instead of the preset's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+
+from autoseg.cli.console import announce
+from autoseg.commands.retrain_plan import RetrainPlan
+from autoseg.distributed import num_processes
+from autoseg.errors import UsageError
+from autoseg.requests import RetrainRequest
+from autoseg.runs import seed_everything
+from autoseg.training import OutOfMemoryError
+from autoseg.training.largest_batch import USED_SHARE, largest_batch, training_step
+
+
+def require_auto_batch_fits(request: RetrainRequest, device: torch.device) -> None:
+    """Refuse --auto-batch where nothing can be tried, or another setting says the same.
+
+    Raises:
+        UsageError: With what to give instead.
+    """
+    if not request.auto_batch:
+        return
+    if device.type != "cuda":
+        raise UsageError(
+            f"--auto-batch: the retraining runs on {device}, where a step that does not fit is not "
+            "refused: the system swaps, or ends the process. Give --batch-size, or use --device "
+            "cuda."
+        )
+    if num_processes() > 1:
+        raise UsageError(
+            "--auto-batch: it is tried in one process; find the batch of one GPU there, and give "
+            f"{num_processes()} times as many images with --batch-size here."
+        )
+    others = [name for name in ("batch_size", "overfit") if name in request.given]
+    if others:
+        raise UsageError(
+            f"--auto-batch and --{others[0].replace('_', '-')}: each says how large a batch is; "
+            "give one of them."
+        )
+
+
+def with_largest_batch(plan: RetrainPlan, device: torch.device) -> RetrainPlan:
+    """Return the plan with the largest batch that every one of its networks can be trained with.
+
+    The learning rate stays as it is: which one a larger batch wants is for the user to try. A line
+    says it, and what the linear rule would make of it.
+
+    Raises:
+        OutOfMemoryError: If a network does not fit with the smallest batch.
+
+    Source: the linear rule is of Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv
+    1706.02677, section 2.1.
+    """
+    config, dataset = plan.training, plan.train_dataset
+    # Of each part that a batch passes the network in. Batch norm needs two images.
+    largest = len(dataset) // config.accumulate
+    smallest = min(2, largest)
+    with _memory_share(device, USED_SHARE):
+        for choice in plan.networks:
+            step = training_step(
+                lambda choice=choice: choice.build(
+                    dataset.num_classes, normalisation=dataset.normalisation
+                ),
+                config,
+                dataset=dataset,
+                device=device,
+            )
+            seed_everything(config.seed)
+            fitting = largest_batch(step, smallest=smallest, largest=largest)
+            if fitting is None:
+                height, width = config.crop_size
+                raise OutOfMemoryError(
+                    f"--auto-batch: {choice.label} does not fit into the memory of {device} with "
+                    f"{smallest} image(s) of {height} x {width} pixels; use a smaller --crop-size."
+                )
+            largest = fitting
+    found = largest * config.accumulate
+    scaled = config.learning_rate * found / config.batch_size
+    announce(
+        f"retrain: batches of {found} (--auto-batch), the largest that fits; --learning-rate stays "
+        f"{config.learning_rate:g}, which goes with batches of {config.batch_size}: in proportion "
+        f"it would be {scaled:.3g}"
+    )
+    return replace(plan, request=plan.request.with_values(batch_size=found))
+
+
+@contextmanager
+def _memory_share(device: torch.device, share: float) -> Iterator[None]:
+    """Let torch take no more than a share of a GPU's memory inside."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.set_per_process_memory_fraction(share, device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)

@@ -1,0 +1,104 @@
+"""`--auto-batch`: the largest batch that memory holds, against an allocator with a limit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from autoseg.commands import auto_batch
+from autoseg.commands.auto_batch import require_auto_batch_fits, with_largest_batch
+from autoseg.commands.retrain_plan import RetrainPlan
+from autoseg.errors import UsageError
+from autoseg.requests import RetrainRequest
+from autoseg.training import OutOfMemoryError
+from autoseg.training.largest_batch import largest_batch
+from tests.training.test_loop import CPU, Network, datasets
+
+
+def test_the_largest_batch_is_found_whatever_the_memory():
+    for largest in (1, 2, 7, 16):
+        for held in range(largest + 3):
+            tried = []
+
+            def step(batch_size, held=held, tried=tried):
+                tried.append(batch_size)
+                if batch_size > held:
+                    raise torch.OutOfMemoryError("CUDA out of memory.")
+
+            found = largest_batch(step, smallest=1, largest=largest)
+            assert found == (min(held, largest) or None)
+            assert len(tried) == len(set(tried)) and max(tried) <= largest
+
+
+def test_another_error_is_no_lack_of_memory():
+    def step(batch_size):
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        largest_batch(step, smallest=1, largest=8)
+
+
+class Limited(Network):
+    """Has memory for so many images at once."""
+
+    def __init__(self, num_images):
+        super().__init__()
+        self.num_images = num_images
+
+    def forward(self, images):
+        if len(images) > self.num_images:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().forward(images)
+
+
+@dataclass
+class Choice:
+    num_images: int
+    label = "limited"
+
+    def build(self, num_classes, *, normalisation):
+        return Limited(self.num_images)
+
+
+def plan(*held, **given):
+    request = RetrainRequest(auto_batch=True, crop_size=(16, 16), batch_size=2, **given)
+    train, val = datasets()
+    return RetrainPlan(
+        request=request,
+        networks=tuple(map(Choice, held)),
+        folder=Path("x"),
+        train_dataset=train,
+        val_dataset=val,
+    )
+
+
+def test_all_networks_of_a_retraining_fit_with_the_same_recipe(capsys):
+    fitted = with_largest_batch(plan(5, 3, 4), CPU)
+    assert fitted.training.batch_size == 3
+    assert fitted.training.learning_rate == plan(1).training.learning_rate == 0.05
+    assert capsys.readouterr().err == (
+        "retrain: batches of 3 (--auto-batch), the largest that fits; --learning-rate stays 0.05, "
+        "which goes with batches of 2: in proportion it would be 0.075\n"
+    )
+    assert with_largest_batch(plan(2, accumulate=2), CPU).training.batch_size == 4
+    num_images = len(plan(1).train_dataset)
+    assert with_largest_batch(plan(99), CPU).training.batch_size == num_images
+    with pytest.raises(
+        OutOfMemoryError, match=r"limited does not fit .* with 2 image.*--crop-size"
+    ):
+        with_largest_batch(plan(1), CPU)
+
+
+def test_where_nothing_can_be_tried_it_says_what_to_give(monkeypatch):
+    asked, cuda = RetrainRequest(auto_batch=True), SimpleNamespace(type="cuda")
+    require_auto_batch_fits(asked, cuda)
+    require_auto_batch_fits(RetrainRequest(), CPU)
+    with pytest.raises(UsageError, match=r"runs on cpu, where .* Give --batch-size, or use --dev"):
+        require_auto_batch_fits(asked, CPU)
+    with pytest.raises(UsageError, match="--auto-batch and --batch-size: each says how large"):
+        require_auto_batch_fits(RetrainRequest(auto_batch=True, batch_size=4), cuda)
+    monkeypatch.setattr(auto_batch, "num_processes", lambda: 4)
+    with pytest.raises(UsageError, match="give 4 times as many images with --batch-size here"):
+        require_auto_batch_fits(asked, cuda)
