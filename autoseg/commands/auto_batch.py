@@ -10,20 +10,17 @@ from autoseg.cli.console import announce
 from autoseg.commands.retrain_plan import RetrainPlan
 from autoseg.distributed import num_processes
 from autoseg.errors import UsageError
-from autoseg.requests import RetrainRequest
 from autoseg.runs import seed_everything
 from autoseg.training import OutOfMemoryError
 from autoseg.training.largest_batch import USED_SHARE, largest_batch, training_step
 
 
-def require_auto_batch_fits(request: RetrainRequest, device: torch.device) -> None:
-    """Refuse --auto-batch where nothing can be tried, or another setting says the same.
+def require_trying(plan: RetrainPlan, device: torch.device) -> None:
+    """Refuse to look for a batch where nothing can be tried, or another setting says one.
 
     Raises:
         UsageError: With what to give instead.
     """
-    if not request.auto_batch:
-        return
     if device.type != "cuda":
         raise UsageError(
             f"--auto-batch: the retraining runs on {device}, where a step that does not fit is not "
@@ -35,7 +32,7 @@ def require_auto_batch_fits(request: RetrainRequest, device: torch.device) -> No
             "--auto-batch: it is tried in one process; find the batch of one GPU there, and give "
             f"{num_processes()} times as many images with --batch-size here."
         )
-    others = [name for name in ("batch_size", "overfit") if name in request.given]
+    others = [name for name in ("batch_size", "overfit") if name in plan.request.given]
     if others:
         raise UsageError(
             f"--auto-batch and --{others[0].replace('_', '-')}: each says how large a batch is; "

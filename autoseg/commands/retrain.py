@@ -9,7 +9,7 @@ from torch import nn
 
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.commands.auto_batch import require_auto_batch_fits, with_largest_batch
+from autoseg.commands.auto_batch import require_trying, with_largest_batch
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
 from autoseg.commands.resuming import after_restart
 from autoseg.commands.retrain_card import write_card
@@ -75,9 +75,9 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     device = resolve_device(request.device)
     require_tensorboard(request.tensorboard)
     request = after_restart(request)
-    require_auto_batch_fits(request, device)
     plan = plan_resumed(request) if request.resume else plan_retraining(request, device)
     if request.auto_batch and not request.resume:
+        require_trying(plan, device)
         plan = with_largest_batch(plan, device)
     trainings = plan.trainings
     if plan.note is not None:

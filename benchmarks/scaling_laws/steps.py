@@ -159,10 +159,13 @@ def _retraining_step(size: Size) -> tuple[int, Callable[[], object]]:
     cell = decode_cell(space, torch.randn(space.num_edges, len(space.operations)))
     strides = (8,) * size.num_layers
     architecture = Architecture(space=space.name, strides=space.strides, path=strides, cell=cell)
-    network = build_network(
-        architecture, num_classes=_NUM_CLASSES, filter_multiplier=size.filter_multiplier
-    )
     config = replace(RETRAIN_PRESETS["tiny"], precision="fp32")
+    network = build_network(
+        architecture,
+        num_classes=_NUM_CLASSES,
+        filter_multiplier=size.filter_multiplier,
+        width=config.width,
+    )
     prepare_batch_norm_(network.train(), config.batch_norm)
     optimizer = build_optimizer(network, config)
     images, target = _batch(size)

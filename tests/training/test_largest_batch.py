@@ -1,14 +1,13 @@
 """`--auto-batch`: the largest batch that memory holds, against an allocator with a limit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from autoseg.commands import auto_batch
-from autoseg.commands.auto_batch import require_auto_batch_fits, with_largest_batch
+from autoseg.commands.auto_batch import require_trying, with_largest_batch
 from autoseg.commands.retrain_plan import RetrainPlan
 from autoseg.errors import UsageError
 from autoseg.requests import RetrainRequest
@@ -92,13 +91,13 @@ def test_all_networks_of_a_retraining_fit_with_the_same_recipe(capsys):
 
 
 def test_where_nothing_can_be_tried_it_says_what_to_give(monkeypatch):
-    asked, cuda = RetrainRequest(auto_batch=True), SimpleNamespace(type="cuda")
-    require_auto_batch_fits(asked, cuda)
-    require_auto_batch_fits(RetrainRequest(), CPU)
+    both, cuda = plan(1), torch.device("cuda")
+    asked = replace(both, request=RetrainRequest(auto_batch=True))
+    require_trying(asked, cuda)
     with pytest.raises(UsageError, match=r"runs on cpu, where .* Give --batch-size, or use --dev"):
-        require_auto_batch_fits(asked, CPU)
+        require_trying(asked, CPU)
     with pytest.raises(UsageError, match="--auto-batch and --batch-size: each says how large"):
-        require_auto_batch_fits(RetrainRequest(auto_batch=True, batch_size=4), cuda)
+        require_trying(both, cuda)
     monkeypatch.setattr(auto_batch, "num_processes", lambda: 4)
     with pytest.raises(UsageError, match="give 4 times as many images with --batch-size here"):
-        require_auto_batch_fits(asked, cuda)
+        require_trying(asked, cuda)
