@@ -29,3 +29,11 @@ def network_colour(label: str) -> str:
     return (
         _BY_FAMILY.get(family) or _OTHERS[crc32(name.encode(errors="surrogatepass")) % len(_OTHERS)]
     )
+
+
+def line_dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
+    """Return the line of the networks of one colour, by number: no two are alike.
+
+    The first is solid, the second dashed, and the others have ever more dots between the dashes.
+    """
+    return "solid" if number == 0 else (0.0, (5.0, 2.0, *(1.0, 2.0) * (number - 1)))

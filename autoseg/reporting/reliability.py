@@ -6,12 +6,11 @@ from matplotlib.figure import Figure
 
 from autoseg.reporting.figure import GREY, hide_spines, new_figure
 from autoseg.reporting.fonts import figure_text
-from autoseg.reporting.network_colours import network_colour
+from autoseg.reporting.network_colours import line_dashes, network_colour
 
 RELIABILITY_GID = "reliability"
 """Name of the artists that hold the curves, each followed by "-" and the number."""
 
-_DASHES = ("solid", "dashed", "dotted", "dashdot")
 _FEWEST = 1e-3  # share of a curve's pixels; accuracy of fewer jumps about and says nothing
 
 
@@ -49,7 +48,7 @@ def draw_reliability(curves: Mapping[str, Sequence[tuple[int, float, float]]]) -
         sure, right, share = zip(*points, strict=True) if points else ((), (), ())
         line = {
             "color": colour, "marker": "o", "markersize": 3, "linewidth": 1.5,
-            "linestyle": _DASHES[place % len(_DASHES)],
+            "linestyle": line_dashes(place),
         }  # fmt: skip
         axes.plot(sure, right, **line, label=figure_text(name), gid=f"{RELIABILITY_GID}-{number}")
         below.plot(sure, share, **line)

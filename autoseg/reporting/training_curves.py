@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from autoseg.reporting.figure import hide_spines, new_figure
 from autoseg.reporting.fonts import figure_text
-from autoseg.reporting.network_colours import network_colour
+from autoseg.reporting.network_colours import line_dashes, network_colour
 
 LOSS_GID, SCORE_GID = "training-loss", "training-score"
 """Names of the artists that hold the curves, each followed by "-" and the network's number."""
@@ -44,7 +44,7 @@ def draw_training(
     lines, drawn = [], Counter[str]()
     for number, (name, records) in enumerate(histories.items()):
         colour = network_colour(name)
-        dashes = _dashes(drawn[colour])
+        dashes = line_dashes(drawn[colour])
         drawn[colour] += 1
         left.plot(
             *_points(records, "loss"), color=colour, linestyle=dashes, marker="o", markersize=3,
@@ -69,11 +69,6 @@ def draw_training(
     if title is not None:
         figure.suptitle(figure_text(title), fontsize=11)
     return figure
-
-
-def _dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
-    """Return the line of a number: solid, dashed, then dashes with ever more dots between them."""
-    return "solid" if number == 0 else (0.0, (5.0, 2.0, *(1.0, 2.0) * (number - 1)))
 
 
 def _dress(axes: Axes, *, heading: str, unit: str) -> None:

@@ -164,6 +164,10 @@ def test_calibration_and_confusions_have_tables_where_they_were_asked_for():
         lambda artist: artist.get_gid() == f"{RELIABILITY_GID}-0"
     )
     assert line.get_xydata() == pytest.approx(np.array([[55, 50], [95, 90]]))
+    figure = draw_reliability({f"icnet {number}": ((9, 0.5, 0.5),) for number in range(6)})
+    lines = figure.axes[0].get_lines()[1:]  # behind the diagonal
+    assert len({line.get_color() for line in lines}) == 1
+    assert len({str(line._dash_pattern) for line in lines}) == 6
     other = replace(result, error=0.15, bins=((30, 0.51, 0.1), *bins[1:]))
     pooled = mean_calibration([result, other])
     assert pooled.error == pytest.approx(0.1)

@@ -146,6 +146,9 @@ def test_the_chart_draws_what_was_chosen_and_leads_to_the_row(opened):
     browser.run("document.querySelector('.chart svg a').dispatchEvent(new MouseEvent('click'))")
     assert browser.run("document.querySelector('tr:target').id") == "g1-r1"
     assert browser.run("document.querySelectorAll('b').length") == 0  # no name became markup
+    name = "document.querySelector('table.rows th a')"
+    browser.run(f"{name}.textContent = 'icnet_resnet50 x0.125 (eager, bfloat16)'")
+    assert browser.run(f"{name}.getBoundingClientRect().height") < 30  # a line has 20
     assert browser.problems == [] and len(browser.requests) == 1
 
 
