@@ -46,12 +46,12 @@ def make_run(
     state="finished",
     seed=0,
     overfit=None,
-    label="icnet_resnet50",
+    label="segnet_basic",
     class_name="class",
 ):
     """Write a run as the retraining leaves it, with random weights."""
     torch.manual_seed(seed)
-    choice = NetworkChoice(label=label, name="icnet_resnet50", width=0.125)
+    choice = NetworkChoice(label=label, name="segnet_basic", width=0.125)
     config = {
         "dataset": "synthetic",
         "data_root": None,
@@ -97,7 +97,7 @@ def test_each_run_has_the_parameters_that_were_tuned_for_it(tmp_path):
 
 def make_away(folder):
     """Write a run on images that are not on this machine."""
-    choice = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
+    choice = NetworkChoice(label="segnet_basic", name="segnet_basic", width=0.125)
     config = {
         "dataset": "camvid",
         "data_root": None,
@@ -114,7 +114,7 @@ def make_away(folder):
 
 
 def test_one_row_a_setting_in_every_format(tmp_path, capsys):
-    folder = make_run(tmp_path / "runs" / "set" / "icnet")
+    folder = make_run(tmp_path / "runs" / "set" / "segnet")
     with Run.annotate(folder) as run:
         run.update(baselines={"colour_miou": 0.99})
     out = tmp_path / "out"
@@ -177,7 +177,7 @@ def test_the_tables_are_printed_before_files_are_written(tmp_path, monkeypatch, 
     arguments = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--no-crf"]
     with pytest.raises(OSError, match="disk full"):
         compare.main([*arguments, *QUICK])
-    assert "icnet" in capsys.readouterr().out
+    assert "segnet_basic" in capsys.readouterr().out
 
 
 def test_strangers_names_end_no_comparison(tmp_path, capsys, monkeypatch):

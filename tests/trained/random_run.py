@@ -18,7 +18,7 @@ def make_run(
     seed=0,
     crf_layer=False,
     normalisation=IMAGENET,
-    network="icnet_resnet50",
+    network="segnet_basic",
 ):
     """Write a finished run on small synthetic images."""
     torch.manual_seed(seed)

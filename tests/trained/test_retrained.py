@@ -21,7 +21,7 @@ from tests.trained.random_run import SIZE, make_run
 
 pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
 
-FIXED = NetworkChoice(label="icnet_resnet50", name="icnet_resnet50", width=0.125)
+FIXED = NetworkChoice(label="segnet_basic", name="segnet_basic", width=0.125)
 
 
 def test_a_network_is_opened_once_and_knows_itself(tmp_path):
