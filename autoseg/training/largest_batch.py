@@ -75,10 +75,8 @@ def training_step(
         device: Where the steps are made.
     """
     chosen = choose_loss(config, dataset)
-    loss, class_weights = (
-        build_loss(chosen, device=device),
-        weights_of_classes(chosen, device=device),
-    )
+    loss = build_loss(chosen, device=device)
+    class_weights = weights_of_classes(chosen, device=device)
     precision = resolve_precision(config.precision, device)
 
     def step(batch_size: int) -> None:
