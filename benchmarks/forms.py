@@ -105,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in request.forms:
         FORMS[name].require(CPU)
     torch.set_num_threads(request.threads)
+    request.out.mkdir(parents=True, exist_ok=True)
     path = request.out / "forms.json"
     calls = calls_so_far(path, ["python", "benchmarks/forms.py", *command])
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []

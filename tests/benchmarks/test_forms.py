@@ -16,6 +16,7 @@ def forms(monkeypatch):
 
 
 def test_a_call_goes_on_where_another_ended(forms, tmp_path, capsys, monkeypatch):
+    tmp_path = tmp_path / "not" / "there"
     sizes = ["--size", "32", "48", "--width", "0.125", "--threads", "1", "--min-seconds", "0"]
     arguments = [*sizes, "--min-runs", "2", "--forms", "channels-last", "--out", str(tmp_path)]
     assert forms.main([*arguments, "--networks", "icnet_resnet50"]) == 0
