@@ -15,9 +15,9 @@ from csv_rows import write_rows
 
 from autoseg.cli import OK, read_request, run_command
 from autoseg.commands.presets import choose_image_scale
-from autoseg.config import SEARCH_PRESETS, DataConfig
+from autoseg.config import SEARCH_PRESETS, DataConfig, SearchConfig
 from autoseg.config.ranges import Count
-from autoseg.data import build_split
+from autoseg.data import SegmentationDataset, build_split
 from autoseg.training import augmented_batches
 
 PROG = "python benchmarks/loading.py"
@@ -32,7 +32,7 @@ class LoadingRequest:
     dataset: str = "camvid"
     """Dataset by name."""
     data_root: Path | None = None
-    """Its folder; AUTOSEG_DATA if it is not given."""
+    """Folder of the dataset; where none is given, AUTOSEG_DATA names it."""
     num_batches: Count = 20
     """Counted batches, after one that warms up."""
     out: Path = Path("results/loading/loading.csv")
@@ -46,10 +46,10 @@ class LoadingRow:
     kept: str
     """Where decoded images come from."""
     milliseconds: float
-    """Of a batch."""
+    """Processor time that a batch takes."""
     batch_size: int
     images_a_second: float
-    """Of one process that has a core to itself."""
+    """What one process loads that has a core to itself."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,19 +80,24 @@ def measure(request: LoadingRequest) -> Iterator[LoadingRow]:
                 SEARCH_PRESETS[_PRESET],
                 image_scale=choose_image_scale(_PRESET, train.largest_size),
             )
-            for _ in range(2):  # the first time fills the cache
-                batches = augmented_batches(train, config)
-                next(batches)
-                begin = time.process_time()
-                for _ in range(request.num_batches):
-                    next(batches)
-                seconds = (time.process_time() - begin) / request.num_batches
+            _seconds(train, config, request.num_batches)  # fills the cache
+            seconds = _seconds(train, config, request.num_batches)
             yield LoadingRow(
                 kept=kept,
                 milliseconds=1000 * seconds,
                 batch_size=config.batch_size,
                 images_a_second=config.batch_size / seconds,
             )
+
+
+def _seconds(train: SegmentationDataset, config: SearchConfig, num_batches: int) -> float:
+    """Return the processor time of one of some batches, after one that warms up."""
+    batches = augmented_batches(train, config)
+    next(batches)
+    begin = time.process_time()
+    for _ in range(num_batches):
+        next(batches)
+    return (time.process_time() - begin) / num_batches
 
 
 if __name__ == "__main__":
