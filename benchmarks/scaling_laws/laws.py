@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator, StrMethodFormatter
 
 from autoseg.reporting.figure import BLUE, VERMILLION, hide_spines, new_figure
+from autoseg.reporting.fonts import figure_text
 from autoseg.reporting.tables import Column, to_markdown
 
 from .steps import Size, StepRow, Work
@@ -130,16 +131,16 @@ def draw_laws(rows: Sequence[StepRow], laws: Sequence[Law]) -> Figure:
             times = [medians[size] for size in wanted]
             colour = _COLOURS[law.work]
             axes.plot(values, times, marker="o", markersize=5, linestyle="none", color=colour)
-            label = f"{law.work}: power {law.exponents[factor]:.2f}"
+            label = figure_text(f"{law.work}: power {law.exponents[factor]:.2f}")
             fitted = [law.milliseconds(size) for size in wanted]
             axes.plot(values, fitted, color=colour, linewidth=1.4, label=label)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xticks(values, labels=[str(value) for value in values])
+        axes.set_xticks(values, labels=[figure_text(str(value)) for value in values])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel(_WORDS[factor])
+        axes.set_xlabel(figure_text(_WORDS[factor]))
         axes.legend(frameon=False, fontsize=8, loc="upper left")
         hide_spines(axes, "right", "top")
     panels[0].set_ylabel("processor time of a step (ms)")

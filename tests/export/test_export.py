@@ -156,5 +156,5 @@ def test_a_crf_layer_has_no_graph_and_is_told_what_has(tmp_path):
     assert not list((tmp_path / "out").iterdir())
     export.main([*arguments, "safetensors"])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        *("icnet_resnet50+crf.md", "icnet_resnet50+crf.safetensors")
+        *("segnet_basic+crf.md", "segnet_basic+crf.safetensors")
     ]
