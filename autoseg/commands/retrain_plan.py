@@ -10,6 +10,7 @@ import torch
 from autoseg.architecture import load_architecture
 from autoseg.cli.console import announce
 from autoseg.commands.presets import choose_image_scale, choose_preset, fit_to_images
+from autoseg.commands.random_rivals import draw_rivals
 from autoseg.commands.resuming import (
     require_same_images,
     resumed_request,
@@ -42,7 +43,7 @@ from autoseg.trained.own_operations import (
 )
 from autoseg.training.overfit import overfit_images, overfit_note, overfit_recipe
 
-_WHICH_NETWORKS = ("network", "encoder", "architecture")
+_WHICH_NETWORKS = ("network", "encoder", "architecture", "random")
 """Fields of the request that the record keeps as the networks that came of them."""
 
 
@@ -166,7 +167,7 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
         request = request.with_values(seed=request.seeds[0])
     return RetrainPlan(
         request=request,
-        networks=tuple(choose_networks(request)),
+        networks=tuple(choose_networks(request, train_dataset)),
         folder=request.out or new_folder("retrain", request.dataset),
         train_dataset=train_dataset,
         val_dataset=val_dataset,
@@ -279,9 +280,9 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
     if request.preset == "auto":
         request = request.with_values(preset=saved.preset)
     resumed = resumed_request(request, saved, folder=folder, ignoring=("weights", *_WHICH_NETWORKS))
-    if request.given.intersection(_WHICH_NETWORKS):
-        _require_same_networks(choose_networks(resumed), networks, folder=folder)
     train_dataset, val_dataset = _splits(resumed.pick(DataConfig), overfit=resumed.overfit)
+    if request.given.intersection(_WHICH_NETWORKS):
+        _require_same_networks(choose_networks(resumed, train_dataset), networks, folder=folder)
     require_same_images(folder, config, images_in(train_dataset, val_dataset))
     return RetrainPlan(
         request=resumed,
@@ -322,11 +323,16 @@ def _require_same_networks(
             )
 
 
-def choose_networks(request: RetrainRequest) -> list[NetworkChoice]:
-    """List the networks that a request names.
+def choose_networks(request: RetrainRequest, dataset: SegmentationDataset) -> list[NetworkChoice]:
+    """List the networks that a request names, and those that are drawn beside a searched one.
+
+    Args:
+        request: What the user asks for.
+        dataset: The images that are trained on.
 
     Raises:
-        UsageError: If a name is unknown, or two networks would share a folder.
+        UsageError: If a name is unknown, or two networks would share a folder; if others are to be
+            drawn where no search is.
     """
     named = named_networks(request.network, request.encoder)
     sizes, found = request.pick(NetworkSizes), request.architecture
@@ -341,6 +347,15 @@ def choose_networks(request: RetrainRequest) -> list[NetworkChoice]:
                 filter_multiplier=sizes.filter_multiplier,
                 drop_path_keep=sizes.drop_path_keep,
             )
+        )
+    if request.random:
+        choices += draw_rivals(
+            choices,
+            found,
+            number=request.random,
+            seed=request.seed,
+            dataset=dataset,
+            image_scale=request.image_scale,
         )
     choices += [NetworkChoice.named(network, width=sizes.width) for network in named]
     if request.crf_layer:

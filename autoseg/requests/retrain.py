@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.config import DataConfig, NetworkSizes, Request, TrainingConfig
-from autoseg.config.ranges import Seed
+from autoseg.config.ranges import CountOrNone, Seed
 from autoseg.requests.search import Preset
 
 
@@ -21,6 +21,9 @@ class RetrainRequest(Request, TrainingConfig, NetworkSizes, DataConfig):
     over, by name; `python -m autoseg.networks` lists them."""
     architecture: Path | None = None
     """Architecture to train: a search's architecture.json, or the name of a shipped one."""
+    random: CountOrNone = 0
+    """Architectures to draw at random from the space of the search that --architecture lies in, and
+    to train beside it, with about as many MACs: what a search has to beat."""
     preset: Preset = "auto"
     """Sizes and recipe to start from: paper (as published), tiny (minutes on two CPU cores, narrow
     networks), auto (paper for a real dataset on a GPU, otherwise tiny)."""

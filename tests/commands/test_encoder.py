@@ -9,6 +9,7 @@ from autoseg import compare, evaluate, retrain
 from autoseg.commands.compare import find_subjects
 from autoseg.commands.retrain_plan import choose_networks
 from autoseg.commands.zoo import collect_zoo
+from autoseg.data import build_dataset
 from autoseg.errors import FileError, UsageError
 from autoseg.networks import NamedNetwork, build_network, named_networks
 from autoseg.requests import CompareRequest, NetworksRequest, RetrainRequest
@@ -68,18 +69,20 @@ def test_every_family_is_paired_with_every_encoder_and_published_pairs_keep_thei
     request = RetrainRequest(
         network=("deeplabv3plus", "unet", "fcn"), encoder=("resnet50", "densenet121"), width=0.5
     )
-    choices = choose_networks(request)
+    images = build_dataset("synthetic", split="train", length=1)
+    choices = choose_networks(request, images)
     assert [choice.label for choice in choices] == [
         *("deeplabv3plus_resnet50", "deeplabv3plus_densenet121", "unet"),
         *("fcn_resnet50", "fcn_densenet121"),
     ]
-    named = choose_networks(RetrainRequest(network=("deeplabv3plus_resnet50",), width=0.5))
+    named = choose_networks(RetrainRequest(network=("deeplabv3plus_resnet50",), width=0.5), images)
     assert choices[0] == named[0]
     for choice in choices:
         assert NetworkChoice.from_dict(json.loads(json.dumps(choice.to_dict()))) == choice
     with pytest.raises(UsageError, match="would be trained in one folder"):
         choose_networks(
-            RetrainRequest(network=("fcn", "fcn_resnet50"), encoder=("resnet50",), width=0.5)
+            RetrainRequest(network=("fcn", "fcn_resnet50"), encoder=("resnet50",), width=0.5),
+            images,
         )
 
 
