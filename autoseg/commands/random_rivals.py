@@ -113,9 +113,9 @@ def _costs(space: Space, searched: Any, *, seed: int, **sizes: Any) -> dict[AnyA
     """
     generator = torch.Generator().manual_seed(_SEEDS + seed)
     if isinstance(space, CellSpace):
-        of_cells = price_cells(space, **sizes)
+        cell_prices = price_cells(space, **sizes)
         cells = (sample_cell_architecture(space, generator) for _ in range(NUM_DRAWN))
-        return {each: of_cells.cost(each) for each in (searched, *cells)}
+        return {each: cell_prices.cost(each) for each in (searched, *cells)}
     prices = price_space(space, **sizes)
     drawn = (sample_architecture(space, generator) for _ in range(NUM_DRAWN))
     return {each: prices.cost(each) for each in (searched, *drawn)}
