@@ -11,6 +11,7 @@ from autoseg.architecture.cell import num_edges_before
 from autoseg.architecture.membership import require_cells_of_space
 from autoseg.cost import count_macs, count_module_macs
 from autoseg.networks import build_network
+from autoseg.networks.weightless import weightless
 from autoseg.ops import StemShape, build_darts_operation, cell_places
 from autoseg.pricing.kept_edges import KeptEdges, node_edges
 
@@ -73,7 +74,7 @@ def price_cells(
         space=space, image_size=image_size, fixed=0, normal=normal, reduction=reduction
     )
     example = sample_cell_architecture(space, torch.Generator().manual_seed(0))
-    with torch.device("meta"):  # takes no memory, and no random numbers
+    with weightless():  # takes no memory, and no random numbers
         network = build_network(
             example,
             num_classes=num_classes,
@@ -94,7 +95,7 @@ def _price_operations(
         """Price an operation that reads a map of the image at a stride."""
         if op == NO_OPERATION:
             return 0
-        with torch.device("meta"):
+        with weightless():
             module = build_darts_operation(op, channels, stride)
         size = (-(-side // map_stride) for side in image_size)  # halved and rounded up again
         return count_module_macs(module, (1, channels, *size))

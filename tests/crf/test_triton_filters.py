@@ -73,7 +73,9 @@ def test_a_lattice_that_cannot_fit_is_refused(on_device):
         ((7, 9), False, (4.1, 41.3), 5),
         ((4, 5), True, (4.1, 41.3), 3),
         ((6, 7), False, (0.7, 3.3), 1),  # a simplex for every pixel
-        ((34, 33), False, (900.0, 900.0), 1),  # a thousand pixels a point: pieces of pieces
+        pytest.param(  # a thousand pixels a point: pieces of pieces; 4 s
+            (34, 33), False, (900.0, 900.0), 1, marks=pytest.mark.nightly
+        ),
     ],
 )
 def test_the_lattice_alone_and_its_adjoint(on_device, size, closed, stds, num_channels):

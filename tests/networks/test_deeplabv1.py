@@ -5,6 +5,7 @@ from torch import nn
 from autoseg.networks import build_network
 from autoseg.networks.deeplabv1 import DeepLabV1, atrous_vgg16
 from autoseg.networks.encoders.vgg import vgg_features
+from autoseg.networks.weightless import weightless
 
 
 def test_the_encoder_is_the_releases_layer_by_layer() -> None:
@@ -26,7 +27,7 @@ def test_the_encoder_is_the_releases_layer_by_layer() -> None:
 
 
 def test_the_encoder_takes_a_classifiers_weights() -> None:
-    with torch.device("meta"):
+    with weightless():
         dense, classifier = atrous_vgg16(), vgg_features(16)
     shapes = [
         [(key, value.shape) for key, value in network.state_dict().items()]
@@ -45,7 +46,7 @@ def test_the_encoder_takes_a_classifiers_weights() -> None:
 )
 @pytest.mark.parametrize("size", [(321, 513), (40, 57)])
 def test_each_variant_sees_25_positions_at_stride_8(name, kernel_size, rate, size) -> None:
-    with torch.device("meta"):
+    with weightless():
         network = build_network(name, num_classes=2, width=0.125).eval()
         assert isinstance(network, DeepLabV1)
         features = network.context(network.encoder(torch.empty(1, 3, *size)))

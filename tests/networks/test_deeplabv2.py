@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from autoseg.networks import TrainingLogits
 from autoseg.networks.deeplabv2 import DeepLabV2, deeplabv2_resnet101, deeplabv2_vgg16
+from autoseg.networks.weightless import weightless
 
 
 class Shrink(nn.Module):
@@ -55,7 +56,7 @@ def test_the_largest_logit_of_the_scales_wins() -> None:
 
 @pytest.mark.parametrize("build", [deeplabv2_vgg16, deeplabv2_resnet101])
 def test_rates_and_multi_scale_option(build) -> None:
-    with torch.device("meta"):
+    with weightless():
         network = build(5, width=0.125)
         multi_scale = build(5, width=0.125, is_multi_scale=True)
     rates = [

@@ -19,6 +19,7 @@ from autoseg.networks.duc_hdc import (
     resnet152_duc_hdc,
 )
 from autoseg.networks.encoders.resnet import ResNet
+from autoseg.networks.weightless import weightless
 from tests.networks.encoders import layouts
 
 
@@ -131,7 +132,7 @@ def test_macs_layer_by_layer() -> None:
             channels = 4 * inner
     total += (1024 * 2048 + 1024 * 512 + 2 * 2048 * 512 + 3 * 13 * 512**2) * eighth
     total += 4 * 9 * 2048 * 16 * num_classes * eighth
-    with torch.device("meta"):
+    with weightless():
         network = duc_hdc_resnet101(num_classes).eval()
         images = torch.empty(1, 3, height, width)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -211,7 +212,7 @@ def test_rates_of_every_block_of_resnet152() -> None:
 
 
 def test_resnet152_is_torchvisions() -> None:
-    with torch.device("meta"):
+    with weightless():
         state = resnet152_duc(19).encoder.state_dict()
     layout = [entry for entry in layouts.resnet((3, 8, 36, 3)) if not entry[0].startswith("fc.")]
     assert [(key, tuple(value.shape)) for key, value in state.items()] == layout

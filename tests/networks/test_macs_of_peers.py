@@ -10,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoseg.networks import build_network
+from autoseg.networks.weightless import weightless
 
 # Of each block that has a 1x1 before its depthwise convolution, input channels and how many times
 # smaller than the stem's its input map is: table 2 of MobileNetV2, at output stride 16.
@@ -17,7 +18,7 @@ BLOCKS = [(16, 1), *[(24, 2)] * 2, *[(32, 4)] * 3, *[(64, 8)] * 4, *[(96, 8)] * 
 
 
 def macs(name: str, side: int) -> int:
-    with torch.device("meta"):
+    with weightless():
         network = build_network(name, num_classes=21).eval()
         images = torch.empty(1, 3, side, side)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

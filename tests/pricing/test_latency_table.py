@@ -12,6 +12,7 @@ from autoseg.architecture import sample_architecture
 from autoseg.cost.recording import record_call, record_forward
 from autoseg.errors import FileError, UsageError
 from autoseg.networks import build_network
+from autoseg.networks.weightless import weightless
 from autoseg.pricing import LatencyTable, PricedNetworks, measure_table, measuring
 from autoseg.pricing.parts import assemble, parts_of
 from tests.fuzzing import as_json, damaged_json, require_clean_refusals
@@ -48,7 +49,7 @@ def test_the_parts_of_a_network_call_the_operators_that_the_network_calls():
             if not call.name.startswith(ONLY_VIEWS)
         )
 
-    with torch.device("meta"):
+    with weightless():
         costs = {
             part.name: cost_of_calls(record_call(part.build(), torch.zeros(part.input_shape)))
             for part in parts_of(NETWORKS)
@@ -57,7 +58,7 @@ def test_the_parts_of_a_network_call_the_operators_that_the_network_calls():
     draws = torch.Generator().manual_seed(0)
     for _ in range(4):
         architecture = sample_architecture(NETWORKS.space, draws)
-        with torch.device("meta"):
+        with weightless():
             network = build_network(architecture, **SIZES)
         whole = record_forward(network, NETWORKS.image_size, batch_size=1, device="meta")
         assert prices.cost(architecture) == cost_of_calls(whole)

@@ -1,11 +1,11 @@
 """NSGA-II as a strategy: what it minimises, and what it keeps."""
 
 import pytest
-import torch
 
 from autoseg.cost import count_macs
 from autoseg.errors import UsageError
 from autoseg.networks import build_network
+from autoseg.networks.weightless import weightless
 from autoseg.strategies.nsga2_search import NSGA2Search
 from tests.strategies.contract import task_of
 from tests.strategies.test_estimator import drawn
@@ -53,7 +53,7 @@ def test_the_result_is_the_best_and_the_front_is_told_and_kept():
 
 def test_the_costs_are_the_macs_that_a_limit_is_compared_with():
     search, architecture = searched(), drawn(3)
-    with torch.device("meta"):
+    with weightless():
         network = build_network(architecture, num_classes=12, width=1.0, filter_multiplier=20)
     assert search.costs(architecture) == {"macs": count_macs(network, (48, 48)).macs}
     search.study.add(architecture, (0.5, 1e6))

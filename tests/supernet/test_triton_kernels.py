@@ -107,10 +107,11 @@ def name_of(case):
                  size=(1, 3, 7), dtype="float32"),
             SINGLE,
         ),
-        (
+        pytest.param(
             Case(("sep_conv_3x3",), channels=100, num_targets=1, num_inputs=1, size=(1, 3, 5),
                  dtype="float32"),
             SINGLE,
+            marks=pytest.mark.nightly,  # 6 s
         ),
         pytest.param(
             Case(("atrous_conv_3x3",), channels=100, num_targets=1, num_inputs=1, size=(1, 3, 7),

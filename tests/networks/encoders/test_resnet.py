@@ -8,6 +8,7 @@ from torch import nn
 from autoseg.errors import UsageError
 from autoseg.networks.encoders.residual_blocks import Bottleneck
 from autoseg.networks.encoders.resnet import RESNET50, RESNET101, ResNet, atrous_rates
+from autoseg.networks.weightless import weightless
 
 SMALL = {"num_blocks": (1, 2, 2, 3), "width": 0.125}
 
@@ -146,7 +147,7 @@ def test_features_come_in_the_order_asked_and_no_later_stage_runs() -> None:
 
 @pytest.mark.parametrize("width", [1.0, 0.5, 0.25])
 def test_width_scales_every_stage(width: float) -> None:
-    with torch.device("meta"):
+    with weightless():
         network = ResNet(RESNET101, width=width)
     assert network.stage_channels == tuple(int(width * full) for full in (256, 512, 1024, 2048))
     for stage, full in ((network.layer1, 64), (network.layer4, 512)):
