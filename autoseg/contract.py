@@ -135,6 +135,21 @@ class SegmentationDataset(Dataset[Sample], ABC):
             )
 
 
+class ReadsRegions(ABC):
+    """A dataset of which large images are read in parts, for crops that are much smaller."""
+
+    @abstractmethod
+    def region_size(self, index: int) -> tuple[int, int] | None:
+        """Return height and width of a sample that is read in parts; None for one read whole."""
+
+    @abstractmethod
+    def read_region(self, index: int, rows: slice, columns: slice) -> Sample:
+        """Return rows and columns of a sample, each with both ends; errors are those of reading.
+
+        It is what the whole sample holds there.
+        """
+
+
 class TrainingLogits(NamedTuple):
     """Logits of a network in training mode that has auxiliary classifiers.
 

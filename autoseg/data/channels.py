@@ -30,6 +30,7 @@ from autoseg.data.images import (
     read_image,
 )
 from autoseg.data.spectral import read_spectral, require_tifffile, spectral_header
+from autoseg.data.tiff_regions import TiffRegions, open_tiff_regions
 from autoseg.errors import FileError
 from autoseg.foreign_text import printable
 
@@ -101,7 +102,8 @@ def image_channels(image: Image.Image | NDArray[Any], num_channels: int) -> NDAr
 class ImageRegions:
     """An image of which parts are read, so that a large one is never there as a whole in floats.
 
-    Memory holds what the file decodes to; of an array, .npy, only what is asked for.
+    Memory holds what the file decodes to; of an array, .npy, and of a plain TIFF
+    (`autoseg.data.tiff_regions`) only what is asked for.
     """
 
     def __init__(
@@ -143,19 +145,58 @@ def open_regions(path: Path, num_channels: int) -> Iterator[ImageRegions]:
         yield ImageRegions(
             size, num_channels, lambda rows, columns: convert(channels[:, rows, columns])
         )
-    elif num_channels not in (1, 3):
+        return
+    with open_tiff_regions(path) as tiff:
+        if tiff is not None and _serves(tiff.num_channels, num_channels):
+            yield _tiff_part(path, tiff, num_channels)
+            return
+    if num_channels not in (1, 3):
         pixels = read_channels(path, num_channels)
         size = pixels.shape[1], pixels.shape[2]
         yield ImageRegions(
             size, num_channels, lambda rows, columns: pixels[:, rows, columns].copy()
         )
-    else:
-        with open_picture(path) as picture:
-            yield ImageRegions(
-                picture.size,
-                num_channels,
-                lambda rows, columns: _picture_channels(picture.rgb(rows, columns), num_channels),
-            )
+        return
+    with open_picture(path) as picture:
+        yield ImageRegions(
+            picture.size,
+            num_channels,
+            lambda rows, columns: _picture_channels(picture.rgb(rows, columns), num_channels),
+        )
+
+
+def allows_regions(path: Path, num_channels: int) -> bool:
+    """Tell whether `open_regions` reads no more of an image than what is asked for.
+
+    Raises:
+        FileError: If it is an array that cannot be read.
+        OSError: If it is not there or may not be read.
+    """
+    if path.suffix.lower() == ".npy":
+        array = map_array(path, check_shape=lambda shape: _check_shape(path, shape, num_channels))
+        return array.dtype.kind in "ub"  # the range of others is looked up in all of them
+    with open_tiff_regions(path) as tiff:
+        return tiff is not None and _serves(tiff.num_channels, num_channels)
+
+
+def _serves(found: int, num_channels: int) -> bool:
+    """Tell whether a file of so many channels is read as the number that is asked for."""
+    return found == num_channels or (found in (1, 3) and num_channels in (1, 3))
+
+
+def _tiff_part(path: Path, tiff: TiffRegions, num_channels: int) -> ImageRegions:
+    _check_numbers(path, num_channels, tiff.size, num_channels)
+    convert = _to_bytes(path, np.empty((0,), tiff.dtype))
+
+    def read(rows: slice, columns: slice) -> NDArray[np.uint8]:
+        pixels = convert(tiff.read(rows, columns))
+        if tiff.num_channels == num_channels:
+            return pixels
+        if num_channels == 3:
+            return np.repeat(pixels, 3, axis=0)
+        return _picture_channels(pixels.transpose(1, 2, 0), num_channels)
+
+    return ImageRegions(tiff.size, num_channels, read)
 
 
 def _picture_channels(pixels: NDArray[np.uint8], num_channels: int) -> NDArray[np.uint8]:

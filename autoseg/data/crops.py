@@ -64,10 +64,10 @@ def _anywhere(
     target: Tensor, crop_size: tuple[int, int], draws: tuple[float, float]
 ) -> tuple[Span, Span]:
     height, width = target.shape
-    return _span(height, crop_size[0], draws[0]), _span(width, crop_size[1], draws[1])
+    return span(height, crop_size[0], draws[0]), span(width, crop_size[1], draws[1])
 
 
-def _span(length: int, crop: int, draw: float) -> Span:
+def span(length: int, crop: int, draw: float) -> Span:
     """Place a crop on one axis; where the axis is shorter, place the axis in the crop."""
     if length >= crop:
         start = int(draw * (length - crop + 1))
@@ -102,7 +102,7 @@ def _on_a_class(
 def _span_around(place: int, length: int, crop: int, draw: float) -> Span:
     """Place a crop on one axis so that it holds a pixel."""
     if length < crop:
-        return _span(length, crop, draw)
+        return span(length, crop, draw)
     first, last = max(0, place - crop + 1), min(place, length - crop)
     start = first + int(draw * (last - first + 1))
     return slice(start, start + crop), (0, 0)

@@ -1,13 +1,15 @@
 """Endless training batches of which each one is known by its number alone."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from autoseg.contract import SegmentationDataset
+from autoseg.contract import ReadsRegions, SegmentationDataset
+from autoseg.data.crops import ANYWHERE
 from autoseg.data.transforms import Augmentation
 from autoseg.errors import FileError, UsageError
 
@@ -148,18 +150,22 @@ class _AugmentedSamples(Dataset[tuple[Tensor, Tensor] | SampleError]):
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor] | SampleError:
         epoch, index = key
         try:
-            sample = self.dataset[index]
+            return self._augmented(index, _generator(_AUGMENTATION, self.seed, epoch, index))
         except _SAMPLE_ERRORS as error:
             # Returned, not raised: a worker's exception arrives wrapped in its traceback, and the
             # name of the bad file would drown in it.
             return error
-        generator = _generator(_AUGMENTATION, self.seed, epoch, index)
-        return self.augmentation(
-            sample,
-            generator,
-            ignore_index=self.dataset.ignore_index,
-            normalisation=self.dataset.normalisation,
-        )
+
+    def _augmented(self, index: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        dataset = self.dataset
+        rules = {"ignore_index": dataset.ignore_index, "normalisation": dataset.normalisation}
+        # A rule of classes looks at the whole label.
+        if isinstance(dataset, ReadsRegions) and self.augmentation.crop_rule == ANYWHERE:
+            size = dataset.region_size(index)
+            if size is not None:
+                read = partial(dataset.read_region, index)
+                return self.augmentation.of_region(size, read, generator, **rules)
+        return self.augmentation(dataset[index], generator, **rules)
 
 
 class _BatchKeys:

@@ -1,5 +1,6 @@
 """Random changes of geometry and light, applied to an image and its label together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autoseg.contract import Sample
-from autoseg.data.crops import ANYWHERE, CropRule
+from autoseg.data.crops import ANYWHERE, CropRule, span
 from autoseg.errors import UsageError
 from autoseg.normalisation import IMAGENET, Normalisation
 
@@ -85,23 +86,83 @@ class Augmentation:
             random place, surrounded by the mean colour (0 after normalising) and
             `ignore_index`.
         """
+        draws = self._draw(generator)
+        size = [max(1, round(side * draws.scale)) for side in sample.target.shape]
+        return self._finish(sample, size, draws, generator, ignore_index, normalisation)
+
+    def of_region(
+        self,
+        image_size: tuple[int, int],
+        read: Callable[[slice, slice], Sample],
+        generator: torch.Generator,
+        *,
+        ignore_index: int,
+        normalisation: Normalisation = IMAGENET,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw one version of a sample that is too large to be read for it.
+
+        The crop is cut before it is scaled, not after: of the image no more is read than what the
+        crop shows. By the same generator it shows what the whole sample's would, up to a pixel and
+        to what scaling takes from beyond its borders.
+
+        Args:
+            image_size: Height and width of the whole sample.
+            read: Gives rows and columns of it, each with both ends.
+            generator: As for a whole sample.
+            ignore_index: As for a whole sample.
+            normalisation: As for a whole sample.
+
+        Returns:
+            As of a whole sample. Crops lie anywhere, by no other rule.
+        """
+        draws = self._draw(generator)
+        kept, size = [], []
+        for side, crop, place in zip(image_size, self.crop_size, draws.place, strict=True):
+            scaled = max(1, round(side * draws.scale))
+            length = side if scaled <= crop else min(side, max(1, round(crop / draws.scale)))
+            kept.append(span(side, length, place)[0])
+            size.append(min(scaled, crop))
+        rows, columns = kept
+        if draws.is_flipped:
+            width = image_size[1]
+            columns = slice(width - columns.stop, width - columns.start)
+        return self._finish(
+            read(rows, columns), size, draws, generator, ignore_index, normalisation
+        )
+
+    def _draw(self, generator: torch.Generator) -> "_Draws":
         # All draws first, in a fixed number: what a draw means does not depend on an earlier one.
-        scale_draw, flip_draw, y_draw, x_draw, *light = torch.rand(
+        scale, flip, *place_and_light = torch.rand(
             7, generator=generator, dtype=torch.float64
         ).tolist()
         smallest, largest = self.scale_range
-        scale = smallest + (largest - smallest) * scale_draw
-        size = [max(1, round(side * scale)) for side in sample.target.shape]
+        return _Draws(
+            scale=smallest + (largest - smallest) * scale,
+            is_flipped=flip < self.flip_probability,
+            place=(place_and_light[0], place_and_light[1]),
+            light=tuple(place_and_light[2:]),
+        )
+
+    def _finish(
+        self,
+        sample: Sample,
+        size: list[int],
+        draws: "_Draws",
+        generator: torch.Generator,
+        ignore_index: int,
+        normalisation: Normalisation,
+    ) -> tuple[Tensor, Tensor]:
+        """Scale to a size, flip, crop, change the light and normalise."""
         image = _resize_image(sample.image, size)
         target = resize_label(sample.target, size)
-        if flip_draw < self.flip_probability:
+        if draws.is_flipped:
             image, target = image.flip(-1), target.flip(-1)
 
         (rows, pad_rows), (columns, pad_columns) = self.crop_rule.place(
-            target, self.crop_size, (y_draw, x_draw), generator, ignore_index=ignore_index
+            target, self.crop_size, draws.place, generator, ignore_index=ignore_index
         )
         image, target = image[:, rows, columns], target[rows, columns]
-        image = normalisation.from_unit(self._jitter(image, *light))
+        image = normalisation.from_unit(self._jitter(image, *draws.light))
         pad = (*pad_columns, *pad_rows)  # F.pad counts from the last axis
         return F.pad(image, pad), F.pad(target, pad, value=ignore_index)
 
@@ -114,6 +175,18 @@ class Augmentation:
         if len(image) == len(_LUMA):  # other channels have no colours to strengthen
             image = _blend(image, _grey(image), _factor(self.saturation, saturation))
         return image.clamp(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Draws:
+    """What is drawn for one version of a sample."""
+
+    scale: float
+    is_flipped: bool
+    place: tuple[float, float]
+    """Where the crop lies, down and across, each in [0, 1)."""
+    light: tuple[float, ...]
+    """Brightness, contrast and saturation, each in [0, 1)."""
 
 
 def resize_label(target: Tensor, size: list[int]) -> Tensor:

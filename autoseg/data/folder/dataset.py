@@ -8,18 +8,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoseg.contract import SPLITS, Sample, SegmentationDataset
+from autoseg.contract import SPLITS, ReadsRegions, Sample, SegmentationDataset
 from autoseg.data.cache import DEFAULT_CACHE_MIB, KeepsSamples, Pixels, SampleCache
-from autoseg.data.channels import read_channels
+from autoseg.data.channels import allows_regions, open_regions, read_channels
 from autoseg.data.folder.collection import read_folder
+from autoseg.data.folder.masks import allows_parts
 from autoseg.data.folder.splitting import place
 from autoseg.data.spread import checked_indices
 from autoseg.errors import UsageError, unknown_name
 
 _SMALL, _LARGE = 255, 65_535
 
+MAX_WHOLE = 2**24
+"""Pixels of the largest image that is read as a whole where parts of it could be."""
 
-class FolderImages(SegmentationDataset, KeepsSamples):
+
+class FolderImages(SegmentationDataset, KeepsSamples, ReadsRegions):
     """One split of a folder of images and masks.
 
     Layouts, the pairing of files, and what masks may hold are told in `docs/your_images.md`; a
@@ -59,6 +63,8 @@ class FolderImages(SegmentationDataset, KeepsSamples):
         self._pairs = folder.splits[split]
         self._codec = folder.codec
         sizes = [folder.sizes[pair.image] for pair in self._pairs]
+        self._sizes = sizes
+        self._has_regions: dict[int, bool] = {}
         num_classes = len(folder.class_names)
         super().__init__(
             name="folder",
@@ -86,6 +92,28 @@ class FolderImages(SegmentationDataset, KeepsSamples):
         self.check_index(index)
         image, label = self._cache.get(index, self._read)
         return Sample(image, label.to(torch.int64), self._pairs[index].image.stem)
+
+    def region_size(self, index: int) -> tuple[int, int] | None:
+        """Return the size of an image that is large, if image and mask are read in parts."""
+        height, width = self._sizes[index]
+        if height * width <= MAX_WHOLE:
+            return None
+        if index not in self._has_regions:
+            pair = self._pairs[index]
+            self._has_regions[index] = allows_regions(
+                pair.image, self.num_channels
+            ) and allows_parts(pair.mask)
+        return (height, width) if self._has_regions[index] else None
+
+    def read_region(self, index: int, rows: slice, columns: slice) -> Sample:
+        """Read a part of a sample whose `region_size` is not None."""
+        pair = self._pairs[index]
+        with open_regions(pair.image, self.num_channels) as image:
+            pixels = image.read(rows, columns)
+        label = self._codec.decode_part(pair.mask, rows, columns, ignore_index=self.ignore_index)
+        return Sample(
+            torch.from_numpy(pixels), torch.from_numpy(label.astype(np.int64)), pair.image.stem
+        )
 
     def check_labels(self) -> None:
         """Read the masks of `checked_indices`, and refuse values that are no class.

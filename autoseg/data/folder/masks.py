@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.data.arrays import ARRAY_SUFFIXES, array_shape, read_array
+from autoseg.data.arrays import ARRAY_SUFFIXES, array_shape, map_array, read_array
 from autoseg.data.images import image_size
 from autoseg.data.labels import ColourFile, LabelFile, read_mask
+from autoseg.data.tiff_regions import open_tiff_regions
 from autoseg.errors import FileError
 from autoseg.foreign_text import printable
 
@@ -56,10 +57,40 @@ class MaskCodec:
         """
         return self.classes_in(read_mask_file(path), path, ignore_index=ignore_index)
 
-    def classes_in(
-        self, file: LabelFile | ColourFile, path: Path, *, ignore_index: int
+    def decode_part(
+        self, path: Path, rows: slice, columns: slice, *, ignore_index: int
     ) -> NDArray[np.int32]:
-        """Do what `decode` does with a mask that was read already."""
+        """Read the class of each pixel of rows and columns, each with both ends.
+
+        No more is read of a mask of which `allows_parts` is true. Errors are those of `decode`.
+        """
+        if path.suffix.lower() == ".npy":
+            array = map_array(path, check_shape=lambda shape: _require_plane(path, shape))
+            labels = _whole_numbers(path, array[rows, columns])
+        else:
+            with open_tiff_regions(path) as tiff:
+                assert tiff is not None
+                labels = tiff.read(rows, columns)[0].astype(np.int64)
+        part = LabelFile(labels=labels, palette=None, mode="array")
+        origin = rows.start, columns.start
+        return self.classes_in(part, path, ignore_index=ignore_index, origin=origin)
+
+    def classes_in(
+        self,
+        file: LabelFile | ColourFile,
+        path: Path,
+        *,
+        ignore_index: int,
+        origin: tuple[int, int] = (0, 0),
+    ) -> NDArray[np.int32]:
+        """Do what `decode` does with a mask that was read already, or with a part of one.
+
+        Args:
+            file: What was read.
+            path: Its file, for messages.
+            ignore_index: What stands for a pixel without a class.
+            origin: Row and column in the mask of the part's first pixel.
+        """
         keys = np.array([value for value, _ in self.table], dtype=np.int64)
         classes = np.array([number for _, number in self.table], dtype=np.int32)
         classes[classes == IGNORED] = ignore_index
@@ -70,7 +101,8 @@ class MaskCodec:
             return found
         if self.other is None:
             row, column = np.argwhere(~is_known)[0]
-            raise FileError(self._complaint(path, int(values[row, column]), row, column))
+            value, place = int(values[row, column]), (origin[0] + row, origin[1] + column)
+            raise FileError(self._complaint(path, value, *place))
         other = ignore_index if self.other == IGNORED else self.other
         return np.where(is_known, found, np.int32(other))
 
@@ -127,6 +159,18 @@ def read_mask_file(path: Path) -> LabelFile | ColourFile:
     if path.suffix.lower() not in ARRAY_SUFFIXES:
         return read_mask(path)
     array = read_array(path, check_shape=lambda shape: _require_plane(path, shape))
+    return LabelFile(labels=_whole_numbers(path, array), palette=None, mode="array")
+
+
+def allows_parts(path: Path) -> bool:
+    """Tell whether `MaskCodec.decode_part` reads a mask: a .npy, or a plain TIFF of one channel."""
+    if path.suffix.lower() == ".npy":
+        return True
+    with open_tiff_regions(path) as tiff:
+        return tiff is not None and tiff.num_channels == 1
+
+
+def _whole_numbers(path: Path, array: NDArray[np.number]) -> Values:
     if array.dtype.kind not in "iub":
         raise FileError(f"{printable(str(path))} is {array.dtype}; masks are whole numbers.")
     labels = array.astype(np.int64)
@@ -134,7 +178,7 @@ def read_mask_file(path: Path) -> LabelFile | ColourFile:
         raise FileError(
             f"{printable(str(path))} holds {labels.min()}; class numbers are not negative."
         )
-    return LabelFile(labels=labels, palette=None, mode="array")
+    return labels
 
 
 def mask_size(path: Path) -> tuple[int, int]:
