@@ -164,7 +164,7 @@ class _AugmentedSamples(Dataset[tuple[Tensor, Tensor] | SampleError]):
             size = dataset.region_size(index)
             if size is not None:
                 read = partial(dataset.read_region, index)
-                return self.augmentation.of_region(size, read, generator, **rules)
+                return self.augmentation.region_crop(size, read, generator, **rules)
         return self.augmentation(dataset[index], generator, **rules)
 
 

@@ -90,7 +90,7 @@ class Augmentation:
         size = [max(1, round(side * draws.scale)) for side in sample.target.shape]
         return self._finish(sample, size, draws, generator, ignore_index, normalisation)
 
-    def of_region(
+    def region_crop(
         self,
         image_size: tuple[int, int],
         read: Callable[[slice, slice], Sample],

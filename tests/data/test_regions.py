@@ -13,8 +13,6 @@ from autoseg.data.folder import dataset as folder_dataset
 from autoseg.errors import FileError
 from autoseg.normalisation import IMAGENET
 
-DARK = {"brightness": 0, "contrast": 0, "saturation": 0}  # as the image is
-
 
 def smooth_sample(height, width):
     """Draw an image and a label that change over many pixels, so that half a pixel is little."""
@@ -39,7 +37,7 @@ def test_a_crop_shows_what_that_of_the_whole_shows(seed):
     sample = smooth_sample(240, 331)
     augment = Augmentation(crop_size=(64, 96))
     whole, label = augment(sample, generator(seed), ignore_index=9)
-    image, target = augment.of_region((240, 331), cut(sample), generator(seed), ignore_index=9)
+    image, target = augment.region_crop((240, 331), cut(sample), generator(seed), ignore_index=9)
     # Half a pixel both ways of waves that rise by at most 1/92 + 1/124 a pixel, over a deviation of
     # 0.225.
     assert (image - whole).abs().mean() < 0.042
@@ -49,14 +47,21 @@ def test_a_crop_shows_what_that_of_the_whole_shows(seed):
 
 def test_it_is_the_window_scaled_to_the_crop():
     sample = smooth_sample(240, 331)
-    augment = Augmentation(crop_size=(64, 96), scale_range=(0.5, 0.5), flip_probability=1.0, **DARK)
+    augment = Augmentation(
+        crop_size=(64, 96),
+        scale_range=(0.5, 0.5),
+        flip_probability=1.0,
+        brightness=0,
+        contrast=0,
+        saturation=0,
+    )
     asked = []
 
     def read(rows, columns):
         asked.append((rows, columns))
         return cut(sample)(rows, columns)
 
-    image, _ = augment.of_region((240, 331), read, generator(3), ignore_index=9)
+    image, _ = augment.region_crop((240, 331), read, generator(3), ignore_index=9)
     ((rows, columns),) = asked
     assert (rows.stop - rows.start, columns.stop - columns.start) == (128, 192)
     window = sample.image[:, rows, columns].float() / 255
@@ -69,7 +74,7 @@ def test_a_small_side_is_read_and_padded_as_the_whole_is():
     augment = Augmentation(crop_size=(64, 96), scale_range=(0.75, 1.5))
     for seed in range(4):
         expected = augment(sample, generator(seed), ignore_index=9)
-        given = augment.of_region((40, 50), cut(sample), generator(seed), ignore_index=9)
+        given = augment.region_crop((40, 50), cut(sample), generator(seed), ignore_index=9)
         for part, same in zip(given, expected, strict=True):
             assert torch.equal(part, same)
 
