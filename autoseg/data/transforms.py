@@ -99,10 +99,9 @@ class Augmentation:
         ignore_index: int,
         normalisation: Normalisation = IMAGENET,
     ) -> tuple[Tensor, Tensor]:
-        """Draw one version of a sample that is too large to be read for it.
+        """Draw one version of a sample of which no more is read than the crop shows.
 
-        The crop is cut before it is scaled, not after: of the image no more is read than what the
-        crop shows. By the same generator it shows what the whole sample's would, up to a pixel and
+        The crop is cut before it is scaled, not after. By the same generator it shows what the whole sample's would, up to a pixel and
         to what scaling takes from beyond its borders.
 
         Args:
