@@ -101,18 +101,18 @@ class Augmentation:
     ) -> tuple[Tensor, Tensor]:
         """Draw one version of a sample of which no more is read than the crop shows.
 
-        The crop is cut before it is scaled, not after. By the same generator it shows what the whole sample's would, up to a pixel and
-        to what scaling takes from beyond its borders.
+        The crop is cut before it is scaled, not after. By the same generator it shows what the
+        whole sample's would, up to a pixel and to what scaling takes from beyond its borders.
 
         Args:
             image_size: Height and width of the whole sample.
             read: Gives rows and columns of it, each with both ends.
-            generator: As for a whole sample.
-            ignore_index: As for a whole sample.
-            normalisation: As for a whole sample.
+            generator: CPU generator; its state alone decides the result.
+            ignore_index: Label of the pixels that padding adds; the dataset's.
+            normalisation: The dataset's.
 
         Returns:
-            As of a whole sample. Crops lie anywhere, by no other rule.
+            Image and target, as from a whole sample. Crops lie anywhere, by no other rule.
         """
         draws = self._draw(generator)
         kept, size = [], []
