@@ -41,6 +41,7 @@ _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 _READABLE = "PNG, JPEG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000 and TGA are read"
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # a TIFF's tags
 _NUM_SAMPLES, _PLANES, _ONE_A_SAMPLE = 277, 284, 2
+_MARK = 251  # rare as a class, and not 0, which Pillow fills memory with
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -100,8 +101,8 @@ def open_picture(path: Path) -> Iterator[Picture]:
         OSError: As `read_image` does.
     """
     with open_image(path) as image:
+        load_whole(image, path)
         with reading(path, "an image"):
-            image.load()
             picture = Picture(image, path)
         yield picture
 
@@ -140,6 +141,31 @@ def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
             _require_one_picture(path, image)
             _require_all_pixels(path, image)
             yield image
+
+
+def load_whole(image: ImageFile.ImageFile, path: Path) -> None:
+    """Decode an opened image, and refuse a PNG whose data ends, in good order, before its rows do.
+
+    Pillow leaves the rows of such a file as the memory was: 0, that is black, or a class.
+    Rows that hold what the memory was filled with, once this and once that, were never written.
+
+    Raises:
+        FileError: If the file is damaged.
+    """
+    with reading(path, "an image"):
+        if image.format != "PNG" or not image.tile:  # none: it has no data, or was decoded
+            image.load()
+            return
+        marked = _load_over(image, _MARK)
+        if not any(marked):
+            return
+        with open_image(path) as again:
+            unwritten = [a and b for a, b in zip(marked, _load_over(again, 0), strict=True)]
+    if any(unwritten):
+        raise FileError(
+            f"{path} is damaged: its data ends before its {image.height} rows of pixels do; copy "
+            "it again, or save it anew."
+        )
 
 
 def require_regular_file(path: Path) -> None:
@@ -204,6 +230,19 @@ def find_images(
         else:
             raise UsageError(f"{path} does not exist.")
     return list({each.absolute(): each for each in found}.values()), left_out
+
+
+def _load_over(image: ImageFile.ImageFile, mark: int) -> list[bool]:
+    """Decode a PNG into memory filled with a mark; tell which of its last two rows are still that.
+
+    One of them is written last: the last odd row where the file is interlaced, or the last row.
+    """
+    width, height = image.size
+    image.im = Image.new(image.mode, image.size, mark).im
+    image.load()
+    unwritten = Image.new(image.mode, (width, 1), mark).tobytes()
+    rows = (image.crop((0, y, width, y + 1)) for y in range(max(height - 2, 0), height))
+    return [row.tobytes() == unwritten for row in rows]
 
 
 @contextmanager

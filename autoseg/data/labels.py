@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from autoseg.data.images import open_image
+from autoseg.data.images import load_whole, open_image
 from autoseg.data.orientation import orientation, upright
 from autoseg.errors import FileError, reading
 
@@ -51,7 +51,7 @@ def read_mask(path: Path) -> LabelFile | ColourFile:
         if image.mode not in _COLOUR_MODES or "transparency" in image.info:
             return read_labels(path)
         _refuse_lossy(image, path)
-        image.load()
+        load_whole(image, path)
         pixels = np.asarray(image.convert("RGBA"))
         if pixels[:, :, 3].min() < 255:
             row, column = np.argwhere(pixels[:, :, 3] < 255)[0]
@@ -81,9 +81,9 @@ def read_labels(path: Path) -> LabelFile:
             )
         _refuse_lossy(image, path)
         mode = image.mode
-        palette = image.getpalette("RGB") if mode == "P" else None
         step = _step(image)
-        image.load()
+        load_whole(image, path)
+        palette = image.getpalette("RGB") if mode == "P" else None
         stored = np.asarray(image).astype(np.int64)
         if step > 1:
             stored //= step

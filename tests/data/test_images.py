@@ -18,14 +18,14 @@ GREY = np.tile(np.arange(0, 256, 15, dtype=np.uint8), (4, 1))  # (4, 18)
 COLOURS = np.stack([GREY, GREY[:, ::-1], 255 - GREY], axis=2)
 
 
-def png(rows, *, bit_depth, colour_type, size, extra=b""):
+def png(rows, *, bit_depth, colour_type, size, extra=b"", interlaced=False):
     """Write a PNG by hand: the oracle for depths that Pillow does not write."""
 
     def chunk(kind, body):
         check = struct.pack(">I", zlib.crc32(kind + body))
         return struct.pack(">I", len(body)) + kind + body + check
 
-    head = struct.pack(">IIBBBBB", size[1], size[0], bit_depth, colour_type, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", size[1], size[0], bit_depth, colour_type, 0, 0, interlaced)
     data = zlib.compress(b"".join(b"\0" + row for row in rows))
     return (
         b"\x89PNG\r\n\x1a\n"
