@@ -98,6 +98,7 @@ def measure_networks(
         progress.write(f"[{number}/{len(cases)}] {_label(case)}")
         for note in case.crf_notes:
             progress.write(note)
+        num_done = progress.num_done + len(case.subject.indices) + 1  # when the case is done
         try:
             each = _score(
                 case,
@@ -106,15 +107,15 @@ def measure_networks(
                 new_borders=new_borders,
                 has_calibration=diagnosis.calibration,
             )
-        except FormError as error:  # before any image was scored
+            timed = Stages(each.formed.running, crf=case.crf, device=device)
+            _require_scored(each, timed)
+        except FormError as error:
             left_out.append(f"{_label(case)}: {error}")
             progress.write(f"left out: {left_out[-1]}")
-            progress.update(len(case.subject.indices) + 1)
-            continue
-        scored.append(each)
-        stages.append(Stages(scored[-1].formed.running, crf=case.crf, device=device))
-        _require_scored(scored[-1], stages[-1])
-        progress.update()
+        else:
+            scored.append(each)
+            stages.append(timed)
+        progress.update(num_done - progress.num_done)
     graded = _grade(scored, device=device, progress=progress)
     with progress.phase("timing all networks in turn"):
         costs = time_networks(stages, device=device, timing=timing)

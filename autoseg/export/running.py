@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
@@ -48,7 +49,8 @@ def run_in_form(
         device: Where it runs.
 
     Raises:
-        FormError: If the network ends in a dense CRF, and the form is not the network itself.
+        FormError: If the network ends in a dense CRF, and the form is not the network itself; later
+            also from the network in another form, if what runs it fails over some images.
     """
     if isinstance(network, NetworkWithCRF) and not form.is_plain:
         raise FormError(
@@ -61,7 +63,7 @@ def run_in_form(
         content = _exported(network, num_channels=num_channels)
         begin = time.perf_counter()
         load = _OnnxRuntime if form.backend == "onnxruntime" else _OpenVINO
-        return Running(load(content).eval(), time.perf_counter() - begin)
+        return Running(_Guarded(load(content), form).eval(), time.perf_counter() - begin)
     dtype = getattr(torch, form.dtype)
     copied = copy.deepcopy(network).to(dtype)
     if form.is_folded:
@@ -76,12 +78,12 @@ def run_in_form(
         cast.compile(fullgraph=True)  # what cannot be compiled is an error, and not run by eager
     elif form.backend == "cuda-graph":
         cast = _CudaGraph(cast)
-    return Running(cast.eval(), 0.0)
+    return Running(_Guarded(cast, form).eval(), 0.0)
 
 
 @contextmanager
 def forming(form: Form) -> Iterator[None]:
-    """Turn what converters and compilers raise over a network into one error with the reason.
+    """Turn what converters, compilers and back ends raise into one error with the reason.
 
     Raises:
         FormError: If the network cannot run in the form. Memory that runs out stays what it is.
@@ -90,11 +92,20 @@ def forming(form: Form) -> Iterator[None]:
         yield
     except (FormError, torch.OutOfMemoryError):
         raise
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (RuntimeError, ValueError, TypeError, *_errors_of(form)) as error:
         if form.is_plain:  # nothing was converted: the network itself fails
             raise
         reason = printable(" ".join(str(error).split()))[:_MAX_REASON]
         raise FormError(f"cannot run as {form}: {type(error).__name__}: {reason}") from error
+
+
+def _errors_of(form: Form) -> tuple[type[Exception], ...]:
+    """List the errors of a form's back end that derive from Exception alone."""
+    if form.backend != "onnxruntime":  # OpenVINO and torch's compilers raise RuntimeError
+        return ()
+    core = import_module("onnxruntime.capi.onnxruntime_pybind11_state")  # late: an extra
+    members = vars(core).values()
+    return tuple(each for each in members if isinstance(each, type) and issubclass(each, Exception))
 
 
 def _exported(network: nn.Module, *, num_channels: int) -> bytes:
@@ -103,6 +114,18 @@ def _exported(network: nn.Module, *, num_channels: int) -> bytes:
     program = record(network, images, free=(0, 2, 3))
     sizes = ("batch", None, "height", "width")
     return to_onnx(program, inputs={_INPUT: sizes}, outputs={_OUTPUT: sizes}).SerializeToString()
+
+
+class _Guarded(nn.Module):
+    """A network in a form, whose failures name the form."""
+
+    def __init__(self, network: nn.Module, form: Form) -> None:
+        super().__init__()
+        self.network, self.form = network, form
+
+    def forward(self, images: Tensor) -> Tensor:
+        with forming(self.form):
+            return self.network(images)
 
 
 class _Cast(nn.Module):
@@ -181,7 +204,9 @@ class _OpenVINO(nn.Module):
         }
         core = openvino.Core()
         compiled = core.compile_model(core.read_model(content), "CPU", settings)
-        self._request = compiled.create_infer_request()
+        self._request, self._tensor = compiled.create_infer_request(), openvino.Tensor
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.as_tensor(self._request.infer([images.contiguous().numpy()])[0])
+        # Handed to `infer`, an array of another number of channels would be taken in silence.
+        self._request.set_input_tensor(self._tensor(images.contiguous().numpy(), True))
+        return torch.as_tensor(self._request.infer()[0])

@@ -8,12 +8,13 @@ import torch
 from autoseg.comparison import Case, group_networks, measure_networks, verdict
 from autoseg.comparison import forms as forms_module
 from autoseg.comparison.documents import form_table, group_table_markdown
-from autoseg.export import Form
+from autoseg.export import Form, FormError
 from autoseg.runs import Progress
 from tests.comparison.test_measuring import ONCE, subject
 
 FOLDED, COMPILED = Form(is_folded=True), Form(backend="compile")
-FORMS = (Form(), COMPILED, Form(dtype="bfloat16"), FOLDED)
+TIRING = Form(memory_format="channels-last")
+FORMS = (Form(), COMPILED, TIRING, Form(dtype="bfloat16"), FOLDED)
 PLAIN, OTHER, WRONG = range(3)
 
 
@@ -35,6 +36,20 @@ class Refused(torch.nn.Module):
         raise NotImplementedError("no kernel\nfor this operator")
 
 
+class Tiring(torch.nn.Module):
+    """What fails when the second image is scored, after four predictions."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.num_left = network, 4
+
+    def forward(self, images):
+        self.num_left -= 1
+        if self.num_left < 0:
+            raise FormError("no memory left")
+        return self.network(images)
+
+
 @pytest.fixture(scope="module")
 def group():
     """Measure one network by itself, in half precision, and as a form that is another graph."""
@@ -45,20 +60,25 @@ def group():
             return Another(network).eval(), 7.0  # seconds of loading
         if form == COMPILED:
             return Refused().eval(), 0.0
+        if form == TIRING:
+            return Tiring(network).eval(), 0.0
         return real(network, form, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forms_module, "run_in_form", run_in_form)
+        progress = Progress(3 * len(FORMS), description="x", stream=io.StringIO())
         measured, left_out = measure_networks(
             [Case(subject=given, form=form) for form in FORMS],
             device=torch.device("cpu"),
             timing=ONCE,
-            progress=Progress(9, description="x", stream=io.StringIO()),
+            progress=progress,
         )
+    assert progress.num_done == progress.total
     # The others are measured, though a form between them cannot be had.
     assert left_out == [
         "icnet_resnet50 x0.125 (compile): cannot run as compile: NotImplementedError: no kernel "
-        "for this operator"
+        "for this operator",
+        "icnet_resnet50 x0.125 (eager, channels-last): no memory left",
     ]
     (group,) = group_networks(measured)
     return group, [network.rows[0] for network in measured], measured

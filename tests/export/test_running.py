@@ -8,7 +8,7 @@ from torch import nn
 
 from autoseg.config.forms import FormChoice
 from autoseg.errors import UsageError
-from autoseg.export import Form, FormError, form, forming, forms_of, run_in_form
+from autoseg.export import Form, FormError, form, forming, forms_of, run_in_form, running
 from autoseg.export.folding import fold_batch_norm
 from autoseg.export.graph import record
 from autoseg.networks import NetworkWithCRF
@@ -90,10 +90,18 @@ def test_a_form_of_torch_gives_the_same(network, given, tolerance):
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_an_exported_form_gives_the_same(network, backend):
+def test_an_exported_form_gives_the_same_or_says_why_it_fails(network, backend, monkeypatch):
     for package in ("onnxscript", backend):
         pytest.importorskip(package)
-    check(network, forms_of(FormChoice(backend=(backend,)))[0], tolerance=1e-6)
+    given = forms_of(FormChoice(backend=(backend,)))[0]
+    check(network, given, tolerance=1e-6)
+    # ONNX Runtime's own errors are neither RuntimeError nor ValueError; OpenVINO takes any array.
+    loaded = run_in_form(network, given, num_channels=3, device=CPU).network
+    with pytest.raises(FormError, match=rf"^cannot run as {backend}: \w+: .*"):
+        loaded(images(1, 20, 31)[:, :2])  # a channel is missing
+    monkeypatch.setattr(running, "_exported", lambda *_, **__: b"no graph")
+    with pytest.raises(FormError, match=rf"^cannot run as {backend}: \w+: "), forming(given):
+        run_in_form(network, given, num_channels=3, device=CPU)
 
 
 @pytest.mark.gpu
