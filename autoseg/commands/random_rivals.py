@@ -19,7 +19,7 @@ from autoseg.data import SegmentationDataset
 from autoseg.errors import UsageError
 from autoseg.pricing import price_cells, price_space
 from autoseg.runs.record import RECORD_NAME
-from autoseg.trained import NetworkChoice, SearchRun
+from autoseg.trained import DRAWN, NetworkChoice, SearchRun
 
 NUM_DRAWN = 1000
 """Architectures of which those are taken that cost what the searched one costs."""
@@ -96,7 +96,7 @@ def draw_rivals(
         f"{most / 1e6:,.1f} M MACs where the searched one has {wanted / 1e6:,.1f}"
     )
     rivals = [
-        replace(searched, label=f"random-{place}", architecture=drawn, crf_layer=None)
+        replace(searched, label=f"{DRAWN}{place}", architecture=drawn, crf_layer=None)
         for place, drawn in enumerate(nearest, start=1)
     ]
     return [rival.with_crf_layer() for rival in rivals] if searched.crf_layer else rivals

@@ -10,6 +10,7 @@ from autoseg.comparison.rows import DOUBTFUL, ComparisonGroup, ComparisonRow
 from autoseg.metrics import mean_gain_interval
 from autoseg.reporting.pareto import pareto_front
 from autoseg.reporting.tables import scaled, significant
+from autoseg.trained import DRAWN, SEARCHED
 
 _MIN_IMAGES = 10
 """Fewer images are not drawn anew: an interval of a handful says nothing."""
@@ -54,6 +55,7 @@ def verdict(group: ComparisonGroup) -> list[str]:
         *(["No network here has a score that says anything."] if doubts and not scored else []),
         *_best(scored),
         *_budgets(scored),
+        *_searches([each.row for each in scored if not each.row.has_crf]),
         *(f"{label}: {note}" for label, note in doubts.items()),
         *_seeds(scored),
     ]
@@ -177,6 +179,29 @@ def _budget(
         )
         before = each
     return [f"By {name}: {'; '.join(steps)}."]
+
+
+def _searches(rows: Sequence[ComparisonRow]) -> list[str]:
+    """Say of each searched network whether it is better than what nobody searched."""
+    searched = [row for row in rows if row.network == SEARCHED]
+    drawn = [row.miou or 0.0 for row in rows if row.network.startswith(DRAWN)]
+    if searched and not drawn:
+        return [
+            "Whether the search helped, nothing here says: no architecture drawn at random was "
+            "trained beside it (retrain --random 3)."
+        ]
+    sentences = []
+    for row in searched:
+        num_below = sum(miou < (row.miou or 0.0) for miou in drawn)
+        sentence = (
+            f"{row.label} ({_percent(row)}) is above {num_below} of {len(drawn)} drawn at random "
+            f"at its cost (mean {100 * sum(drawn) / len(drawn):.2f} %, {100 * min(drawn):.2f} to "
+            f"{100 * max(drawn):.2f} %)"
+        )
+        if num_below == len(drawn):
+            sentence += f"; one more drawn would be so in 1 of {len(drawn) + 1} comparisons"
+        sentences.append(f"{sentence}.")
+    return sentences
 
 
 def _seeds(scored: Sequence[_Scored]) -> list[str]:

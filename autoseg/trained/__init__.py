@@ -1,6 +1,6 @@
 """What searches and retrainings leave in their run folders, as values that are opened once."""
 
-from autoseg.trained.choice import REFERENCES, SEARCHED, NetworkChoice
+from autoseg.trained.choice import DRAWN, REFERENCES, SEARCHED, NetworkChoice
 from autoseg.trained.description import ModelDescription
 from autoseg.trained.model import Prediction, SegmentationModel, load
 from autoseg.trained.model_file import ModelFile, save_model_file
@@ -10,6 +10,7 @@ from autoseg.trained.starting_weights import StartingWeights, starting_weights
 
 __all__ = [
     "ARCHITECTURE_NAME",
+    "DRAWN",
     "REFERENCES",
     "SEARCHED",
     "ModelDescription",

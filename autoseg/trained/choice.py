@@ -16,6 +16,9 @@ from autoseg.runs import schema
 SEARCHED = "searched"
 """What a network that a search has found is called in folders and tables."""
 
+DRAWN = "random-"
+"""How the names begin of networks that are drawn at random beside a searched one."""
+
 REFERENCES = ("deeplabv3plus_resnet101", "duc_hdc_resnet101", "icnet_resnet50")
 """The fixed networks that are retrained beside a searched one."""
 

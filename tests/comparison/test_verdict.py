@@ -139,5 +139,26 @@ def test_what_seeds_cannot_tell_apart_images_alone_would():
     assert steady[1].startswith("Its lead over the other row is more than the choice of images and")
 
 
+def test_a_search_is_measured_by_what_nobody_searched():
+    def about_searches(*networks):
+        return [told for told in sentences(*networks) if "at random" in told]
+
+    found = scored("searched", 0.44, 10.0)
+    drawn = [scored(f"random-{i}", miou, 10.0) for i, miou in enumerate([0.38, 0.43, 0.42], 1)]
+    assert about_searches(found, scored("unet", 0.5, 10.0)) == [
+        "Whether the search helped, nothing here says: no architecture drawn at random was trained "
+        "beside it (retrain --random 3)."
+    ]
+    assert about_searches(found, *drawn) == [
+        "searched (44.00 %) is above 3 of 3 drawn at random at its cost (mean 41.00 %, 38.00 to "
+        "43.00 %); one more drawn would be so in 1 of 4 comparisons."
+    ]
+    assert about_searches(scored("searched", 0.425, 10.0), *drawn) == [
+        "searched (42.50 %) is above 2 of 3 drawn at random at its cost (mean 41.00 %, 38.00 to "
+        "43.00 %)."
+    ]
+    assert about_searches(scored("unet", 0.5, 10.0)) == []
+
+
 def test_nothing_scored_nothing_said():
     assert sentences(network(miou=None), network(label="b", miou=None)) == []
