@@ -37,8 +37,7 @@ from autoseg.trained import NetworkChoice
 PROG = "python benchmarks/forms.py"
 CPU = torch.device("cpu")
 NUM_CLASSES = 12  # CamVid's and one more, as the embedded dataset has
-PEAK_CHANNELS, PEAK_SIZE = 256, (45, 60)
-"""Of a 3 x 3 convolution as networks have them, which a processor is at its fastest with."""
+PEAK_CHANNELS, PEAK_SIZE = 256, (45, 60)  # a 3 x 3 convolution that processors are fast with
 
 FormName = Literal[
     "eager",
