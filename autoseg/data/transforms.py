@@ -9,6 +9,7 @@ from torch import Tensor
 
 from autoseg.contract import Sample
 from autoseg.data.crops import ANYWHERE, CropRule, span
+from autoseg.data.scaled_part import MAX_WHOLE, scaled_part
 from autoseg.errors import UsageError
 from autoseg.normalisation import IMAGENET, Normalisation
 
@@ -86,9 +87,28 @@ class Augmentation:
             random place, surrounded by the mean colour (0 after normalising) and
             `ignore_index`.
         """
+        target = sample.target
+        if target.numel() > MAX_WHOLE and self.crop_rule == ANYWHERE:
+            return self.region_crop(
+                (target.shape[0], target.shape[1]),
+                lambda rows, columns: Sample(
+                    sample.image[:, rows, columns], target[rows, columns], sample.name
+                ),
+                generator,
+                ignore_index=ignore_index,
+                normalisation=normalisation,
+            )
         draws = self._draw(generator)
-        size = [max(1, round(side * draws.scale)) for side in sample.target.shape]
-        return self._finish(sample, size, draws, generator, ignore_index, normalisation)
+        size = list(draws.scaled((target.shape[0], target.shape[1])))
+        image, target = _resize_image(sample.image, size), resize_label(target, size)
+        if draws.is_flipped:
+            image, target = image.flip(-1), target.flip(-1)
+        (rows, pad_rows), (columns, pad_columns) = self.crop_rule.place(
+            target, self.crop_size, draws.place, generator, ignore_index=ignore_index
+        )
+        image = self._lit(image[:, rows, columns], draws, normalisation)
+        pad = (*pad_columns, *pad_rows)  # F.pad counts from the last axis
+        return F.pad(image, pad), F.pad(target[rows, columns], pad, value=ignore_index)
 
     def region_crop(
         self,
@@ -99,10 +119,10 @@ class Augmentation:
         ignore_index: int,
         normalisation: Normalisation = IMAGENET,
     ) -> tuple[Tensor, Tensor]:
-        """Draw one version of a sample of which no more is read than the crop shows.
+        """Draw one version of a sample so large that no more of it is read than its crop shows.
 
-        The crop is cut before it is scaled, not after. By the same generator it shows what the
-        whole sample's would, up to a pixel and to what scaling takes from beyond its borders.
+        By the same generator it is the one that the whole sample gives: to the bit if that is of
+        more than `MAX_WHOLE` pixels, else up to the rounding of float32.
 
         Args:
             image_size: Height and width of the whole sample.
@@ -115,19 +135,19 @@ class Augmentation:
             Image and target, as from a whole sample. Crops lie anywhere, by no other rule.
         """
         draws = self._draw(generator)
-        kept, size = [], []
-        for side, crop, place in zip(image_size, self.crop_size, draws.place, strict=True):
-            scaled = max(1, round(side * draws.scale))
-            length = side if scaled <= crop else min(side, max(1, round(crop / draws.scale)))
-            kept.append(span(side, length, place)[0])
-            size.append(min(scaled, crop))
-        rows, columns = kept
-        if draws.is_flipped:
-            width = image_size[1]
-            columns = slice(width - columns.stop, width - columns.start)
-        return self._finish(
-            read(rows, columns), size, draws, generator, ignore_index, normalisation
+        size = draws.scaled(image_size)
+        (rows, pad_rows), (columns, pad_columns) = (
+            span(side, crop, place)
+            for side, crop, place in zip(size, self.crop_size, draws.place, strict=True)
         )
+        if draws.is_flipped:  # where they lie before the turn
+            columns = slice(size[1] - columns.stop, size[1] - columns.start)
+        image, target = scaled_part(read, image_size, size, rows, columns)
+        if draws.is_flipped:
+            image, target = image.flip(-1), target.flip(-1)
+        image = self._lit(image, draws, normalisation)
+        pad = (*pad_columns, *pad_rows)
+        return F.pad(image, pad), F.pad(target, pad, value=ignore_index)
 
     def _draw(self, generator: torch.Generator) -> "_Draws":
         # All draws first, in a fixed number: what a draw means does not depend on an earlier one.
@@ -142,28 +162,9 @@ class Augmentation:
             light=tuple(place_and_light[2:]),
         )
 
-    def _finish(
-        self,
-        sample: Sample,
-        size: list[int],
-        draws: "_Draws",
-        generator: torch.Generator,
-        ignore_index: int,
-        normalisation: Normalisation,
-    ) -> tuple[Tensor, Tensor]:
-        """Scale to a size, flip, crop, change the light and normalise."""
-        image = _resize_image(sample.image, size)
-        target = resize_label(sample.target, size)
-        if draws.is_flipped:
-            image, target = image.flip(-1), target.flip(-1)
-
-        (rows, pad_rows), (columns, pad_columns) = self.crop_rule.place(
-            target, self.crop_size, draws.place, generator, ignore_index=ignore_index
-        )
-        image, target = image[:, rows, columns], target[rows, columns]
-        image = normalisation.from_unit(self._jitter(image, *draws.light))
-        pad = (*pad_columns, *pad_rows)  # F.pad counts from the last axis
-        return F.pad(image, pad), F.pad(target, pad, value=ignore_index)
+    def _lit(self, crop: Tensor, draws: "_Draws", normalisation: Normalisation) -> Tensor:
+        """Change the light of a float image in [0, 1], and normalise it."""
+        return normalisation.from_unit(self._jitter(crop, *draws.light))
 
     def _jitter(
         self, image: Tensor, brightness: float, contrast: float, saturation: float
@@ -186,6 +187,11 @@ class _Draws:
     """Where the crop lies, down and across, each in [0, 1)."""
     light: tuple[float, ...]
     """Brightness, contrast and saturation, each in [0, 1)."""
+
+    def scaled(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return height and width of a sample as scaled."""
+        height, width = (max(1, round(side * self.scale)) for side in size)
+        return height, width
 
 
 def resize_label(target: Tensor, size: list[int]) -> Tensor:

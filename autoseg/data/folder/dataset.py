@@ -14,13 +14,11 @@ from autoseg.data.channels import allows_regions, open_regions, read_channels
 from autoseg.data.folder.collection import read_folder
 from autoseg.data.folder.masks import allows_parts
 from autoseg.data.folder.splitting import place
+from autoseg.data.scaled_part import MAX_WHOLE
 from autoseg.data.spread import checked_indices
 from autoseg.errors import UsageError, unknown_name
 
 _SMALL, _LARGE = 255, 65_535
-
-MAX_WHOLE = 2**24
-"""Pixels of the largest image that is read as a whole where parts of it could be."""
 
 
 class FolderImages(SegmentationDataset, KeepsSamples, ReadsRegions):
