@@ -8,7 +8,7 @@ from autoseg.runs.progress import COMPILING, Progress
 from autoseg.runs.randomness import own_randomness, restore_rng_state, rng_state, seed_everything
 from autoseg.runs.record import find_runs, load_record, reading_fields, reading_record
 from autoseg.runs.run import Run
-from autoseg.runs.stopping import StopRequest
+from autoseg.runs.stopping import PhaseStoppedError, StopRequest
 from autoseg.runs.weights import (
     load_weights,
     weights_path,
@@ -18,6 +18,7 @@ from autoseg.runs.weights import (
 __all__ = [
     "COMPILING",
     "Checkpoint",
+    "PhaseStoppedError",
     "Progress",
     "Run",
     "StopRequest",

@@ -4,12 +4,17 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from autoseg.distributed import any_process
+from autoseg.distributed import any_process, num_processes
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class PhaseStoppedError(Exception):
+    """A signal came while something long was done between two steps, and it was given up."""
 
 
 class StopRequest:
@@ -31,6 +36,35 @@ class StopRequest:
     def requested(self) -> bool:
         """Whether a signal has come, to this process or to another of the job."""
         return any_process(self._is_asked)
+
+    def leaving(
+        self, phase: Callable[[str], contextlib.AbstractContextManager[Callable[[int, int], None]]]
+    ) -> Callable[[str], contextlib.AbstractContextManager[Callable[[int, int], None]]]:
+        """Let what takes long between two steps be given up after any of its items.
+
+        Where several processes do one job, none leaves early: they have different numbers of items,
+        and the others would wait for it.
+
+        Args:
+            phase: Such as `Progress.phase`.
+
+        Returns:
+            The same, whose function raises PhaseStoppedError once a signal has come, but not for
+            the last item.
+        """
+
+        @contextlib.contextmanager
+        def left(what: str) -> Iterator[Callable[[int, int], None]]:
+            with phase(what) as on_item:
+
+                def on_item_or_leave(num_done: int, num_items: int) -> None:
+                    on_item(num_done, num_items)
+                    if self._is_asked and num_done < num_items and num_processes() == 1:
+                        raise PhaseStoppedError(what)
+
+                yield on_item_or_leave
+
+        return left
 
     def __enter__(self) -> Self:
         """Install the handlers."""

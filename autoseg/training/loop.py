@@ -14,6 +14,7 @@ from autoseg.data import SegmentationDataset, images_in, labelled_indices, stay_
 from autoseg.distributed import num_processes, require_same, sum_gradients_
 from autoseg.runs import (
     COMPILING,
+    PhaseStoppedError,
     Progress,
     Run,
     StopRequest,
@@ -52,7 +53,7 @@ _STATE = schema.fields(
         "best_step": schema.whole(),
         "best_val_miou": schema.number(UNDEFINED, 1),
     },
-    allowed={"average": schema.mapping},
+    allowed={"average": schema.mapping, "is_validation_due": schema.flag},
 )
 """What a checkpoint of a training holds."""
 
@@ -145,10 +146,10 @@ def train(
     # What is validated and saved.
     result = network if average is None else average.module
     val_indices = labelled_indices(val_dataset, config.val_images)
-    state, best = LoopState(), (0, UNDEFINED)
+    state, best, is_due = LoopState(), (0, UNDEFINED), False
 
     def restore(saved: dict[str, Any]) -> None:
-        nonlocal best
+        nonlocal best, is_due
         _STATE(saved, "")
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -156,6 +157,7 @@ def train(
             average.load_state_dict(saved["average"])
         state.load_state_dict(saved)
         best = (saved["best_step"], saved["best_val_miou"])
+        is_due = saved.get("is_validation_due", False)
 
     own_randomness(config.seed)
     run.load_checkpoint(
@@ -178,6 +180,10 @@ def train(
             state.add(value)
         return {"loss": values[-1]} if values else {}
 
+    def learning_rate_of(step: int) -> float:
+        rate = poly(step / config.num_steps, initial=config.learning_rate, power=config.poly_power)
+        return rate * warm_up(step, config.warmup_steps)
+
     def save() -> None:
         run.save_checkpoint(
             {
@@ -187,6 +193,7 @@ def train(
                 **state.state_dict(),
                 "best_step": best[0],
                 "best_val_miou": best[1],
+                **({"is_validation_due": True} if is_due else {}),
             },
             identity=identity,
             step=state.step,
@@ -203,63 +210,70 @@ def train(
             starting="" if device.type == "cpu" else COMPILING,
         ) as progress,
     ):
-        while state.step < config.num_steps and not stop.requested:
-            images, target = next(batches)
-            images, target = images.to(device), target.to(device)
-            share = state.step / config.num_steps
-            rate = poly(share, initial=config.learning_rate, power=config.poly_power)
-            rate *= warm_up(state.step, config.warmup_steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            if isinstance(network, FollowsProgress):
-                network.set_training_progress(share)
+        while (is_due or state.step < config.num_steps) and not stop.requested:
+            if not is_due:
+                images, target = next(batches)
+                images, target = images.to(device), target.to(device)
+                share = state.step / config.num_steps
+                rate = learning_rate_of(state.step)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                if isinstance(network, FollowsProgress):
+                    network.set_training_progress(share)
 
-            with tensor_float(precision):
-                optimizer.zero_grad()
-                loss = add_gradients(
-                    network,
-                    images,
-                    target,
-                    num_parts=config.accumulate,
-                    loss=loss_function,
-                    class_weights=weights,
-                    ignore_index=train_dataset.ignore_index,
-                    precision=precision,
-                )
-                losses.add(loss, step=state.step, learning_rate=rate, what=_LOSS)
-                is_read = (state.step + 1) % read_every == 0
-                shown = read_losses() if is_read else {}
-            sum_gradients_(network.parameters())
-            if config.gradient_clip > 0:
-                nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
-            optimizer.step()
-            average_statistics_(network, config.batch_norm)
-            if average is not None:
-                average.update_parameters(network)
-            state.step += 1
-            progress.update(1, **shown)
+                with tensor_float(precision):
+                    optimizer.zero_grad()
+                    loss = add_gradients(
+                        network,
+                        images,
+                        target,
+                        num_parts=config.accumulate,
+                        loss=loss_function,
+                        class_weights=weights,
+                        ignore_index=train_dataset.ignore_index,
+                        precision=precision,
+                    )
+                    losses.add(loss, step=state.step, learning_rate=rate, what=_LOSS)
+                    is_read = (state.step + 1) % read_every == 0
+                    shown = read_losses() if is_read else {}
+                sum_gradients_(network.parameters())
+                if config.gradient_clip > 0:
+                    nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
+                optimizer.step()
+                average_statistics_(network, config.batch_norm)
+                if average is not None:
+                    average.update_parameters(network)
+                state.step += 1
+                progress.update(1, **shown)
+                is_last = state.step == config.num_steps
+                is_due = is_last or state.step % config.validate_every == 0
 
-            if state.step % config.validate_every == 0 or state.step == config.num_steps:
+            if is_due:
                 read_losses()
                 require_same("weights", network.state_dict().values(), step=state.step)
                 require_finite_weights(network.named_parameters(), step=state.step)
-                with progress.phase("validating") as on_image:
-                    score = validate(
-                        result,
-                        val_dataset,
-                        device=device,
-                        indices=val_indices,
-                        image_scale=config.image_scale,
-                        step=state.step,
-                        batch_pixels=pixels_together(config, num_classes=val_dataset.num_classes),
-                        colour_miou=colour_miou,
-                        on_image=on_image,
-                    )
+                try:
+                    with stop.leaving(progress.phase)("validating") as on_image:
+                        score = validate(
+                            result,
+                            val_dataset,
+                            device=device,
+                            indices=val_indices,
+                            image_scale=config.image_scale,
+                            step=state.step,
+                            batch_pixels=pixels_together(
+                                config, num_classes=val_dataset.num_classes
+                            ),
+                            colour_miou=colour_miou,
+                            on_image=on_image,
+                        )
+                except PhaseStoppedError:
+                    break  # the validation stays due
                 miou = score.mean_iou
                 run.log(
                     step=state.step,
                     loss=state.take_mean(),
-                    learning_rate=rate,
+                    learning_rate=learning_rate_of(state.step - 1),
                     val_miou=miou,
                     val_pixel_accuracy=score.pixel_accuracy,
                     val_num_averaged=score.num_averaged,
@@ -270,13 +284,14 @@ def train(
                     best = (state.step, UNDEFINED if math.isnan(miou) else miou)
                     run.save_weights("best", result.state_dict(), metadata=metadata)
                 run.save_weights("last", result.state_dict(), metadata=metadata)
+                is_due = False
                 save()
                 if on_validation is not None:
                     on_validation(result, state.step)
                 progress.update(0, val_miou=miou)
                 if hint := loading.hint(near, num_workers=config.num_workers):
                     progress.write(f"{description}: {hint}")
-        if stop.requested and state.step % config.validate_every != 0:
+        if stop.requested and (is_due or state.step % config.validate_every != 0):
             read_losses()
             require_finite_weights(network.named_parameters(), step=state.step)
             save()
@@ -284,7 +299,7 @@ def train(
         step=state.step,
         best_step=best[0],
         best_val_miou=math.nan if best[1] == UNDEFINED else best[1],
-        is_finished=state.step == config.num_steps,
+        is_finished=state.step == config.num_steps and not is_due,
         doubt=_doubt_at(run, best[0]),
     )
 

@@ -15,7 +15,7 @@ from autoseg import evaluate, predict, retrain, search
 from autoseg.architecture import Architecture
 from autoseg.commands import search as search_command
 from autoseg.errors import FileError, UsageError
-from autoseg.runs import load_metrics, load_record
+from autoseg.runs import StopRequest, load_metrics, load_record
 from autoseg.strategies import Report, SearchResult
 from autoseg.trained import RetrainedNetwork
 from tests.commands.test_tensorboard import Writer
@@ -331,7 +331,7 @@ def test_a_signal_saves_and_the_command_that_is_named_finishes_with_the_same_res
     assert lines[0] == lines[1]
 
 
-class StopAfter:
+class StopAfter(StopRequest):
     """Stands in for a StopRequest: a signal that comes after `asked` steps."""
 
     asked = 0

@@ -9,7 +9,7 @@ from autoseg.commands import retrain as retrain_command
 from autoseg.commands.retrain_plan import PlannedTraining
 from autoseg.commands.retrain_seeds import scores_over_seeds
 from autoseg.errors import UsageError
-from autoseg.runs import load_record, load_weights
+from autoseg.runs import StopRequest, load_record, load_weights
 from autoseg.trained import NetworkChoice
 from autoseg.training import TrainingResult
 from tests.commands.test_tensorboard import Writer
@@ -23,7 +23,7 @@ ARGUMENTS = [
 ]
 
 
-class StopInTheSecond:
+class StopInTheSecond(StopRequest):
     """Stands for StopRequest; asked before each training and after each step of it."""
 
     num_asked = 0

@@ -18,7 +18,7 @@ from autoseg.config import SearchConfig, values_of
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.proposers import ArchitectureDomain, Study
-from autoseg.runs import Run, seed_everything
+from autoseg.runs import Run, StopRequest, seed_everything
 from autoseg.strategies import STRATEGIES, SearchResult, SearchTask, budget, search
 from autoseg.strategies.discrete_search import DiscreteSearch
 from tests.proposers.domains import SPACE as TOY
@@ -158,7 +158,7 @@ def check_a_search_that_is_killed_repeats_what_was_not_saved(name, whole, tmp_pa
     class Killed(Exception):
         pass
 
-    class Kill:
+    class Kill(StopRequest):
         asked = 0
 
         @property

@@ -20,6 +20,7 @@ from autoseg.training import (
 )
 from autoseg.training.chosen_loss import PLAIN, ChosenLoss, build_loss, choose_loss
 from autoseg.training.loss_functions import dice_loss, focal_loss, ohem_cross_entropy
+from tests.training.test_loop import Flag
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(
@@ -93,18 +94,6 @@ def test_terms_are_added_with_their_options_and_the_class_weights():
     expected = sum(term(logits, target, ignore_index=255).item() for term in terms)
     loss = build_loss(chosen, device=CPU)(logits, target, ignore_index=255)
     assert loss.item() == pytest.approx(expected, rel=1e-6)
-
-
-class Flag:
-    """Stands in for a StopRequest: asks to stop when `after` steps were seen."""
-
-    def __init__(self, after=None):
-        self.after, self.asked = after, 0
-
-    @property
-    def requested(self):
-        self.asked += 1
-        return self.after is not None and self.asked > self.after
 
 
 def run_training(run, config, *, stop_after=None):

@@ -13,7 +13,7 @@ from autoseg.config.optimisation import WITHOUT_EFFECT
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, build_dataset
 from autoseg.errors import UsageError
 from autoseg.networks import crf_rnn
-from autoseg.runs import Run, load_weights, save_checkpoint, seed_everything
+from autoseg.runs import Run, StopRequest, load_weights, save_checkpoint, seed_everything
 from autoseg.training import (
     DivergedError,
     train,
@@ -27,10 +27,11 @@ CONFIG = TrainingConfig(
 CPU = torch.device("cpu")
 
 
-class Flag:
+class Flag(StopRequest):
     """Stands in for a StopRequest: asks to stop when `after` steps were seen."""
 
     def __init__(self, after=None):
+        super().__init__()
         self.after, self.asked = after, 0
 
     @property
