@@ -267,6 +267,7 @@ OPTIONAL = {
     "triton": "torch's CUDA builds bring it; the CPU's tests have it in their extra",
     "onnxruntime": "the extra export",
     "openvino": "the extra openvino",
+    "pynvml": "the extra energy",
     "scipy": "the extra sbd; PNGs take its place",
     "tifffile": "the extra tiff; arrays take its place",
     "webdataset": "the extra webdataset; folders take its place",

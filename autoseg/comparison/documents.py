@@ -47,7 +47,8 @@ READING = (
     "while its speed changed is timed again, or called unsettled and not ranked. The interval of a "
     "median draws blocks of runs anew.",
     "Peak memory: beyond the weights and the image, from image to classes; none where a back end "
-    "has memory of its own.",
+    "has memory of its own. Energy: what the GPU's board took for the same, what it takes idle "
+    "included, where its driver counts it.",
     "Run by: each row is scored and timed in its own form. Its logits are held against plain "
     "torch's on the first images: the difference is a share of their norm. A form that differs by "
     "more than is allowed is not valid, and not ranked. Cold start: loading or compiling, and the "

@@ -304,6 +304,7 @@ def _plain_row(
         is_crf_latency_settled=None,
         **_total(costs.network),
         memory_mib=costs.memory_mib if scored.case.form.has_torchs_memory else None,
+        energy_j=costs.energy_j,
         width=subject.width,
         filter_multiplier=subject.filter_multiplier,
         dataset=dataset.name,
@@ -348,6 +349,7 @@ def _crf_row(
         is_crf_latency_settled=_is_settled(costs.crf),
         **_total(costs.together),
         memory_mib=None if plain.memory_mib is None else costs.memory_together_mib,
+        energy_j=costs.energy_together_j,
         crf=crf_text,
     )
 

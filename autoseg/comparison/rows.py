@@ -182,6 +182,9 @@ class ComparisonRow:
     form_fault: str | None = None
     """Why its form counts for nothing: it gives something else."""
 
+    energy_j: float | None = None
+    """Energy that the GPU took for one image, from image to classes; None where nothing counts."""
+
     measured_elsewhere: bool = False
     """Whether it was measured on another machine than most of its table, so that its times and
     memory say nothing beside theirs."""
@@ -310,7 +313,7 @@ class ComparisonGroup:
 _OF_A_MACHINE = tuple(
     name
     for name in ComparisonRow.__dataclass_fields__
-    if "latency" in name or name in ("memory_mib", "num_timed_runs", "cold_start_ms")
+    if "latency" in name or name in ("memory_mib", "energy_j", "num_timed_runs", "cold_start_ms")
 )
 """Fields of a row that depend on the machine."""
 
@@ -345,6 +348,7 @@ SCORE_COLUMNS = (
     _latency("crf_latency", "of CRF"),
     _latency("total_latency", "of both"),
     Column(key="memory_mib", heading="Peak memory", kind="number", unit="MiB"),
+    Column(key="energy_j", heading="Energy an image", kind="number", unit="J"),
 )
 """What a reader decides on."""
 

@@ -1,4 +1,4 @@
-"""How long the networks of a comparison take, stage by stage, and how much memory."""
+"""How long the networks of a comparison take, stage by stage, how much memory and energy."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,12 @@ from torch import Tensor, nn
 from autoseg.comparison.subject import Subject
 from autoseg.cost import (
     Latency,
+    energy_meter,
+    measure_energy,
     measure_in_rounds,
     measure_peak_memory,
     reference_operation,
+    synchronised_clock,
 )
 from autoseg.crf import DenseCRF
 from autoseg.data import as_rgb, normalise
@@ -37,7 +40,7 @@ class TimingChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """Times and memory of one image."""
+    """Times, memory and energy of one image."""
 
     forward: Latency
     """The network itself, from the images it sees to its logits."""
@@ -53,6 +56,10 @@ class Costs:
     """Peak beyond weights and image, without the CRF."""
     memory_together_mib: float
     """Peak with the CRF; the same if there is none."""
+    energy_j: float | None
+    """Energy that the GPU took without the CRF; None where nothing counts it."""
+    energy_together_j: float | None
+    """Energy with the CRF; the same if there is none."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -164,7 +171,7 @@ class _Recorded(nn.Module):
 def time_networks(
     stages: Sequence[Stages], *, device: torch.device, timing: TimingChoice
 ) -> list[Costs]:
-    """Time all stages of all networks in turn, and measure their memory.
+    """Time all stages of all networks in turn, and measure their memory and energy.
 
     Args:
         stages: What is timed of each network.
@@ -190,7 +197,10 @@ def time_networks(
 def _costs(stages: Stages, times: Sequence[Latency], device: torch.device) -> Costs:
     forward, finish, network, *with_crf = times
     crf, together = with_crf or (None, None)
-    memory_mib = measure_peak_memory(stages.alone, device=device)
+    memory_mib, energy_j = _memory_and_energy(stages.alone, device)
+    memory_together_mib, energy_together_j = (
+        _memory_and_energy(stages.together, device) if together else (memory_mib, energy_j)
+    )
     return Costs(
         forward=forward,
         finish=finish,
@@ -198,7 +208,17 @@ def _costs(stages: Stages, times: Sequence[Latency], device: torch.device) -> Co
         crf=crf,
         together=together,
         memory_mib=memory_mib,
-        memory_together_mib=measure_peak_memory(stages.together, device=device)
-        if together
-        else memory_mib,
+        memory_together_mib=memory_together_mib,
+        energy_j=energy_j,
+        energy_together_j=energy_together_j,
     )
+
+
+def _memory_and_energy(
+    function: Callable[[], object], device: torch.device
+) -> tuple[float, float | None]:
+    """Measure both; the energy is None where nothing counts it."""
+    memory_mib, meter = measure_peak_memory(function, device=device), energy_meter(device)
+    if meter is None:
+        return memory_mib, None
+    return memory_mib, measure_energy(function, meter=meter, clock=synchronised_clock(device))

@@ -1,6 +1,7 @@
-"""What a network costs: parameters, multiply-accumulates, latency and memory."""
+"""What a network costs: parameters, multiply-accumulates, latency, memory and energy."""
 
 from autoseg.cost.counters import ToolCount, count_macs_fvcore, count_macs_thop
+from autoseg.cost.energy import energy_meter, measure_energy
 from autoseg.cost.explanation import (
     MacExplanation,
     MacPrediction,
@@ -26,7 +27,9 @@ __all__ = [
     "count_macs_thop",
     "count_module_macs",
     "count_parameters",
+    "energy_meter",
     "explain_macs",
+    "measure_energy",
     "measure_in_rounds",
     "measure_latency",
     "measure_peak_memory",
