@@ -247,8 +247,8 @@ def _best(rows: Sequence[Mapping[str, Any]]) -> str:
         unsteady = [row for row in (eager, best) if row["drift"]]
         lines.append(
             f"- {network}: {best['form']}, {best['speed_up']:.2f} times as fast as eager, which "
-            f"does {rate:.1f} G MACs a second; a convolution alone does {peak:.1f}, which bounds "
-            f"any form that does all MACs at {peak / rate:.2f} times"
+            f"does {rate:.1f} G MACs a second; at the {peak:.1f} of a convolution alone it would "
+            f"be {peak / rate:.2f} times as fast"
             + ("; not to be trusted, the machine's speed changed" if unsteady else "")
         )
     return "\n".join(lines)
