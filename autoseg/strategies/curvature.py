@@ -11,7 +11,8 @@ RADIUS = 0.01
 """How far alpha and beta are moved to either side, as a norm; logits, whose unit is 1."""
 
 _TOLERANCE = 1e-3
-_MAX_PRODUCTS = 20
+MAX_PRODUCTS = 20
+"""Products with the Hessian after which an eigenvalue is taken as it is known by then."""
 
 
 def hessian_product(
@@ -47,7 +48,7 @@ def largest_eigenvalue(
     start: Tensor,
     *,
     tolerance: float = _TOLERANCE,
-    max_products: int = _MAX_PRODUCTS,
+    max_products: int = MAX_PRODUCTS,
 ) -> float:
     """Return the largest eigenvalue of a symmetric matrix; not the one of largest magnitude.
 

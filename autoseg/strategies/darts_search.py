@@ -84,6 +84,7 @@ class DartsSearch(Strategy):
             *("skip_share", "architecture", "confidence"),
         }
     )
+    can_leave_round_end = True
     rule: ClassVar[type[Darts]] = Darts
     """How a step moves the weights, alpha and beta; a subclass may name another."""
     own: ClassVar[frozenset[str]] = frozenset()
@@ -257,12 +258,13 @@ class DartsSearch(Strategy):
                 self._num_scores += self._selection.decide(next(self._batches[1]))
         epoch = self.rounds_done(share)
         require_same_supernet(self.supernet, step=step)
-        decoded = self._decodes.decode(self.supernet)
-        architecture = self.decode()
         is_due = share == 1 or self._validation_is_due(epoch)
         # One image always: what is saved must not give NaN.
         indices = self._val_indices if is_due else self._val_indices[:1]
+        # First, as it may be given up: so far nothing has changed.
         score = self._validate(indices, step, phase)
+        decoded = self._decodes.decode(self.supernet)
+        architecture = self.decode()
         shown = {
             **({"val_miou": score.mean_iou} if is_due else {}),
             **decoded.entropies,

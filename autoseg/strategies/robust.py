@@ -1,5 +1,6 @@
 """DARTS that goes back before the architecture runs into a sharp minimum."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -8,7 +9,13 @@ import torch
 from torch import Tensor
 
 from autoseg.errors import UsageError
-from autoseg.strategies.curvature import RADIUS, hessian_product, largest_eigenvalue
+from autoseg.runs import PhaseStoppedError
+from autoseg.strategies.curvature import (
+    MAX_PRODUCTS,
+    RADIUS,
+    hessian_product,
+    largest_eigenvalue,
+)
 from autoseg.strategies.darts_search import DartsSearch
 from autoseg.strategies.graph import to_device
 from autoseg.strategies.stopping import (
@@ -67,12 +74,19 @@ class RobustSearch(DartsSearch):
         return super().num_evaluations + 2 * self._num_products
 
     def end_round(self, step: int, share: Fraction, *, phase: Phase) -> Round:
-        """Score and decode, measure, and go back where the curvature has risen."""
-        end = super().end_round(step, share, phase=phase)
-        if self._arch_batch is None:
+        """Measure, score and decode, and go back where the curvature has risen."""
+        batch, num_products = self._measured_batch(), self._num_products
+        try:
+            with phase("measuring the curvature") as on_product:
+                value = None if batch is None else self.lambda_max(batch, on_product=on_product)
+            end = super().end_round(step, share, phase=phase)
+        except PhaseStoppedError:
+            self._num_products = num_products
+            raise
+        if value is None:
             return end
         alpha, beta = self.supernet.arch_parameters()
-        self._eigenvalues.append(self.lambda_max(self._arch_batch))
+        self._eigenvalues.append(value)
         self._passed.append((alpha.detach().clone(), beta.detach().clone()))
         message, rises = end.message, self._rises()
         if rises.num_rises > self._num_answered:
@@ -83,6 +97,12 @@ class RobustSearch(DartsSearch):
         return replace(
             end, line=line, shown=shown, message=message, is_last=self._stopped is not None
         )
+
+    def _measured_batch(self) -> Batch | None:
+        """Return the last batch of trainB; None during the warm-up, which uses none."""
+        if self._arch_batch is None and self._num_arch_steps > 0:  # of before the search went on
+            return next(self.task.batches("b", start_step=self._num_arch_steps - 1))
+        return self._arch_batch
 
     @property
     def _num_regularised(self) -> int:
@@ -118,7 +138,9 @@ class RobustSearch(DartsSearch):
             f"{earlier} again, and the weight decay is {decay:g} from here on."
         )
 
-    def lambda_max(self, batch: Batch) -> float:
+    def lambda_max(
+        self, batch: Batch, *, on_product: Callable[[int, int], None] | None = None
+    ) -> float:
         """Return the largest eigenvalue of the Hessian over alpha and beta on a batch of trainB.
 
         The architecture's weight decay counts, as in the authors' code: it adds itself. In fp32
@@ -139,9 +161,16 @@ class RobustSearch(DartsSearch):
                 )
                 return torch.autograd.grad(loss, arch)
 
+        num_products = 0
+
         def product(direction: Tensor) -> Tensor:
+            nonlocal num_products
+            image = hessian_product(arch, gradient, direction, radius=RADIUS)
             self._num_products += 1
-            return hessian_product(arch, gradient, direction, radius=RADIUS)
+            num_products += 1
+            if on_product is not None:
+                on_product(num_products, MAX_PRODUCTS)
+            return image
 
         # Entries of beta that belong to no edge have no curvature: they are left out of the start.
         live = torch.cat([slope.flatten() != 0 for slope in gradient()]).cpu()

@@ -8,6 +8,7 @@ from autoseg.data import images_in
 from autoseg.distributed import is_first_process, num_processes
 from autoseg.runs import (
     COMPILING,
+    PhaseStoppedError,
     Progress,
     Run,
     StopRequest,
@@ -35,6 +36,7 @@ _STATE = schema.fields(
     },
     allowed={
         "is_ended": schema.flag,
+        "is_round_end_due": schema.flag,
         "processor_s": schema.number(0),
         "rounds_s": schema.number(0),
     },
@@ -100,15 +102,16 @@ def search(
     }
     losses, read_every = PendingLosses(), steps_between_reads(task.device)
     state, spent_s, processor_s, rounds_s = LoopState(), 0.0, 0.0, 0.0
-    main_loss, is_ended = "", False
+    main_loss, is_ended, is_due = "", False, False
 
     def restore(saved: dict[str, Any]) -> None:
-        nonlocal spent_s, processor_s, rounds_s, is_ended
+        nonlocal spent_s, processor_s, rounds_s, is_ended, is_due
         saved = _upgraded(saved)
         _STATE(saved, "")
         strategy.load_state_dict(saved["strategy"])
         state.load_state_dict(saved)
         spent_s, is_ended = saved["spent_s"], saved.get("is_ended", False)
+        is_due = saved.get("is_round_end_due", False)
         rounds_s, processor_s = saved.get("rounds_s", 0.0), saved.get("processor_s", 0.0)
 
     own_randomness(task.config.seed)
@@ -146,6 +149,7 @@ def search(
                 "spent_s": budget.spent_s,
                 "processor_s": budget.processor_s,
                 "is_ended": is_ended,
+                **({"is_round_end_due": True} if is_due else {}),
                 "rounds_s": rounds_s,
             },
             identity=identity,
@@ -164,37 +168,44 @@ def search(
             starting="" if task.device.type == "cpu" else COMPILING,
         ) as progress,
     ):
-        while not is_over and not stop.requested:
+        may_leave = strategy.can_leave_round_end
+        phase = stop.leaving(progress.phase) if may_leave else progress.phase
+        while (is_due or not is_over) and not stop.requested:
             share = budget.share(state.step)
-            rounds = strategy.rounds_done(share)
-            for number, loss in enumerate(strategy.step(state.step, share)):
-                losses.add(
-                    loss.value,
-                    step=state.step,
-                    learning_rate=loss.learning_rate,
-                    what=loss.what,
-                    is_fatal=loss.is_fatal,
-                )
-                main_loss = main_loss if number else loss.what
-            state.step, is_saved = state.step + 1, False
-            share = budget.share(state.step)
-            is_round_end = strategy.rounds_done(share) > rounds
-            shown: dict[str, float | int | str] = {strategy.round_name: f"{rounds + 1}"}
-            if (is_round_end or state.step % read_every == 0) and (values := read_losses()):
-                shown = {"loss": values[-1], **shown}
-            if unit != "step":
-                shown["step"] = state.step
-            progress.update(budget.units(state.step)[0] - progress.num_done, **shown)
-            is_over = share == 1
-            if is_round_end:
+            if not is_due:
+                rounds = strategy.rounds_done(share)
+                for number, loss in enumerate(strategy.step(state.step, share)):
+                    losses.add(
+                        loss.value,
+                        step=state.step,
+                        learning_rate=loss.learning_rate,
+                        what=loss.what,
+                        is_fatal=loss.is_fatal,
+                    )
+                    main_loss = main_loss if number else loss.what
+                state.step, is_saved = state.step + 1, False
+                share = budget.share(state.step)
+                is_due = strategy.rounds_done(share) > rounds
+                shown: dict[str, float | int | str] = {strategy.round_name: f"{rounds + 1}"}
+                if (is_due or state.step % read_every == 0) and (values := read_losses()):
+                    shown = {"loss": values[-1], **shown}
+                if unit != "step":
+                    shown["step"] = state.step
+                progress.update(budget.units(state.step)[0] - progress.num_done, **shown)
+                is_over = share == 1
+            if is_due:
                 require_finite()
                 before_s = budget.spent_s
-                end = strategy.end_round(state.step, share, phase=progress.phase)
+                try:
+                    end = strategy.end_round(state.step, share, phase=phase)
+                except PhaseStoppedError:
+                    is_saved = False
+                    break  # the end of the round stays due
                 rounds_s += budget.spent_s - before_s
                 mean = state.take_mean()
                 shown_loss = {} if mean is None else {"loss": mean}
                 run.log(step=state.step, **shown_loss, **end.line)
-                is_ended = end.is_last
+                is_ended, is_due = end.is_last, False
                 architecture = strategy.decode()
                 if is_first_process():
                     architecture.save(run.folder / "architecture.json")
@@ -208,7 +219,8 @@ def search(
         if not is_saved:
             save()
     report = strategy.report()
-    if is_over and report.failure is not None:
+    is_finished = is_over and not is_due
+    if is_finished and report.failure is not None:
         raise DivergedError(report.failure, remedy=ADVICE)
     return SearchResult(
         architecture=strategy.decode(),
@@ -216,7 +228,7 @@ def search(
         round_name=strategy.round_name,
         rounds=strategy.rounds_done(budget.share(state.step)),
         step=state.step,
-        is_finished=is_over,
+        is_finished=is_finished,
         cost={
             "steps": state.step,
             "evaluations": strategy.num_evaluations,

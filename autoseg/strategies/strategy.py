@@ -137,6 +137,9 @@ class Strategy(Closing):
     """What a round is called, singular: "epoch", "sample"."""
     logs: frozenset[str]
     """Names of what rounds log, besides "step" and "loss"."""
+    can_leave_round_end: bool = False
+    """Whether `end_round` changes nothing that counts before its last phase is over, so that a
+    signal may give it up: it is then called again, by this search or one that goes on."""
 
     @property
     def announcement(self) -> str:

@@ -148,7 +148,7 @@ def rising(monkeypatch):
     """Curvatures that rise at once, measured without any cost."""
     values = [1.0, 1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0, 9.0]
 
-    def measure(self, batch):
+    def measure(self, batch, *, on_product):
         return values[len(self._eigenvalues)]
 
     monkeypatch.setattr(robust.RobustSearch, "lambda_max", measure)
