@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tune": ("autoseg.tune", "choose the CRF's parameters for a retrained network"),
     "crf": ("autoseg.crf.__main__", "refine labels or probabilities by the dense CRF"),
     "latency": ("autoseg.latency", "time a space's parts here, for search --max-latency"),
+    "cost": ("autoseg.cost.__main__", "count any torch module, with four counters"),
     "networks": (
         "autoseg.networks.__main__",
         "list the networks, their cost and published accuracy",

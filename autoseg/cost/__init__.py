@@ -1,18 +1,41 @@
 """What a network costs: parameters, multiply-accumulates, latency, memory and energy."""
 
-from autoseg.cost.counters import ToolCount, count_macs_fvcore, count_macs_thop
-from autoseg.cost.energy import energy_meter, measure_energy
-from autoseg.cost.explanation import (
-    MacExplanation,
-    MacPrediction,
-    MacTerm,
-    explain_macs,
-)
-from autoseg.cost.latency import Latency, measure_latency, synchronised_clock
-from autoseg.cost.macs import MacCount, OperatorCost, count_macs, count_module_macs
-from autoseg.cost.memory import measure_peak_memory
-from autoseg.cost.parameters import count_parameters
-from autoseg.cost.rounds import measure_in_rounds, reference_operation
+from typing import TYPE_CHECKING
+
+from autoseg.deferred import deferred_names
+
+if TYPE_CHECKING:
+    from autoseg.cost.counters import (
+        ToolCount,
+        count_macs_fvcore,
+        count_macs_thop,
+        count_macs_torch,
+    )
+    from autoseg.cost.energy import energy_meter, measure_energy
+    from autoseg.cost.explanation import (
+        MacExplanation,
+        MacPrediction,
+        MacTerm,
+        explain_macs,
+    )
+    from autoseg.cost.latency import Latency, measure_latency, synchronised_clock
+    from autoseg.cost.macs import MacCount, OperatorCost, count_macs, count_module_macs
+    from autoseg.cost.memory import measure_peak_memory
+    from autoseg.cost.parameters import count_parameters
+    from autoseg.cost.rounds import measure_in_rounds, reference_operation
+else:
+    # Deferred, since `python -m autoseg.cost --help` imports this package first.
+    __getattr__, __dir__ = deferred_names(
+        __name__,
+        "counters",
+        "energy",
+        "explanation",
+        "latency",
+        "macs",
+        "memory",
+        "parameters",
+        "rounds",
+    )
 
 __all__ = [
     "Latency",
@@ -25,6 +48,7 @@ __all__ = [
     "count_macs",
     "count_macs_fvcore",
     "count_macs_thop",
+    "count_macs_torch",
     "count_module_macs",
     "count_parameters",
     "energy_meter",

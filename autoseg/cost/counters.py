@@ -1,9 +1,9 @@
-"""Second and third opinions on the MACs: fvcore and thop, run as they are.
+"""Other opinions on the MACs: torch's, fvcore's and thop's counters, run as they are.
 
-Both call "FLOPs" or "MACs" what is one multiply-accumulate for convolutions, and each adds or drops
-other things; `autoseg.cost.explain_macs` predicts by how much. Both need a network that runs:
-fvcore traces it, which fails on meta tensors as soon as an operator's shapes are worked out in
-Python (bilinear resizing is one), so real tensors are the default.
+fvcore and thop call "FLOPs" or "MACs" what is one multiply-accumulate for convolutions, and each
+adds or drops other things; `autoseg.cost.explain_macs` predicts by how much. All need a network
+that runs: fvcore traces it, which fails on meta tensors as soon as an operator's shapes are worked
+out in Python (bilinear resizing is one), so real tensors are the default.
 """
 
 import logging
@@ -23,7 +23,7 @@ class ToolCount:
     """What another counter says about one forward pass in eval mode."""
 
     tool: str
-    """Name of the counter, "fvcore" or "thop"."""
+    """Name of the counter: "torch", "fvcore" or "thop"."""
 
     macs: int | None
     """Total in the counter's own convention; None if it failed."""
@@ -99,6 +99,38 @@ def count_macs_thop(
         return thop.profile(copied, (images,), verbose=False)[0]
 
     return _count("thop", total, network, image_size, batch_size=batch_size, device=device)
+
+
+def count_macs_torch(
+    network: nn.Module,
+    image_size: tuple[int, int],
+    *,
+    batch_size: int = 1,
+    device: str = "cpu",
+) -> ToolCount:
+    """Count with torch's `FlopCounterMode`, two FLOPs a multiply-accumulate.
+
+    Args:
+        network: Maps images (N, 3, H, W) to logits; counted on a copy in eval mode.
+        image_size: Height and width in pixels; a real device really computes this pass.
+        batch_size: N.
+        device: Where the copy runs; what torch counts of fused operators depends on it.
+
+    Returns:
+        torch's total, or why it has none.
+
+    Raises:
+        ValueError: If the size holds no pixel.
+    """
+
+    def total(copied: nn.Module, images: Tensor) -> float:
+        from torch.utils.flop_counter import FlopCounterMode  # late: it loads triton
+
+        with FlopCounterMode(display=False) as counter:
+            copied(images)
+        return counter.get_total_flops() / 2
+
+    return _count("torch", total, network, image_size, batch_size=batch_size, device=device)
 
 
 def _count(

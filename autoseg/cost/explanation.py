@@ -13,6 +13,7 @@ from math import prod
 
 from torch import nn
 
+from autoseg.cost.formulas import flop_formulas
 from autoseg.cost.macs import MacCount, summarise
 from autoseg.cost.recording import ModuleCall, OperatorCall, Recording, record_forward
 
@@ -33,7 +34,7 @@ class MacPrediction:
     """What a tool must say, if its rules are understood."""
 
     tool: str
-    """Name of the tool, "fvcore" or "thop"."""
+    """Name of the tool: "torch", "fvcore" or "thop"."""
 
     canonical: int
     """The canonical MACs that the terms are added to."""
@@ -58,6 +59,9 @@ class MacExplanation:
     canonical: MacCount
     """The canonical count, which is the one that tables print."""
 
+    torch: MacPrediction
+    """What `count_macs_torch` must return on a CPU, if torch's rules are understood."""
+
     fvcore: MacPrediction
     """What `count_macs_fvcore` must return, if fvcore's rules are understood."""
 
@@ -72,7 +76,7 @@ def explain_macs(
     batch_size: int = 1,
     device: str = "meta",
 ) -> MacExplanation:
-    """Predict the totals of fvcore and thop from one pass, with the reason for each difference.
+    """Predict the totals of torch, fvcore and thop from one pass, with reasons where they differ.
 
     Args:
         network: Maps images (N, 3, H, W) to logits; recorded on a copy in eval mode.
@@ -81,7 +85,7 @@ def explain_macs(
         device: Where the pass runs, as for `count_macs`.
 
     Returns:
-        Our count and the two predictions, exact to the unit where nothing is `unmodelled`. fvcore
+        Our count and the three predictions, exact to the unit where nothing is `unmodelled`. fvcore
         drops operators whose results the network does not return; this is not predicted.
 
     Raises:
@@ -93,6 +97,7 @@ def explain_macs(
     recording = record_forward(network, image_size, batch_size=batch_size, device=device)
     return MacExplanation(
         canonical=summarise(recording, image_size=image_size, batch_size=batch_size),
+        torch=_predict_torch(recording),
         fvcore=_predict_fvcore(recording),
         thop=_predict_thop(recording),
     )
@@ -119,6 +124,18 @@ class _Ledger:
             terms=tuple(sorted(terms, key=lambda term: (-abs(term.macs), term.reason))),
             unmodelled=tuple(sorted(self._unmodelled)),
         )
+
+
+# torch: the canonical count is torch's own, and formulas for fused operators that it passes over.
+
+
+def _predict_torch(recording: Recording) -> MacPrediction:
+    ledger = _Ledger()
+    fused = {str(operator) for operator in flop_formulas()}
+    for call in recording.operators:
+        if call.name in fused:
+            ledger.add("fused operators, which it passes over", -call.macs)
+    return ledger.close("torch", recording.macs)
 
 
 # fvcore: one rule an operator of the traced graph. A rule gives the price of a call.

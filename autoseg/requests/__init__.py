@@ -1,6 +1,7 @@
 """What a user can ask of each command; imports no torch, so that `--help` comes at once."""
 
 from autoseg.requests.compare import CompareRequest
+from autoseg.requests.cost import CostRequest
 from autoseg.requests.crf import CRFRequest
 from autoseg.requests.data import DataRequest
 from autoseg.requests.evaluate import EvaluateRequest
@@ -16,6 +17,7 @@ from autoseg.requests.tune import TuneRequest
 __all__ = [
     "CRFRequest",
     "CompareRequest",
+    "CostRequest",
     "DataRequest",
     "EvaluateRequest",
     "ExportRequest",

@@ -1,0 +1,20 @@
+"""What a user can say to `python -m autoseg.cost`."""
+
+from dataclasses import dataclass
+
+from autoseg.config import Count, Pixels, Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostRequest(Request):
+    """A network to count, and the image that it is counted for."""
+
+    network: str
+    """FILE.py:NAME or MODULE:NAME of a torch module of your own, or of a class or a function that
+    gives it without arguments; or the name of a network of the zoo."""
+    size: tuple[Pixels, Pixels] = (512, 1024)
+    """Height and width of the image, in pixels."""
+    num_classes: Count = 19
+    """Classes of a network of the zoo; your own has those that it has."""
+    num_operators: Count = 8
+    """Operators to list, the most expensive first."""
