@@ -97,6 +97,10 @@ def test_it_shows_pictures_and_sorts_in_a_browser(runs):
     with chromium(runs.parent / "profile") as browser:
         browser.open(index.as_uri(), width=390)
         assert browser.run("document.documentElement.scrollWidth") == 390
+        name = "document.querySelector('tbody th a')"
+        browser.run(f"{name}.textContent = 'retrain-synthetic/deeplabv3plus_resnet101-seed-0'")
+        right, cell = f"{name}.getBoundingClientRect().right", f"{name}.closest('th')"
+        assert browser.run(f"{right} <= {cell}.getBoundingClientRect().right")
         width = "[...document.images].map(image => (image.loading = 'eager', image.naturalWidth))"
         assert browser.run(width) == [1, 1]
         browser.run("document.querySelectorAll('thead button')[4].click()")
