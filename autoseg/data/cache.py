@@ -24,6 +24,10 @@ class Cache(Protocol):
         """Return sample `index`, kept or made by `make`; the caller may change it."""
         ...
 
+    def holds(self, index: int) -> bool:
+        """Tell whether sample `index` is kept: then its files, as they are, were read before."""
+        ...
+
 
 class KeepsSamples(ABC):
     """A dataset whose samples are slow to make, and kept by a cache that can be exchanged."""
@@ -77,3 +81,7 @@ class SampleCache:
             self._num_bytes += num_bytes
         image, label = pixels
         return image.clone(), label.clone()
+
+    def holds(self, index: int) -> bool:
+        """Tell whether sample `index` is in memory."""
+        return index in self._pixels

@@ -102,11 +102,14 @@ class CamVid(SegmentationDataset, KeepsSamples):
     def check_labels(self) -> None:
         """Read the labels of `checked_indices`, and refuse values that are no class.
 
+        Samples that are kept were checked when they were decoded.
+
         Raises:
             FileError: As reading a sample does.
         """
         for index in checked_indices(len(self._files)):
-            self._read_label(self._files[index][1])
+            if not self._cache.holds(index):
+                self._read_label(self._files[index][1])
 
     def sources(self, index: int) -> tuple[Path, ...]:
         """Name the image and its label."""

@@ -73,20 +73,36 @@ class DiskCache:
 
     def get(self, index: int, make: Callable[[int], Pixels]) -> Pixels:
         """Return sample `index`, from the folder or made by `make`; the caller may change it."""
-        sources = self._sources(index)
+        # Taken before the files are read: one that changes meanwhile is decoded anew next time.
         try:
-            found = [path.stat() for path in sources]
+            path, stamp = self._place(index)
         except OSError:
             return make(index)  # which says what is wrong with the file
-        # Taken before the files are read: one that changes meanwhile is decoded anew next time.
-        stamp = " ".join(f"{each.st_size} {each.st_mtime_ns}" for each in found)
-        names = [str(path.absolute()) for path in sources] or [str(index)]
-        path = self._folder / f"{_digest([self._rules, *names])}{_SUFFIX}"
         pixels = _load(path, stamp)
         if pixels is None:
             pixels = make(index)
             self._save(path, pixels, stamp)
         return pixels
+
+    def holds(self, index: int) -> bool:
+        """Tell whether sample `index` is in the folder, decoded from its files as they are now."""
+        try:
+            path, stamp = self._place(index)
+        except OSError:
+            return False
+        return path.exists() and _stamp_of(path) == stamp
+
+    def _place(self, index: int) -> tuple[Path, str]:
+        """Return where a sample lies, and what its file says of the files that it is from.
+
+        Raises:
+            OSError: If one of them is not there or may not be looked at.
+        """
+        sources = self._sources(index)
+        found = [path.stat() for path in sources]
+        stamp = " ".join(f"{each.st_size} {each.st_mtime_ns}" for each in found)
+        names = [str(path.absolute()) for path in sources] or [str(index)]
+        return self._folder / f"{_digest([self._rules, *names])}{_SUFFIX}", stamp
 
     def _save(self, path: Path, pixels: Pixels, stamp: str) -> None:
         if self._is_closed:
@@ -138,6 +154,15 @@ def _load(path: Path, stamp: str) -> Pixels | None:
             return file.get_tensor("image"), file.get_tensor("label")
     except (FileError, OSError):
         return None  # damaged, or gone: it is decoded, and replaced
+
+
+def _stamp_of(path: Path) -> str | None:
+    """Read a sample's stamp alone; None of a damaged one."""
+    try:
+        with reading(path, "a decoded sample"), safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("stamp")
+    except (FileError, OSError):
+        return None
 
 
 def _digest(lines: Iterable[str]) -> str:

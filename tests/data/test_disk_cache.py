@@ -87,6 +87,33 @@ def test_a_damaged_sample_is_replaced(tmp_path, damage):
     assert make.made == [7, 7]
 
 
+def test_labels_of_kept_samples_are_not_checked_again(tmp_path, camvid, monkeypatch):
+    def opened():
+        dataset = build_split(
+            DataConfig(dataset="camvid", data_root=camvid, cache=tmp_path / "cache"), "train"
+        )
+        monkeypatch.setattr(
+            dataset,
+            "_read_label",
+            lambda path, read=dataset._read_label: asked.append(path) or read(path),
+        )
+        return dataset
+
+    asked = []
+    opened().check_labels()
+    num_labels = len(asked)
+    assert num_labels > 1
+    for sample in opened():
+        assert sample.target is not None
+    asked.clear()
+    opened().check_labels()
+    assert asked == []
+    _, label = opened().sources(0)
+    os.utime(label, ns=(1, 1))  # it may be another one now
+    opened().check_labels()
+    assert asked == [label]
+
+
 def test_the_limit_is_kept_and_said_once(tmp_path):
     make, cache = Counted(), disk_cache(tmp_path, max_gib=600 / 2**30)
     with pytest.warns(UserWarning, match=r"takes no more decoded images: it holds .* \(--cache-g"):

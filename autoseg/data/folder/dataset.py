@@ -116,13 +116,16 @@ class FolderImages(SegmentationDataset, KeepsSamples, ReadsRegions):
     def check_labels(self) -> None:
         """Read the masks of `checked_indices`, and refuse values that are no class.
 
+        Samples that are kept were checked when they were decoded.
+
         `python -m autoseg.data` reads all of them.
 
         Raises:
             FileError: As reading a sample does.
         """
         for index in checked_indices(len(self._pairs)):
-            self._read_label(self._pairs[index].mask)
+            if not self._cache.holds(index):
+                self._read_label(self._pairs[index].mask)
 
     def sources(self, index: int) -> tuple[Path, ...]:
         """Name the image and its mask."""

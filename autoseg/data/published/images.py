@@ -116,12 +116,15 @@ class PublishedImages(SegmentationDataset, KeepsSamples):
     def check_labels(self) -> None:
         """Read the labels of `checked_indices`, and refuse values that are no class.
 
+        Samples that are kept were checked when they were decoded.
+
         Raises:
             FileError: As reading a sample does.
         """
         for index in checked_indices(len(self._pairs)):
-            pair = self._pairs[index]
-            self._require_equal(pair, image_size(pair.image), self._read_label(pair.mask))
+            if not self._cache.holds(index):
+                pair = self._pairs[index]
+                self._require_equal(pair, image_size(pair.image), self._read_label(pair.mask))
 
     def sources(self, index: int) -> tuple[Path, ...]:
         """Name the image and its label."""
