@@ -44,20 +44,13 @@ class _Hopper:
         return 0
 
 
-def compile_instead(*, each_launch: bool) -> tuple[Callable[..., None], set[str]]:
-    """Return what to call in place of a launch, and the names of the kernels that it compiled.
-
-    Args:
-        each_launch: Compile a kernel for all constants that it is launched with, rather than for
-            the first ones.
-    """
+def compile_instead() -> tuple[Callable[..., None], set[str]]:
+    """Return what to call in place of a launch, and the names of the kernels that it compiled."""
     import triton
 
     compiled: set[str] = set()
 
     def compile_only(kernel: Any, grid: Any, *arguments: Any, **constants: Any) -> None:
-        if kernel.__name__ in compiled and not each_launch:
-            return
         binary = kernel.warmup(*arguments, grid=grid, **constants, enable_fp_fusion=True)
         assert binary.asm["cubin"]
         compiled.add(kernel.__name__)

@@ -158,8 +158,10 @@ def test_fused_kernels_are_counted_apart(bench, monkeypatch):
 def test_peak_memory_is_what_was_held_at_once(bench):
     if sys.platform == "linux":  # or memory that other tests freed goes back in between
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    memory = bench.memory.PeakMemory("cpu")
-    for _ in range(2):
-        torch.ones(2**26, dtype=torch.uint8)  # 64 MiB, freed again
-    peak = memory.read_mib()
-    assert peak == pytest.approx(64, abs=6)
+    peaks = []
+    for _ in range(3):  # what other threads of the process hold meanwhile only adds
+        memory = bench.memory.PeakMemory("cpu")
+        for _ in range(2):
+            torch.ones(2**26, dtype=torch.uint8)  # 64 MiB, freed again
+        peaks.append(memory.read_mib())
+    assert min(peaks) == pytest.approx(64, abs=6)

@@ -37,9 +37,8 @@ def searched_in(folder, space):
     return found
 
 
-@pytest.mark.parametrize(
-    "name", ["autodeeplab", pytest.param("darts_cells", marks=pytest.mark.nightly)]
-)
+@pytest.mark.nightly  # 3 s and more each
+@pytest.mark.parametrize("name", ["autodeeplab", "darts_cells"])
 def test_rivals_cost_what_the_searched_one_costs_by_a_count_of_each_network(name, tmp_path):
     kind = CellSpace if name == "darts_cells" else SearchSpace
     found = searched_in(tmp_path / "found", kind.load(name, preset="tiny"))

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def compile_kernels(num_labels: int, each_launch: bool) -> tuple[set[str], set[str]]:
+def compile_kernels(num_labels: int) -> tuple[set[str], set[str]]:
     """Compile all kernels, and return (compiled, defined) names."""
     from autoseg.crf.triton_kernels import attention, lattice, mean_field, simplex, spatial, update
 
-    compile_only, compiled = compile_instead(each_launch=each_launch)
+    compile_only, compiled = compile_instead()
     modules: list[Any] = [attention, lattice, simplex, spatial, update]
     for module in modules:
         module.launch = compile_only
@@ -47,17 +47,11 @@ def compile_kernels(num_labels: int, each_launch: bool) -> tuple[set[str], set[s
     return compiled, defined
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # 10 s and more, of a compiler that no CPU needs
 @pytest.mark.skipif(sys.platform != "linux", reason="triton compiles for CUDA on Linux")
-@pytest.mark.parametrize(
-    ("num_labels", "each_launch"),
-    [
-        (3, False),
-        *(pytest.param(number, True, marks=pytest.mark.nightly) for number in (3, 19, 150)),
-    ],
-)
-def test_all_kernels_compile(tmp_path, num_labels, each_launch):
+@pytest.mark.parametrize("num_labels", [3, 19, 150])
+def test_all_kernels_compile(tmp_path, num_labels):
     environment = {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
     with fresh_process(**environment) as process:
-        compiled, defined = process.submit(compile_kernels, num_labels, each_launch).result()
+        compiled, defined = process.submit(compile_kernels, num_labels).result()
     assert compiled == defined

@@ -211,6 +211,7 @@ def test_huge_deviations_average(on_device, mode):
     assert (result - expected).abs().max() < TOLERANCE
 
 
+@pytest.mark.nightly  # 4 s
 def test_updates_stop_by_change(on_device):
     logits, image = one_scene(3, (5, 7))
     weak = {"bilateral": [(1.0, 4.1, 41.3)], "spatial": [(0.5, 2.5)]}

@@ -233,7 +233,7 @@ def through_plain_operators_and_triton():
     return results
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # 4 s
 @pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
 def test_stands_beside_tritons_kernels():
     with fresh_process(TRITON_INTERPRET="1") as process:

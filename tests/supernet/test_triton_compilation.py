@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def compile_kernels(case, each_launch):
+def compile_kernels(case):
     """Compile all kernels that a case launches, and return (compiled, defined) names."""
     from autoseg.supernet.triton_kernels import (
         atrous,
@@ -34,21 +34,21 @@ def compile_kernels(case, each_launch):
         separable,
     )
 
-    launches._launch, compiled = compile_instead(each_launch=each_launch)
+    launches._launch, compiled = compile_instead()
     run_kernels(case, case.draw())
     modules = atrous, batch_norm, mixing, pooling, separable
     defined = {name for module in modules for name in vars(module) if name.endswith("_kernel")}
     return compiled, defined
 
 
-@pytest.mark.parametrize("each_launch", [False, pytest.param(True, marks=pytest.mark.nightly)])
+@pytest.mark.nightly  # 11 s, of a compiler that no CPU needs
 @pytest.mark.skipif(sys.platform != "linux", reason="triton compiles for CUDA on Linux")
-def test_all_kernels_compile(tmp_path, each_launch):
+def test_all_kernels_compile(tmp_path):
     # The interpreter runs Python: it does not see, for instance, a variable that changes its type.
     environment = {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
     case = Case((*SEPARABLE, *ATROUS[2:]), channels=8, dtype="float32")
     with fresh_process(**environment) as process:
-        compiled, defined = process.submit(compile_kernels, case, each_launch).result()
+        compiled, defined = process.submit(compile_kernels, case).result()
     assert compiled == defined
 
 

@@ -75,7 +75,11 @@ def name_of(case):
                   "dil_conv_5x5"), channels=3, num_inputs=1),
             EXACT,
         ),
-        (Case(ATROUS, channels=3, num_inputs=1), EXACT),
+        pytest.param(
+            Case(ATROUS, channels=3, num_inputs=1),
+            EXACT,
+            marks=pytest.mark.nightly,  # 7 s; its operations are in other cases
+        ),
         # Statistics of the past, everything computed again in the backward pass.
         (
             Case(("max_pool_3x3", "sep_conv_5x5", "dil_conv_3x3"), channels=3, num_targets=1,
