@@ -95,11 +95,10 @@ def draw_rivals(
         f"retrain: {number} architecture(s) drawn at random, with {least / 1e6:,.1f} to "
         f"{most / 1e6:,.1f} M MACs where the searched one has {wanted / 1e6:,.1f}"
     )
-    rivals = [
-        replace(searched, label=f"{DRAWN}{place}", architecture=drawn, crf_layer=None)
+    return [
+        replace(searched, label=f"{DRAWN}{place}", architecture=drawn)
         for place, drawn in enumerate(nearest, start=1)
     ]
-    return [rival.with_crf_layer() for rival in rivals] if searched.crf_layer else rivals
 
 
 def _costs(space: Space, searched: Any, *, seed: int, **sizes: Any) -> dict[AnyArchitecture, int]:

@@ -20,6 +20,8 @@ from autoseg.networks.weights import (
 )
 from tests.networks.encoders import layouts
 
+NIGHTLY = pytest.mark.nightly
+
 
 def build_random(name: str, *, num_classes: int | None = 7, width: float = 0.125) -> nn.Module:
     return ENCODERS[name](num_classes=num_classes, width=width).double()
@@ -52,9 +54,7 @@ def test_a_classifier_takes_the_weights_of_its_file(tmp_path: Path, file_name: s
         ("resnet101", "deeplabv2_resnet101", ("encoder",)),
         pytest.param("resnet152", "resnet152_duc_hdc", ("encoder",), marks=pytest.mark.nightly),
         ("mobilenet_v2", "deeplabv3_mobilenet_v2_without_3x3", ("encoder",)),
-        pytest.param(
-            "xception65", "deeplabv3plus_xception65", ("encoder",), marks=pytest.mark.nightly
-        ),
+        pytest.param("xception65", "deeplabv3plus_xception65", ("encoder",), marks=NIGHTLY),
         ("vgg16", "fcn8s_vgg16", ("stages", "context")),
         ("vgg16", "deeplab_7x7_vgg16", ("encoder", "context")),
         # Of another size than the classifier's first linear layer: 3x3 and 4x4.
