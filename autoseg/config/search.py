@@ -28,6 +28,7 @@ RiseName = Literal["stop", "regularise"]
 
 EstimatorName = Literal[
     "short",
+    "speed",
     "supernet",
     "shared",
     "finetuned",
@@ -64,7 +65,8 @@ class SearchConfig(RecipeConfig):
     in the proportion of the epochs), or the training steps of all samples together. 0: what
     --num-epochs, or --num-samples and --sample-steps, come to."""
     estimator: EstimatorName = "short"
-    """How architectures that are drawn are scored: short (each is trained for --sample-steps), or
+    """How architectures that are drawn are scored: short (each is trained for --sample-steps),
+    speed (the same, scored by its training losses: fewer steps will do, and no image is scored), or
     by weights that they inherit, trained before by one sampled path at a time: supernet (those of
     the paper's supernet), shared (those of the networks that are retrained, which share what they
     have in common) or finetuned (those of shared, and --sample-steps of its own); or without
@@ -72,8 +74,8 @@ class SearchConfig(RecipeConfig):
     num_samples: Count = 20
     """Architectures that are drawn and scored."""
     sample_steps: Count = 1500
-    """Training steps of each architecture that is drawn, before it is scored (short, and
-    finetuned, for which a few dozen will do)."""
+    """Training steps of each architecture that is drawn, before it is scored (short; speed, for
+    which half as many will do, and finetuned, for which a few dozen will)."""
     pruner: PrunerName | None = None
     """What stops samples before their last step (short): halving (a sample is scored at rungs, and
     goes on while it is among the best of all that were scored there, one of --reduction-factor), or

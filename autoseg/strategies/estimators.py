@@ -14,6 +14,7 @@ from autoseg.strategies.estimator import (
 from autoseg.strategies.finetuned import FinetunedEstimator
 from autoseg.strategies.pruned_training import PrunedEstimator
 from autoseg.strategies.strategy import SearchTask
+from autoseg.strategies.training_speed import SpeedEstimator
 from autoseg.strategies.zero_cost_estimator import (
     JacovEstimator,
     MACsEstimator,
@@ -25,6 +26,7 @@ from autoseg.strategies.zero_cost_estimator import (
 
 ESTIMATORS: dict[EstimatorName, type[Estimator]] = {
     "short": ShortEstimator,
+    "speed": SpeedEstimator,
     "supernet": SupernetEstimator,
     "shared": SharedEstimator,
     "finetuned": FinetunedEstimator,

@@ -37,6 +37,7 @@ _SCORED = ("--val-images", "64")
 """A sample's score is of more images than the preset's 16: mIoU of few images is mostly noise."""
 
 _TWELVE_SAMPLES = ("--sample-steps", "200", "--arch-steps", "2400")
+_BY_SPEED = ("--estimator", "speed", "--sample-steps", "75", "--arch-steps", "2550")
 
 # What searches by alpha and beta cost was measured by strategy_cost.py: 384 steps of darts, one
 # half-step counted as half, come to 16 epochs of it, half of them warm-up; darts2 takes 2.7 steps,
@@ -55,6 +56,18 @@ _CONTESTANTS = (
             *("--strategy", "random", *_SCORED, "--pruner", "halving", "--min-steps", "50"),
             *("--reduction-factor", "2", "--sample-steps", "400", "--arch-steps", "2400"),
         ),
+    ),
+    Contestant(
+        name="speed",
+        search=("--strategy", "random", *_BY_SPEED),
+    ),
+    Contestant(
+        name="evolution by speed",
+        search=("--strategy", "evolution", *_BY_SPEED),
+    ),
+    Contestant(
+        name="tpe by speed",
+        search=("--strategy", "tpe", *_BY_SPEED),
     ),
     Contestant(
         name="darts",

@@ -58,6 +58,7 @@ SETTINGS = {
     "random by halving": dataclasses.replace(
         COMMON, pruner="halving", sample_steps=4, reduction_factor=2, arch_steps=10
     ),
+    "random by speed": dataclasses.replace(COMMON, estimator="speed"),
     "random by NWOT": dataclasses.replace(COMMON, estimator="nwot"),
     "random by supernet": dataclasses.replace(COMMON, estimator="supernet"),
     "random by shared": dataclasses.replace(COMMON, estimator="shared"),

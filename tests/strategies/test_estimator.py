@@ -14,7 +14,7 @@ from autoseg.networks import build_network
 from autoseg.strategies import ESTIMATORS
 from autoseg.strategies.short_training import ShortTraining
 from autoseg.supernet import SinglePath, estimate_statistics
-from autoseg.training import cosine
+from autoseg.training import DivergedError, cosine
 from tests.strategies.contract import SPACE, task_of
 
 
@@ -56,6 +56,31 @@ def test_a_short_training_is_sgd_with_momentum_and_a_cosine_of_its_own():
     ):
         # Three float32 steps; rounding reaches the small gradients of deep layers.
         torch.testing.assert_close(other, parameter, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_training_speed_is_the_mean_loss_before_each_step():
+    task = task_of("random by speed", sample_steps=3, weight_lr=0.1)
+    training, batches = ShortTraining(task, drawn(1)), task.batches("a")
+    expected = []
+    for _ in range(3):
+        images, target = next(batches)
+        network = copy.deepcopy(training.network)
+        with torch.no_grad():
+            expected.append(F.cross_entropy(network(images), target, ignore_index=255).item())
+        training.step((images, target))
+    estimator = ESTIMATORS["speed"](task)
+    for _ in range(2):  # what was scored before leaves nothing behind
+        # The same operators in float32, with and without a graph for gradients.
+        assert scored(estimator, drawn(1)) == pytest.approx(-sum(expected) / 3, rel=1e-6)
+    assert estimator.num_evaluations == 2 * 3
+
+
+def test_a_training_whose_loss_is_not_finite_has_no_speed():
+    task = task_of("random by speed", sample_steps=4, weight_lr=1e30, gradient_clip=0.0)
+    estimator = ESTIMATORS["speed"](task)
+    with pytest.raises(DivergedError, match=r"loss is nan at step 1, with"):
+        scored(estimator, drawn(1))
+    assert estimator._sum.item() == 0
 
 
 @pytest.mark.parametrize("name", ["random", "random by supernet", "random by shared"])
