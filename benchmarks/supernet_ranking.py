@@ -30,7 +30,7 @@ class RankingRequest:
 
     scorers: tuple[str, ...] = (
         *("retrain:200", "parameters", "macs", "fineness", "jacov", "nwot", "snip", "zico"),
-        *("short:25", "short:50", "short:100", "alone:100"),
+        *("short:25", "short:50", "short:100", "speed:75", "alone:100"),
         *("uniform:256", "uniform:1024", "uniform:4096", "fair:146", "fair:585", "darts:128"),
     )
     """What scores: names with the training steps, of each architecture or of the supernet, behind a

@@ -34,6 +34,7 @@ from autoseg.strategies.estimator import (
     SupernetEstimator,
 )
 from autoseg.strategies.finetuned import FinetunedEstimator
+from autoseg.strategies.training_speed import SpeedEstimator
 from autoseg.supernet import Supernet
 from autoseg.training import train
 
@@ -148,6 +149,15 @@ class Short(_Estimated):
         """Train it alone, from the seed that all share."""
         seed_everything(self.seed)
         return _run(ShortEstimator(self._task()), architecture, "short")
+
+
+class Speed(_Estimated):
+    """`--estimator speed`: the same training, scored by its losses."""
+
+    def score(self, architecture: Architecture) -> float:
+        """Train it alone, as `Short` does."""
+        seed_everything(self.seed)
+        return _run(SpeedEstimator(self._task()), architecture, "speed")
 
 
 class Sampled(_Estimated):
@@ -317,6 +327,7 @@ TRUTH = "retrain"
 SCORERS: dict[str, type[Scorer]] = {
     TRUTH: Retraining,
     "short": Short,
+    "speed": Speed,
     "alone": Alone,
     "uniform": Sampled,
     "fair": FairlySampled,

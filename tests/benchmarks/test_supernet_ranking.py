@@ -218,6 +218,15 @@ def test_a_score_repeats(module, name):
     assert 0 <= one < 0.2  # one step
 
 
+@pytest.mark.nightly
+def test_speed_repeats_and_is_a_loss_of_twelve_classes_before_the_first_step(module):
+    scorers, candidates = module("ranking.scorers"), module("ranking.candidates")
+    drawn = candidates.draw_candidates(SPACE, 4, seed=0)[2].architecture
+    one, other = (scorers.build_scorer("speed:1", SPACE, seed=0).score(drawn) for _ in range(2))
+    assert one == other
+    assert -3 < one < -2  # random logits: about log(12) = 2.48 nats
+
+
 def test_sizes_are_those_of_the_network_that_is_retrained(module):
     scorers, candidates = module("ranking.scorers"), module("ranking.candidates")
     drawn = candidates.draw_candidates(SPACE, 4, seed=0)[2].architecture
