@@ -81,6 +81,28 @@ class Browser:
         identity = found["result"]["objectId"]
         self.send("DOM.setFileInputFiles", files=[str(path)], objectId=identity)
 
+    def drag(self, begin, end):
+        """Move the mouse from one point of the window to another one with its button held down."""
+        steps = ("mousePressed", begin), ("mouseMoved", end), ("mouseReleased", end)
+        for kind, (x, y) in steps:
+            self.send(
+                "Input.dispatchMouseEvent",
+                type=kind, x=x, y=y, button="left", buttons=1, clickCount=1,
+            )  # fmt: skip
+
+    def click(self, x, y, *, shift=False):
+        """Press and release the mouse at a point of the window."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self.send(
+                "Input.dispatchMouseEvent",
+                type=kind, x=x, y=y, button="left", clickCount=1, modifiers=8 * shift,
+            )  # fmt: skip
+
+    def press(self, key):
+        """Press a key, by its name in JavaScript."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
     def screenshot(self, path, *, whole=True):
         """Write a picture of the page."""
         taken = self.send("Page.captureScreenshot", captureBeyondViewport=whole)

@@ -29,6 +29,19 @@ def true_scenes_of(group: ComparisonGroup) -> tuple[TrueScene, ...]:
     return next((network.scenes for network in group.networks if network.scenes), ())
 
 
+def classes_of(group: ComparisonGroup) -> tuple[tuple[str, str], ...]:
+    """Name the colours of the pictures: those of the classes, and of pixels without one."""
+    palette = next((scene.palette for n in group.networks for scene in n.scenes), None)
+    if palette is None:
+        return ()
+    colours = [*palette, ignored_colour(palette)]
+    names = [*group.networks[0].class_names, "no label"]
+    return tuple(
+        (name, "#" + bytes(np.asarray(colour, np.uint8)).hex())
+        for name, colour in zip(names, colours, strict=True)
+    )
+
+
 def grids_of(group: ComparisonGroup) -> tuple[Grid, ...]:
     """Show the best, the median and the worst image, each with every network's errors."""
     truth = next((n.graded_scenes for n in group.networks if n.graded_scenes), ())

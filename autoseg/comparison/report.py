@@ -17,7 +17,7 @@ from autoseg.comparison.documents import (
     stage_tables,
 )
 from autoseg.comparison.grading import RULE
-from autoseg.comparison.pictures import ERRORS, grids_of, scenes_of, true_scenes_of
+from autoseg.comparison.pictures import ERRORS, classes_of, grids_of, scenes_of, true_scenes_of
 from autoseg.comparison.rows import ComparisonGroup, ComparisonRow
 from autoseg.comparison.verdict import doubts_of, row_name, verdict
 from autoseg.reporting.chart import Axis, Chart, Point
@@ -89,6 +89,7 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
             ),
             _table(records, columns, caption="Where the rows come from"),
         ),
+        classes=classes_of(group),
         scenes=scenes,
         grids=grids,
         figures=_reliability(group),

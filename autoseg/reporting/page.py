@@ -21,7 +21,9 @@ from autoseg.foreign_text import printable
 from autoseg.reporting.chart import Chart
 
 _ASSETS = Path(__file__).parent / "report"
-_SCRIPTS = ("address.js", "table.js", "scales.js", "chart.js", "slider.js", "main.js")
+_SCRIPTS = (
+    *("address.js", "table.js", "scales.js", "chart.js", "select.js", "slider.js", "main.js"),
+)
 """In the order in which they are read; together they are the page's only script."""
 
 
@@ -131,6 +133,8 @@ class Section:
     """A chart of the rows of the first table."""
     tables: tuple[Table, ...] = ()
     """Tables below that."""
+    classes: tuple[tuple[str, str], ...] = ()
+    """Name and colour, "#RRGGBB", of what the pictures of scenes and grids show."""
     scenes: tuple[Scene, ...] = ()
     """Pictures below those, to be laid over each other."""
     grids: tuple[Grid, ...] = ()

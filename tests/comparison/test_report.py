@@ -13,6 +13,7 @@ from autoseg.comparison.documents import Comparison
 from autoseg.comparison.evidence import Evidence, TrueScene
 from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
+from autoseg.reporting.figure import BLACK, COLOURS
 from tests.browser import CHROMIUM, chromium
 from tests.comparison.rows import network
 from tests.foreign_names import NAMES
@@ -64,6 +65,8 @@ def test_pictures_have_the_colours_of_the_classes():
     expected = PALETTE[np.where(TARGET == 255, 0, TARGET)]
     expected[TARGET == 255] = 0  # void is black, which no class is
     assert (truth == expected).all()
+    legend = re.findall(r'background-color: (#\w+)"></span>([^<]+)<', page)
+    assert legend == [("#804080", "road"), ("#0000ff", "sky"), ("#000000", "no label")]
     assert "Photograph: somebody." in page and "evenly spread over those that were scored" in page
 
 
@@ -86,6 +89,17 @@ def opened(tmp_path_factory):
 
 ROWS = "[...document.querySelectorAll('table.rows tbody tr')].filter(row => !row.hidden)"
 CLICK = "document.querySelectorAll('table.rows thead button')[{}].click()"
+
+
+LIGHT = """
+  const channel = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = (colour) => {
+    const scale = colour.startsWith("color(") ? 1 : 255;
+    const [r, g, b] = colour.match(/[0-9.]+/g).map((c) => channel(Number(c) / scale));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+"""
+"""How light a colour is, by WCAG 2.2: that of rgb(...) and of color(srgb ...)."""
 
 
 @needs_chromium
@@ -152,6 +166,83 @@ def test_the_chart_draws_what_was_chosen_and_leads_to_the_row(opened):
     assert browser.problems == [] and len(browser.requests) == 1
 
 
+MARKS = """(() => {
+  document.querySelector(".chart").scrollIntoView();
+  return [...document.querySelectorAll(".chart .mark")].map((mark) => {
+    const box = mark.getBoundingClientRect();
+    return [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+  });
+})()"""
+"""Brings the chart into view, and returns where its points lie in the window."""
+SHOWN_COLOURS = ["currentColor" if colour == BLACK else colour for colour in COLOURS]
+SHOWN = f"{ROWS}.map(row => row.id)"
+
+
+@needs_chromium
+def test_a_rectangle_over_points_keeps_their_rows_alone(opened):
+    browser, address = opened
+    browser.open(address)
+    # The points: searched at 10 ms and 50 %, its CRF, icnet, and a fourth far below them.
+    marks = browser.run(MARKS)
+    assert len(marks) == 4
+    (x0, y0), (x2, y2) = marks[0], marks[2]
+    assert marks[3][1] > max(y0, y2) + 15
+    browser.drag((min(x0, x2) - 12, min(y0, y2) - 12), (max(x0, x2) + 12, max(y0, y2) + 12))
+    assert browser.run(SHOWN) == ["g1-r1", "g1-r3"]
+    assert len(browser.run(MARKS)) == 2
+    assert browser.run("document.querySelector('output').textContent") == "2 of 5 rows"
+    assert "g1.out=2.4.5" in browser.run("location.search")
+    kept = browser.run("location.href")
+    browser.open(kept)
+    assert browser.run(SHOWN) == ["g1-r1", "g1-r3"]
+    browser.run("document.querySelector('.chart button').click()")
+    assert len(browser.run(SHOWN)) == 5 and browser.run("location.search") == ""
+    assert browser.run("document.querySelector('.chart button').hidden")
+    browser.drag((x0 + 30, y0 + 90), (x0 + 32, y0 + 92))  # a click, and nothing lies there
+    assert len(browser.run(SHOWN)) == 5 and not browser.problems
+
+
+@needs_chromium
+def test_points_are_left_out_one_by_one_by_key_or_click(opened):
+    browser, address = opened
+    browser.open(address)
+    browser.run("document.querySelectorAll('.chart svg a')[1].focus()")
+    browser.press("Delete")
+    assert browser.run(SHOWN) == ["g1-r1", "g1-r3", "g1-r4", "g1-r5"]
+    focused = "document.activeElement.getAttribute('aria-label').slice(0, 5)"
+    assert browser.run(focused) == "icnet"  # the next one, so that Delete goes on
+    browser.click(*browser.run(MARKS)[0], shift=True)
+    assert browser.run(SHOWN) == ["g1-r3", "g1-r4", "g1-r5"]
+    assert browser.run("location.hash") == ""
+    browser.click(*browser.run(MARKS)[0])
+    assert browser.run("location.hash") == "#g1-r3"
+    browser.open(address + "?g1.out=1.2.3.4.5")  # of an address that leaves nothing, nothing
+    assert len(browser.run(SHOWN)) == 5
+    browser.open(address + "?g1.out=1.2.3.4")
+    browser.press("Delete")
+    assert browser.run(SHOWN) == ["g1-r5"] and not browser.problems
+
+
+@needs_chromium
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_edge_of_every_point_stands_out(opened, dark):
+    browser, address = opened
+    browser.open(address, dark=dark)
+    edges = browser.run(
+        f"""(() => {{ {LIGHT}
+          const page = light(getComputedStyle(document.body).backgroundColor);
+          const svg = document.querySelector(".chart svg");
+          return {SHOWN_COLOURS}.map((colour) => {{
+            const mark = svg.querySelector(".mark");
+            mark.style.stroke = mark.style.stroke.replace(/#[0-9A-F]+|currentcolor|rgb[^)]*[)]/i, colour);
+            const edge = light(getComputedStyle(mark).stroke);
+            return Math.max(edge, page) / Math.min(edge, page);
+          }});
+        }})()"""
+    )
+    assert len(edges) == len(SHOWN_COLOURS) and min(edges) >= 3  # WCAG 2.2, 1.4.11
+
+
 @needs_chromium
 def test_two_pictures_lie_under_one_slider(opened):
     browser, address = opened
@@ -176,18 +267,13 @@ def test_it_fits_a_phone_and_can_be_read_in_either_theme(opened, dark):
     browser, address = opened
     browser.open(address, width=390, dark=dark)
     assert browser.run("document.documentElement.scrollWidth") == 390
-    contrast = """(() => {
-      const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-      const light = (colour) => {
-        const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map(channel);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
-      };
+    contrast = f"""(() => {{ {LIGHT}
       const page = light(getComputedStyle(document.body).backgroundColor);
-      return ["h2", "p.shared", "td", "figcaption", "a", "dd"].map((name) => {
+      return ["h2", "p.shared", "td", "figcaption", "a", "dd"].map((name) => {{
         const ink = light(getComputedStyle(document.querySelector(name)).color);
         return Math.max(ink, page) / Math.min(ink, page);
-      });
-    })()"""
+      }});
+    }})()"""
     assert min(browser.run(contrast)) >= 4.5  # WCAG 2.2, 1.4.3
     assert (browser.run("getComputedStyle(document.body).backgroundColor") < "rgb(200") is dark
     assert browser.problems == []

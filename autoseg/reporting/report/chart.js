@@ -13,7 +13,12 @@ function makeChart(figure, rows, name) {
   controls.className = "controls";
   figure.prepend(controls);
   figure.append(tip, makeLegend(chart));
-  const draw = () => drawChart(svg, tip, chart, rows, select);
+  const draw = () => {
+    const focused = svg.contains(document.activeElement) && document.activeElement.getAttribute("href");
+    drawChart(svg, tip, chart, rows, select);
+    /* All points are new; whoever goes from one to the next by keys stays where they were. */
+    if (focused) svg.querySelector("a[href='" + focused + "']")?.focus({ preventScroll: true });
+  };
   const select = {};
   for (const [side, text] of [["y", "Upwards"], ["x", "Across"]]) {
     select[side] = addControl(controls, text, document.createElement("select"));
@@ -36,7 +41,8 @@ function makeLegend(chart) {
   const hollow = remarks.length ? " Hollow: " + remarks.join(", ") + "." : "";
   legend.textContent =
     "Dashed: the front, which no other point beats on both axes." + hollow +
-    " Point at one, or tab to it, for its numbers; choose it to find its row.";
+    " Point at one, or tab to it, for its numbers; choose it to find its row. Draw a rectangle " +
+    "over some to keep them alone; Delete, or Shift and a click, leaves one out.";
   return legend;
 }
 
@@ -53,6 +59,7 @@ function drawChart(svg, tip, chart, rows, select) {
   svg.replaceChildren();
   svg.setAttribute("viewBox", "0 0 " + width + " " + height);
   tip.hidden = true;
+  for (const row of rows) row.classList.remove("chosen");
   for (const [side, other] of [["x", "y"], ["y", "x"]]) {
     for (const option of select[side].options) option.disabled = option.value === select[other].value;
   }
@@ -157,7 +164,9 @@ function drawPoint(svg, tip, chart, point) {
   const mark = point.remark
     ? element(link, "path", { class: "mark", d: "M" + (cx - r) + " " + cy + "l" + r + " " + -r + "l" + r + " " + r + "l" + -r + " " + r + "z" })
     : element(link, "circle", { class: "mark", cx, cy, r });
+  /* Orange alone is too pale on white for an edge; a browser that cannot mix keeps it. */
   mark.style.stroke = point.colour;
+  mark.style.stroke = "color-mix(in srgb, " + point.colour + " 65%, var(--ink))";
   mark.style.fill = point.remark ? "var(--page)" : point.colour;
   const show = () => {
     tip.textContent = lines.join("\n");

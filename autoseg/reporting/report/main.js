@@ -8,8 +8,10 @@ for (const section of document.querySelectorAll("body > section[id]")) {
   section.querySelectorAll("table").forEach((each, i) => {
     makeSortable(each, section.id + ".sort" + (i || ""));
   });
-  if (table && rows.length > 1) makeFilter(table, section.id + ".filter", draw);
-  else draw();
+  if (table && rows.length > 1) {
+    const apply = makeFilter(table, section.id + ".filter", draw);
+    if (figure) makeSelection(figure, rows, section.id + ".out", apply);
+  } else draw();
   section.querySelectorAll(".scene").forEach(makeSlider);
 }
 /* A row that the address names has moved if the table was sorted. */

@@ -61,7 +61,8 @@ function addControl(parent, text, control) {
   return control;
 }
 
-/* Rows hold every word of the text; `onChange` hears of each change. */
+/* Shows the rows that hold every word of the text and were not left out in the chart; `onChange`
+   hears of each change. Returns what looks at the rows anew. */
 function makeFilter(table, name, onChange) {
   const controls = document.createElement("div");
   controls.className = "controls";
@@ -76,7 +77,7 @@ function makeFilter(table, name, onChange) {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const row of rows) {
       const text = [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
+      row.hidden = Boolean(row.isLeftOut) || !words.every((word) => text.includes(word));
     }
     const numShown = rows.filter((row) => !row.hidden).length;
     count.textContent = numShown + " of " + rows.length + " rows";
@@ -88,4 +89,5 @@ function makeFilter(table, name, onChange) {
   });
   input.value = savedChoice(name) || "";
   apply();
+  return apply;
 }
