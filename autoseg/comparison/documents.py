@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from autoseg.comparison.gains import crf_gains
 from autoseg.comparison.rows import (
     PROTOCOL_COLUMNS,
     SCORE_COLUMNS,
@@ -38,6 +39,9 @@ READING = (
     "Seeds: trainings of one network by one recipe on the same images, which differ by their seed "
     "alone, are one row: the mean of their scores, the standard deviation (n - 1) of their mIoU, "
     "and their number. Each training's own mIoU stands in the table of where the rows come from.",
+    "What the CRF gains: the row with it less the one without it, both as they are measured; the "
+    "time added is that from image to classes. The interval draws the images anew, the same ones "
+    "for both. Classes better or worse: those whose IoU rose or fell at all.",
     "Calibration: pixels are put into 15 bins by the probability of their predicted class; the "
     "error is the mean over the bins of how far the share of right pixels lies from the mean "
     "probability, weighted by their pixels.",
@@ -106,6 +110,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         blocks.append(group_table_markdown(group))
         stages = stage_tables(group)
         for caption, records, columns in (
+            ("What the CRF gains", *gain_table(group)),
             ("", *border_table(group)),
             ("", *calibration_table(group)),
             ("", *confusion_table(group)),
@@ -242,6 +247,28 @@ def border_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
     ]
     found = {key for record in records for key, value in record.items() if value is not None}
     return (records if headings else []), [column for column in columns if column.key in found]
+
+
+def gain_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
+    """One line a network with and without the CRF: what that gains, and what a point costs."""
+    records, headings = [], {}
+    for gain in crf_gains(group):
+        headings |= {each.key: each.heading for each in gain.borders}
+        records.append({**asdict(gain), **{each.key: each.mean for each in gain.borders}})
+    columns = [
+        Column(key="label", heading="Network"),
+        Column(key="miou", heading="mIoU", kind="change"),
+        Column(key="low", second_key="high", heading="its 95 % interval", kind="change"),
+        Column(
+            key="added_ms", settled_key="is_settled", heading="Time added", kind="number", unit="ms"
+        ),
+        Column(key="points_per_ms", heading="a millisecond", kind="number", unit="points"),
+        Column(key="num_better", heading="Classes better", kind="exact"),
+        Column(key="num_worse", heading="worse", kind="exact"),
+        *(Column(key=key, heading=text, kind="change") for key, text in headings.items()),
+    ]
+    found = {key for record in records for key, value in record.items() if value is not None}
+    return records, [column for column in columns if column.key in found]
 
 
 def calibration_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:

@@ -1,19 +1,17 @@
 """What follows from a comparison's numbers, in words, and what does not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoseg.comparison.gains import MIN_IMAGES, crf_gains, gain_between
 from autoseg.comparison.rows import DOUBTFUL, ComparisonGroup, ComparisonRow
-from autoseg.metrics import mean_gain_interval
 from autoseg.reporting.pareto import pareto_front
 from autoseg.reporting.tables import scaled, significant
 from autoseg.trained import DRAWN, SEARCHED
 
-_MIN_IMAGES = 10
-"""Fewer images are not drawn anew: an interval of a handful says nothing."""
 _IMAGES = "images"
 
 
@@ -55,6 +53,7 @@ def verdict(group: ComparisonGroup) -> list[str]:
         *(["No network here has a score that says anything."] if doubts and not scored else []),
         *_best(scored),
         *_budgets(scored),
+        *_crf(group, doubts),
         *_searches([each.row for each in scored if not each.row.has_crf]),
         *(f"{label}: {note}" for label, note in doubts.items()),
         *_seeds(scored),
@@ -87,7 +86,7 @@ def _best(scored: Sequence[_Scored]) -> list[str]:
     if others and not compared:
         sentences.append(
             "Whether its lead is more than chance cannot be said: that takes at least "
-            f"{_MIN_IMAGES} images that all networks were scored on, and there are {num_images}."
+            f"{MIN_IMAGES} images that all networks were scored on, and there are {num_images}."
         )
     if compared:
         alike = [row_name(each.row) for each, (low, _) in compared if low <= 0]
@@ -120,13 +119,8 @@ def _chance(*scored: _Scored) -> str:
 
 def _gain(before: _Scored, after: _Scored) -> tuple[float, float] | None:
     """Bound what the second gains over the first; None if the images do not allow it."""
-    if not before.overlaps or not after.overlaps:
-        return None
-    shapes = {images.shape for images in (*before.overlaps, *after.overlaps)}
-    if len(shapes) > 1 or len(before.overlaps[0]) < _MIN_IMAGES:
-        return None
     is_paired = before.row.label == after.row.label  # the CRF refines the same trainings
-    return mean_gain_interval(before.overlaps, after.overlaps, is_paired=is_paired)
+    return gain_between(before.overlaps, after.overlaps, is_paired=is_paired)
 
 
 def _budgets(scored: Sequence[_Scored]) -> list[str]:
@@ -181,6 +175,30 @@ def _budget(
     return [f"By {name}: {'; '.join(steps)}."]
 
 
+def _crf(group: ComparisonGroup, doubts: Collection[str]) -> list[str]:
+    """Say what the CRF gains, what that costs, and where the gain is more than chance."""
+    gains = [gain for gain in crf_gains(group) if gain.label not in doubts]
+    if not gains:
+        return []
+    least, most = (choose(gains, key=lambda gain: gain.miou) for choose in (min, max))
+    sentence = f"The CRF changes the mIoU by {_points(most.miou)} ({most.label}"
+    sentence += f") to {_points(least.miou)} ({least.label})" if least is not most else ")"
+    rates = [gain.points_per_ms for gain in gains if gain.points_per_ms and gain.is_settled]
+    if rates:
+        low, high = significant(min(rates), 2), significant(max(rates), 2)
+        sentence += f"; a millisecond more brings {low}"
+        sentence += f" to {high} points" if high != low else " points"
+    bounded = [gain for gain in gains if gain.low is not None and gain.high is not None]
+    if bounded:
+        num_up = sum((gain.low or 0) > 0 for gain in bounded)
+        num_down = sum((gain.high or 0) < 0 for gain in bounded)
+        sentence += (
+            f". More than the choice of images explains: better for {num_up} of {len(bounded)} "
+            f"networks, worse for {num_down}"
+        )
+    return [f"{sentence}."]
+
+
 def _searches(rows: Sequence[ComparisonRow]) -> list[str]:
     """Say of each searched network whether it is better than what nobody searched."""
     searched = [row for row in rows if row.network == SEARCHED]
@@ -233,6 +251,10 @@ def _where(row: ComparisonRow) -> str:
 
 def _percent(row: ComparisonRow) -> str:
     return f"{100 * (row.miou or 0.0):.2f} %"
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:+.2f} points"
 
 
 def _milliseconds(value: float) -> str:

@@ -25,6 +25,8 @@ _SCRIPTS = (
     *("address.js", "table.js", "scales.js", "chart.js", "select.js", "slider.js", "main.js"),
 )
 """In the order in which they are read; together they are the page's only script."""
+_FULL_CHANGE = 0.1
+"""Difference that has the deepest colour."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,17 +39,24 @@ class Heat:
     """One value a row; nan has none."""
     missing: str
     """Stands for nan."""
+    is_change: bool = False
+    """Whether they are differences: with their sign, falls on orange, and deepest at 10 points."""
 
     @property
-    def rows(self) -> list[tuple[str, list[tuple[str, float]]]]:
-        """A row for each name: the name and its cells, each a text and the share of the colour."""
+    def rows(self) -> list[tuple[str, list[tuple[str, float, bool]]]]:
+        """A row for each name: the name and its cells, each a text, the share of the colour, and
+        whether it is a fall."""
         return [
             (name, [self._cell(values[i]) for values in self.columns.values()])
             for i, name in enumerate(self.names)
         ]
 
-    def _cell(self, value: float) -> tuple[str, float]:
-        return (self.missing, 0.0) if math.isnan(value) else (f"{100 * value:.1f}", value)
+    def _cell(self, value: float) -> tuple[str, float, bool]:
+        if math.isnan(value):
+            return self.missing, 0.0, False
+        if self.is_change:
+            return f"{100 * value:+.1f}", min(abs(value) / _FULL_CHANGE, 1.0), value < 0
+        return f"{100 * value:.1f}", value, False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

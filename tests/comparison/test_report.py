@@ -234,7 +234,8 @@ def test_the_edge_of_every_point_stands_out(opened, dark):
           const svg = document.querySelector(".chart svg");
           return {SHOWN_COLOURS}.map((colour) => {{
             const mark = svg.querySelector(".mark");
-            mark.style.stroke = mark.style.stroke.replace(/#[0-9A-F]+|currentcolor|rgb[^)]*[)]/i, colour);
+            const mixed = mark.style.stroke;
+            mark.style.stroke = mixed.replace(/#[0-9A-F]+|currentcolor|rgb[^)]*[)]/i, colour);
             const edge = light(getComputedStyle(mark).stroke);
             return Math.max(edge, page) / Math.min(edge, page);
           }});

@@ -153,6 +153,11 @@ def test_heat_in_percent_with_gaps():
     assert cells[start : start + 6] == ["road", "50.0", "100.0", "sky", "-", "0.0"]
 
 
+def test_differences_have_their_sign_and_deepen_to_ten_points():
+    heat = Heat(names=["road"], columns={"a": [0.05], "b": [-0.3]}, missing="-", is_change=True)
+    assert heat.rows == [("road", [("+5.0", 0.5, False), ("-30.0", 1.0, True)])]
+
+
 def test_nothing_outside_is_referred_to():
     text = page()
     assert not re.search(r"(https?:)?//", text)
