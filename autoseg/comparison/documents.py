@@ -49,7 +49,8 @@ READING = (
     "Latency: one image, from normalised input to classes, resizing and argmax included. Networks "
     "are timed in turn, and a fixed operation between them watches the machine: what was timed "
     "while its speed changed is timed again, or called unsettled and not ranked. The interval of a "
-    "median draws blocks of runs anew.",
+    "median draws blocks of runs anew. The report's bars stack the medians of the "
+    "stages; below them lie nine of ten runs (line), half of them (box) and the median.",
     "Peak memory: beyond the weights and the image, from image to classes; none where a back end "
     "has memory of its own. Energy: what the GPU's board took for the same, what it takes idle "
     "included, where its driver counts it.",

@@ -79,11 +79,13 @@ def _gain(network: NetworkComparison) -> CRFGain:
 
 
 def _border_change(before: BorderResult, after: BorderResult) -> BorderResult:
-    has_both = before.mean is not None and after.mean is not None
+    mean = None
+    if before.mean is not None and after.mean is not None:
+        mean = after.mean - before.mean
     return BorderResult(
         key=before.key,
         heading=before.heading,
-        mean=after.mean - before.mean if has_both else None,
+        mean=mean,
         by_class=tuple((np.array(after.by_class) - np.array(before.by_class)).tolist()),
     )
 

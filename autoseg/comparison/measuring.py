@@ -367,6 +367,7 @@ def _total(latency: Latency) -> dict[str, Any]:
         "total_latency_p90_ms": latency.p90_ms,
         "total_latency_p99_ms": latency.p99_ms,
         "num_timed_runs": latency.num_runs,
+        "total_latency_quantiles_ms": latency.quantiles_ms,
         "is_total_latency_settled": _is_settled(latency),
         "latency_drift": latency.drift,
     }

@@ -22,6 +22,7 @@ from autoseg.comparison.grading import RULE
 from autoseg.comparison.pictures import ERRORS, classes_of, grids_of, scenes_of, true_scenes_of
 from autoseg.comparison.rows import ComparisonGroup, ComparisonRow
 from autoseg.comparison.verdict import doubts_of, row_name, verdict
+from autoseg.reporting.bars import Bar, Bars, bars_of
 from autoseg.reporting.chart import Axis, Chart, Point
 from autoseg.reporting.figure import svg_text
 from autoseg.reporting.network_colours import network_colour
@@ -38,6 +39,12 @@ from autoseg.reporting.tables import (
 _BESIDE_THE_NUMBERS = ("Device", "Latency", "Weights")
 """Facts of the protocol without which the numbers say nothing."""
 
+_STAGES = {
+    "forward_latency_median_ms": "network",
+    "finish_latency_median_ms": "resizing, argmax",
+    "crf_latency_median_ms": "CRF",
+}
+"""Fields of a row that hold the median of a stage, and what the bars call it."""
 _MAX_PICTURES = 3_000_000
 """Bytes of the pictures in the page; what lies beyond is left out, and the page says so."""
 _CHOICE_OF_SCENES = (
@@ -88,7 +95,9 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
             *([_table(*confused, caption="Confusions")] if confused[0] else []),
             *([_table(*forms, caption="Forms")] if forms[0] else []),
             *(
-                _table(each.records, each.columns, caption=each.caption)
+                _table(
+                    each.records, each.columns, caption=each.caption, bars=_stage_bars(each.records)
+                )
                 for each in stage_tables(group)
             ),
             _table(records, columns, caption="Where the rows come from"),
@@ -177,14 +186,28 @@ def _table(
     columns: Sequence[Column],
     *,
     caption: str = "",
+    bars: Bars | None = None,
     has_anchors: bool = False,
 ) -> Table:
     return Table(
         frame=readable_frame(records, columns),
         words=frozenset(column.heading for column in columns if column.kind == "text"),
         caption=caption,
+        bars=bars,
         has_anchors=has_anchors,
     )
+
+
+def _stage_bars(records: Sequence[Record]) -> Bars | None:
+    """Draw the stages of each row's time, and how the whole varied from run to run."""
+    rows = [
+        Bar(
+            parts=tuple(record[key] or 0.0 for key in _STAGES),
+            spread=tuple(record["total_latency_quantiles_ms"]),
+        )
+        for record in records
+    ]
+    return bars_of(tuple(_STAGES.values()), "ms", rows)
 
 
 def _class_tables(group: ComparisonGroup) -> list[Table]:

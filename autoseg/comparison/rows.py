@@ -107,6 +107,8 @@ class ComparisonRow:
     """99 of 100 runs were at least as fast."""
     num_timed_runs: int
     """Runs behind the times from image to classes."""
+    total_latency_quantiles_ms: tuple[float, ...] = ()
+    """How those spread: `QUANTILES` of the runs; empty where an earlier comparison kept none."""
     latency_drift: str | None
     """How the machine's speed changed while those were taken; None if it did not."""
     is_total_latency_settled: bool

@@ -16,6 +16,9 @@ import torch
 
 from autoseg.cost.device import measured_device
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Shares of the runs that were at least as fast as the times that describe their spread."""
+
 _WINDOW_RUNS = 3
 _WINDOW_SECONDS = 0.1  # so that a fast function does not look stable before the clocks have risen
 _STABLE_CHANGE = 0.05
@@ -46,6 +49,9 @@ class Latency:
 
     num_runs: int
     """Runs behind the percentiles."""
+
+    quantiles_ms: tuple[float, ...]
+    """`QUANTILES` of the runs, in milliseconds."""
 
     warm_up_runs: int
     """Runs before them, the cold one included."""
@@ -129,6 +135,7 @@ def summarise(
         median_high_ms=1000 * high_s,
         cold_ms=1000 * warm_up_s[0],
         num_runs=len(runs_s),
+        quantiles_ms=tuple((1000 * np.quantile(runs_s, QUANTILES)).tolist()),
         warm_up_runs=len(warm_up_s),
         is_stable=is_stable,
         device=str(device),

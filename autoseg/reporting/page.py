@@ -18,6 +18,7 @@ import jinja2
 import pandas as pd
 
 from autoseg.foreign_text import printable
+from autoseg.reporting.bars import HEIGHT, WIDTH, Bars
 from autoseg.reporting.chart import Chart
 
 _ASSETS = Path(__file__).parent / "report"
@@ -69,6 +70,8 @@ class Table:
     """Columns of the frame that hold words, which are set to the left; numbers to the right."""
     heat: Heat | None = None
     """Fractions."""
+    bars: Bars | None = None
+    """A drawing for each row of texts, beside its name."""
     caption: str = ""
     """Text above the table."""
     has_anchors: bool = False
@@ -187,6 +190,8 @@ def render_page(
         sections=sections,
         facts=facts,
         as_data=_as_data,
+        bar_width=f"{WIDTH:g}",
+        bar_height=f"{HEIGHT:g}",
     )
 
 

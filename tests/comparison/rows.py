@@ -33,6 +33,7 @@ ROW = ComparisonRow(
     total_latency_p90_ms=12.0,
     total_latency_p99_ms=13.0,
     num_timed_runs=20,
+    total_latency_quantiles_ms=(9.0, 9.5, 10.0, 10.5, 12.5),
     latency_drift=None,
     is_total_latency_settled=True,
     memory_mib=1.5,

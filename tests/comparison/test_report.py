@@ -76,6 +76,14 @@ def test_the_machine_stands_beside_the_numbers():
     assert len(page.encode()) < 100_000  # of a few networks, pictures included
 
 
+def test_stages_are_stacked_and_their_spread_is_drawn():
+    page = comparison_page(comparison())
+    words = re.findall(r'<svg viewBox="0 0 260 22" role="img" aria-label="([^"]+)"', page)
+    assert words[0] == "network 9 ms, resizing, argmax 1.25 ms, the whole 9 to 12.5 ms"
+    assert words[1] == "network 9 ms, resizing, argmax 1.25 ms, CRF 50 ms, the whole 9 to 12.5 ms"
+    assert len(words) == 5
+
+
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 
@@ -121,6 +129,13 @@ def test_it_sorts_and_filters_and_the_address_keeps_it(opened):
     browser.run(CLICK.format(2))
     assert browser.run(order)[-1] == "untrainedno"
     assert browser.run("document.querySelectorAll('[aria-sort]').length") == 1
+    assert browser.run("document.querySelectorAll('.drawn button').length") == 0
+    # The column of drawings has no order; those beside it keep their own.
+    buttons = "[...document.querySelectorAll('table:has(td.drawn) thead button')]"
+    browser.run(f"{buttons}.find(each => each.textContent.startsWith('Total')).click()")
+    stages = "[...document.querySelectorAll('table:has(td.drawn) tbody tr')]"
+    names = browser.run(f"{stages}.map(row => row.cells[0].textContent)")
+    assert [names[0], names[-1]] == ["searched + CRF", "icnet"]  # 61 and 2 ms
 
     browser.run(
         "{const input = document.querySelector('input[type=search]'); input.value = 'icnet NO';"

@@ -40,6 +40,7 @@ def test_percentiles_are_interpolated_between_sorted_times() -> None:
     assert latency.median_ms == approx(6)
     assert latency.p90_ms == approx(10)
     assert latency.p99_ms == approx(10.9)
+    assert latency.quantiles_ms == approx((1.5, 3.5, 6, 8.5, 10.5))
     assert (latency.num_runs, latency.warm_up_runs, latency.is_stable) == (11, 6, True)
     assert clock.num_calls == 17
     assert latency.device == "cpu"

@@ -36,6 +36,7 @@ function sortTable(table, column, isDescending) {
 function makeSortable(table, name) {
   const body = table.tBodies[0];
   [...table.tHead.rows[0].cells].forEach((head, column) => {
+    if (head.classList.contains("drawn")) return;
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
