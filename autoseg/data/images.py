@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from autoseg.data.orientation import SIDEWAYS, orientation, shown_size, stored_part, upright
+from autoseg.data.tiff_layout import require_possible_layout
 from autoseg.errors import FileError, UsageError, reading
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -40,7 +41,6 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 _READABLE = "PNG, JPEG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000 and TGA are read"
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # a TIFF's tags
-_NUM_SAMPLES, _PLANES, _ONE_A_SAMPLE = 277, 284, 2
 _MARK = 251  # rare as a class, and not 0, which Pillow fills memory with
 
 
@@ -123,8 +123,8 @@ def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
     """Open an image and check its header, before any memory is taken for its pixels.
 
     Raises:
-        FileError: If the file is no image, has more pixels than allowed, a TIFF without some of
-            them, or several pages.
+        FileError: If the file is no image, has more pixels than allowed, a TIFF not all of them, or
+            several pages.
         OSError: If it is not there, may not be read or is no regular file.
     """
     require_regular_file(path)
@@ -139,7 +139,8 @@ def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
                 raise FileError(f"{path} is not an image that can be read: {_READABLE}.") from None
         with image:
             _require_one_picture(path, image)
-            _require_all_pixels(path, image)
+            if image.format == "TIFF":
+                require_possible_layout(path)
             yield image
 
 
@@ -268,28 +269,6 @@ def _require_one_picture(path: Path, image: Image.Image) -> None:
         raise FileError(
             f"{path} holds several pages or frames; save the one that is meant as a file of its "
             "own."
-        )
-
-
-def _require_all_pixels(path: Path, image: ImageFile.ImageFile) -> None:
-    """Refuse an unpacked TIFF whose strips or tiles are not those of its pixels.
-
-    Pillow shows 0 where one is missing, and of too many the last ones in place of the first. Of a
-    packed TIFF libtiff says so itself.
-    """
-    if image.format != "TIFF" or any(tile.codec_name == "libtiff" for tile in image.tile):
-        return
-    tags = _tags(image)
-    num_planes = tags.get(_NUM_SAMPLES, 1) if tags.get(_PLANES) == _ONE_A_SAMPLE else 1
-    held = 0
-    with reading(path, "an image that can be read"):  # tags hold what they like
-        for tile in image.tile:
-            left, upper, right, lower = tile.extents or (0, 0, 0, 0)
-            held += (right - left) * (lower - upper) * (tile.offset > 0)  # 0: it was never written
-    if held != image.width * image.height * num_planes:
-        raise FileError(
-            f"{path} is damaged: its strips or tiles are not those of {image.height} x "
-            f"{image.width} pixels; copy it again, or save it anew."
         )
 
 

@@ -6,8 +6,6 @@ a file is of that kind, its tags say: it has samples beyond those of its colours
 that tells transparency.
 """
 
-import math
-import struct
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,21 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.data.images import require_regular_file
+from autoseg.data.tiff_layout import (
+    EXTRA,
+    HEIGHT,
+    PHOTOMETRIC,
+    SAMPLES,
+    WIDTH,
+    read_directory,
+    require_possible_layout,
+)
 from autoseg.errors import FileError, UsageError, reading
 from autoseg.foreign_text import printable
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 """Endings of TIFFs."""
 
-_WIDTH, _HEIGHT, _PHOTOMETRIC, _SAMPLES, _EXTRA = 256, 257, 262, 277, 338  # tags
 _NUM_COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}  # RGB, CMYK, YCbCr, Lab; all others have one
 _ALPHA = (1, 2)  # kinds of an extra sample: transparency, of colours multiplied by it or not
 _CHANNEL_AXIS = {"YXS": 2, "SYX": 0}
-_MAX_TAGS = 4096
-# Where the first page's place stands, how it is written, the number of tags, and each tag: its
-# number, kind, count, and value or place.
-_CLASSIC = (4, "L", "H", "HHL4s")
-_BIG = (8, "Q", "Q", "HHQ8s")
 
 
 class SpectralHeader(NamedTuple):
@@ -50,17 +51,14 @@ def spectral_header(path: Path) -> SpectralHeader | None:
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return None
     require_regular_file(path)
-    with reading(path, "a TIFF"):
-        try:
-            tags = _tags(path)
-        except struct.error:
-            return None  # cut off: whoever reads the picture says so
-    samples = tags.get(_SAMPLES, 1)
-    num_extra = samples - _NUM_COLOURS.get(tags.get(_PHOTOMETRIC, 0), 1)
-    is_picture = num_extra <= 0 or (num_extra == 1 and tags.get(_EXTRA) in _ALPHA)
-    if is_picture or _WIDTH not in tags or _HEIGHT not in tags:
-        return None
-    return SpectralHeader(size=(tags[_HEIGHT], tags[_WIDTH]), num_channels=samples)
+    directory = read_directory(path)
+    if directory is None:
+        return None  # cut off: whoever reads the picture says so
+    samples = directory.one(SAMPLES, 1)
+    num_extra = samples - _NUM_COLOURS.get(directory.one(PHOTOMETRIC, 0), 1)
+    is_picture = num_extra <= 0 or (num_extra == 1 and directory.one(EXTRA, 0) in _ALPHA)
+    size = directory.one(HEIGHT, -1), directory.one(WIDTH, -1)
+    return None if is_picture or -1 in size else SpectralHeader(size=size, num_channels=samples)
 
 
 def read_spectral(path: Path, header: SpectralHeader) -> NDArray[Any]:
@@ -80,6 +78,7 @@ def read_spectral(path: Path, header: SpectralHeader) -> NDArray[Any]:
         OSError: If it is not there or may not be read.
     """
     require_tifffile(path)
+    require_possible_layout(path)
     from tifffile import TiffFile
 
     with reading(path, "a TIFF that can be read"), TiffFile(path) as file:
@@ -92,10 +91,9 @@ def read_spectral(path: Path, header: SpectralHeader) -> NDArray[Any]:
             )
         if sorted(series[0].shape) != sorted((*header.size, header.num_channels)):
             raise ValueError(f"its tags speak of {header}, its pixels of {series[0].shape}")
-        # tifffile gives zeros in place of strips that the file lacks.
         page = file.pages.first
-        if len(page.dataoffsets) < math.prod(page.chunked) or 0 in page.databytecounts:
-            raise ValueError("pixels are missing")
+        if len(page.databytecounts) < len(page.dataoffsets):
+            raise ValueError("the sizes of its strips or tiles are missing")  # zeros to tifffile
         pixels = np.asarray(series[0].asarray())
         if pixels.shape != series[0].shape:
             raise ValueError("pixels are missing")
@@ -115,28 +113,3 @@ def require_tifffile(path: Path) -> None:
             ".npy. With channels = 3 in dataset.toml they are read as the pictures that a viewer "
             "shows."
         )
-
-
-def _tags(path: Path) -> dict[int, int]:
-    """Read the tags of a TIFF's first page that hold one whole number, or begin with one."""
-    with path.open("rb") as file:
-        head = file.read(16)
-        order = {b"II": "<", b"MM": ">"}.get(head[:2])
-        if order is None:
-            return {}
-        (version,) = struct.unpack(f"{order}H", head[2:4])
-        if version not in (42, 43):
-            return {}
-        # 43: BigTIFF, for files of more than 4 GiB.
-        start_at, word, count_as, entry = _BIG if version == 43 else _CLASSIC
-        (start,) = struct.unpack_from(f"{order}{word}", head, start_at)
-        file.seek(start)
-        (count,) = struct.unpack(f"{order}{count_as}", file.read(struct.calcsize(count_as)))
-        entry_size = struct.calcsize(f"{order}{entry}")
-        content = file.read(min(count, _MAX_TAGS) * entry_size)
-    tags = {}
-    for tag, kind, _, value in struct.iter_unpack(f"{order}{entry}", content):
-        if kind in (3, 4):  # of 16 or of 32 bits
-            letter = "H" if kind == 3 else "L"
-            tags[tag] = struct.unpack_from(f"{order}{letter}", value)[0]
-    return tags

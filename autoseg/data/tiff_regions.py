@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from autoseg.data.images import require_regular_file
 from autoseg.data.spectral import TIFF_SUFFIXES
+from autoseg.data.tiff_layout import require_possible_layout
 from autoseg.errors import FileError, reading
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def open_tiff_regions(path: Path) -> Iterator[TiffRegions | None]:
     with ExitStack() as opened:
         regions = None
         with suppress(FileError), reading(path, "a TIFF"):
+            require_possible_layout(path)
             file = opened.enter_context(TiffFile(path))
             page = file.pages.first
             if len(file.pages) == 1 and _is_plain(page):
@@ -135,11 +137,8 @@ def _is_plain(page: "TiffPage") -> bool:
     if page.is_memmappable:
         return True
     height, width = _segment_size(page)
-    planes = samples if page.planarconfig == _SEPARATE_PLANES else 1
-    num_segments = planes * -(-page.imagelength // height) * -(-page.imagewidth // width)
-    is_complete = len(page.dataoffsets) == num_segments and 0 not in page.databytecounts
     packings = _PACKINGS | (_WITH_IMAGECODECS if find_spec("imagecodecs") else set())
-    return is_complete and height * width <= _MAX_SEGMENT and page.compression in packings
+    return height * width <= _MAX_SEGMENT and page.compression in packings
 
 
 def _segment_size(page: "TiffPage") -> tuple[int, int]:
