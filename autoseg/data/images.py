@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from autoseg.data.jpeg_end import ends_early
 from autoseg.data.orientation import SIDEWAYS, orientation, shown_size, stored_part, upright
 from autoseg.data.tiff_layout import require_possible_layout
 from autoseg.errors import FileError, UsageError, reading
@@ -38,6 +39,7 @@ MAX_PIXELS = 2**28
 _MAX_PIXELS = "AUTOSEG_MAX_PIXELS"
 # Not among them: EPS and others that Pillow hands to a program.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000", "TGA")
+_JPEGS = ("JPEG", "MPO")
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 _READABLE = "PNG, JPEG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000 and TGA are read"
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # a TIFF's tags
@@ -145,10 +147,10 @@ def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
 
 
 def load_whole(image: ImageFile.ImageFile, path: Path) -> None:
-    """Decode an opened image, and refuse a PNG whose data ends, in good order, before its rows do.
+    """Decode an opened image, and refuse a PNG or JPEG whose data ends, in good order, too early.
 
-    Pillow leaves the rows of such a file as the memory was: 0, that is black, or a class.
-    Rows that hold what the memory was filled with, once this and once that, were never written.
+    Pillow leaves the rows that a PNG lacks as the memory was: 0, that is black, or a class. Rows
+    that hold what the memory was filled with, once this and once that, were never written.
 
     Raises:
         FileError: If the file is damaged.
@@ -156,13 +158,10 @@ def load_whole(image: ImageFile.ImageFile, path: Path) -> None:
     with reading(path, "an image"):
         if image.format != "PNG" or not image.tile:  # none: it has no data, or was decoded
             image.load()
-            return
-        marked = _load_over(image, _MARK)
-        if not any(marked):
-            return
-        with open_image(path) as again:
-            unwritten = [a and b for a, b in zip(marked, _load_over(again, 0), strict=True)]
-    if any(unwritten):
+            is_cut = image.format in _JPEGS and ends_early(image, path)
+        else:
+            is_cut = _lacks_rows(image, path)
+    if is_cut:
         raise FileError(
             f"{path} is damaged: its data ends before its {image.height} rows of pixels do; copy "
             "it again, or save it anew."
@@ -231,6 +230,14 @@ def find_images(
         else:
             raise UsageError(f"{path} does not exist.")
     return list({each.absolute(): each for each in found}.values()), left_out
+
+
+def _lacks_rows(image: ImageFile.ImageFile, path: Path) -> bool:
+    marked = _load_over(image, _MARK)
+    if not any(marked):
+        return False
+    with open_image(path) as again:
+        return any(a and b for a, b in zip(marked, _load_over(again, 0), strict=True))
 
 
 def _load_over(image: ImageFile.ImageFile, mark: int) -> list[bool]:
