@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from autoseg.cli import OK, read_request, run_command
+from autoseg.cli.console import print_link
 from autoseg.requests import CompareRequest
 
 PROG = "python -m autoseg.compare"
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     written = save_comparison(comparison, request.out)
     print("\nwritten: " + " ".join(str(path) for path in written))
     refresh_index(request.runs)
-    print(f"open {written[-1].resolve().as_uri()}")
+    print_link(written[-1])
     return OK
 
 

@@ -1,8 +1,10 @@
 """Segment your own images with a retrained network: `python -m autoseg.predict --help`."""
 
+import sys
 from collections.abc import Sequence
 
 from autoseg.cli import OK, read_request, run_command
+from autoseg.cli.console import print_link
 from autoseg.foreign_text import printable
 from autoseg.requests import PredictRequest
 
@@ -30,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     for path in run_predict(request):
         print(printable(str(path)))
+    print_link(request.out, stream=sys.stderr)  # standard output has the files alone
     return OK
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from autoseg.cli import FAILED, INTERRUPTED, OK, read_request, run_command
+from autoseg.cli.console import print_link
 from autoseg.config import RETRAIN_PRESETS
 from autoseg.requests import RetrainRequest
 
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"stopped, saved. Go on: {go_on(PROG, request, folder)}")
         return INTERRUPTED
     print(f"saved {folder}, curves in {folder}/figures/training.png")
+    print_link(folder / "figures/training.png")
     print(f"this is {result.note}" if result.note else f"next: {after_retraining(request, folder)}")
     return FAILED if result.failed else OK
 

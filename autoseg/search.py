@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from autoseg.cli import INTERRUPTED, OK, read_request, run_command
+from autoseg.cli.console import print_link
 from autoseg.config import SEARCH_PRESETS
 from autoseg.requests import SearchRequest
 
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     folder, result = run_search(request, command=[*PROG.split(), *arguments])
-    from autoseg.commands.runs_index import refresh_index  # later still: matplotlib, pandas
+    from autoseg.commands.runs_index import pictures_of, refresh_index  # later: matplotlib
 
     refresh_index()
     if not result.is_finished:
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(result.architecture)
     print(result.report.text)
     print(f"saved {folder}/architecture.json, pictures in {folder}/figures")
+    for picture in pictures_of(folder)[:1]:
+        print_link(picture)
     print(f"next: {after_search(request, folder)}")
     return OK
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from autoseg.cli import INTERRUPTED, OK, read_request, run_command
+from autoseg.cli.console import print_link
 from autoseg.requests import TuneRequest
 
 PROG = "python -m autoseg.tune"
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path, result = tuned
     refresh_index()
     print(f"saved {path}, picture in {path.parent}/figures")
+    print_link(path.parent / "figures/crf_tuning.png")
     if not result.is_finished:
         print(
             f"stopped after {len(result.trials)} of {result.num_trials_asked} trials, saved. "

@@ -124,6 +124,10 @@ class _PrintableStream:
         self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
 
+    def write_as_it_is(self, text: str) -> int:
+        """Write text of our own, which the terminal is to obey."""
+        return self._stream.write(text)
+
     def writelines(self, lines: list[str]) -> None:
         for line in lines:
             self.write(line)

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from autoseg.atomic import atomic_write, require_writable
-from autoseg.cli.console import announce
+from autoseg.cli.console import announce, print_link
 from autoseg.config import DataConfig
 from autoseg.data import DATASETS, SPLITS, SegmentationDataset, build_split, spread_indices
 from autoseg.data.cache import KeepsSamples, SampleCache
@@ -90,6 +90,7 @@ def _draw(request: DataRequest, dataset: SegmentationDataset, card: DatasetCard)
         path = request.out / "samples.png"
         atomic_write(path, png_bytes(draw_samples(dataset, indices)))
         print(f"saved {path}")
+        print_link(path)
 
 
 def _config(request: DataRequest) -> DataConfig:

@@ -49,6 +49,12 @@ def refresh_index(runs: Path = RUNS) -> Path | None:
     return index
 
 
+def pictures_of(folder: Path) -> list[Path]:
+    """List the pictures that a run folder holds, the most telling first."""
+    pictures = [folder / "figures" / f"{name}.png" for name in _PICTURES]
+    return [picture for picture in pictures if picture.is_file()]
+
+
 def _is_ours(index: Path) -> bool:
     with index.open("rb") as file:
         return f'content="{GENERATOR}"'.encode() in file.read(2000)
@@ -64,9 +70,7 @@ def _entry(folder: Path, runs: Path) -> RunEntry:
     """Describe a run; one that cannot be read by the reason."""
     place = folder.relative_to(runs).as_posix()
     pictures = tuple(
-        f"{place}/figures/{name}.png"
-        for name in _PICTURES
-        if (folder / "figures" / f"{name}.png").is_file()
+        f"{place}/{picture.relative_to(folder).as_posix()}" for picture in pictures_of(folder)
     )[:_MAX_PICTURES]
     with warnings.catch_warnings(action="ignore"):  # a record without a checksum
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from autoseg.cli import OK, read_request, run_command
+from autoseg.cli.console import print_link
 from autoseg.requests import CRFRequest
 
 PROG = "python -m autoseg.crf"
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     for line in run_crf(request):
         print(line)
+    print_link(request.out)
     return OK
 
 

@@ -83,7 +83,7 @@ def test_search_leaves_everything_in_its_run_folder(inside, writers):
     assert cost["seconds"] > 0
 
 
-def test_search_ends_with_its_doubts(monkeypatch, capsys):
+def test_search_ends_with_its_doubts(monkeypatch, capsys, tmp_path):
     result = SearchResult(
         architecture=Architecture.load("autodeeplab_paper"),
         report=Report(text="- alpha (1.0000) has hardly moved.", doubts=("alpha",)),
@@ -93,11 +93,16 @@ def test_search_ends_with_its_doubts(monkeypatch, capsys):
         is_finished=True,
         cost={},
     )
-    monkeypatch.setattr(search_command, "run_search", lambda *_, **__: (Path("runs/x"), result))
+    folder = tmp_path / "x"
+    monkeypatch.setattr(search_command, "run_search", lambda *_, **__: (folder, result))
+    (folder / "figures").mkdir(parents=True)
+    for name in ("history", "cell"):
+        (folder / f"figures/{name}.png").touch()
     assert search.main([]) == 0
-    *_, doubt, saved, following = capsys.readouterr().out.splitlines()
+    *_, doubt, saved, link, following = capsys.readouterr().out.splitlines()
     assert doubt == "- alpha (1.0000) has hardly moved."
-    assert saved.startswith("saved runs/x/") and following.startswith("next: ")
+    assert saved.startswith(f"saved {folder}/") and following.startswith("next: ")
+    assert link == f"open {(folder / 'figures/cell.png').as_uri()}"
 
 
 def test_retrain_takes_the_newest_search_and_the_references(inside):

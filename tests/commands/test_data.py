@@ -20,6 +20,7 @@ def test_a_card_is_printed_and_saved_with_a_contact_sheet(tmp_path, capsys):
     assert "| 1 | foreground | 50.0%         | 4      | 50.0%       | 1      |" in printed
     assert "Nothing is wrong with it that could be found." in printed
     assert f"next: python -m autoseg.search --dataset folder --data-root {root}" in printed
+    assert f"open {(out / 'samples.png').as_uri()}\n" in printed
     assert sorted(path.name for path in out.iterdir()) == ["card.md", "samples.png"]
     assert (out / "card.md").read_text().startswith(f"# {root}\n")
     with Image.open(out / "samples.png") as sheet:

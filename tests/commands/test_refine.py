@@ -55,6 +55,7 @@ def test_a_wrong_pixel_is_put_right_in_the_files_own_colours(files, capsys):
         assert image.getpalette("RGB")[:6] == [10, 20, 30, 200, 100, 50]
     captured = capsys.readouterr()
     assert "out/photo.png: 0.38% of pixels changed" in captured.out  # 1 of 266
+    assert captured.out.splitlines()[-1] == f"open {(files / 'out').as_uri()}"
     assert "bilateral_weight 2, bilateral_xy_std 8" in captured.err
     assert pixels_of("out/photo_picture.png").shape[0] > 500
     assert not list(files.glob("out/*.npy"))

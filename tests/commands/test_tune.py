@@ -29,6 +29,8 @@ def test_the_record_holds_what_evaluate_finds(tmp_path, capsys):
     folder = make_run(tmp_path / "run")
     assert tune.main(["crf", str(folder), *QUICK, "--seed", "5"]) == 0
     out = capsys.readouterr().out
+    assert f"open {(folder / 'figures/crf_tuning.png').as_uri()}\n" in out
+    assert (folder / "figures/crf_tuning.png").is_file()
     record = read(folder)
     assert (record["split"], record["num_images"], record["seed"]) == ("train", 2, 5)
     assert (record["indices"], record["num_trials"], record["finished"]) == ([0, 4], 4, True)
