@@ -1,5 +1,6 @@
 """Show a run, or list the runs of a folder: `python -m autoseg.show --help`."""
 
+import sys
 from collections.abc import Sequence
 
 from autoseg.cli import OK, read_request, run_command
@@ -16,15 +17,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog=PROG,
         description=(
             "Show what a run is, in the terminal: its state, what it was made with, its scores, "
-            "its architecture and its files, and the runs below it; of a folder that is no run, "
-            "the runs in it. Nothing is written."
+            "its architecture and its files, its curves drawn in text, and the runs below it; of a "
+            "folder that is no run, the runs in it. Nothing is written."
         ),
         example=f"{PROG}\n{PROG} runs/NAME",
         positional=("run",),
     )
-    from autoseg.commands.show import describe  # late: torch
+    from autoseg.commands.show import describe, shows_blocks  # late: torch
 
-    print(describe(request.run))
+    print(describe(request.run, has_blocks=shows_blocks(sys.stdout.encoding)))
     return OK
 
 

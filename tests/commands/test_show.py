@@ -4,6 +4,7 @@ import pytest
 
 from autoseg import show
 from autoseg.architecture import Architecture
+from autoseg.commands.show import describe, shows_blocks
 from autoseg.errors import UsageError
 from autoseg.runs import Run
 
@@ -14,6 +15,8 @@ def runs(tmp_path):
         tmp_path / "found", kind="search", command=["python", "x", "a b"], config={}, seed=7
     ) as run:
         Architecture.load("autodeeplab_paper").save(run.folder / "architecture.json")
+        for epoch, (loss, score) in enumerate([(2.5, None), (1.5, 0.25), (0.5, 0.5)], 1):
+            run.log(step=10 * epoch, epoch=epoch, loss=loss, val_miou=score)
         run.update(results={"epoch": 3, "confidence": {"share": 0.25, "path": [4, 8]}})
         run.finish()
         with Run.create(
@@ -36,6 +39,22 @@ def test_a_run_shows_what_it_holds(runs, capsys):
     assert out.count("KiB  run.json") == 1  # that of the run below is the run below's
     assert r"net\x1b[31m" in out and "\x1b" not in out
     assert "0.5124" in out.splitlines()[-1]
+    lines = out.splitlines()
+    curve = lines.index("training loss, epoch 1 to 3, last 0.5")
+    assert lines[curve + 1] == "2.5 |" + 6 * "█"
+    assert lines[curve + 5] == "0.5 |" + 12 * "█" + 6 * "▁"
+    scores = lines.index("validation mIoU (%), epoch 1 to 3, last 50")
+    assert lines[scores + 5] == "25 |" + 6 * " " + 6 * "▁" + 6 * "█"
+    assert not any("entropy" in line for line in lines)  # none was logged
+    path = lines.index("stride of each layer")
+    assert lines[path + 1] == " 4 | ● ● ● · · · · · · · · ·"
+    assert lines[path + 4] == "32 | · · · · · · · · ● ● · ·"  # of 4 4 4 8 16 8 16 16 32 32 16 8
+
+
+def test_a_terminal_of_ascii_gets_ascii(runs):
+    assert shows_blocks("utf-8") and not shows_blocks("ascii") and not shows_blocks(None)
+    drawn = describe(runs / "found", has_blocks=False)
+    assert "2.5 |######" in drawn and drawn.isascii()
 
 
 def test_a_folder_lists_its_runs(runs, capsys):
