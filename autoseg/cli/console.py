@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 _WITHOUT_LINKS = ("dumb", "linux", "")
 """Values of TERM of terminals that would show a link's control characters, or cannot point."""
@@ -24,7 +24,8 @@ def print_link(path: Path, *, stream: TextIO | None = None) -> None:
 
     Source: Egmont Koblinger, "Hyperlinks (a.k.a. HTML-like anchors) in terminal emulators".
     """
-    stream = stream or sys.stdout
+    if stream is None:
+        stream = cast(TextIO, sys.stdout)
     address = path.resolve().as_uri()  # ASCII: whatever a name holds is percent-encoded
     print("open ", end="", file=stream)
     if stream.isatty() and os.environ.get("TERM", "") not in _WITHOUT_LINKS:

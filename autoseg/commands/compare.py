@@ -32,6 +32,7 @@ from autoseg.comparison.searches import SearchHistory
 from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError
+from autoseg.evaluation import Views, Windows
 from autoseg.export import forms_of
 from autoseg.foreign_text import folder_name
 from autoseg.networks import networks_called, require_family
@@ -64,6 +65,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
     forms = forms_of(request)
     for form in forms:
         form.require(device)
+    asked_views = _asked_views(request)
     earlier = [network for path in request.earlier for network in earlier_networks(path)]
     subjects, left_out = find_subjects(request)
     outputs = possible_outputs(request.out, num_groups=len(subjects) + len(earlier))
@@ -82,12 +84,14 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
             crf=chosen.parameters.build().to(device) if chosen else None,
             crf_text=chosen.text if chosen else "",
             crf_notes=_crf_notes(chosen, request) if chosen else (),
+            views=views,
             search=search,
         )
         for subject, chosen, search in zip(
             subjects, crfs or [None] * len(subjects), searches, strict=True
         )
         for form in forms
+        for views in (None, *asked_views)
     ]
     total = sum(len(case.subject.indices) + 1 for case in cases)  # one step for counts
     with Progress(total, description="compare", unit="step") as progress:
@@ -107,6 +111,13 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
         protocol=_protocol(request, command, device, crfs),
         environment=describe_environment(),
     )
+
+
+def _asked_views(request: CompareRequest) -> list[Views]:
+    """Return the views that every network is to be seen in as well; none if nobody asked."""
+    windows = None if request.window is None else Windows.sized(request.window, None)
+    views = Views(scales=request.scales or (1.0,), flip=request.flip, windows=windows)
+    return [] if views == Views() else [views]
 
 
 def _searches(subjects: Sequence[Subject], request: CompareRequest) -> list[SearchHistory | None]:

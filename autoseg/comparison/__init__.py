@@ -1,9 +1,10 @@
 """Networks side by side: what is measured of each, and the documents that show it."""
 
+from autoseg.comparison.case import Case
 from autoseg.comparison.documents import Comparison, group_table_markdown
 from autoseg.comparison.earlier import earlier_networks
 from autoseg.comparison.grouping import group_networks
-from autoseg.comparison.measuring import Case, measure_networks
+from autoseg.comparison.measuring import measure_networks
 from autoseg.comparison.searches import search_history
 from autoseg.comparison.subject import (
     Subject,

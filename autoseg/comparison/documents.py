@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from autoseg.comparison.gains import crf_gains
+from autoseg.comparison.gains import Gain, crf_gains, view_gains
 from autoseg.comparison.rows import (
     PROTOCOL_COLUMNS,
     SCORE_COLUMNS,
@@ -39,7 +39,7 @@ READING = (
     "Seeds: trainings of one network by one recipe on the same images, which differ by their seed "
     "alone, are one row: the mean of their scores, the standard deviation (n - 1) of their mIoU, "
     "and their number. Each training's own mIoU stands in the table of where the rows come from.",
-    "What the CRF gains: the row with it less the one without it, both as they are measured; the "
+    "What the CRF or several views gain: the row with it less the one without it, as measured; the "
     "time added is that from image to classes. The interval draws the images anew, the same ones "
     "for both. Classes better or worse: those whose IoU rose or fell at all.",
     "Calibration: pixels are put into 15 bins by the probability of their predicted class; the "
@@ -111,7 +111,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         blocks.append(group_table_markdown(group))
         stages = stage_tables(group)
         for caption, records, columns in (
-            ("What the CRF gains", *gain_table(group)),
+            *((caption, *gain_table(gains)) for caption, gains in gains_of(group).items()),
             ("", *border_table(group)),
             ("", *calibration_table(group)),
             ("", *confusion_table(group)),
@@ -250,10 +250,19 @@ def border_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
     return (records if headings else []), [column for column in columns if column.key in found]
 
 
-def gain_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
-    """One line a network with and without the CRF: what that gains, and what a point costs."""
+def gains_of(group: ComparisonGroup) -> dict[str, list[Gain]]:
+    """List what each setting gains, by the caption of its table."""
+    gains = {
+        "What the CRF gains": crf_gains(group),
+        "What several views gain": view_gains(group),
+    }
+    return {caption: found for caption, found in gains.items() if found}
+
+
+def gain_table(gains: Sequence[Gain]) -> tuple[list[dict], list[Column]]:
+    """One line a network with and without a setting: what it gains, and what a point costs."""
     records, headings = [], {}
-    for gain in crf_gains(group):
+    for gain in gains:
         headings |= {each.key: each.heading for each in gain.borders}
         records.append({**asdict(gain), **{each.key: each.mean for each in gain.borders}})
     columns = [

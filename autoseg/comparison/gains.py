@@ -1,4 +1,4 @@
-"""What the dense CRF gains over a network alone, class by class, and what a point of it costs."""
+"""What the dense CRF or several views gain, class by class, and what a point of it costs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ MIN_IMAGES = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CRFGain:
-    """A network's row with the CRF less the one without it."""
+class Gain:
+    """A network's row with a setting less the one without it."""
 
     label: str
-    """The network's."""
+    """Name of the network; of several views, with them."""
     miou: float
     """Change of the mean IoU, a fraction."""
     low: float | None
@@ -26,11 +26,11 @@ class CRFGain:
     high: float | None
     """Upper end of that interval."""
     added_ms: float | None
-    """Time from image to classes that the CRF adds; None where there is none to compare."""
+    """Time from image to classes that is added; None where there is none to compare."""
     is_settled: bool
     """Whether both times had settled."""
     points_per_ms: float | None
-    """Points of mIoU for each millisecond added; None where the CRF added no time that shows."""
+    """Points of mIoU for each millisecond added; None where no time shows."""
     num_better: int
     """Classes whose IoU rose."""
     num_worse: int
@@ -41,36 +41,59 @@ class CRFGain:
     """Change of each score of borders that was asked for."""
 
 
-def crf_gains(group: ComparisonGroup) -> list[CRFGain]:
+def crf_gains(group: ComparisonGroup) -> list[Gain]:
     """List what the CRF gains on each network that was scored with it and without it."""
     return [
-        _gain(network)
+        _gain(network, 0, network, 1)
         for network in group.networks
-        if len(network.rows) > 1 and network.rows[1].miou_change is not None
+        if len(network.rows) > 1 and network.rows[0].miou is not None
     ]
 
 
-def _gain(network: NetworkComparison) -> CRFGain:
-    plain, refined = network.rows
-    change = refined.miou_change
-    assert change is not None
-    interval = gain_between(
-        network.image_overlaps(0), network.image_overlaps(1), is_paired=True
-    ) or (None, None)
+def view_gains(group: ComparisonGroup) -> list[Gain]:
+    """List what several views of each image gain, without the CRF, over the image alone."""
+    alone = {
+        _training(network): network for network in group.networks if network.rows[0].views is None
+    }
+    return [
+        _gain(alone[_training(network)], 0, network, 0)
+        for network in group.networks
+        if network.rows[0].views is not None
+        and network.rows[0].miou is not None
+        and _training(network) in alone
+    ]
+
+
+def _training(network: NetworkComparison) -> tuple:
+    """Return what two rows share that differ by their views alone."""
+    row = network.rows[0]
+    built = row.network, row.width, row.filter_multiplier, row.form
+    return *built, row.training_sha256, row.run, row.seed, row.seeds
+
+
+def _gain(without: NetworkComparison, first: int, network: NetworkComparison, second: int) -> Gain:
+    """Compare a row of a network with one of the same network; both by number."""
+    plain, changed = without.rows[first], network.rows[second]
+    assert plain.miou is not None and changed.miou is not None
+    overlaps = without.image_overlaps(first), network.image_overlaps(second)
+    interval = gain_between(*overlaps, is_paired=True) or (None, None)
     added = None
-    if plain.has_time_here:
-        added = refined.total_latency_median_ms - plain.total_latency_median_ms
-    before, after = (np.array(iou, np.float64) for iou in network.class_iou)
-    classes = after - before
-    borders = zip(*network.borders, strict=True) if network.borders else ()
-    return CRFGain(
-        label=plain.label,
-        miou=change,
+    if plain.has_time_here and changed.has_time_here:
+        added = changed.total_latency_median_ms - plain.total_latency_median_ms
+    ious = without.class_iou[first], network.class_iou[second]
+    before, after = (np.array(iou, np.float64) for iou in ious)
+    classes, miou = after - before, changed.miou - plain.miou
+    borders = ()
+    if without.borders and network.borders:
+        borders = zip(without.borders[first], network.borders[second], strict=True)
+    return Gain(
+        label=changed.label,
+        miou=miou,
         low=interval[0],
         high=interval[1],
         added_ms=added,
-        is_settled=plain.is_total_latency_settled and refined.is_total_latency_settled,
-        points_per_ms=None if added is None or added <= 0 else 100 * change / added,
+        is_settled=plain.is_total_latency_settled and changed.is_total_latency_settled,
+        points_per_ms=None if added is None or added <= 0 else 100 * miou / added,
         num_better=int((classes > 0).sum()),
         num_worse=int((classes < 0).sum()),
         classes=tuple(classes.tolist()),

@@ -7,19 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autoseg.comparison.case import Case
 from autoseg.comparison.evidence import EvidenceOf, TrueScene, scene_indices, true_scenes
 from autoseg.comparison.forms import Formed, bring_into_form
 from autoseg.comparison.grading import Graded, grade
 from autoseg.comparison.mac_counts import Macs, count_all_macs
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, ComparisonRow, NetworkComparison
-from autoseg.comparison.searches import SearchHistory
-from autoseg.comparison.subject import Subject
 from autoseg.comparison.timing import Costs, Stages, TimingChoice, time_networks
 from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.cost import Latency
-from autoseg.crf import DenseCRF
 from autoseg.evaluation import Evaluation, evaluate
-from autoseg.export import PLAIN, Form, FormError
+from autoseg.export import FormError
 from autoseg.metrics import (
     BorderScore,
     Calibration,
@@ -34,24 +32,6 @@ from autoseg.runs import Progress, processor_name
 _NO_DIAGNOSIS = DiagnosisChoice()
 
 _NUM_CONFUSIONS = 5  # of a row, that its table shows
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
-    """A network that is to be measured, and the CRF that refines it."""
-
-    subject: Subject
-    """The network; it is moved to the device."""
-    form: Form = PLAIN
-    """What runs it."""
-    crf: DenseCRF | None = None
-    """The CRF, on the device; None leaves its row out."""
-    crf_text: str = ""
-    """The CRF's parameters in words, for its row."""
-    crf_notes: tuple[str, ...] = ()
-    """What a reader should know of the CRF's parameters."""
-    search: SearchHistory | None = None
-    """The search that found the network's architecture; None if it was not found."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +75,7 @@ def measure_networks(
     """
     scored, stages, left_out = [], [], []
     for number, case in enumerate(cases, start=1):
-        progress.write(f"[{number}/{len(cases)}] {_label(case)}")
+        progress.write(f"[{number}/{len(cases)}] {case.label}")
         for note in case.crf_notes:
             progress.write(note)
         num_done = progress.num_done + len(case.subject.indices) + 1  # when the case is done
@@ -110,7 +90,7 @@ def measure_networks(
             timed = Stages(each.formed.running, crf=case.crf, device=device)
             _require_scored(each, timed)
         except FormError as error:
-            left_out.append(f"{_label(case)}: {error}")
+            left_out.append(f"{case.label}: {error}")
             progress.write(f"left out: {left_out[-1]}")
         else:
             scored.append(each)
@@ -168,6 +148,7 @@ def _score(
     subject.network.to(device)
     with progress.phase(f"running it by {case.form}"):
         formed = bring_into_form(subject, case.form, device=device)
+    counted, formed = case.seen(subject), replace(formed, running=case.seen(formed.running))
     scores = None
     shown = scene_indices(subject.indices) if subject.indices else []
     evidence = tuple(
@@ -196,13 +177,13 @@ def _score(
             device=device,
             indices=subject.indices,
             crf=case.crf,
-            scales=(subject.image_scale,),
+            scales=(formed.running.image_scale,),
             on_image=lambda *_: progress.update(),
             on_prediction=on_prediction,
             on_confidence=on_confidence if has_calibration else None,
         )
     with progress.phase("counting MACs"):
-        counts = count_all_macs(subject.network, subject.input_size, device=device)
+        counts = count_all_macs(counted.network, counted.input_size, device=device)
     return _Scored(
         case=case,
         formed=formed,
@@ -251,12 +232,6 @@ def _assemble(
     )
 
 
-def _label(case: Case) -> str:
-    """Name a network, and its form where that is not plain torch."""
-    label = case.subject.label
-    return label if case.form.is_plain else f"{label} ({case.form})"
-
-
 def _doubts(scored: _Scored, confusion: ConfusionMatrix | None) -> tuple[str, ...]:
     """Say why a score is no achievement, where it is none."""
     subject = scored.case.subject
@@ -280,7 +255,7 @@ def _plain_row(
         subject.input_size,
     )
     return ComparisonRow(
-        label=_label(scored.case),
+        label=scored.case.label,
         network=subject.name,
         has_crf=False,
         miou=confusion.mean_iou() if confusion else None,
@@ -327,6 +302,7 @@ def _plain_row(
         run=str(trained.folder) if trained else None,
         weights_sha256=trained.weights_sha256 if trained else None,
         crf=None,
+        views=None if scored.case.views is None else str(scored.case.views),
     )
 
 

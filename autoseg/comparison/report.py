@@ -11,13 +11,14 @@ from autoseg.comparison.documents import (
     confusion_table,
     form_table,
     gain_table,
+    gains_of,
     notes_of,
     run_table,
     score_columns,
     shared_text,
     stage_tables,
 )
-from autoseg.comparison.gains import crf_gains
+from autoseg.comparison.gains import Gain
 from autoseg.comparison.grading import RULE
 from autoseg.comparison.pictures import ERRORS, classes_of, grids_of, scenes_of, true_scenes_of
 from autoseg.comparison.rows import ComparisonGroup, ComparisonRow
@@ -78,7 +79,7 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
     attributions = [scene.attribution for scene in truth if scene.attribution]
     records, columns = run_table(group)
     borders, calibration = border_table(group), calibration_table(group)
-    confused, forms, gains = confusion_table(group), form_table(group), gain_table(group)
+    confused, forms = confusion_table(group), form_table(group)
     return Section(
         heading=str(group.key),
         anchor=anchor,
@@ -89,8 +90,11 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
             _table(group.records, score_columns(group), has_anchors=True),
             *([_table(*borders, caption="At borders")] if borders[0] else []),
             *_class_tables(group),
-            *([_table(*gains, caption="What the CRF gains")] if gains[0] else []),
-            *_class_changes(group),
+            *(
+                table
+                for caption, gains in gains_of(group).items()
+                for table in _gain_tables(caption, gains, group)
+            ),
             *([_table(*calibration, caption="Calibration")] if calibration[0] else []),
             *([_table(*confused, caption="Confusions")] if confused[0] else []),
             *([_table(*forms, caption="Forms")] if forms[0] else []),
@@ -225,15 +229,18 @@ def _class_tables(group: ComparisonGroup) -> list[Table]:
     return [Table(heat=heat, caption="IoU of each class (%)")]
 
 
-def _class_changes(group: ComparisonGroup) -> list[Table]:
-    """A table of what the CRF does to each class, where it was scored."""
-    columns = {gain.label: gain.classes for gain in crf_gains(group)}
-    if not columns:
-        return []
+def _gain_tables(caption: str, gains: Sequence[Gain], group: ComparisonGroup) -> list[Table]:
+    """A table of what a setting gains, and one of what it does to each class."""
     heat = Heat(
-        names=group.networks[0].class_names, columns=columns, missing=MISSING, is_change=True
+        names=group.networks[0].class_names,
+        columns={gain.label: gain.classes for gain in gains},
+        missing=MISSING,
+        is_change=True,
     )
-    return [Table(heat=heat, caption="Change of each class's IoU by the CRF (points)")]
+    return [
+        _table(*gain_table(gains), caption=caption),
+        Table(heat=heat, caption=f"{caption}: IoU of each class (points)"),
+    ]
 
 
 def _chart(group: ComparisonGroup) -> Chart:

@@ -167,6 +167,8 @@ class ComparisonRow:
     crf: str | None
     """Parameters of the CRF."""
 
+    views: str | None = None
+    """Views of each image whose probabilities were averaged, in words; None: the image itself."""
     backend: str = "eager"
     """What ran the network."""
     memory_format: str = "contiguous"

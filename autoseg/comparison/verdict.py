@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.comparison.gains import MIN_IMAGES, crf_gains, gain_between
+from autoseg.comparison.gains import MIN_IMAGES, Gain, crf_gains, gain_between, view_gains
 from autoseg.comparison.rows import DOUBTFUL, ComparisonGroup, ComparisonRow
 from autoseg.reporting.pareto import pareto_front
 from autoseg.reporting.tables import scaled, significant
@@ -53,8 +53,9 @@ def verdict(group: ComparisonGroup) -> list[str]:
         *(["No network here has a score that says anything."] if doubts and not scored else []),
         *_best(scored),
         *_budgets(scored),
-        *_crf(group, doubts),
-        *_searches([each.row for each in scored if not each.row.has_crf]),
+        *_changed("The CRF changes", crf_gains(group), doubts),
+        *_changed("Several views change", view_gains(group), doubts),
+        *_searches([e.row for e in scored if not e.row.has_crf and e.row.views is None]),
         *(f"{label}: {note}" for label, note in doubts.items()),
         *_seeds(scored),
     ]
@@ -175,13 +176,13 @@ def _budget(
     return [f"By {name}: {'; '.join(steps)}."]
 
 
-def _crf(group: ComparisonGroup, doubts: Collection[str]) -> list[str]:
-    """Say what the CRF gains, what that costs, and where the gain is more than chance."""
-    gains = [gain for gain in crf_gains(group) if gain.label not in doubts]
+def _changed(what: str, gains: Sequence[Gain], doubts: Collection[str]) -> list[str]:
+    """Say what a setting gains, what that costs, and where the gain is more than chance."""
+    gains = [gain for gain in gains if gain.label not in doubts]
     if not gains:
         return []
     least, most = (choose(gains, key=lambda gain: gain.miou) for choose in (min, max))
-    sentence = f"The CRF changes the mIoU by {_points(most.miou)} ({most.label}"
+    sentence = f"{what} the mIoU by {_points(most.miou)} ({most.label}"
     sentence += f") to {_points(least.miou)} ({least.label})" if least is not most else ")"
     rates = [gain.points_per_ms for gain in gains if gain.points_per_ms and gain.is_settled]
     if rates:

@@ -5,6 +5,7 @@ from autoseg.evaluation.evaluate import Evaluation, NonFiniteLogitsError, evalua
 from autoseg.evaluation.legend import with_legend
 from autoseg.evaluation.masks import colour_mask, overlay, reduced_classes, reduced_image
 from autoseg.evaluation.predict import best_class, predict_logits
+from autoseg.evaluation.views import Views
 from autoseg.evaluation.windows import (
     Windows,
     fits_in_one_piece,
@@ -16,6 +17,7 @@ __all__ = [
     "Baselines",
     "Evaluation",
     "NonFiniteLogitsError",
+    "Views",
     "Windows",
     "best_class",
     "colour_mask",

@@ -86,7 +86,7 @@ def _views(images: Tensor, scales: Sequence[float], *, flip: bool) -> Iterator[t
 def _scaled(side: int, scale: float) -> int:
     """Return round(scale * side), halves to even; in an exported graph by whole numbers alone."""
     if not torch.compiler.is_exporting():
-        return round(scale * side)
+        return round(scale * int(side))  # of a trace, as fvcore makes one, a side is a tensor
     factor = Fraction(scale).limit_denominator(_MAX_DENOMINATOR)
     doubled, unit = 2 * factor.numerator * side + factor.denominator, 2 * factor.denominator
     half_up = doubled // unit
@@ -159,7 +159,7 @@ def _check_request(network: nn.Module, images: Tensor, scales: Sequence[float]) 
         if (
             not scale > 0
             or math.isinf(scale)
-            or min(round(scale * s) for s in images.shape[2:]) < 1
+            or min(round(scale * int(s)) for s in images.shape[2:]) < 1
         ):
             raise ValueError(
                 f"predict_logits: scale {scale} leaves no pixel of images "

@@ -9,11 +9,12 @@ from autoseg.config.borders import BorderChoice
 from autoseg.config.crf import CRFChoice
 from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.config.forms import FormChoice
+from autoseg.config.views import ViewChoice
 from autoseg.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareRequest(Request, CRFChoice, BorderChoice, DiagnosisChoice, FormChoice):
+class CompareRequest(Request, CRFChoice, BorderChoice, DiagnosisChoice, FormChoice, ViewChoice):
     """What a user can say to `python -m autoseg.compare`."""
 
     run: tuple[Path, ...] = ()

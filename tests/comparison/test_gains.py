@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autoseg.comparison.documents import Comparison, comparison_markdown, gain_table
+from autoseg.comparison.documents import Comparison, comparison_markdown, gain_table, gains_of
 from autoseg.comparison.evidence import Evidence
-from autoseg.comparison.gains import crf_gains
+from autoseg.comparison.gains import crf_gains, view_gains
 from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
 from autoseg.comparison.rows import BorderResult
@@ -72,7 +72,8 @@ def test_the_table_and_the_page_show_signs():
         refined("a", (0.25, 0.75), (0.375, 0.6875)),
         refined("b", (0.25, 0.75), (0.25, 0.5), is_total_latency_settled=False),
     )
-    records, columns = gain_table(group)
+    assert list(gains_of(group)) == ["What the CRF gains"]
+    records, columns = gain_table(gains_of(group)["What the CRF gains"])
     assert [column.key for column in columns] == [
         *("label", "miou", "added_ms", "points_per_ms", "num_better", "num_worse")
     ]
@@ -112,3 +113,25 @@ def test_the_verdict_says_what_a_millisecond_brings_and_what_is_more_than_chance
     assert not [line for line in verdict(group_of(doubtful)) if line.startswith("The CRF")]
     (told,) = [line for line in verdict(group_of(up)) if line.startswith("The CRF")]
     assert told.startswith("The CRF changes the mIoU by +20.00 points (up); a millisecond more ")
+
+
+def test_views_are_compared_with_the_same_training_and_form_alone():
+    def seen(label, miou, ms, **changes):
+        iou = (miou, miou)
+        made = network(label=label, miou=miou, class_iou=iou, network="unet", **changes)
+        return replace(made, rows=(replace(made.rows[0], total_latency_median_ms=ms),))
+
+    group = group_of(
+        seen("unet", 0.25, 10.0),
+        seen("unet (flip)", 0.375, 20.0, views="flip"),
+        seen("unet (onnxruntime)", 0.25, 2.0, backend="onnxruntime"),
+        seen("unet (onnxruntime; flip)", 0.5, 4.0, views="flip", backend="onnxruntime"),
+        seen("other (flip)", 0.9, 1.0, views="flip", run="runs/other"),
+    )
+    found = {gain.label: (gain.miou, gain.added_ms) for gain in view_gains(group)}
+    assert found == {"unet (flip)": (0.125, 10.0), "unet (onnxruntime; flip)": (0.25, 2.0)}
+    assert crf_gains(group) == []
+    told = " ".join(verdict(group))
+    assert "Several views change the mIoU by +25.00 points (unet (onnxruntime; flip)) to" in told
+    page = comparison_page(Comparison(groups=(group,), left_out=(), protocol={}))
+    assert "What several views gain: IoU of each class (points)" in page
