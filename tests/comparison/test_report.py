@@ -293,3 +293,15 @@ def test_it_fits_a_phone_and_can_be_read_in_either_theme(opened, dark):
     assert min(browser.run(contrast)) >= 4.5  # WCAG 2.2, 1.4.3
     assert (browser.run("getComputedStyle(document.body).backgroundColor") < "rgb(200") is dark
     assert browser.problems == []
+
+
+@needs_chromium
+def test_a_printed_page_cuts_no_table(opened):
+    browser, address = opened
+    browser.open(address, width=794, dark=True)  # A4 at 96 dots an inch
+    browser.send("Emulation.setEmulatedMedia", media="print")
+    tables = "[...document.querySelectorAll('table')]"
+    assert browser.run(f"Math.max(...{tables}.map(t => t.getBoundingClientRect().right))") <= 794
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.run("getComputedStyle(document.querySelector('.controls')).display") == "none"
+    browser.send("Emulation.setEmulatedMedia", media="")
