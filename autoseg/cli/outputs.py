@@ -52,6 +52,25 @@ def refuse_clashes(
             )
 
 
+def refuse_replaced_input(out: Path, *, inputs: Iterable[Path]) -> None:
+    """Refuse a result that would be written over a file which the command reads.
+
+    Args:
+        out: The result, which may replace any other file.
+        inputs: The files.
+
+    Raises:
+        UsageError: If it is one of them, by its name or as the file that it is.
+    """
+    identities = set(_identities(out))
+    for path in inputs:
+        if identities.intersection(_identities(path)):
+            raise UsageError(
+                f"the result {_shown(out)} would replace the input {_shown(path)}; name another "
+                "file with --out."
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class _Identity:
     """What makes two paths one: being one file, or one name in one folder."""

@@ -13,6 +13,7 @@ from autoseg.data.card import DatasetCard, make_card
 from autoseg.data.card_text import card_text
 from autoseg.data.folder.description import DESCRIPTION_NAME
 from autoseg.data.folder.proposal import propose_description
+from autoseg.data.images import IMAGE_SUFFIXES
 from autoseg.errors import UsageError
 from autoseg.foreign_text import printable
 from autoseg.reporting import draw_samples
@@ -21,6 +22,7 @@ from autoseg.requests import DataRequest
 from autoseg.runs import Progress
 
 _MAX_WORKERS = 8
+_SHEET_NAME = "samples.png"
 
 
 def run_data(request: DataRequest) -> bool:
@@ -30,7 +32,7 @@ def run_data(request: DataRequest) -> bool:
         False if training would fail on the dataset.
 
     Raises:
-        UsageError: If there is no such dataset, or a file would be replaced.
+        UsageError: If there is no such dataset, or a file would be replaced or stand among images.
         FileError: If files of it cannot be read.
     """
     if request.is_init:
@@ -58,6 +60,7 @@ def _init(request: DataRequest) -> None:
 
 def _card(request: DataRequest) -> bool:
     config = _config(request)
+    _require_no_images(request.out, config.data_root)
     require_writable(request.out)
     datasets = _splits(config)
     for dataset in datasets:
@@ -81,13 +84,25 @@ def _card(request: DataRequest) -> bool:
     return not card.faults
 
 
+def _require_no_images(out: Path, root: Path | None) -> None:
+    """Refuse a folder of the dataset's images, of which the contact sheet would be one."""
+    if root is None or not out.is_dir() or not out.resolve().is_relative_to(root.resolve()):
+        return
+    for path in sorted(out.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.name != _SHEET_NAME:
+            raise UsageError(
+                f"--out {out} holds images of the dataset ({printable(path.name)}), and "
+                f"{_SHEET_NAME} would be written among them; name a folder of its own."
+            )
+
+
 def _draw(request: DataRequest, dataset: SegmentationDataset, card: DatasetCard) -> None:
     """Draw the contact sheet; images that cannot be read are in the card already."""
     if card.faults:
         announce("no contact sheet: mend the faults first")
     elif request.num_samples:
         indices = spread_indices(len(dataset), request.num_samples)
-        path = request.out / "samples.png"
+        path = request.out / _SHEET_NAME
         atomic_write(path, png_bytes(draw_samples(dataset, indices)))
         print(f"saved {path}")
         print_link(path)

@@ -7,6 +7,7 @@ from autoseg.architecture import Architecture, CellSpace, Space, load_space, pre
 from autoseg.atomic import require_writable
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
+from autoseg.cli.outputs import refuse_replaced_input
 from autoseg.config import RETRAIN_PRESETS
 from autoseg.distributed import is_first_process
 from autoseg.errors import UsageError
@@ -32,7 +33,7 @@ def run_latency(request: LatencyRequest) -> str:
         What to tell of it.
 
     Raises:
-        UsageError: If the space has cells alone.
+        UsageError: If the space has cells alone, or the table would replace its file.
     """
     device = resolve_device(request.device)
     has_preset = request.preset in preset_names(request.space)
@@ -42,6 +43,7 @@ def run_latency(request: LatencyRequest) -> str:
             f"--space {space.name}: the networks of a cell space have no prices; use a space with "
             "a trellis, such as autodeeplab."
         )
+    refuse_replaced_input(request.out, inputs=[Path(request.space)])
     require_writable(request.out.parent)
     sizes = RETRAIN_PRESETS[request.preset]
     networks = PricedNetworks(

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.cli.outputs import left_out_line, refuse_clashes, summary_of_failures
+from autoseg.cli.outputs import (
+    left_out_line,
+    refuse_clashes,
+    refuse_replaced_input,
+    summary_of_failures,
+)
 from autoseg.errors import UsageError
 
 
@@ -95,6 +100,17 @@ def test_a_file_beside_an_input_is_kept(tmp_path):
         refuse_clashes(outputs, inputs=[tmp_path / "a.jpg"], out=tmp_path)
     (tmp_path / "a.png").unlink()
     refuse_clashes(outputs, inputs=[tmp_path / "a.jpg"], out=tmp_path)
+
+
+def test_a_single_result_may_replace_anything_but_an_input(tmp_path):
+    for name in ("space.toml", "table.json"):
+        (tmp_path / name).touch()
+    (tmp_path / "link.json").symlink_to(tmp_path / "space.toml")
+    inputs = [tmp_path / "space.toml", Path("no_file")]
+    refuse_replaced_input(tmp_path / "table.json", inputs=inputs)
+    for name in ("space.toml", "link.json", "SPACE.toml"):
+        with pytest.raises(UsageError, match=rf"{name} would replace the input .*space\.toml; n"):
+            refuse_replaced_input(tmp_path / name, inputs=inputs)
 
 
 def test_files_left_out_are_counted_and_the_first_named():

@@ -103,3 +103,14 @@ def test_init_proposes_what_a_training_would_not_guess(tmp_path, capsys):
     text = (tmp_path / "dataset.toml").read_text()
     (tmp_path / "dataset.toml").write_text(re.sub('"class 128"', '"cell"', text))
     assert FolderImages(split="val", data_root=tmp_path).class_names[1] == "cell"
+
+
+def test_a_contact_sheet_is_not_written_among_the_images(tmp_path):
+    root = binary_folder(tmp_path / "cells")
+    (root / "images/cell_1.png").rename(root / "images/samples.png")
+    (root / "masks/cell_1.png").rename(root / "masks/samples.png")
+    before = (root / "images/samples.png").read_bytes()
+    with pytest.raises(UsageError, match=r"--out .*images holds images of the dataset \(cell_0"):
+        main([str(root), "--out", str(root / "images")])
+    assert (root / "images/samples.png").read_bytes() == before
+    assert not (root / "images/card.md").exists()

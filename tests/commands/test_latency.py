@@ -1,10 +1,12 @@
 """The latency table of a search: which one it takes, and what it says of it."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 
+import search_spaces
 from autoseg.architecture import SearchSpace
 from autoseg.commands import latency
 from autoseg.commands.latency import TABLE_NAME, run_latency, with_latency_table
@@ -85,3 +87,12 @@ def test_what_is_measured_is_what_the_search_asks_for(table, tmp_path, monkeypat
     assert told.startswith(f"wrote {out}: {len(table.parts)} parts\nThe fastest architecture takes")
     with pytest.raises(UsageError, match="networks of a cell space have no prices"):
         run_latency(LatencyRequest(space="darts_cells", out=out))
+
+
+def test_a_table_is_not_written_over_its_space(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = Path(search_spaces.__file__).with_name("autodeeplab.toml").read_text()
+    Path("mine.toml").write_text(shipped)
+    with pytest.raises(UsageError, match=r"mine\.toml would replace the input mine\.toml; name an"):
+        run_latency(LatencyRequest(space="mine.toml", device="cpu", out=Path("mine.toml")))
+    assert Path("mine.toml").read_text() == shipped
