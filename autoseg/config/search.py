@@ -171,7 +171,7 @@ class SearchConfig(RecipeConfig):
     """Expected latency, such as 30ms, up to which --latency-weight asks for nothing."""
     latency_table: Path | None = None
     """Times of the networks' parts on the machine that they are meant for, which python -m
-    autoseg.cost measures there; none: latency plays no part."""
+    autoseg.latency measures there; none: latency plays no part."""
     recompute_cells: bool = False
     """Evaluate cells again in the backward pass: less memory, more time."""
     cuda_graph: bool = False

@@ -6,35 +6,28 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import optuna.distributions
+from optuna.distributions import json_to_distribution
 from optuna.storages import JournalStorage
 
-_PARSER = "json_to_distribution"
-_MODULES = [
-    module
-    for module in (optuna.distributions, sys.modules[JournalStorage.__module__])
-    if hasattr(module, _PARSER)
-]
-"""Where Optuna's storages look the parser up: the database in the first, the journal in its own."""
+_PARSER = json_to_distribution.__name__
+_JOURNAL = sys.modules[JournalStorage.__module__]
+"""Where Optuna's journal looks the parser up."""
 
 
 @contextmanager
 def quick_reading() -> Iterator[None]:
     """Let trials that are read inside share their distributions, and the collector wait.
 
-    Optuna parses the options of every parameter anew for every trial, though the texts are the
-    same: half of the time of opening a study. Python's collector of cycles would walk over the
-    trials again and again while they become more, and find none.
+    Optuna parses the options of every parameter anew for every line of a journal, though the texts
+    are the same: half of the time of opening a study. Python's collector of cycles would walk over
+    the trials again and again while they become more, and find none.
     """
-    parser = optuna.distributions.json_to_distribution
-    shared, was_enabled = functools.cache(parser), gc.isenabled()
+    shared, was_enabled = functools.cache(json_to_distribution), gc.isenabled()
     gc.disable()
-    for module in _MODULES:
-        setattr(module, _PARSER, shared)
+    setattr(_JOURNAL, _PARSER, shared)
     try:
         yield
     finally:
-        for module in _MODULES:
-            setattr(module, _PARSER, parser)
+        setattr(_JOURNAL, _PARSER, json_to_distribution)
         if was_enabled:
             gc.enable()

@@ -2,12 +2,14 @@
 
 import time
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from optuna.storages import RDBStorage
 
 from autoseg.errors import FileError, UsageError, reading
 from autoseg.foreign_text import printable
+
+if TYPE_CHECKING:
+    from autoseg.proposers.database import CachedDatabase
 
 WHAT = "a database of trials that can be used"
 """What an address should lead to."""
@@ -54,9 +56,9 @@ class SharedStorage:
         self.shown = printable(url)
         self.study_name = study_name
         self.worker = worker
-        self._storage: RDBStorage | None = None
+        self._storage: CachedDatabase | None = None
 
-    def open(self) -> RDBStorage:
+    def open(self) -> "CachedDatabase":
         """Connect; the tables are made if need be.
 
         Of workers that start at once, all but one fail to make them, and find them made when they
@@ -68,7 +70,7 @@ class SharedStorage:
         for is_last in (False, False, True):
             try:
                 with reading(self.shown, WHAT):
-                    self._storage = RDBStorage(self._url)
+                    self._storage = database_at(self._url)
                     return self._storage
             except FileError:
                 if is_last:
@@ -79,5 +81,11 @@ class SharedStorage:
     def close(self) -> None:
         """Close the connections."""
         if self._storage is not None:
-            self._storage.remove_session()
-            self._storage.engine.dispose()
+            self._storage.close()
+
+
+def database_at(url: str) -> "CachedDatabase":
+    """Connect to a database."""
+    from autoseg.proposers.database import CachedDatabase  # late: SQLAlchemy
+
+    return CachedDatabase(url)

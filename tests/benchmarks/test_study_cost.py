@@ -1,6 +1,7 @@
 """The benchmark of studies: which are opened, and with how many trials."""
 
 import importlib
+import itertools
 from pathlib import Path
 
 import pytest
@@ -16,20 +17,27 @@ def bench(monkeypatch):
     return importlib.import_module("study_cost")
 
 
-def test_each_strategy_opens_the_same_trials_and_adds_its_own(bench, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("storage", "sizes"),
+    [("journal", (3, 12)), pytest.param("sqlite", (12,), marks=pytest.mark.nightly)],
+)
+def test_each_strategy_opens_the_same_trials_and_adds_its_own(
+    storage, sizes, bench, tmp_path, monkeypatch
+):
     # Every look at the clocks is a second later.
     seconds = iter(map(float, range(1000)))
     monkeypatch.setattr(bench, "_now", lambda: (next(seconds), 0.0))
     monkeypatch.setattr(bench, "_since", lambda start: (next(seconds) - start[0], 0.5))
-    rows = list(bench.measure(tmp_path, sizes=(3, 12), repeats=2))
-    names = ["random", "evolution", "tpe"]
-    assert [(row.strategy, row.num_trials) for row in rows] == [
-        *((name, 3) for name in names),
-        *((name, 12) for name in names),
-    ]
+    request = bench.StudyRequest(trials=sizes, storages=(storage,), repeats=2)
+    rows = list(bench.measure(tmp_path, request))
+    assert [(row.num_trials, row.storage, row.strategy) for row in rows] == list(
+        itertools.product(sizes, [storage], ("random", "evolution", "tpe"))
+    )
     assert {(row.open_s, row.trial_ms, row.trial_processor_ms) for row in rows} == {(1, 1000, 500)}
 
 
-def test_sizes_must_ascend(bench):
+def test_sizes_must_ascend_and_storages_be_known(bench):
     with pytest.raises(UsageError, match=r"^--trials is \(5, 3\); it must be ascending numbers"):
         bench.StudyRequest(trials=(5, 3))
+    with pytest.raises(UsageError, match=r"^--storages has 'mysql', which is none of journal, sq"):
+        bench.StudyRequest(storages=("mysql",))

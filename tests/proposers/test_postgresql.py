@@ -129,7 +129,7 @@ def test_the_sample_of_a_worker_that_was_killed_is_tried_again(url, tmp_path, mo
 def test_an_address_without_a_driver_means_psycopg2(monkeypatch):
     urls = []
     monkeypatch.setattr(shared_storage, "find_spec", lambda name: name == "psycopg2")
-    monkeypatch.setattr(shared_storage, "RDBStorage", urls.append)
+    monkeypatch.setattr(shared_storage, "database_at", urls.append)
     for url in ("postgresql://me@host/db", "postgresql+psycopg://me@host/db"):
         SharedStorage(url, study_name="a", worker=0).open()
     assert urls == ["postgresql+psycopg2://me@host/db", "postgresql+psycopg://me@host/db"]

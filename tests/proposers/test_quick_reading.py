@@ -2,8 +2,8 @@
 
 import gc
 
-import optuna
 import pytest
+from optuna.distributions import json_to_distribution
 from optuna.storages.journal import _storage
 
 from autoseg.errors import FileError
@@ -12,7 +12,7 @@ from autoseg.proposers.quick_reading import quick_reading
 from tests.proposers.domains import SPACE
 
 DOMAIN = ArchitectureDomain(SPACE)
-PARSER = optuna.distributions.json_to_distribution
+PARSER = json_to_distribution
 
 
 def _journal_parser():
@@ -41,7 +41,6 @@ def test_trials_share_their_distributions_and_are_what_they_were(where, tmp_path
     assert first.distributions == study.sampler.distributions
     for name, distribution in first.distributions.items():
         assert distribution is second.distributions[name] is third.distributions[name]
-    assert optuna.distributions.json_to_distribution is PARSER
     assert _journal_parser() is PARSER
 
 

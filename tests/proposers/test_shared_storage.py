@@ -54,15 +54,15 @@ def test_an_address_that_cannot_be_used_is_refused(url, rule):
 
 
 def test_a_worker_that_another_was_faster_than_tries_again(tmp_path, monkeypatch):
-    storage_of, urls = shared_storage.RDBStorage, []
+    connected, urls = shared_storage.database_at, []
 
     def fails_first(url):
         urls.append(url)
         if len(urls) == 1:
             raise RuntimeError("UNIQUE constraint failed: alembic_version.version_num")
-        return storage_of(url)
+        return connected(url)
 
-    monkeypatch.setattr(shared_storage, "RDBStorage", fails_first)
+    monkeypatch.setattr(shared_storage, "database_at", fails_first)
     monkeypatch.setattr(shared_storage, "_PAUSE_S", 0)
     with worker_of(f"sqlite:///{tmp_path}/trials.db", 0) as study:
         assert list(study.trials) == []
