@@ -89,6 +89,7 @@ class Study(Closing, Generic[Value]):
         self._num_lines = 0
         self._opened: optuna.Study | None = None
         self._trials: list[Trial[Value]] = []
+        self._latest_of: dict[Value, Trial[Value]] = {}
 
     @property
     def bookmark(self) -> int:
@@ -115,7 +116,7 @@ class Study(Closing, Generic[Value]):
             return
         assert self._journal is not None
         self._journal.keep(bookmark)
-        self._num_lines, self._opened, self._trials = bookmark, None, []
+        self._num_lines, self._opened, self._trials, self._latest_of = bookmark, None, [], {}
 
     @property
     def trials(self) -> Sequence[Trial[Value]]:
@@ -125,7 +126,9 @@ class Study(Closing, Generic[Value]):
         study = self._study
         with self._reading():
             trials = study.get_trials(deepcopy=False)
-            self._trials += [self._read(trial) for trial in trials[len(self._trials) :]]
+            added = [self._read(trial) for trial in trials[len(self._trials) :]]
+        self._trials += added
+        self._latest_of |= {trial.value: trial for trial in added}
         return self._trials
 
     def propose(self) -> Value:
@@ -195,7 +198,8 @@ class Study(Closing, Generic[Value]):
             self.shared.close()
 
     def _latest(self, value: Value) -> Trial[Value] | None:
-        return next((trial for trial in reversed(self.trials) if trial.value == value), None)
+        _ = self.trials  # reads what is new
+        return self._latest_of.get(value)
 
     @property
     def _study(self) -> optuna.Study:
