@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from autoseg.cost.macs import MacCount, OperatorCost, count_macs, count_module_macs
     from autoseg.cost.memory import measure_peak_memory
     from autoseg.cost.parameters import count_parameters
-    from autoseg.cost.rounds import measure_in_rounds, reference_operation
+    from autoseg.cost.rounds import (
+        measure_in_rounds,
+        measure_interleaved,
+        reference_operation,
+    )
 else:
     # Deferred, since `python -m autoseg.cost --help` imports this package first.
     __getattr__, __dir__ = deferred_names(
@@ -55,6 +59,7 @@ __all__ = [
     "explain_macs",
     "measure_energy",
     "measure_in_rounds",
+    "measure_interleaved",
     "measure_latency",
     "measure_peak_memory",
     "reference_operation",

@@ -5,9 +5,10 @@ charged to those that come last. Here every function is timed in several rounds,
 blocks of runs the same fixed operation: where its time changes, so did the machine.
 """
 
+import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,15 +75,16 @@ def measure_in_rounds(
     Raises:
         ValueError: If the device is missing or no run is asked for.
     """
-    if min_runs < 1:
-        raise ValueError(f"measure_in_rounds: min_runs is {min_runs}; expected 1 or more.")
-    device = measured_device(device)
-    now = synchronised_clock(device, clock=clock)
-    warm = [warm_up(function, now, max_seconds=max_warm_up_seconds) for function in functions]
-    warm_up(reference, now, max_seconds=max_warm_up_seconds)
-    num_rounds = min(_NUM_ROUNDS, min_runs)
-    references_s = [_reference_time(reference, now)]
-    blocks: list[list[_Block]] = [[] for _ in functions]
+    watched = _Watched(
+        functions,
+        device=device,
+        reference=reference,
+        min_runs=min_runs,
+        max_drift=max_drift,
+        max_warm_up_seconds=max_warm_up_seconds,
+        clock=clock,
+    )
+    now, num_rounds = watched.now, watched.num_rounds
 
     def time_round(chosen: Sequence[int]) -> None:
         for i in chosen:
@@ -91,33 +93,146 @@ def measure_in_rounds(
             begin = now()
             while len(runs_s) * num_rounds < min_runs or (now() - begin) * num_rounds < min_seconds:
                 runs_s.append(time_once(functions[i], now))
-            references_s.append(_reference_time(reference, now))
-            before_s, after_s = references_s[-2:]
-            blocks[i].append(_Block(runs_s=tuple(runs_s), before_s=before_s, after_s=after_s))
-
-    def steady(i: int) -> list[_Block]:
-        usual_s = statistics.median(references_s)
-        return [block for block in blocks[i] if block.is_steady(usual_s, max_drift)]
+            watched.keep({i: runs_s})
 
     for _ in range(num_rounds):
         time_round(range(len(functions)))
     for _ in range(_NUM_MORE):
-        time_round([i for i in range(len(functions)) if len(steady(i)) < num_rounds])
-    latencies = []
-    for i, (warm_up_s, is_stable) in enumerate(warm):
-        kept, drift = steady(i), None
-        if 2 * len(kept) < num_rounds:
-            kept, drift = blocks[i], _describe_drift(blocks[i], statistics.median(references_s))
-        latencies.append(
-            summarise(
-                [block.runs_s for block in kept],
-                warm_up_s,
-                is_stable=is_stable,
-                device=device,
-                drift=drift,
+        time_round(watched.disturbed())
+    return watched.latencies()
+
+
+def measure_interleaved(
+    functions: Sequence[Callable[[], object]],
+    *,
+    device: torch.device | str,
+    reference: Callable[[], object],
+    min_runs: int = 20,
+    min_seconds: float = 1.0,
+    max_drift: float = _MAX_DRIFT,
+    max_warm_up_seconds: float = 5.0,
+    clock: Callable[[], float] = time.perf_counter,
+    seed: int = 0,
+) -> list[Latency]:
+    """Time each run of a function after a run of another one, as the parts of a program run.
+
+    A function that is called again and again finds its weights and maps in the caches; in a
+    program, what ran before has taken their place. Rounds, reference and what is left out are those
+    of `measure_in_rounds`; a round runs all functions once, in an order drawn anew, as often as it
+    takes, and is one block of each.
+
+    Args:
+        functions: The parts, which together should take as much memory as the program.
+        device: Where the work is done: "cpu", "cuda" or "cuda:N".
+        reference: A fixed operation on the device, `reference_operation` for example.
+        min_runs: At least so many runs of each are timed ...
+        min_seconds: ... and so many seconds for each on average, over all rounds.
+        max_drift: Share of its usual time by which the reference may differ.
+        max_warm_up_seconds: Bound on each warm-up, in seconds.
+        clock: Time in seconds since any fixed moment.
+        seed: Seed of the orders.
+
+    Returns:
+        One for each function, in their order.
+
+    Raises:
+        ValueError: If the device is missing or no run is asked for.
+    """
+    watched = _Watched(
+        functions,
+        device=device,
+        reference=reference,
+        min_runs=min_runs,
+        max_drift=max_drift,
+        max_warm_up_seconds=max_warm_up_seconds,
+        clock=clock,
+    )
+    now, num_rounds, orders = watched.now, watched.num_rounds, random.Random(seed)
+
+    def time_round() -> None:
+        runs_s: dict[int, list[float]] = {i: [] for i in range(len(functions))}
+        order, num_sweeps, begin = list(runs_s), 0, now()
+        functions[order[-1]]()
+        while num_sweeps * num_rounds < min_runs or (
+            now() - begin
+        ) * num_rounds < min_seconds * len(functions):
+            last = order[-1]
+            orders.shuffle(order)
+            if order[0] == last:  # no function follows itself
+                order.append(order.pop(0))
+            for i in order:
+                runs_s[i].append(time_once(functions[i], now))
+            num_sweeps += 1
+        watched.keep(runs_s)
+
+    for _ in range(num_rounds):
+        time_round()
+    for _ in range(_NUM_MORE):
+        if watched.disturbed():
+            time_round()
+    return watched.latencies()
+
+
+class _Watched:
+    """Functions that were warmed up, and the blocks of their runs, with the machine around them."""
+
+    def __init__(
+        self,
+        functions: Sequence[Callable[[], object]],
+        *,
+        device: torch.device | str,
+        reference: Callable[[], object],
+        min_runs: int,
+        max_drift: float,
+        max_warm_up_seconds: float,
+        clock: Callable[[], float],
+    ) -> None:
+        if min_runs < 1:
+            raise ValueError(f"measure_in_rounds: min_runs is {min_runs}; expected 1 or more.")
+        self._device, self._reference = measured_device(device), reference
+        self._max_drift = max_drift
+        self.now = synchronised_clock(self._device, clock=clock)
+        self._warm = [
+            warm_up(each, self.now, max_seconds=max_warm_up_seconds) for each in functions
+        ]
+        warm_up(reference, self.now, max_seconds=max_warm_up_seconds)
+        self.num_rounds = min(_NUM_ROUNDS, min_runs)
+        self._references_s = [_reference_time(reference, self.now)]
+        self._blocks: list[list[_Block]] = [[] for _ in functions]
+
+    def keep(self, runs_s: Mapping[int, Sequence[float]]) -> None:
+        """Look at the machine, and keep what was timed since the last look: one block of each."""
+        self._references_s.append(_reference_time(self._reference, self.now))
+        before_s, after_s = self._references_s[-2:]
+        for i, each in runs_s.items():
+            self._blocks[i].append(_Block(runs_s=tuple(each), before_s=before_s, after_s=after_s))
+
+    def disturbed(self) -> list[int]:
+        """Return the functions that have fewer steady blocks than there are rounds."""
+        return [i for i in range(len(self._blocks)) if len(self._steady(i)) < self.num_rounds]
+
+    def latencies(self) -> list[Latency]:
+        """Read the times of every function from its steady blocks, or from all with a warning."""
+        latencies = []
+        for i, (warm_up_s, is_stable) in enumerate(self._warm):
+            kept, drift = self._steady(i), None
+            if 2 * len(kept) < self.num_rounds:
+                kept = self._blocks[i]
+                drift = _describe_drift(kept, statistics.median(self._references_s))
+            latencies.append(
+                summarise(
+                    [block.runs_s for block in kept],
+                    warm_up_s,
+                    is_stable=is_stable,
+                    device=self._device,
+                    drift=drift,
+                )
             )
-        )
-    return latencies
+        return latencies
+
+    def _steady(self, i: int) -> list[_Block]:
+        usual_s = statistics.median(self._references_s)
+        return [block for block in self._blocks[i] if block.is_steady(usual_s, self._max_drift)]
 
 
 def reference_operation(device: torch.device | str) -> Callable[[], object]:

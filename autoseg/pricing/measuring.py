@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import torch
 from torch import Tensor, nn
 
-from autoseg.cost import Latency, measure_in_rounds, reference_operation
+from autoseg.cost import Latency, measure_interleaved, reference_operation
 from autoseg.pricing.latency_table import LatencyTable, Machine, PartTime
 from autoseg.pricing.parts import Part, PricedNetworks, parts_of
 
@@ -24,7 +24,10 @@ def measure_table(
     max_warm_up_seconds: float = 1.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> LatencyTable:
-    """Time every part by itself, in turn with the others: see `measure_in_rounds`.
+    """Time every part, each run after that of another part: see `measure_interleaved`.
+
+    Called again and again by itself, a part finds its weights and its input in the caches, and
+    takes about a fifth less time than in a network.
 
     Each is in eval mode, in float32, with random weights and one random image. torch's random
     numbers are the same afterwards.
@@ -47,7 +50,7 @@ def measure_table(
         calls = [
             _repeated(_built(part, device), states[part.input_shape], num_calls) for part in parts
         ]
-        times = measure_in_rounds(
+        times = measure_interleaved(
             calls,
             device=device,
             reference=reference_operation(device),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from autoseg.cost import measure_in_rounds, reference_operation
+from autoseg.cost import measure_in_rounds, measure_interleaved, reference_operation
 from autoseg.cost.latency import median_interval
 
 REFERENCE = 0.5
@@ -25,9 +25,9 @@ class Machine:
 
         return function
 
-    def measure(self, *seconds, min_runs=10, **settings):
+    def measure(self, *seconds, min_runs=10, measured=measure_in_rounds, **settings):
         functions = [self.work(name, each) for name, each in zip("abc", seconds, strict=False)]
-        return measure_in_rounds(
+        return measured(
             functions, device="cpu", reference=self.work("-", REFERENCE), min_runs=min_runs,
             min_seconds=0, max_warm_up_seconds=1000, clock=self.clock, **settings,
         )  # fmt: skip
@@ -97,6 +97,47 @@ def test_the_time_is_shared_by_the_rounds():
         min_runs=5, min_seconds=10, clock=machine.clock,
     )  # fmt: skip
     assert latency.num_runs == 40  # five rounds of two seconds
+
+
+def test_parts_that_are_interleaved_take_what_they_take_in_a_program():
+    """A call takes its seconds once more unless the call before was of the same function."""
+
+    def slowness(now, calls):
+        return 1.0 if calls[-2:] == 2 * calls[-1:] else 2.0
+
+    program = Machine(slowness)
+    for name in "abcab":
+        program.work(name, {"a": 1.0, "b": 2.0, "c": 4.0}[name])()
+    times_ms = {}
+    for measured in (measure_in_rounds, measure_interleaved):
+        machine = Machine(slowness)
+        times_ms[measured] = [
+            each.median_ms for each in machine.measure(1.0, 2.0, 4.0, measured=measured)
+        ]
+    a, b, c = times_ms[measure_interleaved]
+    assert a + b + c + a + b == approx(1000 * program.now)
+    assert times_ms[measure_in_rounds] == [approx(a / 2), approx(b / 2), approx(c / 2)]
+
+
+def test_interleaved_parts_run_equally_often_in_orders_that_differ():
+    machine = Machine()
+    first, second, third = machine.measure(1.0, 2.0, 3.0, measured=measure_interleaved)
+    assert {latency.num_runs for latency in (first, second, third)} == {10}
+    _, *rounds = "".join(machine.calls).rsplit("-" * 7, 6)[:-1]
+    assert len(rounds) == 5
+    orders = [each[at : at + 3] for each in rounds for at in (1, 4)]
+    assert {"".join(sorted(order)) for order in orders} == {"abc"}
+    assert len(set(orders)) > 2
+    assert not any(twice in each for each in rounds for twice in ("aa", "bb", "cc"))
+
+
+def test_a_round_of_interleaved_parts_that_was_disturbed_is_made_again():
+    """Another program runs in the second round, and while the machine is looked at after it."""
+    machine = Machine(lambda now, calls: 3.0 if 40 <= len(calls) <= 50 else 1.0)
+    first, second = machine.measure(1.0, 3.0, measured=measure_interleaved)
+    assert (first.p99_ms, second.p99_ms) == (approx(1000), approx(3000))
+    assert first.num_runs == second.num_runs == 10
+    assert first.drift is None and second.drift is None
 
 
 def test_no_run_at_all_is_refused():
