@@ -13,6 +13,8 @@ from autoseg.reporting.tables import scaled, significant
 from autoseg.trained import DRAWN, SEARCHED
 
 _IMAGES = "images"
+_PLAIN = ("eager", "float32", "contiguous", False)
+"""The form of a row that plain torch ran as it is."""
 
 
 class _Scored(NamedTuple):
@@ -55,9 +57,11 @@ def verdict(group: ComparisonGroup) -> list[str]:
         *_budgets(scored),
         *_changed("The CRF changes", crf_gains(group), doubts),
         *_changed("Several views change", view_gains(group), doubts),
-        *_searches([e.row for e in scored if not e.row.has_crf and e.row.views is None]),
+        *_searches(
+            [e.row for e in _once_each(scored) if not e.row.has_crf and e.row.views is None]
+        ),
         *(f"{label}: {note}" for label, note in doubts.items()),
-        *_seeds(scored),
+        *_seeds(_once_each(scored)),
     ]
 
 
@@ -68,6 +72,23 @@ def _scored(group: ComparisonGroup) -> list[_Scored]:
         for number, row in enumerate(network.rows)
         if row.miou is not None
     ]
+
+
+def _once_each(scored: Sequence[_Scored]) -> list[_Scored]:
+    """Leave each network one form: plain torch where it has that, else the first.
+
+    In another form it is the same network, with the same MACs, the same seeds and search.
+    """
+    chosen: dict[tuple, _Scored] = {}
+    for each in scored:
+        row = each.row
+        network = (
+            *(row.network, row.width, row.filter_multiplier, row.has_crf, row.views),
+            *(row.training_sha256, row.seed, row.run, row.weights_sha256),
+        )
+        if network not in chosen or row.form == _PLAIN:
+            chosen[network] = each
+    return list(chosen.values())
 
 
 def _best(scored: Sequence[_Scored]) -> list[str]:
@@ -129,7 +150,7 @@ def _budgets(scored: Sequence[_Scored]) -> list[str]:
     if len(scored) < 2:
         return []
     timed = [each for each in scored if each.row.is_timed_here]
-    alone = [each for each in scored if not each.row.has_crf]
+    alone = [each for each in _once_each(scored) if not each.row.has_crf]
     sentences = [
         *_budget("latency", timed, lambda row: row.total_latency_median_ms, _milliseconds),
         *_budget("MACs", alone, lambda row: row.macs, scaled),

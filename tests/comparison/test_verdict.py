@@ -20,7 +20,7 @@ def evidence(hits, *, num_images=20, seed=0):
 
 def scored(label, miou, cost, *, hits=None, **changes):
     changed = {"latency_median_ms": cost, "total_latency_median_ms": cost, "macs": int(1e6 * cost)}
-    made = network(label=label, network=label, miou=miou, **{**changed, **changes})
+    made = network(label=label, miou=miou, **{"network": label, **changed, **changes})
     return made if hits is None else replace(made, evidence=(evidence(hits),))
 
 
@@ -50,6 +50,37 @@ def test_the_crf_competes_in_time_but_not_in_macs():
         "By latency: from 10.00 ms on a (50.00 %); from 61.00 ms on a + CRF (60.00 %)."
     )
     assert by_macs == "By MACs: from 2.000 G on a (50.00 %)."
+
+
+def in_forms(name, *mious, **changes):
+    """Return a network that torch ran in bfloat16, torch as it is, and OpenVINO."""
+    forms = (
+        ("bfloat16", {"dtype": "bfloat16"}),
+        ("plain", {}),
+        ("openvino", {"backend": "openvino", "memory_format": "own", "is_folded": True}),
+    )
+    return [
+        scored(f"{name} ({label})", miou, cost, macs=10**9, network=name, **form, **changes)
+        for cost, miou, (label, form) in zip((3.0, 2.0, 1.0), mious, forms, strict=True)
+    ]
+
+
+def test_forms_of_one_network_are_rows_in_time_and_one_network_in_all_else():
+    several = {"miou_deviation": 0.01, "num_seeds": 2}
+    told = sentences(
+        *in_forms("searched", 0.6, 0.6, 0.59, **several),
+        *in_forms("random-1", 0.5, 0.5, 0.5, training_sha256="b"),
+        *in_forms("random-2", 0.61, 0.61, 0.61, training_sha256="c")[::2],
+    )
+    assert [each for each in told if each.startswith("By MACs")] == [
+        "By MACs: from 1.000 G on random-2 (bfloat16) (61.00 %)."
+    ]
+    assert "By latency: from 1.000 ms on random-2 (openvino) (61.00 %)." in told
+    assert (
+        "searched (plain) (60.00 %) is above 1 of 2 drawn at random at its cost (mean 55.50 %, "
+        "50.00 to 61.00 %)."
+    ) in told
+    assert told[-2].endswith("points and number: searched (plain) 60.00 %, 1.00 (2).")
 
 
 def test_what_the_images_cannot_tell_apart_is_said():
