@@ -8,13 +8,17 @@ blocks of runs the same fixed operation: where its time changes, so did the mach
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Generic, Never, TypeVar
 
 import torch
 
 from autoseg.cost.device import measured_device
 from autoseg.cost.latency import Latency, summarise, synchronised_clock, time_once, warm_up
+
+_E = TypeVar("_E", bound=Exception)
 
 _NUM_ROUNDS = 5
 _NUM_MORE = 3
@@ -49,7 +53,8 @@ def measure_in_rounds(
     max_drift: float = _MAX_DRIFT,
     max_warm_up_seconds: float = 5.0,
     clock: Callable[[], float] = time.perf_counter,
-) -> list[Latency]:
+    excused: tuple[type[_E], ...] = (),
+) -> list[Latency | _E]:
     """Time functions in turn, and leave out what was timed while the machine was another.
 
     Each function is warmed up as in `measure_latency`, then timed in 5 rounds (or `min_runs`, if
@@ -68,14 +73,15 @@ def measure_in_rounds(
         max_drift: Share of its usual time by which the reference may differ.
         max_warm_up_seconds: Bound on each warm-up, in seconds.
         clock: Time in seconds since any fixed moment.
+        excused: Errors of a function that end its timing, and not that of the others.
 
     Returns:
-        One for each function, in their order.
+        One for each function, in their order; for one that raised an excused error, that error.
 
     Raises:
         ValueError: If the device is missing or no run is asked for.
     """
-    watched = _Watched(
+    watched = _Watched[_E](
         functions,
         device=device,
         reference=reference,
@@ -83,17 +89,23 @@ def measure_in_rounds(
         max_drift=max_drift,
         max_warm_up_seconds=max_warm_up_seconds,
         clock=clock,
+        excused=excused,
     )
     now, num_rounds = watched.now, watched.num_rounds
 
+    def time_block(i: int) -> None:
+        functions[i]()  # the one before has emptied the caches
+        runs_s: list[float] = []
+        begin = now()
+        while len(runs_s) * num_rounds < min_runs or (now() - begin) * num_rounds < min_seconds:
+            runs_s.append(time_once(functions[i], now))
+        watched.keep({i: runs_s})
+
     def time_round(chosen: Sequence[int]) -> None:
         for i in chosen:
-            functions[i]()  # the one before has emptied the caches
-            runs_s: list[float] = []
-            begin = now()
-            while len(runs_s) * num_rounds < min_runs or (now() - begin) * num_rounds < min_seconds:
-                runs_s.append(time_once(functions[i], now))
-            watched.keep({i: runs_s})
+            if i not in watched.failures:
+                with watched.excusing(i):
+                    time_block(i)
 
     for _ in range(num_rounds):
         time_round(range(len(functions)))
@@ -138,7 +150,7 @@ def measure_interleaved(
     Raises:
         ValueError: If the device is missing or no run is asked for.
     """
-    watched = _Watched(
+    watched = _Watched[Never](
         functions,
         device=device,
         reference=reference,
@@ -173,7 +185,7 @@ def measure_interleaved(
     return watched.latencies()
 
 
-class _Watched:
+class _Watched(Generic[_E]):
     """Functions that were warmed up, and the blocks of their runs, with the machine around them."""
 
     def __init__(
@@ -186,19 +198,31 @@ class _Watched:
         max_drift: float,
         max_warm_up_seconds: float,
         clock: Callable[[], float],
+        excused: tuple[type[_E], ...] = (),
     ) -> None:
         if min_runs < 1:
             raise ValueError(f"measure_in_rounds: min_runs is {min_runs}; expected 1 or more.")
         self._device, self._reference = measured_device(device), reference
         self._max_drift = max_drift
         self.now = synchronised_clock(self._device, clock=clock)
-        self._warm = [
-            warm_up(each, self.now, max_seconds=max_warm_up_seconds) for each in functions
-        ]
+        self._excused = excused
+        self.failures: dict[int, _E] = {}
+        self._warm: list[tuple[list[float], bool]] = [([], False) for _ in functions]
+        for i, each in enumerate(functions):
+            with self.excusing(i):
+                self._warm[i] = warm_up(each, self.now, max_seconds=max_warm_up_seconds)
         warm_up(reference, self.now, max_seconds=max_warm_up_seconds)
         self.num_rounds = min(_NUM_ROUNDS, min_runs)
         self._references_s = [_reference_time(reference, self.now)]
         self._blocks: list[list[_Block]] = [[] for _ in functions]
+
+    @contextmanager
+    def excusing(self, i: int) -> Iterator[None]:
+        """Note an excused error of a function, which is not to be called again."""
+        try:
+            yield
+        except self._excused as error:
+            self.failures[i] = error
 
     def keep(self, runs_s: Mapping[int, Sequence[float]]) -> None:
         """Look at the machine, and keep what was timed since the last look: one block of each."""
@@ -211,10 +235,13 @@ class _Watched:
         """Return the functions that have fewer steady blocks than there are rounds."""
         return [i for i in range(len(self._blocks)) if len(self._steady(i)) < self.num_rounds]
 
-    def latencies(self) -> list[Latency]:
+    def latencies(self) -> list[Latency | _E]:
         """Read the times of every function from its steady blocks, or from all with a warning."""
-        latencies = []
+        latencies: list[Latency | _E] = []
         for i, (warm_up_s, is_stable) in enumerate(self._warm):
+            if i in self.failures:
+                latencies.append(self.failures[i])
+                continue
             kept, drift = self._steady(i), None
             if 2 * len(kept) < self.num_rounds:
                 kept = self._blocks[i]

@@ -140,6 +140,30 @@ def test_a_round_of_interleaved_parts_that_was_disturbed_is_made_again():
     assert first.drift is None and second.drift is None
 
 
+@pytest.mark.parametrize("num_lasting", [0, 2, 7])
+def test_an_excused_error_ends_one_timing_alone(num_lasting):
+    """It comes in the first call, in the warm-up or in a block, and the others go on."""
+    machine, error = Machine(), KeyError("gone")
+
+    def failing():
+        machine.calls.append("x")
+        if machine.calls.count("x") > num_lasting:
+            raise error
+        machine.now += 2.0
+
+    functions = [machine.work("a", 1.0), failing, machine.work("b", 3.0)]
+    settings = {
+        "device": "cpu", "reference": machine.work("-", REFERENCE), "min_runs": 10,
+        "min_seconds": 0, "max_warm_up_seconds": 1000, "clock": machine.clock,
+    }  # fmt: skip
+    first, failed, last = measure_in_rounds(functions, **settings, excused=(KeyError,))
+    assert failed is error and machine.calls.count("x") == num_lasting + 1
+    assert (first.median_ms, first.num_runs) == (approx(1000), 10)
+    assert (last.median_ms, last.num_runs) == (approx(3000), 10)
+    with pytest.raises(KeyError, match="gone"):
+        measure_in_rounds(functions, **settings, excused=(OSError,))
+
+
 def test_no_run_at_all_is_refused():
     with pytest.raises(ValueError, match="min_runs is 0; expected 1 or more"):
         Machine().measure(1.0, min_runs=0)
