@@ -31,6 +31,7 @@ REASONS = {
     "autoseg/tuning/logits_cache.py: save": "files of one process, gone with it",
     "autoseg/commands/predict.py: write_text": "results outside of runs",
     "autoseg/commands/predict.py: save": "results outside of runs",
+    "autoseg/cost/resident.py: write_text": "a switch of the kernel under /proc",
     "benchmarks/kill_and_resume.py: copytree": "files of one process, gone with it",
     "benchmarks/killed_runs/jobs.py: write_text": "files of one process, gone with it",
     "benchmarks/killed_runs/processes.py: open": "half a line, as a kill leaves it",
@@ -39,7 +40,6 @@ REASONS = {
     "benchmarks/soak.py: open": "files of one process, gone with it",
     "benchmarks/soak.py: save": "files of one process, gone with it",
     "benchmarks/soak.py: copytree": "files of one process, gone with it",
-    "benchmarks/search_cost/memory.py: write_text": "a switch of the kernel under /proc",
 }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from autoseg.cost.macs import MacCount, OperatorCost, count_macs, count_module_macs
     from autoseg.cost.memory import measure_peak_memory
     from autoseg.cost.parameters import count_parameters
+    from autoseg.cost.resident import PeakMemory, measure_resident_peak
     from autoseg.cost.rounds import (
         measure_in_rounds,
         measure_interleaved,
@@ -38,6 +39,7 @@ else:
         "macs",
         "memory",
         "parameters",
+        "resident",
         "rounds",
     )
 
@@ -48,6 +50,7 @@ __all__ = [
     "MacPrediction",
     "MacTerm",
     "OperatorCost",
+    "PeakMemory",
     "ToolCount",
     "count_macs",
     "count_macs_fvcore",
@@ -62,6 +65,7 @@ __all__ = [
     "measure_interleaved",
     "measure_latency",
     "measure_peak_memory",
+    "measure_resident_peak",
     "reference_operation",
     "synchronised_clock",
 ]

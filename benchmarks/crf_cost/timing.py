@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from search_cost.memory import PeakMemory
 
-from autoseg.cost import synchronised_clock
+from autoseg.cost import PeakMemory, synchronised_clock
 
 from .methods import MAX_EXACT_PIXELS, MethodName, Run, corner_of, describe_failure, prepare
 from .scenes import Scene

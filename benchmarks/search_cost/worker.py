@@ -15,12 +15,11 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from autoseg.cost import synchronised_clock
+from autoseg.cost import PeakMemory, synchronised_clock
 from autoseg.runs.closing import Closing
 from autoseg.training import ResolvedPrecision, tensor_float
 
 from .calls import count_calls
-from .memory import PeakMemory
 from .setting import Calls, Setting, StepTime, Variant
 from .variants import GraphedStep, SearchStep, build_step
 from .work import Ceilings, measure_ceilings
