@@ -20,7 +20,8 @@ class FormChoice:
     it needs a C++ compiler), cuda-graph replays a recording on a GPU, onnxruntime and openvino run
     the exported graph on the CPU. The logits of each are held against plain torch's."""
     dtype: NumberFormat = "float32"
-    """Numbers that the networks compute with; onnxruntime and openvino have float32 alone."""
+    """Numbers that the networks compute with; onnxruntime has float32 alone, and openvino bfloat16
+    too where the processor has it."""
     memory_format: MemoryFormat = "contiguous"
     """Order of maps in memory; onnxruntime and openvino have their own."""
     fold_batch_norm: bool = False

@@ -22,6 +22,12 @@ _PACKAGES = {
 }
 """Packages that a back end needs, and the extra that installs them."""
 
+_ONLY = {
+    "onnxruntime": "it has no convolution of such numbers for CPUs, and computes in float32",
+    "openvino": "it computes in float32 or bfloat16",
+}
+"""What a back end of exported graphs computes in."""
+
 _TOLERANCES: dict[NumberFormat, float] = {
     "float32": TOLERANCE,
     "float16": 0.01,  # 11 bits of each value
@@ -81,11 +87,7 @@ class Form:
                 raise UsageError(
                     f"{option} runs on the CPU here, not on {device}; compare it with --device cpu."
                 )
-            if self.dtype != "float32":
-                raise UsageError(
-                    f"{option} has no --dtype {self.dtype} here: its graph is float32; leave one "
-                    "of them out."
-                )
+            self._require_numbers(option)
         elif self.backend == "cuda-graph" and device.type != "cuda":
             raise UsageError(f"{option} needs a GPU, and the device is {device}; leave it out.")
         elif self.backend == "compile" and device.type == "cpu":
@@ -95,6 +97,22 @@ class Form:
                     f"{option} on a CPU needs a C++ compiler, and neither {' nor '.join(compilers)}"
                     " is installed: install g++ (Debian: apt install g++)."
                 )
+
+    def _require_numbers(self, option: str) -> None:
+        """Refuse numbers that a back end of exported graphs lacks, or that the processor lacks."""
+        if self.dtype == "float32":
+            return
+        if (self.backend, self.dtype) != ("openvino", "bfloat16"):
+            raise UsageError(
+                f"{option} has no --dtype {self.dtype} here: {_ONLY[self.backend]}; leave one of "
+                "them out."
+            )
+        if "BF16" not in _openvino_capabilities():
+            raise UsageError(
+                f"{option} --dtype {self.dtype} needs a processor that multiplies such numbers "
+                "(avx512_bf16 or amx_bf16), and by OpenVINO's account this one does not; leave one "
+                "of them out."
+            )
 
 
 PLAIN = Form()
@@ -136,3 +154,10 @@ def require_packages(backend: str, *, option: str) -> None:
         raise UsageError(
             f"{option} needs {' and '.join(missing)}: pip install 'autoseg-nas[{extra}]'."
         )
+
+
+def _openvino_capabilities() -> list[str]:
+    """List what OpenVINO can do on this processor, such as "BF16"."""
+    import openvino  # late: an extra  # pyright: ignore[reportMissingImports]
+
+    return openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

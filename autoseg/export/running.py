@@ -4,12 +4,12 @@ import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from autoseg.config.forms import NumberFormat
 from autoseg.errors import UsageError
 from autoseg.export.folding import fold_batch_norm
 from autoseg.export.form import EXPORTED, Form
@@ -20,6 +20,7 @@ from autoseg.networks import NetworkWithCRF
 
 _EXAMPLE_SIZE = (97, 130)  # see autoseg.export.graph
 _INPUT, _OUTPUT = "images", "logits"
+_OPENVINO_NAMES = {"float32": "f32", "bfloat16": "bf16"}
 _MAX_REASON = 300
 """Characters of a converter's message that are shown: some print the graph."""
 
@@ -62,8 +63,11 @@ def run_in_form(
     if form.backend in EXPORTED:
         content = _exported(network, num_channels=num_channels)
         begin = time.perf_counter()
-        load = _OnnxRuntime if form.backend == "onnxruntime" else _OpenVINO
-        return Running(_Guarded(load(content), form).eval(), time.perf_counter() - begin)
+        if form.backend == "onnxruntime":
+            loaded = _OnnxRuntime(content)
+        else:
+            loaded = _OpenVINO(content, form.dtype)
+        return Running(_Guarded(loaded, form).eval(), time.perf_counter() - begin)
     dtype = getattr(torch, form.dtype)
     copied = copy.deepcopy(network).to(dtype)
     if form.is_folded:
@@ -86,26 +90,20 @@ def forming(form: Form) -> Iterator[None]:
     """Turn what converters, compilers and back ends raise into one error with the reason.
 
     Raises:
-        FormError: If the network cannot run in the form. Memory that runs out stays what it is.
+        FormError: If the network cannot run in the form, for want of memory too. Errors of plain
+            torch stay what they are: nothing was converted, and the network itself fails.
     """
     try:
         yield
-    except (FormError, torch.OutOfMemoryError):
+    except FormError:
         raise
-    except (RuntimeError, ValueError, TypeError, *_errors_of(form)) as error:
-        if form.is_plain:  # nothing was converted: the network itself fails
+    # Not ours to narrow: ONNX Runtime's errors derive from Exception alone, and compilers raise
+    # what they like.
+    except Exception as error:
+        if form.is_plain:
             raise
         reason = printable(" ".join(str(error).split()))[:_MAX_REASON]
         raise FormError(f"cannot run as {form}: {type(error).__name__}: {reason}") from error
-
-
-def _errors_of(form: Form) -> tuple[type[Exception], ...]:
-    """List the errors of a form's back end that derive from Exception alone."""
-    if form.backend != "onnxruntime":  # OpenVINO and torch's compilers raise RuntimeError
-        return ()
-    core = import_module("onnxruntime.capi.onnxruntime_pybind11_state")  # late: an extra
-    members = vars(core).values()
-    return tuple(each for each in members if isinstance(each, type) and issubclass(each, Exception))
 
 
 def _exported(network: nn.Module, *, num_channels: int) -> bytes:
@@ -176,6 +174,7 @@ class _OnnxRuntime(nn.Module):
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
+        self._content = content
         import onnxruntime  # late: an extra
 
         options = onnxruntime.SessionOptions()
@@ -185,6 +184,10 @@ class _OnnxRuntime(nn.Module):
             content, options, providers=["CPUExecutionProvider"]
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Load the graph anew in another process: a session cannot be sent there."""
+        return type(self), (self._content,)
+
     def forward(self, images: Tensor) -> Tensor:
         (logits,) = self._session.run([_OUTPUT], {_INPUT: images.contiguous().numpy()})
         return torch.as_tensor(logits)
@@ -193,18 +196,25 @@ class _OnnxRuntime(nn.Module):
 class _OpenVINO(nn.Module):
     """An exported graph under OpenVINO, with as many threads as torch has."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, dtype: NumberFormat) -> None:
         super().__init__()
+        self._content, self._dtype = content, dtype
         import openvino  # late: an extra  # pyright: ignore[reportMissingImports]
 
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "INFERENCE_PRECISION_HINT": "f32",  # a processor that has bfloat16 would take it
+            # A hint: by itself a processor that has bfloat16 would take it, and without it would
+            # compute in float32 in silence; `Form.require` has asked.
+            "INFERENCE_PRECISION_HINT": _OPENVINO_NAMES[dtype],
         }
         core = openvino.Core()
         compiled = core.compile_model(core.read_model(content), "CPU", settings)
         self._request, self._tensor = compiled.create_infer_request(), openvino.Tensor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Load the graph anew in another process: a compiled one cannot be sent there."""
+        return type(self), (self._content, self._dtype)
 
     def forward(self, images: Tensor) -> Tensor:
         # Handed to `infer`, an array of another number of channels would be taken in silence.

@@ -104,6 +104,20 @@ def test_an_exported_form_gives_the_same_or_says_why_it_fails(network, backend, 
         run_in_form(network, given, num_channels=3, device=CPU)
 
 
+def test_openvino_computes_in_bfloat16_where_the_processor_does(network):
+    for package in ("onnxscript", "openvino"):
+        pytest.importorskip(package)
+    given = forms_of(FormChoice(backend=("openvino",), dtype="bfloat16"))[0]
+    if "BF16" not in form._openvino_capabilities():
+        pytest.skip("no bfloat16 here")
+    check(network, given, tolerance=0.02)
+    inputs = images(1, 20, 31)
+    loaded = run_in_form(network, given, num_channels=3, device=CPU).network
+    with torch.inference_mode():
+        error = (loaded(inputs) - network(inputs)).norm() / network(inputs).norm()
+    assert error > 1e-4  # float32 in its place would agree
+
+
 @pytest.mark.gpu
 def test_a_recorded_graph_gives_the_same(network):
     on_gpu = copy.deepcopy(network).cuda()
@@ -134,17 +148,28 @@ def test_forms_say_what_they_are():
 def test_what_cannot_run_is_refused_with_the_remedy(monkeypatch):
     monkeypatch.setattr(form, "find_spec", lambda name: None if name == "openvino" else True)
     monkeypatch.setattr(form.shutil, "which", lambda name: None)
+    monkeypatch.setattr(form, "_openvino_capabilities", lambda: ["FP32", "INT8"])
     cuda = torch.device("cuda:0")
     for given, device, message in (
         (Form(backend="openvino"), CPU, r"needs openvino: pip install 'autoseg-nas\[openvino\]'"),
         (Form(backend="onnxruntime"), cuda, r"on the CPU here, not on cuda:0; .* --device cpu"),
         (Form(backend="onnxruntime", dtype="float16"), CPU, r"has no --dtype float16 here"),
+        (Form(backend="onnxruntime", dtype="bfloat16"), CPU, r"no convolution of such numbers"),
         (Form(backend="cuda-graph"), CPU, r"needs a GPU, and the device is cpu; leave it out"),
         (Form(backend="compile"), CPU, r"needs a C\+\+ compiler, and neither .*apt install g\+\+"),
     ):
         with pytest.raises(UsageError, match=rf"^--backend {given.backend} .*{message}"):
             given.require(device)
     Form(backend="onnxruntime").require(CPU)
+    # What OpenVINO says of the processor decides; without such numbers it would take float32.
+    monkeypatch.setattr(form, "find_spec", lambda name: True)
+    half = Form(backend="openvino", dtype="bfloat16")
+    with pytest.raises(UsageError, match=r"openvino --dtype bfloat16 needs a processor that multi"):
+        half.require(CPU)
+    with pytest.raises(UsageError, match=r"no --dtype float16 here: it computes in float32 or bf"):
+        Form(backend="openvino", dtype="float16").require(CPU)
+    monkeypatch.setattr(form, "_openvino_capabilities", lambda: ["BF16", "FP32"])
+    half.require(CPU)
 
 
 def test_a_crf_layer_has_no_other_form():
@@ -165,7 +190,12 @@ def test_what_a_converter_refuses_is_an_error_with_its_reason():
     reason = r"^cannot run as eager, folded: \w+: .*[Dd]ata-dependent"
     with pytest.raises(FormError, match=reason), forming(folded):
         run_in_form(Branching().eval(), folded, num_channels=3, device=CPU)
-    for given, error in ((Form(), ValueError("x")), (folded, torch.OutOfMemoryError("x"))):
-        with pytest.raises(type(error), match=r"^x$") as raised, forming(given):
+    for error in (ValueError("x"), torch.OutOfMemoryError("x"), KeyError("x")):
+        with (
+            pytest.raises(FormError, match=rf"folded: {type(error).__name__}: '?x"),
+            forming(folded),
+        ):
             raise error
-        assert not isinstance(raised.value, FormError)
+        with pytest.raises(type(error), match=r"x") as raised, forming(Form()):
+            raise error  # the network itself fails
+        assert raised.value is error
