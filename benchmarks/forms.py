@@ -23,10 +23,10 @@ from autoseg.atomic import atomic_write
 from autoseg.cli import OK, read_request, run_command
 from autoseg.cli.console import announce
 from autoseg.comparison import Subject, untrained_subject
-from autoseg.comparison.forms import bring_into_form
-from autoseg.comparison.timing import Stages
+from autoseg.comparison.forms import Formed, bring_into_form
+from autoseg.comparison.timing import Stages, memory_of
 from autoseg.config import Count, Factor, Range
-from autoseg.cost import count_macs, measure_in_rounds, reference_operation
+from autoseg.cost import Latency, count_macs, measure_in_rounds, reference_operation
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.export import Form, FormError
@@ -48,6 +48,10 @@ FormName = Literal[
     "compile folded",
     "onnxruntime",
     "openvino",
+    "bfloat16",
+    "folded channels-last bfloat16",
+    "compile folded bfloat16",
+    "openvino bfloat16",
 ]
 FORMS: Mapping[str, Form] = {
     "eager": Form(),
@@ -58,6 +62,14 @@ FORMS: Mapping[str, Form] = {
     "compile folded": Form(backend="compile", is_folded=True),
     "onnxruntime": Form(backend="onnxruntime", memory_format="own", is_folded=True),
     "openvino": Form(backend="openvino", memory_format="own", is_folded=True),
+    "bfloat16": Form(dtype="bfloat16"),
+    "folded channels-last bfloat16": Form(
+        is_folded=True, memory_format="channels-last", dtype="bfloat16"
+    ),
+    "compile folded bfloat16": Form(backend="compile", is_folded=True, dtype="bfloat16"),
+    "openvino bfloat16": Form(
+        backend="openvino", memory_format="own", is_folded=True, dtype="bfloat16"
+    ),
 }
 
 
@@ -139,16 +151,16 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def measure(name: str, request: FormsRequest) -> list[dict[str, Any]]:
     """Time one network in all forms, in turn."""
     subject = _subject(name, request)
-    names, formed, stages = [], [], []
+    formed: dict[str, Formed] = {}
+    stages: list[Stages] = []
     for each in dict.fromkeys(("eager", *request.forms)):
         try:
             running = bring_into_form(subject, FORMS[each], device=CPU)
-            stages.append(Stages(running.running, crf=None, device=CPU))
+            stages.append(Stages(running.running, crf=None, device=CPU, form=FORMS[each]))
         except FormError as error:
             announce(f"{name}: left out: {error}")
         else:
-            names.append(each)
-            formed.append(running)
+            formed[each] = running
     with torch.inference_mode():
         *times, peak = measure_in_rounds(
             [*(each.alone for each in stages), _convolution()],
@@ -157,7 +169,18 @@ def measure(name: str, request: FormsRequest) -> list[dict[str, Any]]:
             min_runs=request.min_runs,
             min_seconds=request.min_seconds,
             clock=time.perf_counter if request.clock == "wall" else time.process_time,
+            excused=(FormError,),
         )
+        assert isinstance(peak, Latency)  # no form's
+        measured: dict[str, tuple[Latency, float | None]] = {}
+        for each, stage, latency in zip(formed, stages, times, strict=True):
+            try:
+                if isinstance(latency, FormError):
+                    raise latency
+                memory_mib = memory_of(stage.alone, device=CPU, form=FORMS[each])
+                measured[each] = latency, memory_mib
+            except FormError as error:
+                announce(f"{name}: left out: {error}")
     width, height, image_width, threads, clock, processor = _setting(request)
     return [
         {
@@ -170,12 +193,13 @@ def measure(name: str, request: FormsRequest) -> list[dict[str, Any]]:
             "processor": processor,
             "macs": count_macs(subject.network, subject.input_size).macs,
             "form": form,
-            **each.fields,
+            **formed[form].fields,
             **asdict(latency),
+            "memory_mib": memory_mib,
             "peak_gmacs_per_s": 9 * PEAK_CHANNELS**2 * math.prod(PEAK_SIZE) / peak.median_ms / 1e6,
-            "speed_up": times[0].median_ms / latency.median_ms,
+            "speed_up": measured["eager"][0].median_ms / latency.median_ms,
         }
-        for form, each, latency in zip(names, formed, times, strict=True)
+        for form, (latency, memory_mib) in measured.items()
     ]
 
 
@@ -216,6 +240,8 @@ COLUMNS = (
     Column(key="cold_start_ms", heading="Cold start", kind="number", unit="ms"),
     Column(key="logits_error", heading="Logits differ by", kind="number"),
     Column(key="logits_tolerance", heading="allowed", kind="number"),
+    Column(key="equal_labels", heading="Equal labels", kind="percent"),
+    Column(key="memory_mib", heading="Peak memory", kind="number", unit="MiB"),
     Column(key="num_runs", heading="Runs", kind="exact"),
     Column(key="remark", heading="Remark"),
 )
@@ -231,7 +257,10 @@ def report(rows: Sequence[Mapping[str, Any]]) -> str:
             f"## {height} x {image_width}, {threads} thread(s), {processor}, {clock} time"
             + ("" if width == 1 else f", channels x{width:g}")
         )
-        records = [{**row, "remark": row["form_fault"] or row["drift"] or ""} for row in members]
+        records = [
+            {"memory_mib": None, **row, "remark": row["form_fault"] or row["drift"] or ""}
+            for row in members  # those of earlier calls may have no memory
+        ]
         blocks += [_best(members), to_markdown(records, COLUMNS)]
     return "\n\n".join(blocks) + "\n"
 

@@ -97,6 +97,10 @@ class EvidenceOf:
             GradedPrediction(classes=pred.cpu().numpy(), overlaps=overlaps_of_image)
         )
 
+    def forget_graded(self) -> None:
+        """Keep none of those predictions: other images are chosen."""
+        self._graded.clear()
+
     def _overlaps_of(self, pred: Tensor, target: Tensor) -> NDArray[np.int64]:
         counts = confusion_matrix(
             pred,

@@ -12,6 +12,7 @@ from autoseg.comparison.evidence import EvidenceOf, TrueScene, true_scenes
 from autoseg.comparison.subject import Subject
 from autoseg.crf import DenseCRF
 from autoseg.evaluation import evaluate
+from autoseg.export import FormError
 
 RULE = (
     "Best, median and worst: by the mIoU of the image alone, over the classes that occur in it or "
@@ -60,7 +61,7 @@ def grades(networks: Sequence[NDArray[np.int64]]) -> dict[str, tuple[int, float]
 
 def grade(
     networks: Sequence[Graded], *, device: torch.device, on_image: Callable[[], None]
-) -> list[tuple[TrueScene, ...]]:
+) -> list[tuple[TrueScene, ...] | FormError]:
     """Choose images among those that several networks share, and keep what each predicts of them.
 
     Args:
@@ -69,16 +70,29 @@ def grade(
         on_image: Called after each prediction.
 
     Returns:
-        For each network the images, with the grade as their remark.
+        For each network the images, with the grade as their remark; for one that fails over them in
+        its form, that error. Those that fail have no part in the choice.
     """
-    together: dict[tuple, list[Graded]] = {}
-    for network in networks:
-        together.setdefault(_images_of(network.subject), []).append(network)
-    scenes = {key: _scenes(members) for key, members in together.items()}
-    for network in networks:
-        places, _ = scenes[_images_of(network.subject)]
-        _predict(network, places, device=device, on_image=on_image)
-    return [scenes[_images_of(network.subject)][1] for network in networks]
+    lasting = dict(enumerate(networks))
+    failures: dict[int, FormError] = {}
+    while True:
+        together: dict[tuple, list[Graded]] = {}
+        for network in lasting.values():
+            together.setdefault(_images_of(network.subject), []).append(network)
+        scenes = {key: _scenes(members) for key, members in together.items()}
+        for number, network in lasting.items():
+            samples, _ = scenes[_images_of(network.subject)]
+            try:
+                _predict(network, samples, device=device, on_image=on_image)
+            except FormError as error:
+                failures[number] = error
+        if lasting.keys().isdisjoint(failures):
+            break
+        lasting = {i: network for i, network in lasting.items() if i not in failures}
+    return [
+        failures[i] if i in failures else scenes[_images_of(network.subject)][1]
+        for i, network in enumerate(networks)
+    ]
 
 
 def _images_of(subject: Subject) -> tuple:
@@ -111,6 +125,8 @@ def _predict(
         for collected, pred in zip(network.evidence, preds, strict=True):
             collected.add_graded(pred, target)
 
+    for collected in network.evidence:
+        collected.forget_graded()
     if samples:
         evaluate(
             network.subject.network,

@@ -30,7 +30,6 @@ from autoseg.networks import inference_parameters
 from autoseg.runs import Progress, processor_name
 
 _NO_DIAGNOSIS = DiagnosisChoice()
-
 _NUM_CONFUSIONS = 5  # of a row, that its table shows
 
 
@@ -68,12 +67,18 @@ def measure_networks(
 
     Returns:
         What was measured, in the order of the cases, and a sentence for each case that is left out
-        since the network cannot run in its form.
+        since the network cannot run in its form, or failed in it before all was measured.
 
     Raises:
         RuntimeError: If a network gives another result when it is timed than when it was scored.
     """
-    scored, stages, left_out = [], [], []
+    scored: list[tuple[_Scored, Stages]] = []
+    left_out: list[str] = []
+
+    def leave_out(case: Case, error: FormError) -> None:
+        left_out.append(f"{case.label}: {error}")
+        progress.write(f"left out: {left_out[-1]}")
+
     for number, case in enumerate(cases, start=1):
         progress.write(f"[{number}/{len(cases)}] {case.label}")
         for note in case.crf_notes:
@@ -87,22 +92,29 @@ def measure_networks(
                 new_borders=new_borders,
                 has_calibration=diagnosis.calibration,
             )
-            timed = Stages(each.formed.running, crf=case.crf, device=device)
+            timed = Stages(each.formed.running, crf=case.crf, device=device, form=case.form)
             _require_scored(each, timed)
         except FormError as error:
-            left_out.append(f"{case.label}: {error}")
-            progress.write(f"left out: {left_out[-1]}")
+            leave_out(case, error)
         else:
-            scored.append(each)
-            stages.append(timed)
+            scored.append((each, timed))
         progress.update(num_done - progress.num_done)
-    graded = _grade(scored, device=device, progress=progress)
     with progress.phase("timing all networks in turn"):
-        costs = time_networks(stages, device=device, timing=timing)
-    measured = [
-        _diagnosed(_assemble(*each, device=device), each[0], diagnosis)
-        for each in zip(scored, graded, costs, strict=True)
-    ]
+        costs = time_networks([timed for _, timed in scored], device=device, timing=timing)
+    lasting: list[tuple[_Scored, Costs]] = []
+    for (each, _), cost in zip(scored, costs, strict=True):
+        if isinstance(cost, FormError):
+            leave_out(each.case, cost)
+        else:
+            lasting.append((each, cost))
+    measured = []  # graded after the timing: what failed there has no part in the choice of images
+    graded = _grade([each for each, _ in lasting], device=device, progress=progress)
+    for (each, cost), scenes in zip(lasting, graded, strict=True):
+        if isinstance(scenes, FormError):
+            leave_out(each.case, scenes)
+        else:
+            network = _assemble(each, scenes, cost, device=device)
+            measured.append(_diagnosed(network, each, diagnosis))
     return measured, left_out
 
 
@@ -124,7 +136,7 @@ def _diagnosed(
 
 def _grade(
     scored: Sequence[_Scored], *, device: torch.device, progress: Progress
-) -> list[tuple[TrueScene, ...]]:
+) -> list[tuple[TrueScene, ...] | FormError]:
     """Predict the best, median and worst image once more, by all; none of what was not scored."""
     networks = [
         Graded(subject=each.formed.running, crf=each.case.crf, evidence=each.evidence)
@@ -250,10 +262,8 @@ def _plain_row(
 ) -> ComparisonRow:
     subject, counts = scored.case.subject, scored.counts
     dataset, trained = subject.dataset, subject.trained
-    (image_height, image_width), (input_height, input_width) = (
-        subject.image_size,
-        subject.input_size,
-    )
+    image_height, image_width = subject.image_size
+    input_height, input_width = subject.input_size
     return ComparisonRow(
         label=scored.case.label,
         network=subject.name,
@@ -278,7 +288,7 @@ def _plain_row(
         crf_latency_p90_ms=None,
         is_crf_latency_settled=None,
         **_total(costs.network),
-        memory_mib=costs.memory_mib if scored.case.form.has_torchs_memory else None,
+        memory_mib=costs.memory_mib,
         energy_j=costs.energy_j,
         width=subject.width,
         filter_multiplier=subject.filter_multiplier,
@@ -324,7 +334,7 @@ def _crf_row(
         crf_latency_p90_ms=costs.crf.p90_ms,
         is_crf_latency_settled=_is_settled(costs.crf),
         **_total(costs.together),
-        memory_mib=None if plain.memory_mib is None else costs.memory_together_mib,
+        memory_mib=costs.memory_together_mib,
         energy_j=costs.energy_together_j,
         crf=crf_text,
     )

@@ -114,8 +114,8 @@ class ComparisonRow:
     is_total_latency_settled: bool
     """Whether the times of both together had settled before they were taken."""
     memory_mib: float | None
-    """Peak of the memory beyond weights and image, from image to classes; None where a back end
-    has memory of its own."""
+    """Peak of the memory beyond weights and image, from image to classes: of torch's allocator, or
+    of a process in which a back end has memory of its own."""
 
     width: float
     """Factor on the channels; 1 is the published network."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,14 @@ from autoseg.cost import (
     measure_energy,
     measure_in_rounds,
     measure_peak_memory,
+    measure_resident_peak,
     reference_operation,
     synchronised_clock,
 )
 from autoseg.crf import DenseCRF
 from autoseg.data import as_rgb, normalise
 from autoseg.evaluation import best_class, predict_logits
+from autoseg.export import PLAIN, Form, FormError, forming
 
 _MAX_DIFFERENCE = 0.001
 """Share of pixels that may get another class in another run: a GPU adds up in no fixed order."""
@@ -52,9 +55,9 @@ class Costs:
     """The CRF alone, argmax included."""
     together: Latency | None
     """Network and CRF, timed together."""
-    memory_mib: float
-    """Peak beyond weights and image, without the CRF."""
-    memory_together_mib: float
+    memory_mib: float | None
+    """Peak beyond weights and image, without the CRF; None where it cannot be measured."""
+    memory_together_mib: float | None
     """Peak with the CRF; the same if there is none."""
     energy_j: float | None
     """Energy that the GPU took without the CRF; None where nothing counts it."""
@@ -79,14 +82,23 @@ class Costs:
 class Stages:
     """What is timed of one network: the same calls that score it, whole and in parts."""
 
-    def __init__(self, subject: Subject, *, crf: DenseCRF | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        *,
+        crf: DenseCRF | None,
+        device: torch.device,
+        form: Form = PLAIN,
+    ) -> None:
         """Prepare the first image of the subject's dataset.
 
         Args:
             subject: The network, on the device.
             crf: The CRF, on the device; None if there is none.
             device: Where the work is done.
+            form: What runs the network.
         """
+        self.form = form
         self._network, self._crf = subject.network, crf
         self._scales = (subject.image_scale,)
         pixels = subject.dataset[0].image.to(device).unsqueeze(0)
@@ -95,6 +107,12 @@ class Stages:
         with torch.inference_mode():
             self._replay = _Recorded(self._network)
             self._fixed = predict_logits(self._replay, self._images, scales=self._scales)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Take what whole predictions need into another process, and no results of this one."""
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_replay", "_fixed")
+        }
 
     @property
     def functions(self) -> list[Callable[[], Tensor]]:
@@ -170,13 +188,16 @@ class _Recorded(nn.Module):
 
 def time_networks(
     stages: Sequence[Stages], *, device: torch.device, timing: TimingChoice
-) -> list[Costs]:
+) -> list[Costs | FormError]:
     """Time all stages of all networks in turn, and measure their memory and energy.
 
     Args:
         stages: What is timed of each network.
         device: Where the work is done.
         timing: How long each timing lasts.
+
+    Returns:
+        For each network what it costs; for one that fails in its form meanwhile, that error.
     """
     functions = [function for each in stages for function in each.functions]
     with torch.inference_mode():
@@ -189,17 +210,32 @@ def time_networks(
                 min_seconds=timing.min_seconds,
                 max_drift=timing.max_drift,
                 max_warm_up_seconds=timing.max_warm_up_seconds,
+                excused=(FormError,),
             )
         )
-        return [_costs(each, [next(times) for _ in each.functions], device) for each in stages]
+        return [_costs_of(each, [next(times) for _ in each.functions], device) for each in stages]
+
+
+def _costs_of(
+    stages: Stages, times: Sequence[Latency | FormError], device: torch.device
+) -> Costs | FormError:
+    lasting = [time for time in times if isinstance(time, Latency)]
+    if len(lasting) < len(times):
+        return next(time for time in times if isinstance(time, FormError))
+    try:
+        return _costs(stages, lasting, device)
+    except FormError as error:  # over the memory or the energy
+        return error
 
 
 def _costs(stages: Stages, times: Sequence[Latency], device: torch.device) -> Costs:
     forward, finish, network, *with_crf = times
     crf, together = with_crf or (None, None)
-    memory_mib, energy_j = _memory_and_energy(stages.alone, device)
+    memory_mib, energy_j = _memory_and_energy(stages.alone, device, stages.form)
     memory_together_mib, energy_together_j = (
-        _memory_and_energy(stages.together, device) if together else (memory_mib, energy_j)
+        _memory_and_energy(stages.together, device, stages.form)
+        if together
+        else (memory_mib, energy_j)
     )
     return Costs(
         forward=forward,
@@ -215,10 +251,30 @@ def _costs(stages: Stages, times: Sequence[Latency], device: torch.device) -> Co
 
 
 def _memory_and_energy(
-    function: Callable[[], object], device: torch.device
-) -> tuple[float, float | None]:
-    """Measure both; the energy is None where nothing counts it."""
-    memory_mib, meter = measure_peak_memory(function, device=device), energy_meter(device)
+    function: Callable[[], object], device: torch.device, form: Form
+) -> tuple[float | None, float | None]:
+    """Measure both; what nothing counts is None."""
+    memory_mib, meter = memory_of(function, device=device, form=form), energy_meter(device)
     if meter is None:
         return memory_mib, None
     return memory_mib, measure_energy(function, meter=meter, clock=synchronised_clock(device))
+
+
+def memory_of(function: Callable[[], object], *, device: torch.device, form: Form) -> float | None:
+    """Measure the peak of the memory of a stage: by torch's allocator, or of a new process.
+
+    Args:
+        function: A stage that goes from image to classes.
+        device: Where the work is done.
+        form: What runs its network.
+
+    Returns:
+        MiB; None where the system does not tell the memory of a process.
+
+    Raises:
+        FormError: If the network fails in its form.
+    """
+    if form.has_torchs_memory:
+        return measure_peak_memory(function, device=device)
+    with forming(form):
+        return measure_resident_peak(function)

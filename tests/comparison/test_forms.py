@@ -5,16 +5,18 @@ import io
 import pytest
 import torch
 
-from autoseg.comparison import Case, group_networks, measure_networks, verdict
+from autoseg.comparison import Case, group_networks, measure_networks, measuring, verdict
 from autoseg.comparison import forms as forms_module
 from autoseg.comparison.documents import form_table, group_table_markdown
-from autoseg.export import Form, FormError
+from autoseg.export import Form, FormError, running
 from autoseg.runs import Progress
 from tests.comparison.test_measuring import ONCE, subject
 
 FOLDED, COMPILED = Form(is_folded=True), Form(backend="compile")
 TIRING = Form(memory_format="channels-last")
-FORMS = (Form(), COMPILED, TIRING, Form(dtype="bfloat16"), FOLDED)
+UNTIMED = Form(is_folded=True, memory_format="channels-last")
+UNGRADED = Form(is_folded=True, dtype="bfloat16")
+FORMS = (Form(), COMPILED, TIRING, UNTIMED, Form(dtype="bfloat16"), UNGRADED, FOLDED)
 PLAIN, OTHER, WRONG = range(3)
 
 
@@ -50,10 +52,37 @@ class Tiring(torch.nn.Module):
         return self.network(images)
 
 
+class FailingWhen(torch.nn.Module):
+    """What fails in one phase of a comparison, by an error that nobody expects."""
+
+    def __init__(self, network, is_now):
+        super().__init__()
+        self.network, self.is_now = network, is_now
+
+    def forward(self, images):
+        if self.is_now():
+            raise LookupError("a kernel")
+        return self.network(images)
+
+
 @pytest.fixture(scope="module")
 def group():
     """Measure one network by itself, in half precision, and as a form that is another graph."""
     given, real = subject(num_images=2, image_scale=0.5), forms_module.run_in_form
+    phases = []
+
+    def noting(phase):
+        function = getattr(measuring, phase)
+
+        def noted(*args, **settings):
+            phases.append(phase)
+            return function(*args, **settings)
+
+        return noted
+
+    def failing(network, form, phase):
+        failing = FailingWhen(network, lambda: phases[-1:] == [phase])
+        return running._Guarded(failing, form).eval(), 0.0
 
     def run_in_form(network, form, **settings):
         if form == FOLDED:
@@ -62,10 +91,16 @@ def group():
             return Refused().eval(), 0.0
         if form == TIRING:
             return Tiring(network).eval(), 0.0
+        if form == UNTIMED:
+            return failing(network, form, "time_networks")
+        if form == UNGRADED:
+            return failing(network, form, "grade")
         return real(network, form, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forms_module, "run_in_form", run_in_form)
+        for phase in ("time_networks", "grade"):
+            patch.setattr(measuring, phase, noting(phase))
         progress = Progress(3 * len(FORMS), description="x", stream=io.StringIO())
         measured, left_out = measure_networks(
             [Case(subject=given, form=form) for form in FORMS],
@@ -74,11 +109,15 @@ def group():
             progress=progress,
         )
     assert progress.num_done == progress.total
-    # The others are measured, though a form between them cannot be had.
+    # The others are measured, though forms between them cannot be had, or fail later.
     assert left_out == [
         "icnet_resnet50 x0.125 (compile): cannot run as compile: NotImplementedError: no kernel "
         "for this operator",
         "icnet_resnet50 x0.125 (eager, channels-last): no memory left",
+        "icnet_resnet50 x0.125 (eager, channels-last, folded): cannot run as eager, channels-last, "
+        "folded: LookupError: a kernel",
+        "icnet_resnet50 x0.125 (eager, bfloat16, folded): cannot run as eager, bfloat16, folded: "
+        "LookupError: a kernel",
     ]
     (group,) = group_networks(measured)
     return group, [network.rows[0] for network in measured], measured
@@ -99,6 +138,17 @@ def test_rows_say_their_form_and_how_it_agrees(group):
     # Each form's own predictions are scored.
     plain, _, wrong = (network.evidence[0].shown[0] for network in measured)
     assert (plain != wrong).any()
+
+
+def test_what_fails_late_has_no_part_in_the_choice_of_images(group):
+    _, _, measured = group
+    for network in measured:
+        assert [scene.remark.split(",")[0] for scene in network.graded_scenes] == [
+            "best of 2 images",
+            "worst of 2 images",
+        ]
+        assert network.graded_scenes[0].remark.endswith("on average over 3 trainings")
+        assert len(network.evidence[0].graded) == 2  # not twice, since they were chosen twice
 
 
 def test_another_graph_is_flagged_and_ranked_nowhere(group):

@@ -1,12 +1,17 @@
 """Networks are timed in turn, and the parts of a network's time are parts of what was scored."""
 
+from dataclasses import replace
 from itertools import groupby
 
+import pytest
 import torch
+from torch import nn
 
 from autoseg.comparison import TimingChoice
-from autoseg.comparison.timing import Stages, time_networks
+from autoseg.comparison.timing import Stages, memory_of, time_networks
 from autoseg.crf import DenseCRF
+from autoseg.data import build_dataset
+from autoseg.export import Form, run_in_form
 from tests.comparison.test_measuring import subject
 
 CPU = torch.device("cpu")
@@ -53,3 +58,25 @@ def test_the_network_does_not_run_in_what_comes_beside_it():
     with torch.inference_mode():
         given.finish()
     assert order == []
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_memory_of_a_back_end_is_that_of_its_largest_maps(backend):
+    for package in ("onnxscript", backend):
+        pytest.importorskip(package)
+    network = nn.Sequential(
+        *(nn.Conv2d(3, 32, 1), nn.ReLU()),
+        *(nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()),
+        nn.Conv2d(32, 4, 1),
+    )
+    dataset = build_dataset("synthetic", split="val", image_size=(512, 512), num_classes=4)
+    form = Form(backend=backend)
+    running = run_in_form(network.eval(), form, num_channels=3, device=CPU).network
+    given = replace(subject(num_images=0), network=running, dataset=dataset)
+    made = Stages(given, crf=None, device=CPU, form=form)
+    peak_mib = memory_of(made.alone, device=CPU, form=form)
+    # Two maps of 32 channels of float32 at once, 32 MiB each; a library may bring one into an
+    # order of its own, and a few MiB are what the first prediction sets up.
+    assert 64 <= peak_mib < 64 + 32 + 8
