@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import UsageError
+from autoseg.export import FormError
 
 
 @pytest.fixture
@@ -29,6 +30,23 @@ def test_a_call_goes_on_where_another_ended(forms, tmp_path, capsys, monkeypatch
     assert forms.main([*arguments, "--networks", "icnet_resnet50"]) == 0
     assert json.loads((tmp_path / "forms.json").read_text())["rows"] == record["rows"]
     assert "## 32 x 48, 1 thread(s), " in capsys.readouterr().out
+
+
+def test_a_form_that_fails_while_it_is_timed_is_left_out(forms, tmp_path, capsys, monkeypatch):
+    class Failing(forms.Stages):
+        def alone(self):
+            if self.form.memory_format == "channels-last":
+                raise FormError("no kernel")
+            return super().alone()
+
+    monkeypatch.setattr(forms, "Stages", Failing)
+    arguments = ["--size", "32", "48", "--width", "0.125", "--threads", "1", "--min-seconds", "0"]
+    arguments += ["--min-runs", "1", "--networks", "icnet_resnet50", "--out", str(tmp_path)]
+    assert forms.main([*arguments, "--forms", "channels-last", "folded"]) == 0
+    rows = json.loads((tmp_path / "forms.json").read_text())["rows"]
+    assert [row["form"] for row in rows] == ["eager", "folded"]
+    assert all(row["memory_mib"] > 0 for row in rows)
+    assert "icnet_resnet50: left out: no kernel" in capsys.readouterr().err
 
 
 def row(form, speed_up, *, fault=None, drift=None):
