@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from autoseg.normalisation import IMAGENET, Normalisation, as_rgb
@@ -170,6 +170,22 @@ class TrainingLogits(NamedTuple):
 class FollowsProgress(Protocol):
     """A network whose regularisation depends on how far the training is (ScheduledDropPath)."""
 
-    def set_training_progress(self, progress: float) -> None:
-        """Take the share of the training that is done, in [0, 1]."""
+    def set_training_progress(self, progress: float | Tensor) -> None:
+        """Take the share of the training that is done, in [0, 1].
+
+        A tensor, a scalar on the network's device, is what a compiled network is given: a number
+        would become a constant of what is compiled.
+        """
+        ...
+
+
+@runtime_checkable
+class RefinesLogits(Protocol):
+    """A network that ends in something which no compiler can see through (a dense CRF)."""
+
+    network: nn.Module
+    """What comes before it."""
+
+    def refine(self, output: Tensor | TrainingLogits, images: Tensor) -> Tensor | TrainingLogits:
+        """Finish what `network` gave for these images: the two together are the forward pass."""
         ...

@@ -32,6 +32,11 @@ def require_trying(plan: RetrainPlan, device: torch.device) -> None:
             "--auto-batch: it is tried in one process; find the batch of one GPU there, and give "
             f"{num_processes()} times as many images with --batch-size here."
         )
+    if plan.training.compile:
+        raise UsageError(
+            "--auto-batch and --compile: the steps that it tries are not compiled, and take other "
+            "memory; give --batch-size, or leave one of them out."
+        )
     others = [name for name in ("batch_size", "overfit") if name in plan.request.given]
     if others:
         raise UsageError(

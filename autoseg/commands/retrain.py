@@ -41,6 +41,7 @@ from autoseg.training import (
     retraining_batches,
     train,
 )
+from autoseg.training.compiled import require_compiling
 from autoseg.training.overfit import without_dropout_
 
 
@@ -93,6 +94,8 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     retraining_batches(plan.train_dataset, plan.training)
     require_rule_fits(plan.training.class_weights, plan.train_dataset)
     require_shareable_loss(plan.training.loss)
+    if plan.training.compile:
+        require_compiling(device)
     for dataset in (plan.train_dataset, plan.val_dataset):
         dataset.check_labels()
     starting = starting_weights(

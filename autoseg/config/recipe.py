@@ -41,6 +41,7 @@ _LATER = (
     ("latency_target", None),
     ("latency_table", None),
     ("selection", "argmax"),
+    ("compile", False),
 )
 
 

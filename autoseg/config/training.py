@@ -37,6 +37,9 @@ class TrainingConfig(LossConfig, OptimisationConfig, RecipeConfig):
     """Order of weights and maps in memory while training; convolutions are faster with
     channels-last (docs/recipe.md). It decides the rounding of sums and dropout's draws, and
     nothing else."""
+    compile: bool = False
+    """Let torch's compiler make the kernels of the training steps, on a GPU, which takes minutes at
+    the first step of each network (docs/recipe.md)."""
     overfit: Count | None = None
     """Train on so many images of the train split, evenly spread, whole and without augmentation
     or dropout, and validate on the same images: a sanity check that a network can learn, and no

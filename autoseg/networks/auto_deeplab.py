@@ -116,8 +116,9 @@ class AutoDeepLab(nn.Module):
         network.decoder, network.classifier = decoder, classifier
         return network
 
-    def set_training_progress(self, progress: float) -> None:
+    def set_training_progress(self, progress: float | Tensor) -> None:
         """Set the keep probability of every operation for this share of the training, in [0, 1]."""
+        progress = progress if self.drop_path_keep < 1 else 0.0
         for layer, cell in enumerate(self.cells):
             keep = keep_probability(progress, layer, len(self.cells), final=self.drop_path_keep)
             for module in cell.modules():

@@ -99,14 +99,17 @@ class NetworkWithCRF(nn.Module):
             log Q in the dtype of the network's logits; in training mode with the auxiliary logits
             of a network that has some.
         """
-        output = self.network(images)
+        return self.refine(self.network(images), images)
+
+    def refine(self, output: Tensor | TrainingLogits, images: Tensor) -> Tensor | TrainingLogits:
+        """Infer log Q from what the network gave for these images; `forward` after the network."""
         logits = output.logits if isinstance(output, TrainingLogits) else output
         refined = self._refine(logits, self._colours(images)).to(logits.dtype)
         if isinstance(output, TrainingLogits):
             return output._replace(logits=refined)
         return refined
 
-    def set_training_progress(self, progress: float) -> None:
+    def set_training_progress(self, progress: float | Tensor) -> None:
         """Pass on the share of the training that is done to a network that asks for it."""
         if isinstance(self.network, FollowsProgress):
             self.network.set_training_progress(progress)

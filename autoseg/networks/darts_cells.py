@@ -124,9 +124,9 @@ class CellNetwork(nn.Module):
         initialise_(self)
         self.set_training_progress(0.0)
 
-    def set_training_progress(self, progress: float) -> None:
+    def set_training_progress(self, progress: float | Tensor) -> None:
         """Set the keep probability of every path, which falls linearly; progress is in [0, 1]."""
-        set_keep_(self.cells, 1 - progress * (1 - self.drop_path_keep))
+        set_keep_(self.cells, _keep_probability(progress, final=self.drop_path_keep))
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict classes.
@@ -177,9 +177,9 @@ class CellClassifier(nn.Module):
         initialise_(self)
         self.set_training_progress(0.0)
 
-    def set_training_progress(self, progress: float) -> None:
+    def set_training_progress(self, progress: float | Tensor) -> None:
         """Set the keep probability of every path, which falls linearly; progress is in [0, 1]."""
-        set_keep_(self.cells, 1 - progress * (1 - self.drop_path_keep))
+        set_keep_(self.cells, _keep_probability(progress, final=self.drop_path_keep))
 
     def forward(self, images: Tensor) -> Tensor | TrainingLogits:
         """Predict the classes of images.
@@ -225,7 +225,11 @@ def run_cells(
     return outputs[2:]
 
 
-def set_keep_(cells: nn.Module, keep: float) -> None:
+def _keep_probability(progress: float | Tensor, *, final: float) -> float | Tensor:
+    return 1 - progress * (1 - final) if final < 1 else 1.0
+
+
+def set_keep_(cells: nn.Module, keep: float | Tensor) -> None:
     """Let every path be kept with this probability; the same at every depth, as in DARTS' code."""
     for module in cells.modules():
         if isinstance(module, DropPath):

@@ -1,16 +1,17 @@
 """A batch that passes the network in parts: the gradient of the whole, in the memory of a part."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from autoseg.distributed import sum_over_processes
+from autoseg.training.compiled import ForwardPass
 from autoseg.training.loss_functions import Loss, label_at, segmentation_loss
 from autoseg.training.loss_functions.pixels import pixel_weights
 from autoseg.training.precision import ResolvedPrecision, autocast
 
 
 def add_gradients(
-    network: nn.Module,
+    network: ForwardPass,
     images: Tensor,
     target: Tensor,
     *,
@@ -27,7 +28,8 @@ def add_gradients(
     each other in the network: batch norm in training takes the statistics of each part.
 
     Args:
-        network: In training mode; its gradients are added to those that it has.
+        network: Its forward pass in training mode; gradients are added to those that its weights
+            have.
         images: Normalised, (N, C, H, W).
         target: int64, (N, H, W).
         num_parts: At most N. 1 passes the batch at once, for which any loss will do.

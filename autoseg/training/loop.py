@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from time import monotonic
 from typing import Any
 
 import torch
@@ -27,6 +29,7 @@ from autoseg.training.averaging import averaged_network
 from autoseg.training.batch_norm import average_statistics_, prepare_batch_norm_
 from autoseg.training.batches import retraining_batches
 from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss, weights_of_classes
+from autoseg.training.compiled import ForwardPass, compiled
 from autoseg.training.divergence import (
     PendingLosses,
     require_finite_weights,
@@ -123,6 +126,7 @@ def train(
     Raises:
         DivergedError: If the loss is not finite, or the network's output holds NaN at a validation.
             It names the step, which on a GPU may lie some steps back; nothing was saved since.
+        CompilationError: If the network is to be compiled, and cannot be.
         OutOfMemoryError: If a step does not fit into memory; names the settings to lower.
         UsageError: If class weights do not fit the dataset, or a checkpoint had another loss.
     """
@@ -207,9 +211,11 @@ def train(
             config.num_steps,
             description=description,
             initial=state.step,
-            starting="" if device.type == "cpu" else COMPILING,
+            starting=COMPILING if config.compile or device.type != "cpu" else "",
         ) as progress,
+        _forward_pass(network, config, device=device) as forward,
     ):
+        is_compiling = config.compile
         while (is_due or state.step < config.num_steps) and not stop.requested:
             if not is_due:
                 images, target = next(batches)
@@ -219,12 +225,15 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 if isinstance(network, FollowsProgress):
-                    network.set_training_progress(share)
+                    network.set_training_progress(
+                        torch.full((), share, device=device) if config.compile else share
+                    )
 
+                began_s = monotonic()
                 with tensor_float(precision):
                     optimizer.zero_grad()
                     loss = add_gradients(
-                        network,
+                        forward,
                         images,
                         target,
                         num_parts=config.accumulate,
@@ -233,6 +242,9 @@ def train(
                         ignore_index=train_dataset.ignore_index,
                         precision=precision,
                     )
+                    if is_compiling:
+                        progress.write(f"{description}: compiled in {monotonic() - began_s:.0f} s")
+                        is_compiling = False
                     losses.add(loss, step=state.step, learning_rate=rate, what=_LOSS)
                     is_read = (state.step + 1) % read_every == 0
                     shown = read_losses() if is_read else {}
@@ -302,6 +314,14 @@ def train(
         is_finished=state.step == config.num_steps and not is_due,
         doubt=_doubt_at(run, best[0]),
     )
+
+
+def _forward_pass(
+    network: nn.Module, config: TrainingConfig, *, device: torch.device
+) -> AbstractContextManager[ForwardPass]:
+    if not config.compile:
+        return nullcontext(network)
+    return compiled(network, device=device, num_parts=config.accumulate)
 
 
 def _doubt_at(run: Run, step: int) -> str | None:

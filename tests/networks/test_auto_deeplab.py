@@ -85,10 +85,11 @@ def test_keep_probability_at_sample_points():
     assert keep_probability(0.0, 11, 12, final=0.1) == 1
 
 
-def test_drop_path_drops_whole_images_and_keeps_the_mean():
+@pytest.mark.parametrize("keep", [0.75, torch.tensor(0.75)], ids=["number", "tensor"])
+def test_drop_path_drops_whole_images_and_keeps_the_mean(keep):
     torch.manual_seed(0)
     drop = DropPath()
-    drop.keep = 0.75
+    drop.keep = keep
     maps = torch.ones(4000, 2, 3, 1)
     dropped = drop(maps)
     per_image = dropped.flatten(1)
@@ -106,10 +107,13 @@ def test_scheduled_drop_path_reaches_every_operation_but_the_identity():
         cell=(*PUBLISHED.cell[:1], (CellEdge(2, "skip_connect"), CellEdge(1, "max_pool_3x3"))),
     )
     network = AutoDeepLab(architecture, num_classes=3, filter_multiplier=4, drop_path_keep=0.4)
-    network.set_training_progress(1.0)
-    for layer, cell in enumerate(network.cells):
-        keeps = [module.keep for module in cell.modules() if isinstance(module, DropPath)]
-        assert keeps == [pytest.approx(1 - (layer + 1) / 3 * 0.6)] * 3  # 4 edges, one the identity
+    for progress in (torch.tensor(1.0), 1.0):
+        network.set_training_progress(progress)
+        for layer, cell in enumerate(network.cells):
+            keeps = [module.keep for module in cell.modules() if isinstance(module, DropPath)]
+            # 4 edges, one the identity.
+            assert keeps == [pytest.approx(1 - (layer + 1) / 3 * 0.6)] * 3
+            assert {type(keep) for keep in keeps} == {type(progress)}
     images = torch.randn(2, 3, 32, 32)
     network.train()
     assert not torch.equal(network(images), network(images))

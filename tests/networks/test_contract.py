@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from autoseg.contract import FollowsProgress, RefinesLogits
 from autoseg.networks import ENCODERS, NETWORKS, TrainingLogits, inference_parameters
 from autoseg.networks.weightless import weightless
 from tests.batch_norm_watch import BatchNormWatch
@@ -255,6 +256,25 @@ def test_compiles_as_one_graph(case: Case) -> None:
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     with torch.no_grad():
         torch.testing.assert_close(compiled(images), network(images), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+@every_network
+def test_training_compiles_as_one_graph(case: Case) -> None:
+    network = build_small(case).train()
+    # As a retraining does; a CRF behind the network is not compiled.
+    part = network.network if isinstance(network, RefinesLogits) else network
+    if isinstance(part, FollowsProgress):
+        part.set_training_progress(torch.tensor(0.5))
+    images = random_images(2, 65, 41)
+    compiled = torch.compile(part, backend="eager", fullgraph=True, dynamic=False)
+    results = []
+    for run in (compiled, part):
+        torch.manual_seed(0)
+        results.append(all_logits(run(images)))
+    for logits, expected in zip(*results, strict=True):
+        torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-9)
 
 
 @every_network

@@ -104,6 +104,9 @@ def test_where_nothing_can_be_tried_it_says_what_to_give(monkeypatch):
         require_trying(asked, CPU)
     with pytest.raises(UsageError, match="--auto-batch and --batch-size: each says how large"):
         require_trying(both, cuda)
+    compiles = replace(both, request=RetrainRequest(auto_batch=True, compile=True))
+    with pytest.raises(UsageError, match=r"--auto-batch and --compile: .* give --batch-size"):
+        require_trying(compiles, cuda)
     monkeypatch.setattr(auto_batch, "num_processes", lambda: 4)
     with pytest.raises(UsageError, match="give 4 times as many images with --batch-size here"):
         require_trying(asked, cuda)
