@@ -16,6 +16,7 @@ from autoseg.commands.resuming import (
     resumed_request,
     settings_of,
 )
+from autoseg.commands.retrain_steps import planned_steps
 from autoseg.config import (
     RETRAIN_PRESETS,
     DataConfig,
@@ -75,6 +76,8 @@ class RetrainPlan:
     """The images that are trained on."""
     val_dataset: SegmentationDataset
     """The images that are validated on; in a sanity check the same ones."""
+    reasons: tuple[str, ...] = ()
+    """Why the training lasts as long as it does, where that was planned from the images."""
 
     @property
     def training(self) -> TrainingConfig:
@@ -121,6 +124,7 @@ class RetrainPlan:
             "networks": [choice.to_dict() for choice in self.networks],
             "weights": starting,
             "images": images_in(self.train_dataset, self.val_dataset),
+            **({"plan": {"reasons": list(self.reasons)}} if self.reasons else {}),
             **_own_operations_of(*self.networks),
         }
 
@@ -160,9 +164,14 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
             "with; give one of them."
         )
     _require_different(request.seeds)
-    request = _after_search(request)
+    request, is_planned = _after_search(request)
     train_dataset, val_dataset = _splits(request.pick(DataConfig), overfit=request.overfit)
     request = _with_recipe(request, train_dataset, device)
+    reasons = ()
+    if is_planned and request.preset == "paper" and request.overfit is None:
+        recipe = request.pick(TrainingConfig)
+        steps = planned_steps(recipe, train_dataset, val_dataset, given=request.given)
+        request, reasons = request.with_defaults(**steps.settings), steps.reasons
     if request.seeds:
         request = request.with_values(seed=request.seeds[0])
     return RetrainPlan(
@@ -171,6 +180,7 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
         folder=request.out or new_folder("retrain", request.dataset),
         train_dataset=train_dataset,
         val_dataset=val_dataset,
+        reasons=reasons,
     )
 
 
@@ -184,9 +194,13 @@ def _require_different(seeds: Sequence[int]) -> None:
             )
 
 
-def _after_search(request: RetrainRequest) -> RetrainRequest:
+def _after_search(request: RetrainRequest) -> tuple[RetrainRequest, bool]:
     """Take what a search decided: its architecture where no network is named, and the dataset and
-    preset of the run that the architecture lies in, unless told otherwise."""
+    preset of the run that the architecture lies in, unless told otherwise.
+
+    Returns:
+        The request, and whether no one has named a preset, here or to the search.
+    """
     if not request.network and request.architecture is None:
         found = newest("search")
         if found is None:
@@ -199,19 +213,20 @@ def _after_search(request: RetrainRequest) -> RetrainRequest:
         request = request.with_values(architecture=found / ARCHITECTURE_NAME, network=REFERENCES)
     folder = None if request.architecture is None else request.architecture.parent
     if folder is None or not (folder / RECORD_NAME).exists():
-        return request
+        return request, request.preset == "auto"
     config = load_record(folder)["config"]
     require_own_operations(config, folder)
     warn_of_changed_operations(config, folder)
     where = f"{folder / RECORD_NAME}"
     data = read_values(DataConfig, config, where=where)
     if "dataset" in request.given and request.dataset != data.dataset:
-        return request
+        return request, request.preset == "auto"
     preset = read_values(RetrainRequest, {"preset": config.get("preset", "auto")}, where=where)
     asked, request = request, request.with_defaults(data, preset=preset.preset)
     if request != asked:
         announce(f"retrain: dataset {request.dataset} and preset as in {folder}")
-    return request
+    is_planned = request.preset == "auto" or ("plan" in config and "preset" not in request.given)
+    return request, is_planned
 
 
 def _splits(
