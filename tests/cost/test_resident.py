@@ -34,3 +34,22 @@ def test_a_new_process_holds_what_the_function_takes_and_not_what_it_has(monkeyp
     assert measure_resident_peak(partial(torch.cat, [maps, maps])) == pytest.approx(64, abs=6)
     with pytest.raises(TypeError, match="expected Tensor as element 0"):
         measure_resident_peak(partial(torch.cat, [1]))
+
+
+class Loaded:
+    """Frees most of what it needs to be loaded, in blocks that malloc keeps."""
+
+    def __init__(self):
+        self.state = "some"
+
+    def __setstate__(self, state):
+        blocks = [b"x" * 2**16 for _ in range(512)]  # 32 MiB
+        self.kept = blocks[-1]
+
+    def __call__(self):
+        return [b"y" * 2**16 for _ in range(512)]
+
+
+def test_what_loading_left_free_counts_again(monkeypatch):
+    monkeypatch.setattr(resident.multiprocessing, "get_context", lambda method: CONTEXT)
+    assert measure_resident_peak(Loaded()) == pytest.approx(32, abs=6)
