@@ -79,16 +79,23 @@ def _once_each(scored: Sequence[_Scored]) -> list[_Scored]:
 
     In another form it is the same network, with the same MACs, the same seeds and search.
     """
-    chosen: dict[tuple, _Scored] = {}
+    seen = {_network(each.row) for each in scored if each.row.form == _PLAIN}
+    chosen = []
     for each in scored:
-        row = each.row
-        network = (
-            *(row.network, row.width, row.filter_multiplier, row.has_crf, row.views),
-            *(row.training_sha256, row.seed, row.run, row.weights_sha256),
-        )
-        if network not in chosen or row.form == _PLAIN:
-            chosen[network] = each
-    return list(chosen.values())
+        if each.row.form == _PLAIN:
+            chosen.append(each)
+        elif (network := _network(each.row)) not in seen:
+            seen.add(network)
+            chosen.append(each)
+    return chosen
+
+
+def _network(row: ComparisonRow) -> tuple[object, ...]:
+    """Return what rows of one training share, in whichever form."""
+    return (
+        *(row.network, row.width, row.filter_multiplier, row.has_crf, row.views),
+        *(row.training_sha256, row.seed, row.run, row.weights_sha256),
+    )
 
 
 def _best(scored: Sequence[_Scored]) -> list[str]:
