@@ -51,6 +51,8 @@ READING = (
     "while its speed changed is timed again, or called unsettled and not ranked. The interval of a "
     "median draws blocks of runs anew. The report's bars stack the medians of the "
     "stages; below them lie nine of ten runs (line), half of them (box) and the median.",
+    "Host to device: on a GPU, the copy of the normalised images from the host's memory, which the "
+    "time of both and the total begin with; on a CPU there is no such stage, and no column.",
     "Peak memory: beyond the weights and the image, from image to classes; none where a back end "
     "has memory of its own. Energy: what the GPU's board took for the same, what it takes idle "
     "included, where its driver counts it.",

@@ -41,6 +41,7 @@ _BESIDE_THE_NUMBERS = ("Device", "Latency", "Weights")
 """Facts of the protocol without which the numbers say nothing."""
 
 _STAGES = {
+    "upload_latency_median_ms": "host to device",
     "forward_latency_median_ms": "network",
     "finish_latency_median_ms": "resizing, argmax",
     "crf_latency_median_ms": "CRF",
@@ -204,14 +205,15 @@ def _table(
 
 def _stage_bars(records: Sequence[Record]) -> Bars | None:
     """Draw the stages of each row's time, and how the whole varied from run to run."""
+    stages = {key: name for key, name in _STAGES.items() if any(r.get(key) for r in records)}
     rows = [
         Bar(
-            parts=tuple(record[key] or 0.0 for key in _STAGES),
+            parts=tuple(record[key] or 0.0 for key in stages),
             spread=tuple(record["total_latency_quantiles_ms"]),
         )
         for record in records
     ]
-    return bars_of(tuple(_STAGES.values()), "ms", rows)
+    return bars_of(tuple(stages.values()), "ms", rows)
 
 
 def _class_tables(group: ComparisonGroup) -> list[Table]:

@@ -78,6 +78,8 @@ class ComparisonRow:
     macs_thop: int | None
     """thop's count, in its own convention."""
 
+    upload_latency_median_ms: float | None = None
+    """Images from the host's memory to the device; None on a CPU, which has no such stage."""
     forward_latency_median_ms: float
     """The network itself for one image, from what it sees to its logits."""
     finish_latency_median_ms: float
@@ -87,8 +89,7 @@ class ComparisonRow:
     latency_p90_ms: float
     """Nine of ten runs were at least as fast."""
     is_latency_settled: bool
-    """False if the times were still changing when the warm-up ended, or the machine's speed changed
-    while they were taken."""
+    """False if the times had not settled when taken, or the machine's speed changed meanwhile."""
     crf_latency_median_ms: float | None
     """The CRF alone, argmax included."""
     crf_latency_p90_ms: float | None
@@ -110,12 +111,11 @@ class ComparisonRow:
     total_latency_quantiles_ms: tuple[float, ...] = ()
     """How those spread: `QUANTILES` of the runs; empty where an earlier comparison kept none."""
     latency_drift: str | None
-    """How the machine's speed changed while those were taken; None if it did not."""
+    """How the machine's speed changed meanwhile; None if it did not."""
     is_total_latency_settled: bool
     """Whether the times of both together had settled before they were taken."""
     memory_mib: float | None
-    """Peak of the memory beyond weights and image, from image to classes: of torch's allocator, or
-    of a process in which a back end has memory of its own."""
+    """Peak beyond weights and image: of torch's allocator, or of a process that has its own."""
 
     width: float
     """Factor on the channels; 1 is the published network."""
@@ -358,6 +358,7 @@ SCORE_COLUMNS = (
 
 STAGE_COLUMNS = (
     Column(key="name", heading="Network"),
+    Column(key="upload_latency_median_ms", heading="Host to device", kind="number", unit="ms"),
     Column(key="forward_latency_median_ms", heading="Network itself", kind="number", unit="ms"),
     Column(key="finish_latency_median_ms", heading="Resizing, argmax", kind="number", unit="ms"),
     Column(key="crf_latency_median_ms", heading="CRF", kind="number", unit="ms"),

@@ -1,6 +1,6 @@
 """How long the networks of a comparison take, stage by stage, how much memory and energy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from autoseg.comparison.subject import Subject
 from autoseg.cost import (
     Latency,
     energy_meter,
+    has_own_memory,
     measure_energy,
     measure_in_rounds,
     measure_peak_memory,
@@ -45,16 +46,20 @@ class TimingChoice:
 class Costs:
     """Times, memory and energy of one image."""
 
+    upload: Latency | None
+    """From the host's memory to the device; None on a CPU, where there is no such way."""
     forward: Latency
     """The network itself, from the images it sees to its logits."""
     finish: Latency
     """All else without a CRF: resizing the image and the logits, and argmax."""
     network: Latency
     """Both, timed together."""
+    total: Latency
+    """From images in the host's memory to classes without the CRF; on a CPU, `network`."""
     crf: Latency | None
     """The CRF alone, argmax included."""
     together: Latency | None
-    """Network and CRF, timed together."""
+    """From images in the host's memory to classes with the CRF."""
     memory_mib: float | None
     """Peak beyond weights and image, without the CRF; None where it cannot be measured."""
     memory_together_mib: float | None
@@ -68,6 +73,8 @@ class Costs:
     def notes(self) -> tuple[str, ...]:
         """Say which times had not settled, or were taken while the machine changed."""
         timed = {"network": self.network, "CRF": self.crf, "network and CRF": self.together}
+        if self.upload is not None:
+            timed |= {"the copy to the device": self.upload, "copy and network": self.total}
         unstable = [name for name, time in timed.items() if time and not time.is_stable]
         notes = [f"time of {name}: {time.drift}." for name, time in timed.items()
                  if time and time.drift]  # fmt: skip
@@ -104,6 +111,8 @@ class Stages:
         pixels = subject.dataset[0].image.to(device).unsqueeze(0)
         self._images = normalise(pixels, subject.dataset.normalisation)
         self._colours = as_rgb(pixels)
+        self._device, self._has_upload = device, has_own_memory(device)
+        self._in_host = (self._images.cpu(), self._colours.cpu())
         with torch.inference_mode():
             self._replay = _Recorded(self._network)
             self._fixed = predict_logits(self._replay, self._images, scales=self._scales)
@@ -115,10 +124,18 @@ class Stages:
         }
 
     @property
-    def functions(self) -> list[Callable[[], Tensor]]:
-        """Network, the rest without CRF, both; then, if there is one, the CRF, and everything."""
-        stages = [self.forward, self.finish, self.alone]
-        return stages if self._crf is None else [*stages, self.crf, self.together]
+    def functions(self) -> dict[str, Callable[[], Tensor]]:
+        """What is timed, by the name in `Costs` that its time gets."""
+        stages = {"forward": self.forward, "finish": self.finish, "network": self.alone}
+        if self._has_upload:
+            stages |= {"upload": self.upload, "total": self.total}
+        if self._crf is not None:
+            stages |= {"crf": self.crf, "together": self.together}
+        return stages
+
+    def upload(self) -> Tensor:
+        """Copy the normalised images from the host's memory to the device."""
+        return self._in_host[0].to(self._device, copy=True)
 
     def forward(self) -> Tensor:
         """Run the network alone."""
@@ -131,20 +148,32 @@ class Stages:
 
     def alone(self) -> Tensor:
         """Go from image to classes without the CRF."""
-        return best_class(self._logits())
+        return best_class(self._logits(self._images))
+
+    def total(self) -> Tensor:
+        """Go from images in the host's memory to classes without the CRF."""
+        return best_class(self._logits(self.upload()))
 
     def crf(self) -> Tensor:
         """Run the CRF alone, on logits at the label's size."""
         assert self._crf is not None
         return best_class(self._crf(self._fixed, self._colours))
 
-    def together(self) -> Tensor:
+    def refined(self) -> Tensor:
         """Go from image to classes with the CRF."""
         assert self._crf is not None
-        return best_class(self._crf(self._logits(), self._colours))
+        return best_class(self._crf(self._logits(self._images), self._colours))
 
-    def _logits(self) -> Tensor:
-        return predict_logits(self._network, self._images, scales=self._scales)
+    def together(self) -> Tensor:
+        """Go from images in the host's memory to classes with the CRF, which sees the pixels."""
+        if not self._has_upload:
+            return self.refined()
+        assert self._crf is not None
+        colours = self._in_host[1].to(self._device, copy=True)
+        return best_class(self._crf(self._logits(self.upload()), colours))
+
+    def _logits(self, images: Tensor) -> Tensor:
+        return predict_logits(self._network, images, scales=self._scales)
 
     def require_scored(self, scored: Tensor) -> None:
         """Refuse to time what is not what was scored.
@@ -199,7 +228,7 @@ def time_networks(
     Returns:
         For each network what it costs; for one that fails in its form meanwhile, that error.
     """
-    functions = [function for each in stages for function in each.functions]
+    functions = [function for each in stages for function in each.functions.values()]
     with torch.inference_mode():
         times = iter(
             measure_in_rounds(
@@ -213,36 +242,40 @@ def time_networks(
                 excused=(FormError,),
             )
         )
-        return [_costs_of(each, [next(times) for _ in each.functions], device) for each in stages]
+        return [
+            _costs_of(each, {name: next(times) for name in each.functions}, device)
+            for each in stages
+        ]
 
 
 def _costs_of(
-    stages: Stages, times: Sequence[Latency | FormError], device: torch.device
+    stages: Stages, times: Mapping[str, Latency | FormError], device: torch.device
 ) -> Costs | FormError:
-    lasting = [time for time in times if isinstance(time, Latency)]
+    lasting = {name: time for name, time in times.items() if isinstance(time, Latency)}
     if len(lasting) < len(times):
-        return next(time for time in times if isinstance(time, FormError))
+        return next(time for time in times.values() if isinstance(time, FormError))
     try:
         return _costs(stages, lasting, device)
     except FormError as error:  # over the memory or the energy
         return error
 
 
-def _costs(stages: Stages, times: Sequence[Latency], device: torch.device) -> Costs:
-    forward, finish, network, *with_crf = times
-    crf, together = with_crf or (None, None)
+def _costs(stages: Stages, times: Mapping[str, Latency], device: torch.device) -> Costs:
+    # From images on the device: a copy of them is no part of the peak.
     memory_mib, energy_j = _memory_and_energy(stages.alone, device, stages.form)
     memory_together_mib, energy_together_j = (
-        _memory_and_energy(stages.together, device, stages.form)
-        if together
+        _memory_and_energy(stages.refined, device, stages.form)
+        if "crf" in times
         else (memory_mib, energy_j)
     )
     return Costs(
-        forward=forward,
-        finish=finish,
-        network=network,
-        crf=crf,
-        together=together,
+        upload=times.get("upload"),
+        forward=times["forward"],
+        finish=times["finish"],
+        network=times["network"],
+        total=times.get("total", times["network"]),
+        crf=times.get("crf"),
+        together=times.get("together"),
         memory_mib=memory_mib,
         memory_together_mib=memory_together_mib,
         energy_j=energy_j,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         count_macs_thop,
         count_macs_torch,
     )
+    from autoseg.cost.device import has_own_memory
     from autoseg.cost.energy import energy_meter, measure_energy
     from autoseg.cost.explanation import (
         MacExplanation,
@@ -33,6 +34,7 @@ else:
     __getattr__, __dir__ = deferred_names(
         __name__,
         "counters",
+        "device",
         "energy",
         "explanation",
         "latency",
@@ -60,6 +62,7 @@ __all__ = [
     "count_parameters",
     "energy_meter",
     "explain_macs",
+    "has_own_memory",
     "measure_energy",
     "measure_in_rounds",
     "measure_interleaved",

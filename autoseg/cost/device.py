@@ -36,3 +36,8 @@ def measured_device(device: torch.device | str) -> torch.device:
             f"cuda:0 to cuda:{num_devices - 1}."
         )
     return torch.device("cuda", index)
+
+
+def has_own_memory(device: torch.device) -> bool:
+    """Tell whether images have to be copied from the host's memory to the device."""
+    return device.type != "cpu"

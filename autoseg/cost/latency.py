@@ -2,7 +2,7 @@
 
 A mean over a few runs hides three things: that the first runs build kernels, caches and clocks;
 that a GPU answers before it has finished; and that some runs are much slower than most. Hence
-warm-up until stable, a wait for the device on both sides of each run, and percentiles.
+warm-up until stable, a GPU's own events on both sides of each run, and percentiles.
 """
 
 import statistics
@@ -83,9 +83,9 @@ def measure_latency(
 
     Warm-up: runs are grouped into windows of at least 3 runs and 0.1 s. It ends when the medians of
     two successive windows differ by at most 5 % of the earlier one, or with the first run that ends
-    after `max_warm_up_seconds`; `is_stable` says which. Each run lies between two readings of a
-    clock that first waits for the device (`synchronised_clock`). Percentiles are interpolated
-    linearly between the sorted times.
+    after `max_warm_up_seconds`; `is_stable` says which. Each run is timed by `stopwatch`: by the
+    clock on a CPU, by the device's events on a GPU. Percentiles are interpolated linearly between
+    the sorted times.
 
     Args:
         function: The whole of what is timed, for a network for example
@@ -106,12 +106,12 @@ def measure_latency(
     if min_runs < 1:
         raise ValueError(f"measure_latency: min_runs is {min_runs}; expected 1 or more.")
     device = measured_device(device)
-    now = synchronised_clock(device, clock=clock)
-    warm_up_s, is_stable = warm_up(function, now, max_seconds=max_warm_up_seconds)
+    now, time_once = synchronised_clock(device, clock=clock), stopwatch(device, clock=clock)
+    warm_up_s, is_stable = warm_up(function, now, time_once, max_seconds=max_warm_up_seconds)
     runs_s: list[float] = []
     begin = now()
     while len(runs_s) < min_runs or now() - begin < min_seconds:
-        runs_s.append(time_once(function, now))
+        runs_s.append(time_once(function))
     return summarise([runs_s], warm_up_s, is_stable=is_stable, device=device)
 
 
@@ -194,23 +194,69 @@ def _wait_and_read(device: torch.device, clock: Callable[[], float]) -> float:
     return clock()
 
 
-def time_once(function: Callable[[], object], now: Callable[[], float]) -> float:
-    """Seconds of one call."""
-    start = now()
+def stopwatch(
+    device: torch.device | str, *, clock: Callable[[], float] = time.perf_counter
+) -> Callable[[Callable[[], object]], float]:
+    """Make what times one call on a device.
+
+    On a GPU a call lies between two events of the device's current stream, recorded when nothing
+    else is left to do: a copy of some microseconds is shorter than a wait for the device. What a
+    call does on other streams counts as far as the current one waits for it.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:N".
+        clock: Time in seconds since any fixed moment; a GPU's events have their own.
+
+    Returns:
+        A function that calls its argument and returns the seconds that this took.
+
+    Raises:
+        ValueError: If the device is missing.
+    """
+    device = measured_device(device)
+    if device.type == "cpu":
+        return partial(_time_by_clock, clock)
+    return partial(_time_by_events, device)
+
+
+def _time_by_clock(clock: Callable[[], float], function: Callable[[], object]) -> float:
+    start = clock()
     function()
-    return now() - start
+    return clock() - start
+
+
+def _time_by_events(device: torch.device, function: Callable[[], object]) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    stream = torch.cuda.current_stream(device)
+    torch.cuda.synchronize(device)
+    start.record(stream)
+    function()
+    end.record(stream)
+    torch.cuda.synchronize(device)
+    return start.elapsed_time(end) / 1000  # it gives milliseconds
 
 
 def warm_up(
-    function: Callable[[], object], now: Callable[[], float], *, max_seconds: float
+    function: Callable[[], object],
+    now: Callable[[], float],
+    time_once: Callable[[Callable[[], object]], float],
+    *,
+    max_seconds: float,
 ) -> tuple[list[float], bool]:
-    """Run until the times settle or the bound is hit; return them, in seconds, and which it was."""
+    """Run until the times settle or the bound is hit; return them, in seconds, and which it was.
+
+    Args:
+        function: The whole of what is timed.
+        now: Time in seconds, for the bound; see `synchronised_clock`.
+        time_once: Times one call; see `stopwatch`.
+        max_seconds: Bound on the warm-up; one run may exceed it.
+    """
     runs_s: list[float] = []
     window: list[float] = []
     previous = None
     begin = now()
     while True:
-        window.append(time_once(function, now))
+        window.append(time_once(function))
         runs_s.append(window[-1])
         if len(window) >= _WINDOW_RUNS and sum(window) >= _WINDOW_SECONDS:
             median = statistics.median(window)

@@ -16,7 +16,7 @@ from typing import Generic, Never, TypeVar
 import torch
 
 from autoseg.cost.device import measured_device
-from autoseg.cost.latency import Latency, summarise, synchronised_clock, time_once, warm_up
+from autoseg.cost.latency import Latency, stopwatch, summarise, synchronised_clock, warm_up
 
 _E = TypeVar("_E", bound=Exception)
 
@@ -98,7 +98,7 @@ def measure_in_rounds(
         runs_s: list[float] = []
         begin = now()
         while len(runs_s) * num_rounds < min_runs or (now() - begin) * num_rounds < min_seconds:
-            runs_s.append(time_once(functions[i], now))
+            runs_s.append(watched.time_once(functions[i]))
         watched.keep({i: runs_s})
 
     def time_round(chosen: Sequence[int]) -> None:
@@ -173,7 +173,7 @@ def measure_interleaved(
             if order[0] == last:  # no function follows itself
                 order.append(order.pop(0))
             for i in order:
-                runs_s[i].append(time_once(functions[i], now))
+                runs_s[i].append(watched.time_once(functions[i]))
             num_sweeps += 1
         watched.keep(runs_s)
 
@@ -205,15 +205,18 @@ class _Watched(Generic[_E]):
         self._device, self._reference = measured_device(device), reference
         self._max_drift = max_drift
         self.now = synchronised_clock(self._device, clock=clock)
+        self.time_once = stopwatch(self._device, clock=clock)
         self._excused = excused
         self.failures: dict[int, _E] = {}
         self._warm: list[tuple[list[float], bool]] = [([], False) for _ in functions]
         for i, each in enumerate(functions):
             with self.excusing(i):
-                self._warm[i] = warm_up(each, self.now, max_seconds=max_warm_up_seconds)
-        warm_up(reference, self.now, max_seconds=max_warm_up_seconds)
+                self._warm[i] = warm_up(
+                    each, self.now, self.time_once, max_seconds=max_warm_up_seconds
+                )
+        warm_up(reference, self.now, self.time_once, max_seconds=max_warm_up_seconds)
         self.num_rounds = min(_NUM_ROUNDS, min_runs)
-        self._references_s = [_reference_time(reference, self.now)]
+        self._references_s = [_reference_time(reference, self.time_once)]
         self._blocks: list[list[_Block]] = [[] for _ in functions]
 
     @contextmanager
@@ -226,7 +229,7 @@ class _Watched(Generic[_E]):
 
     def keep(self, runs_s: Mapping[int, Sequence[float]]) -> None:
         """Look at the machine, and keep what was timed since the last look: one block of each."""
-        self._references_s.append(_reference_time(self._reference, self.now))
+        self._references_s.append(_reference_time(self._reference, self.time_once))
         before_s, after_s = self._references_s[-2:]
         for i, each in runs_s.items():
             self._blocks[i].append(_Block(runs_s=tuple(each), before_s=before_s, after_s=after_s))
@@ -273,8 +276,10 @@ def reference_operation(device: torch.device | str) -> Callable[[], object]:
     return lambda: torch.mm(matrix, matrix)
 
 
-def _reference_time(reference: Callable[[], object], now: Callable[[], float]) -> float:
-    return statistics.median(time_once(reference, now) for _ in range(_REFERENCE_RUNS))
+def _reference_time(
+    reference: Callable[[], object], time_once: Callable[[Callable[[], object]], float]
+) -> float:
+    return statistics.median(time_once(reference) for _ in range(_REFERENCE_RUNS))
 
 
 def _describe_drift(blocks: Sequence[_Block], usual_s: float) -> str:
