@@ -112,7 +112,6 @@ def markdown(
         f"architectures; standard deviation {truths_spread.architectures:.1%} between "
         f"architectures, {truths_spread.seeds:.1%} between seeds of one.\n\n"
     )
-    hardware, versions = calls[-1]["hardware"], calls[-1]["versions"]
     trainings = ", ".join(f"{count:.0f}" for count in exact["trainings_of_an_operation"])
     counts = (
         f"Counted over all {exact['num_paths']:,} paths: in {exact['share_with_state0']:.0%} of "
@@ -120,7 +119,7 @@ def markdown(
         f"{exact['num_steps']:,} steps of uniform sampling {trainings} train an operation of a "
         "path in each quarter.\n\n"
     )
-    commands = "\n".join(f"    {call['command']}" for call in calls)
+    commands = "\n".join(f"    {call['command']}  # {_machine(call)}" for call in calls)
     return (
         f"{to_markdown(records, COLUMNS)}\n\n"
         f"Kendall's tau-b against the mean of {truth} over its seeds, with a 95 % interval by "
@@ -132,8 +131,14 @@ def markdown(
         f"{noise}"
         f"{counts}"
         f"Commands, in the order of the rows' first calls:\n\n{commands}\n\n"
-        f"torch {versions['torch']}, {hardware['cpu']}, {hardware['num_threads']} thread(s); "
-        "commits in scores.csv.\n"
+        "Commits in scores.csv.\n"
+    )
+
+
+def _machine(call: dict[str, Any]) -> str:
+    hardware = call["hardware"]
+    return (
+        f"torch {call['versions']['torch']}, {hardware['cpu']}, {hardware['num_threads']} thread(s)"
     )
 
 
