@@ -86,7 +86,7 @@ def _views(images: Tensor, scales: Sequence[float], *, flip: bool) -> Iterator[t
 def _scaled(side: int, scale: float) -> int:
     """Return round(scale * side), halves to even; in an exported graph by whole numbers alone."""
     if not torch.compiler.is_exporting():
-        return round(scale * int(side))  # of a trace, as fvcore makes one, a side is a tensor
+        return round(scale * _number(side))
     factor = Fraction(scale).limit_denominator(_MAX_DENOMINATOR)
     doubled, unit = 2 * factor.numerator * side + factor.denominator, 2 * factor.denominator
     half_up = doubled // unit
@@ -145,6 +145,12 @@ def require_eval_mode(network: nn.Module, caller: str) -> None:
         )
 
 
+def _number(side: int | Tensor) -> int:
+    """Return a side as a number: in a trace, as fvcore makes one, it is a tensor; in an exported
+    graph it has to stay the symbol that it is."""
+    return int(side) if isinstance(side, Tensor) else side
+
+
 def _check_request(network: nn.Module, images: Tensor, scales: Sequence[float]) -> None:
     require_eval_mode(network, "predict_logits")
     if images.ndim != 4 or not images.is_floating_point():
@@ -159,7 +165,7 @@ def _check_request(network: nn.Module, images: Tensor, scales: Sequence[float]) 
         if (
             not scale > 0
             or math.isinf(scale)
-            or min(round(scale * int(s)) for s in images.shape[2:]) < 1
+            or min(round(scale * _number(s)) for s in images.shape[2:]) < 1
         ):
             raise ValueError(
                 f"predict_logits: scale {scale} leaves no pixel of images "
