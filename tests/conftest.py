@@ -35,7 +35,8 @@ def pytest_configure(config):
     # Threads that wait for others leave the core to other tests. Read when a process starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if config.option.measure_quick and not hasattr(config, "workerinput"):  # not in each process
-        config.pluginmanager.register(quick.Stopwatch())
+        listed = quick.names() if config.option.quick else ()
+        config.pluginmanager.register(quick.Stopwatch(listed))
     num_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if num_processes > 1:
         num_threads = max(1, (os.cpu_count() or 1) // num_processes)

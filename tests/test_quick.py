@@ -29,6 +29,17 @@ def test_the_list_names_functions_whose_mean_is_above_the_limit(tmp_path, monkey
     assert quick.LIST.read_text() == "a.py::test_long\n"
 
 
+def test_what_was_listed_stays_where_a_quick_run_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(quick, "LIST", tmp_path / "list.txt")
+    quick.LIST.write_text("a.py::test_was_left_out\n")
+    stopwatch = quick.Stopwatch(quick.names())
+    for function, duration in (("test_pays_for_all", 9.0), ("test_short", 0.0)):
+        report = SimpleNamespace(nodeid=f"a.py::{function}", duration=duration)
+        stopwatch.pytest_runtest_logreport(report)
+    stopwatch.pytest_sessionfinish()
+    assert quick.LIST.read_text().split() == ["a.py::test_pays_for_all", "a.py::test_was_left_out"]
+
+
 def test_what_is_left_out_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(quick, "LIST", tmp_path / "list.txt")
     quick.LIST.write_text("a.py::test_long\n")

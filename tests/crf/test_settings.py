@@ -98,7 +98,10 @@ def test_the_line_for_tables_names_what_was_changed():
         ({"backend": ["torch"]}, "unknown DenseCRF backend"),
         ({"recompute": 1}, "recompute is 1; it must be True or False"),
         ({"compatibility": [[0, 1], [1]]}, "compatibility is no matrix of numbers"),
-        ({"compatibility": torch.eye(2, device="meta")}, "on the meta device, where it has no val"),
+        (
+            {"compatibility": torch.empty(2, 2, device="meta")},
+            "on the meta device, where it has no val",
+        ),
         (
             {"bilateral_weight": [1.0] * 3, "compatibility": [[0.0, 1.0], [1.0, 0.0]]},
             r"for one number of classes; these are for \[2, 3\]",

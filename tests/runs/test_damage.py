@@ -65,10 +65,14 @@ def test_a_log(tmp_path):
     require_clean_refusals(quietly(read), log.path, changed)
 
 
-STATE = {
-    "network": {"weight": torch.ones(2, 3), "half": torch.ones(4).bfloat16()},
-    "optimizer": torch.optim.SGD([torch.ones(2)], lr=0.1, momentum=0.9).state_dict(),
-}
+@pytest.fixture
+def state():
+    """What a checkpoint holds."""
+    optimizer = torch.optim.SGD([torch.ones(2)], lr=0.1, momentum=0.9)
+    return {
+        "network": {"weight": torch.ones(2, 3), "half": torch.ones(4).bfloat16()},
+        "optimizer": optimizer.state_dict(),
+    }
 
 
 def restore(state):
@@ -82,8 +86,8 @@ def read_checkpoint(path):
 
 
 @pytest.mark.fuzz
-def test_a_checkpoint(tmp_path):
-    path = save_checkpoint(tmp_path, STATE, identity={"a": 1}, step=2, metrics_bytes=5)
+def test_a_checkpoint(tmp_path, state):
+    path = save_checkpoint(tmp_path, state, identity={"a": 1}, step=2, metrics_bytes=5)
     content = path.read_bytes()
     read_checkpoint(path)
     read = quietly(read_checkpoint)
