@@ -70,7 +70,7 @@ class _Considered(optuna.Study):
     """A study as TPE sees it: with the trials that it considers."""
 
     def __init__(self, study: optuna.Study) -> None:
-        """Choose them."""
+        """Choose the trials, of those that ended with a score."""
         super().__init__(study.study_name, study._storage)
         states = (TrialState.COMPLETE, TrialState.PRUNED)
         self._considered = considered(study.get_trials(deepcopy=False, states=states))
@@ -100,7 +100,7 @@ class TPESampler(_OptunaSampler[Value]):
         return super().propose(_Considered(study), trial, generator)
 
     def inner(self, seed: int) -> BaseSampler:
-        """Build Optuna's."""
+        """Build Optuna's sampler of this kind."""
         with warnings.catch_warnings():
             # Optuna 4 calls the multivariate one experimental.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -166,5 +166,5 @@ class NSGA2Sampler(_OptunaSampler[Value]):
         self._parents: list[list[FrozenTrial]] = []
 
     def inner(self, seed: int) -> BaseSampler:
-        """Build Optuna's, with generations by number."""
+        """Build Optuna's sampler of this kind, with generations by number."""
         return _Generations(population_size=self.population_size, seed=seed, parents=self._parents)

@@ -92,7 +92,7 @@ class RandomSampler(DomainSampler[Value]):
     """
 
     def propose(self, study: optuna.Study, trial: FrozenTrial, generator: torch.Generator) -> Value:
-        """Draw one."""
+        """Draw a value of the domain."""
         return self.domain.sample(generator)
 
 

@@ -103,7 +103,7 @@ class SourceKernels(Protocol):
 
 @dataclass(frozen=True)
 class FusedCell:
-    """What of a cell does not change from step to step.
+    """A cell's kernels, with what stays the same from step to step.
 
     Calling it evaluates equations 1 to 3 and 5 of Auto-DeepLab: the nodes from the two inputs, and
     their sum over the input cells. All of it, the backward pass too, has one precision, that of

@@ -18,7 +18,7 @@ from autoseg.supernet.source_layout import SourceLayout
 
 @dataclass(frozen=True)
 class FusedSource:
-    """What of a source operation does not change from step to step."""
+    """A source operation's kernels, with what stays the same from step to step."""
 
     kernels: SourceKernels
     layout: SourceLayout

@@ -75,7 +75,7 @@ class TuningResult:
 
     @property
     def mean_iou_change(self) -> float:
-        """By how much the best trial changes the score of the network without a CRF."""
+        """Gain of the best trial over the network without a CRF; negative where it loses."""
         return self.best.mean_iou - self.mean_iou_without
 
     @property

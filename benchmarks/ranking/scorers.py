@@ -61,7 +61,7 @@ class Scorer(ABC):
 
     @abstractmethod
     def score(self, architecture: Architecture) -> float:
-        """Score one."""
+        """Score an architecture; the higher the better."""
 
 
 class Retraining(Scorer):
@@ -264,7 +264,7 @@ class Parameters(Scorer):
     """Parameters of the network that is retrained."""
 
     def score(self, architecture: Architecture) -> float:
-        """Count them."""
+        """Count the parameters."""
         return float(count_parameters(build_retrained(architecture, _SIZES, num_classes=12)))
 
 
@@ -272,7 +272,7 @@ class Macs(Scorer):
     """Multiply-accumulates of the network that is retrained, on an image of 96 x 128."""
 
     def score(self, architecture: Architecture) -> float:
-        """Count them."""
+        """Count the multiply-accumulates of one image."""
         network = build_retrained(architecture, _SIZES, num_classes=12).eval()
         return float(count_macs(network, (96, 128)).macs)
 

@@ -45,7 +45,7 @@ class Work:
 
     @property
     def step_flops(self) -> int:
-        """Both half-steps."""
+        """Operations of both half-steps."""
         return self.weight_flops + self.arch_flops
 
     def step_bytes(self, bytes_an_element: int) -> int:
