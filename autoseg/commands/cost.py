@@ -12,6 +12,7 @@ from autoseg.cost import (
     count_macs_torch,
     count_parameters,
     explain_macs,
+    theoretical_field,
 )
 from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import printable
@@ -76,10 +77,27 @@ def run_cost(request: CostRequest) -> str:
     ]
     if operators:
         lines += ["", to_markdown(operators, _OPERATORS)]
+    if request.receptive_field:
+        lines += ["", _receptive_field(network, request)]
     if ours.unmodelled:
         names = ", ".join(map(printable, ours.unmodelled))
         lines += ["", f"Not priced by autoseg, so that its count is too small: {names}."]
     return "\n".join(lines)
+
+
+def _receptive_field(network: nn.Module, request: CostRequest) -> str:
+    try:
+        try:
+            field = theoretical_field(network, request.size)
+        except RuntimeError:  # it needs values beside shapes
+            field = theoretical_field(network, request.size, device="cpu")
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"{printable(request.network)}: {error}") from error
+    text = f"Theoretical receptive field of the pixel in the centre: {field}."
+    if field.unknown:
+        names = ", ".join(map(printable, field.unknown))
+        text += f" Operators that are taken to read all of their inputs: {names}."
+    return text
 
 
 def find_network(request: CostRequest) -> nn.Module:

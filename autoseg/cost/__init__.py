@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-accumulates, latency, memory and energy."""
+"""What a network costs: parameters, multiply-accumulates, latency, memory, energy; what it sees."""
 
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from autoseg.cost.macs import MacCount, OperatorCost, count_macs, count_module_macs
     from autoseg.cost.memory import measure_peak_memory
     from autoseg.cost.parameters import count_parameters
+    from autoseg.cost.receptive_field import TheoreticalField, theoretical_field
     from autoseg.cost.resident import PeakMemory, measure_resident_peak
     from autoseg.cost.rounds import (
         measure_in_rounds,
@@ -41,6 +42,7 @@ else:
         "macs",
         "memory",
         "parameters",
+        "receptive_field",
         "resident",
         "rounds",
     )
@@ -53,6 +55,7 @@ __all__ = [
     "MacTerm",
     "OperatorCost",
     "PeakMemory",
+    "TheoreticalField",
     "ToolCount",
     "count_macs",
     "count_macs_fvcore",
@@ -71,4 +74,5 @@ __all__ = [
     "measure_resident_peak",
     "reference_operation",
     "synchronised_clock",
+    "theoretical_field",
 ]

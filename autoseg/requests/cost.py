@@ -16,5 +16,7 @@ class CostRequest(Request):
     """Height and width of the image, in pixels."""
     num_classes: Count = 19
     """Classes of a network of the zoo; your own has those that it has."""
+    receptive_field: bool = False
+    """Tell the theoretical receptive field of the pixel in the centre as well."""
     num_operators: Count = 8
     """Operators to list, the most expensive first."""

@@ -98,3 +98,13 @@ def test_a_configuration_file_imports_nothing(tmp_path):
     with pytest.raises(UsageError, match=r"unknown network 'models\.py:Small'"):
         cost.main(["--config", "settings.toml"])
     assert user_imports.imported() == ()
+
+
+def test_the_receptive_field_is_told_where_it_is_asked_for(capsys):
+    line = "Theoretical receptive field of the pixel in the centre: 1 x 1."
+    assert line in told(capsys, "models.py:built", "--size", "8", "8", "--receptive-field")
+    assert "receptive" not in told(capsys, "models.py:built", "--size", "8", "8")
+    with pytest.raises(
+        UsageError, match=r"^Small: receptive field: Small gives shape \(1, 64, 8\)"
+    ):
+        cost.main(["models.py:Small", "--size", "8", "8", "--receptive-field"])
