@@ -41,7 +41,7 @@ WHOLE_IMAGE = "whole image"
 def theoretical_field(
     network: nn.Module, image_size: tuple[int, int], *, device: str = "meta"
 ) -> TheoreticalField:
-    """Find the receptive field of the central pixel of the output.
+    """Follow the central pixel of the output back to all that it can depend on.
 
     Each side is measured in an image of 4096 pixels or more in that direction, since a smaller one
     cuts the field, also unseen, where a rate leaves its outer taps beyond the border. A field that
@@ -50,11 +50,11 @@ def theoretical_field(
     Args:
         network: Maps images (1, C, H, W) to logits (1, K, h, w); not touched.
         image_size: Height and width of the image, in pixels.
-        device: As for `reached_pixels`.
+        device: "meta" to work with shapes alone, or a real device.
 
     Raises:
-        ValueError: As from `reached_pixels`.
-        RuntimeError: Likewise.
+        ValueError: If the size holds no pixel, or the output is no map (1, K, h, w).
+        RuntimeError: If the network cannot run on that device.
 
     Source: for what it is, Araujo et al. 2019, "Computing Receptive Fields of Convolutional Neural
     Networks" (Distill), whose recursion for chains of convolutions gives the same.
