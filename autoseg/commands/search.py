@@ -289,11 +289,12 @@ def _require_read(request: SearchRequest) -> None:
                 f"out{_who_reads(name)}."
             )
     # A supernet is trained for some steps before the samples are drawn.
-    is_prepared = "estimator" in read and request.estimator != "short"
+    is_prepared = "estimator" in read and not issubclass(
+        ESTIMATORS[request.estimator], ShortEstimator
+    )
     ends = sorted(request.given & {"budget", "arch_steps", "num_samples"})
     if is_prepared and "budget" not in ends:
         return
-    ends = sorted(request.given & {"budget", "arch_steps", "num_samples"})
     if len(ends) > 1:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in ends)
         raise UsageError(f"{options}: each says when the search ends; give one of them.")

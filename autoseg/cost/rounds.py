@@ -201,7 +201,7 @@ class _Watched(Generic[_E]):
         excused: tuple[type[_E], ...] = (),
     ) -> None:
         if min_runs < 1:
-            raise ValueError(f"measure_in_rounds: min_runs is {min_runs}; expected 1 or more.")
+            raise ValueError(f"min_runs is {min_runs}; expected 1 or more.")
         self._device, self._reference = measured_device(device), reference
         self._max_drift = max_drift
         self.now = synchronised_clock(self._device, clock=clock)

@@ -93,16 +93,15 @@ def test_search_ends_with_its_doubts(monkeypatch, capsys, tmp_path):
         is_finished=True,
         cost={},
     )
-    folder = tmp_path / "x"
-    monkeypatch.setattr(search_command, "run_search", lambda *_, **__: (folder, result))
-    (folder / "figures").mkdir(parents=True)
+    monkeypatch.setattr(search_command, "run_search", lambda *_, **__: (tmp_path, result))
+    (tmp_path / "figures").mkdir()
     for name in ("history", "cell"):
-        (folder / f"figures/{name}.png").touch()
+        (tmp_path / f"figures/{name}.png").touch()
     assert search.main([]) == 0
     *_, doubt, saved, link, following = capsys.readouterr().out.splitlines()
     assert doubt == "- alpha (1.0000) has hardly moved."
-    assert saved.startswith(f"saved {folder}/") and following.startswith("next: ")
-    assert link == f"open {(folder / 'figures/cell.png').as_uri()}"
+    assert saved.startswith(f"saved {tmp_path}/") and following.startswith("next: ")
+    assert link == f"open {(tmp_path / 'figures/cell.png').as_uri()}"
 
 
 def test_retrain_takes_the_newest_search_and_the_references(inside):

@@ -122,3 +122,10 @@ def test_a_strategy_of_ones_own_is_searched_by_the_command(inside):
     assert len(sizes) == 2
     doubts = load_record(Path("runs/mine"))["results"]["doubts"]
     assert doubts == ["Parameters say nothing of how well a network segments."]
+
+
+def test_short_trainings_end_by_their_steps_or_by_their_number_however_they_are_scored():
+    for estimator in ("short", "speed"):
+        ends = ["--strategy", "random", "--estimator", estimator]
+        with pytest.raises(UsageError, match=r"^--arch-steps and --num-samples: each says when"):
+            search.main([*ends, "--arch-steps", "8", "--num-samples", "2"])
