@@ -1,14 +1,15 @@
 """Compare predicted with measured latency: `python benchmarks/predicted_latency.py`.
 
 A latency table of the tiny space is measured; then architectures are decoded from random alpha and
-beta, and each network is timed whole. One row an architecture, written as soon as it is known.
+beta, and the networks are timed whole, in turns: where another program takes half of the processor
+for some seconds, it takes it from all of them. The rows are therefore known at once.
 """
 
 import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -25,7 +26,7 @@ from autoseg.cost import measure_in_rounds, reference_operation
 from autoseg.metrics.rank_correlation import kendall_interval, kendall_tau
 from autoseg.networks import build_network
 from autoseg.pricing import LatencyTable, PricedNetworks, count_prices, measure_table
-from autoseg.runs import Progress, describe_environment
+from autoseg.runs import describe_environment
 
 PROG = "python benchmarks/predicted_latency.py"
 _PRESET = "tiny"
@@ -47,8 +48,8 @@ class PredictedLatency:
     seed: Seed = 0
     """Seed of alpha and beta."""
     clock: Literal["wall", "processor"] = "wall"
-    """wall, or the processor time of this process: with one thread that is what a quiet machine
-    would take, also while others keep this one busy."""
+    """wall, or the processor time of this process with one thread, which other programs disturb
+    less."""
     min_seconds: float = 0.5
     """Seconds for which each network is timed, at least."""
 
@@ -80,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         example=f"{PROG} --num-architectures 50",
     )
     clock = _CLOCKS[settings.clock]
+    if settings.clock == "processor":
+        torch.set_num_threads(1)  # threads that wait for one another spin, and would count twice
     networks = PricedNetworks(
         space=SearchSpace.load("autodeeplab", preset=_PRESET),
         image_size=(96, 128),
@@ -90,12 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings.out.mkdir(parents=True, exist_ok=True)
     table = measure_table(networks, device=torch.device("cpu"), clock=clock)
     table.write(settings.out / "latency_table.json")
-    rows: list[Row] = []
-    with Progress(settings.num_architectures, description="timing", unit="network") as progress:
-        for row in measure(table, settings, clock=clock):
-            rows.append(row)
-            write_rows(rows, settings.out / "predicted_latency.csv")
-            progress.update()
+    rows = measure(table, settings, clock=clock)
+    write_rows(rows, settings.out / "predicted_latency.csv")
     known = summary(rows, seed=settings.seed)
     record = {
         "command": shlex.join([*PROG.split(), *words]),
@@ -112,36 +111,41 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(
     table: LatencyTable, settings: PredictedLatency, *, clock: Callable[[], float]
-) -> Iterator[Row]:
-    """Decode, predict and time one architecture after the other."""
+) -> list[Row]:
+    """Decode, predict and time all architectures."""
     networks, prices = table.networks, table.prices()
     macs = count_prices(networks)
     generator = torch.Generator().manual_seed(settings.seed)
     images = torch.randn(1, networks.in_channels, *networks.image_size, generator=generator)
-    for _ in range(settings.num_architectures):
-        architecture = draw(networks.space, generator)
-        network = build_network(
+    architectures = [draw(networks.space, generator) for _ in range(settings.num_architectures)]
+    whole = [
+        build_network(
             architecture,
             num_classes=networks.num_classes,
             filter_multiplier=networks.filter_multiplier,
             width=networks.width,
         ).eval()
-        with torch.inference_mode():
-            (latency,) = measure_in_rounds(
-                [lambda network=network: network(images)],
-                device="cpu",
-                reference=reference_operation("cpu"),
-                min_seconds=settings.min_seconds,
-                max_warm_up_seconds=1.0,
-                clock=clock,
-            )
-        yield Row(
+        for architecture in architectures
+    ]
+    with torch.inference_mode():
+        latencies = measure_in_rounds(
+            [lambda network=network: network(images) for network in whole],
+            device="cpu",
+            reference=reference_operation("cpu"),
+            min_seconds=settings.min_seconds,
+            max_warm_up_seconds=1.0,
+            clock=clock,
+        )
+    return [
+        Row(
             path=" ".join(map(str, architecture.path)),
             macs=macs.cost(architecture),
             predicted_ms=prices.cost(architecture) / 1e6,
             measured_ms=latency.median_ms,
             is_steady=latency.is_stable and latency.drift is None,
         )
+        for architecture, latency in zip(architectures, latencies, strict=True)
+    ]
 
 
 def draw(space: SearchSpace, generator: torch.Generator) -> Architecture:
