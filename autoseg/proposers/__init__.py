@@ -4,6 +4,7 @@ from autoseg.proposers.architectures import ArchitectureDomain
 from autoseg.proposers.cells import CellDomain
 from autoseg.proposers.domain import Domain
 from autoseg.proposers.optuna_samplers import NSGA2Sampler, TPESampler
+from autoseg.proposers.predictor import LinearPredictor, PredictorSampler, shrunk
 from autoseg.proposers.pruner import Course, Pruner, rungs_between
 from autoseg.proposers.samplers import DomainSampler, EvolutionSampler, RandomSampler
 from autoseg.proposers.shared_storage import SharedStorage
@@ -16,7 +17,9 @@ __all__ = [
     "Domain",
     "DomainSampler",
     "EvolutionSampler",
+    "LinearPredictor",
     "NSGA2Sampler",
+    "PredictorSampler",
     "Pruner",
     "RandomSampler",
     "SharedStorage",
@@ -24,4 +27,5 @@ __all__ = [
     "TPESampler",
     "Trial",
     "rungs_between",
+    "shrunk",
 ]

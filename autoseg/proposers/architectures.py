@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import torch
@@ -93,6 +93,15 @@ class ArchitectureDomain(LimitedDomain[Architecture]):
             chosen[f"node{node}_first_op"] = first.op
             chosen[f"node{node}_second_op"] = second.op
         return {name: chosen[name] for name in self.options}
+
+    def features(self, value: Architecture) -> list[float]:
+        """Describe it by the level of each layer (0 at the first stride), the mean of the levels'
+        squares, the number of levels between layers, and how often the cell has each operation."""
+        levels = [value.strides.index(stride) for stride in value.path]
+        moves = sum(abs(after - before) for before, after in pairwise((0, *levels)))
+        ops = [edge.op for node in value.cell for edge in node]
+        squares = sum(level**2 for level in levels) / len(levels)
+        return [*map(float, levels), squares, moves, *(ops.count(op) for op in self._operations)]
 
     def decode(self, chosen: Mapping[str, str]) -> Architecture:
         """Return the architecture of any combination of options."""

@@ -93,6 +93,16 @@ class CellDomain(LimitedDomain[CellArchitecture]):
                     chosen[f"{name}_{place}_op"] = str(names.index(edge.op))
         return {name: chosen[name] for name in self.options}
 
+    def features(self, value: CellArchitecture) -> list[float]:
+        """Describe it by how often each cell has each operation, and from its inputs each node."""
+        described: list[float] = []
+        for cell, nodes in value.cells.items():
+            edges = [edge for node in nodes for edge in node]
+            names = sorted({name for edge in self._operations[cell] for name in edge})
+            described += [sum(edge.op == name for edge in edges) for name in names]
+            described += [sum(edge.source < 2 for edge in node) for node in nodes[1:]]
+        return described
+
     def decode(self, chosen: Mapping[str, str]) -> CellArchitecture:
         """Return the architecture of any combination of options."""
         chosen = {name: options[0] for name, options in self._all_options.items()} | dict(chosen)

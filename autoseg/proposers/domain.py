@@ -1,7 +1,7 @@
 """What can be proposed: a finite set of values, each a combination of named options."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 import torch
@@ -41,6 +41,19 @@ class Domain(ABC, Generic[Value]):
     @abstractmethod
     def decode(self, chosen: Mapping[str, str]) -> Value:
         """Return the value of any combination of options."""
+
+    def features(self, value: Value) -> Sequence[float]:
+        """Describe a value by numbers, in which a model of the scores is linear.
+
+        Here 1 for each option that it has and 0 for the others; a domain that knows more of its
+        values says it with fewer numbers, which takes fewer scores to learn from.
+        """
+        chosen = self.encode(value)
+        return [
+            float(chosen[name] == option)
+            for name, options in self.options.items()
+            for option in options
+        ]
 
 
 def draw_below(limit: int, generator: torch.Generator) -> int:

@@ -50,6 +50,8 @@ class DiscreteSearch(Strategy):
 
     how: ClassVar[str]
     """How the architectures are chosen, to follow their number."""
+    choice: ClassVar[str] = ""
+    """A sentence, and a space, on which sample is kept where that is not the highest score's."""
     sampler_settings: ClassVar[frozenset[str]] = frozenset()
     """Settings that `sampler` and `costs` read."""
     cost_names: ClassVar[frozenset[str]] = frozenset()
@@ -238,7 +240,7 @@ class DiscreteSearch(Strategy):
         text = (
             f"{num_scored} architectures {self.how} {self.estimator.words}: {name} "
             f"{_spread(trials, best)}.{failed}\n"
-            "Whether that ranks them as a full training does, only retraining tells."
+            f"{self.choice}Whether that ranks them as a full training does, only retraining tells."
         )
         num_random = self.study.sampler.num_random
         if num_random is None or num_scored > num_random:
@@ -284,6 +286,12 @@ def _spread(trials: Sequence[Trial[AnyArchitecture]], best: Trial[AnyArchitectur
     compared = f"after {num_steps:,} steps of {len(scores)} of them " if num_steps else ""
     if len(scores) == 1:
         return f"{compared}{written(score)} (sample {best.number + 1})"
+    if score < scores[0]:
+        return (
+            f"{compared}{written(fmean(scores))} +- {written(stdev(scores))}, highest "
+            f"{written(scores[0])}; kept is one of {written(score)} (sample {best.number + 1}), "
+            f"number {scores.index(score) + 1} by score"
+        )
     return (
         f"{compared}{written(fmean(scores))} +- {written(stdev(scores))}, best {written(score)} "
         f"(sample {best.number + 1}), {written(scores[0] - scores[1])} ahead of the next"

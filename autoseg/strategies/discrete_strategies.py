@@ -1,4 +1,4 @@
-"""The samplers of `autoseg.proposers` as strategies: random, evolution, TPE."""
+"""The samplers of `autoseg.proposers` as strategies: random, evolution, TPE, a predictor."""
 
 from typing import ClassVar
 
@@ -9,8 +9,11 @@ from autoseg.proposers import (
     Domain,
     DomainSampler,
     EvolutionSampler,
+    PredictorSampler,
     RandomSampler,
     TPESampler,
+    Trial,
+    shrunk,
 )
 from autoseg.strategies.discrete_search import DiscreteSearch
 from autoseg.strategies.strategy import SearchTask
@@ -72,3 +75,41 @@ class TPESearch(DiscreteSearch):
     ) -> DomainSampler[AnyArchitecture]:
         """Build what proposes."""
         return TPESampler(domain, seed=seed, num_random=config.population_size)
+
+
+class PredictorSearch(DiscreteSearch):
+    """Tries what a linear model of the scores so far calls best: `PredictorSampler`.
+
+    Of all samples it keeps the one whose score and whose prediction from the other samples' scores
+    have the highest mean: among many noisy scores the highest alone is one that had luck.
+    """
+
+    how = "proposed by a linear predictor"
+    choice = (
+        "The one is kept whose score and whose prediction from the other samples' scores have the "
+        "highest mean. "
+    )
+    sampler_settings: ClassVar[frozenset[str]] = frozenset({"population_size"})
+
+    @classmethod
+    def sampler(
+        cls, domain: Domain[AnyArchitecture], config: SearchConfig, seed: tuple[int, ...]
+    ) -> DomainSampler[AnyArchitecture]:
+        """Build what proposes."""
+        return PredictorSampler(domain, seed=seed, num_random=config.population_size)
+
+    def best(self) -> Trial[AnyArchitecture] | None:
+        """Return the sample with the highest mean of score and prediction, of those that were
+        trained for longest; by its score alone while there are too few to predict from."""
+        by_score = super().best()
+        if by_score is None or by_score.scores is None:
+            return by_score
+        longest, _ = by_score.merit
+        compared = [trial for trial in self.study.trials if trial.merit[0] == longest]
+        if len(compared) < max(2, self.task.config.population_size):
+            return by_score
+        domain = self.study.sampler.domain
+        means = shrunk(
+            domain, [trial.value for trial in compared], [trial.merit[1] for trial in compared]
+        )
+        return compared[int(means.argmax())]

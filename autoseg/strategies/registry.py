@@ -2,7 +2,12 @@
 
 from autoseg.strategies.darts_search import DartsSearch
 from autoseg.strategies.dirichlet import DirichletSearch
-from autoseg.strategies.discrete_strategies import EvolutionSearch, RandomSearch, TPESearch
+from autoseg.strategies.discrete_strategies import (
+    EvolutionSearch,
+    PredictorSearch,
+    RandomSearch,
+    TPESearch,
+)
 from autoseg.strategies.gumbel import GumbelSearch
 from autoseg.strategies.nsga2_search import NSGA2Search
 from autoseg.strategies.partial import PartialSearch
@@ -20,6 +25,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
     "evolution": EvolutionSearch,
     "tpe": TPESearch,
+    "predictor": PredictorSearch,
     "nsga2": NSGA2Search,
 }
 """The strategies that `--strategy` knows."""

@@ -70,6 +70,10 @@ _CONTESTANTS = (
         search=("--strategy", "tpe", *_BY_SPEED),
     ),
     Contestant(
+        name="predictor by speed",
+        search=("--strategy", "predictor", "--population-size", "16", *_BY_SPEED),
+    ),
+    Contestant(
         name="darts",
         search=("--strategy", "darts", "--num-epochs", "16", "--arch-start-epoch", "8"),
     ),

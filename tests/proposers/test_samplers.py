@@ -9,6 +9,7 @@ from autoseg.proposers import (
     ArchitectureDomain,
     EvolutionSampler,
     NSGA2Sampler,
+    PredictorSampler,
     RandomSampler,
     Study,
     TPESampler,
@@ -23,6 +24,7 @@ SAMPLERS = {
         domain, seed=(seed,), population_size=4, tournament_size=4
     ),
     "tpe": lambda domain, seed: TPESampler(domain, seed=(seed,), num_random=4),
+    "predictor": lambda domain, seed: PredictorSampler(domain, seed=(seed,), num_random=4),
     "nsga2": lambda domain, seed: NSGA2Sampler(domain, seed=(seed,), population_size=4),
 }
 

@@ -54,6 +54,7 @@ SETTINGS = {
     "random": COMMON,
     "evolution": LEARNING,
     "tpe": LEARNING,
+    "predictor": LEARNING,
     "nsga2": LEARNING,
     "random by halving": dataclasses.replace(
         COMMON, pruner="halving", sample_steps=4, reduction_factor=2, arch_steps=10
