@@ -4,14 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from autoseg.comparison.columns import PROTOCOL_COLUMNS, SCORE_COLUMNS, STAGE_COLUMNS
 from autoseg.comparison.gains import Gain, crf_gains, view_gains
-from autoseg.comparison.rows import (
-    PROTOCOL_COLUMNS,
-    SCORE_COLUMNS,
-    STAGE_COLUMNS,
-    ComparisonGroup,
-    ComparisonRow,
-)
+from autoseg.comparison.rows import ComparisonGroup, ComparisonRow
 from autoseg.comparison.verdict import row_name, verdict
 from autoseg.foreign_text import markdown_text
 from autoseg.reporting.tables import (

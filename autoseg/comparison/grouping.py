@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autoseg.comparison.rows import ComparisonGroup, GroupKey, NetworkComparison
+from autoseg.comparison.group_key import GroupKey
+from autoseg.comparison.rows import ComparisonGroup, NetworkComparison
 from autoseg.comparison.seeds import join_seeds
 
 

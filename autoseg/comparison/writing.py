@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.atomic import atomic_write
+from autoseg.comparison.columns import CSV_COLUMNS
 from autoseg.comparison.documents import (
     Comparison,
     comparison_latex,
@@ -13,7 +14,7 @@ from autoseg.comparison.documents import (
 )
 from autoseg.comparison.earlier import RECORD_FORMAT, RECORD_VERSION
 from autoseg.comparison.report import comparison_page
-from autoseg.comparison.rows import CSV_COLUMNS, NetworkComparison
+from autoseg.comparison.rows import NetworkComparison
 from autoseg.comparison.verdict import verdict
 from autoseg.errors import FileError
 from autoseg.json_file import read_json

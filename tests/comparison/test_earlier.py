@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from autoseg.comparison.columns import CSV_COLUMNS
 from autoseg.comparison.documents import Comparison, comparison_markdown, stage_tables
 from autoseg.comparison.earlier import earlier_networks
 from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
-from autoseg.comparison.rows import CSV_COLUMNS, BorderResult
+from autoseg.comparison.rows import BorderResult
 from autoseg.comparison.verdict import verdict
 from autoseg.comparison.writing import comparison_record
 from autoseg.errors import FileError

@@ -1,18 +1,11 @@
 """Like is put with like, and every row finds its place."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 
+from autoseg.comparison.group_key import GroupKey, size_text
 from autoseg.comparison.grouping import group_networks
-from autoseg.comparison.rows import (
-    CSV_COLUMNS,
-    PROTOCOL_COLUMNS,
-    SCORE_COLUMNS,
-    ComparisonRow,
-    GroupKey,
-    size_text,
-)
 from tests.comparison.rows import ROW, network
 
 
@@ -103,14 +96,6 @@ def test_group_names_itself():
     assert str(key) == "camvid val, 11 classes, images 360 x 480"
     assert str(key._replace(input_size=(180, 240))).endswith("network input 180 x 240")
     assert size_text((96, 128)) == "96 x 128"
-
-
-def test_columns_are_fields_of_the_row():
-    names = [field.name for field in fields(ComparisonRow)]
-    assert [column.key for column in CSV_COLUMNS] == names
-    for column in (*SCORE_COLUMNS, *PROTOCOL_COLUMNS):
-        assert column.key in names
-        assert column.second_key is None or column.second_key in names
 
 
 def test_key_reads_every_part():

@@ -8,11 +8,12 @@ from statistics import mean, stdev
 import numpy as np
 import pytest
 
+from autoseg.comparison.columns import CSV_COLUMNS
 from autoseg.comparison.documents import Comparison, comparison_markdown, group_table_markdown
 from autoseg.comparison.evidence import Evidence
 from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
-from autoseg.comparison.rows import CSV_COLUMNS, BorderResult
+from autoseg.comparison.rows import BorderResult
 from autoseg.comparison.writing import comparison_record
 from autoseg.reporting.tables import to_csv
 from tests.comparison.rows import network

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from autoseg.architecture import Architecture, SearchSpace
+from autoseg.comparison.columns import CSV_COLUMNS
 from autoseg.comparison.documents import (
     Comparison,
     comparison_latex,
@@ -21,7 +22,6 @@ from autoseg.comparison.documents import (
 )
 from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
-from autoseg.comparison.rows import CSV_COLUMNS
 from autoseg.foreign_text import printable
 from autoseg.reporting import (
     draw_cell,
