@@ -109,8 +109,8 @@ def test_a_long_message_is_cut():
     assert str(caught.value).endswith("word ....")
 
 
-def test_a_reader_that_raises_its_own_or_names_no_file_is_found(tmp_path):
-    path, contents = tmp_path / "a.json", damaged_bytes(as_json({"a": 1}))
+def test_a_reader_that_raises_its_own_or_names_no_file_is_found(memory_folder):
+    path, contents = memory_folder / "a.json", damaged_bytes(as_json({"a": 1}))
 
     def careless(path):
         return json.loads(path.read_bytes())
@@ -122,7 +122,7 @@ def test_a_reader_that_raises_its_own_or_names_no_file_is_found(tmp_path):
         with reading("b.json", "JSON"):
             careless(path)
 
-    with pytest.raises(AssertionError, match=r"no file's name in 'b\.json is not JSON"):
+    with pytest.raises(AssertionError, match=r"no file's name in .b\.json is not JSON"):
         require_clean_refusals(nameless, path, contents)
     with pytest.raises(AssertionError, match="the reader checks nothing"):
         require_clean_refusals(Path.read_bytes, path, contents)
@@ -130,8 +130,28 @@ def test_a_reader_that_raises_its_own_or_names_no_file_is_found(tmp_path):
         require_clean_refusals(refuse_the_past, path, contents, past=[b"past"])
 
 
+def test_what_a_reader_fails_over_is_shown_as_small_as_may_be(memory_folder):
+    num_read = 0
+
+    def read(path):
+        nonlocal num_read
+        num_read += 1
+        text = path.read_bytes()
+        if text.startswith(b"a") and text.endswith(b"z"):
+            raise KeyError
+        if text != b"{}":
+            raise FileError(f"{path} is not {{}}.")
+
+    path = memory_folder / "a.json"
+    require_clean_refusals(read, path, damaged_bytes(b"{}"))
+    assert num_read >= 2000
+    with pytest.raises(KeyError) as caught:
+        require_clean_refusals(read, path, damaged_bytes(b"{}"), past=[b"abcdefghijklz"])
+    assert caught.value.__notes__ == ["a.json held b'az'"]
+
+
 def refuse_the_past(path):
-    """Read what hypothesis does not draw, as an example of an earlier fault, wrongly."""
+    """Read what is not drawn, as an example of an earlier fault, wrongly."""
     assert path.read_bytes() != b"past", "the past"
 
 

@@ -5,7 +5,6 @@ import dataclasses
 import re
 
 import pytest
-from hypothesis import given
 
 from autoseg.architecture import (
     CellSpace,
@@ -16,7 +15,7 @@ from autoseg.architecture import (
 )
 from autoseg.errors import UsageError
 from tests.architecture.cells import SMALL
-from tests.fuzzing import damaged_bytes, damaged_json, require_clean_refusals
+from tests.fuzzing import cases, damaged_bytes, damaged_json, is_record, require_clean_refusals
 
 LINES = {
     "format_version": "1",
@@ -158,10 +157,7 @@ def test_damaged_files_are_read_or_refused_by_name(memory_folder):
 
 @pytest.mark.fuzz
 def test_damaged_records_are_read_or_refused():
-    @given(damaged_json(SMALL.to_dict()).filter(lambda value: isinstance(value, dict)))
-    def check(value):
+    for value in filter(is_record, cases(damaged_json(SMALL.to_dict()))):
         with contextlib.suppress(UsageError):
             space = space_from_dict(value)
             assert space_from_dict(space.to_dict()) == space
-
-    check()

@@ -119,8 +119,8 @@ def test_a_record_gives_the_same_rows_again(rich, tmp_path):
 
 
 @pytest.mark.fuzz
-def test_other_files_are_refused(rich, tmp_path):
-    path, record = stored(rich, tmp_path)
+def test_other_files_are_refused(rich, memory_folder):
+    path, record = stored(rich, memory_folder)
     for change, message in (
         ({"format": "x"}, r"compare\.json is no comparison's record: its format is not"),
         ({"format_version": 1}, r"has format version 1, and this autoseg reads 2: compare again"),

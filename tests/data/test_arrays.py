@@ -112,8 +112,8 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
-def test_damaged_arrays_are_read_or_refused_by_name(tmp_path, name):
-    path = tmp_path / name
+def test_damaged_arrays_are_read_or_refused_by_name(memory_folder, name):
+    path = memory_folder / name
     (np.save if name == "a.npy" else np.savez_compressed)(path, ARRAY)
     require_clean_refusals(
         lambda path: read_scores(path, are_logits=True, size=(3, 4)),

@@ -337,9 +337,9 @@ def test_a_tiff_of_too_many_strips_does_not_show_the_last_ones_first(tmp_path):
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp"])
-def test_damaged_images_are_read_or_refused_by_name(tmp_path, name):
-    content = save(tmp_path / name, COLOURS).read_bytes()
-    require_clean_refusals(read_image, tmp_path / name, damaged_bytes(content))
+def test_damaged_images_are_read_or_refused_by_name(memory_folder, name):
+    content = save(memory_folder / name, COLOURS).read_bytes()
+    require_clean_refusals(read_image, memory_folder / name, damaged_bytes(content))
 
 
 def test_hidden_and_other_files_of_a_folder_are_left_out(tmp_path):

@@ -73,8 +73,8 @@ def test_colours_and_fractions_are_no_labels(tmp_path, mode):
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("mode", ["L", "P", "I;16"])
-def test_damaged_labels_are_read_or_refused_by_name(tmp_path, mode):
-    path = tmp_path / "a.png"
+def test_damaged_labels_are_read_or_refused_by_name(memory_folder, mode):
+    path = memory_folder / "a.png"
     palette = default_palette() if mode == "P" else None
     label_image(LABELS, palette=palette, mode=mode).save(path)
     require_clean_refusals(read_labels, path, damaged_bytes(path.read_bytes()))

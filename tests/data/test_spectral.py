@@ -159,9 +159,9 @@ def test_what_does_not_fit_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("options", [{}, {"planar": True}, {"is_big": True}])
-def test_damaged_files_are_refused_by_name(tmp_path, options):
+def test_damaged_files_are_refused_by_name(memory_folder, options):
     pytest.importorskip("tifffile")
-    path = write_tiff(tmp_path / "a.tif", draw(5), **options)
+    path = write_tiff(memory_folder / "a.tif", draw(5), **options)
     content = path.read_bytes()
     tags = damaged_bytes(content[-300:]).map(lambda tags: content[:-300] + tags)
     require_clean_refusals(

@@ -106,8 +106,9 @@ def test_other_networks_and_machines_are_told_apart(table):
     assert str(table.machine) == "Some CPU (cpu, threads: 2, torch 2.11.0)"
 
 
-def test_damaged_tables_are_refused_by_name(table, tmp_path):
-    path = tmp_path / "latency.json"
+@pytest.mark.fuzz
+def test_damaged_tables_are_refused_by_name(table, memory_folder):
+    path = memory_folder / "latency.json"
     contents = damaged_json(table.to_dict()).map(as_json)
     require_clean_refusals(LatencyTable.load, path, contents)
 

@@ -110,17 +110,16 @@ def test_what_is_no_model_is_told_what_is(folder, tmp_path):
 
 
 @pytest.mark.fuzz
-def test_a_damaged_file_is_refused_by_its_name(folder, tmp_path):
-    path = tmp_path / "model.safetensors"
+def test_a_damaged_file_is_refused_by_its_name(folder, memory_folder):
+    path = memory_folder / "model.safetensors"
     whole = (folder / "model.safetensors").read_bytes()
     num_header = 8 + int.from_bytes(whole[:8], "little")
     headers = damaged_bytes(whole[:num_header])
     damaged = headers.map(lambda header: header + whole[num_header:])
-    require_clean_refusals(autoseg.load, path, damaged)
     metadata = read_metadata(folder / "model.safetensors", remedy="copy it again")
     values = json.loads(metadata["autoseg_model"])
     # No weights: the description is read, and refused, before them.
     files = damaged_json(values).map(
         lambda each: save({}, {**metadata, "autoseg_model": json.dumps(each)})
     )
-    require_clean_refusals(ModelFile.open, path, files)
+    require_clean_refusals(autoseg.load, path, damaged | files)

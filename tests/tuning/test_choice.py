@@ -129,14 +129,11 @@ def test_a_bad_record_is_refused(tmp_path, content, message):
 
 
 @pytest.mark.fuzz
-def test_damage_of_any_kind_is_refused_with_the_files_name(tmp_path):
-    path = write_record(tmp_path / "crf.json")
+def test_damage_of_any_kind_is_refused_with_the_files_name(memory_folder):
+    path = write_record(memory_folder / "crf.json")
     record = json.loads(path.read_text())
-    whole = path.read_bytes()
-    choose = partial(choose_crf, CRFChoice())
-    require_clean_refusals(choose, path, damaged_bytes(whole))
-    changed = damaged_json(record)
-    require_clean_refusals(choose, path, changed.map(as_json))
+    damaged = damaged_bytes(path.read_bytes()) | damaged_json(record).map(as_json)
+    require_clean_refusals(partial(choose_crf, CRFChoice()), path, damaged)
 
 
 def test_bad_numbers_are_refused_before_anything_is_computed():

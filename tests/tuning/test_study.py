@@ -181,10 +181,9 @@ def test_scores_and_parameters_that_cannot_be_are_refused(tmp_path, open_study):
 
 
 @pytest.mark.fuzz
-def test_damage_of_any_kind_is_refused_with_the_files_name(tmp_path, open_study):
-    path = tmp_path / "trials"
+def test_damage_of_any_kind_is_refused_with_the_files_name(tmp_path, memory_folder, open_study):
     run(open_study, 3)
-    content = path.read_bytes()
+    content = (tmp_path / "trials").read_bytes()
     lines = [json.loads(line) for line in content.splitlines()]
 
     def read(path):
@@ -194,9 +193,8 @@ def test_damage_of_any_kind_is_refused_with_the_files_name(tmp_path, open_study)
         ):
             return study.trials
 
-    require_clean_refusals(read, path, damaged_bytes(content))
-    changed = damaged_json(lines)
-    require_clean_refusals(read, path, changed.map(as_json_lines))
+    damaged = damaged_bytes(content) | damaged_json(lines).map(as_json_lines)
+    require_clean_refusals(read, memory_folder / "trials", damaged)
 
 
 @pytest.mark.parametrize("seed", [5000, 2**63 - 1])

@@ -87,6 +87,6 @@ def test_mistakes_are_named(tmp_path, text, message):
 
 
 @pytest.mark.fuzz
-def test_damaged_descriptions_are_read_or_refused_by_their_name(tmp_path):
+def test_damaged_descriptions_are_read_or_refused_by_their_name(memory_folder):
     contents = damaged_bytes(WHOLE.encode())
-    require_clean_refusals(read_description, tmp_path / "dataset.toml", contents)
+    require_clean_refusals(read_description, memory_folder / "dataset.toml", contents)

@@ -1,6 +1,7 @@
 """COCO's panoptic PNGs: segments, crowds, void, and the classes of VOC."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -91,8 +92,14 @@ def test_a_damaged_listing_is_refused_or_gives_classes(root):
     content = json.loads(path.read_text())
 
     def read(_):
-        (first, *_) = build_dataset("coco", split="train", data_root=root)
-        assert first.target.max() <= 255
+        try:
+            (first, *_) = build_dataset("coco", split="train", data_root=root)
+        except FileError as error:
+            # A picture that is not as the listing says, or not there, is named itself.
+            if not re.search(r"/(panoptic_)?train2017[/ ]", str(error)):
+                raise
+        else:
+            assert first.target.max() <= 255
 
     require_clean_refusals(read, path, damaged_json(content).map(as_json))
 

@@ -109,8 +109,8 @@ def test_a_file_that_is_none_of_sbds_is_named(root):
 
 
 @pytest.mark.fuzz
-def test_damaged_mat_files_are_refused_by_name(tmp_path):
-    path = tmp_path / "2008_000001.mat"
+def test_damaged_mat_files_are_refused_by_name(memory_folder):
+    path = memory_folder / "2008_000001.mat"
     write_sbd(path, blocks(1, range(21)))
     require_clean_refusals(read_sbd, path, damaged_bytes(path.read_bytes()))
 
