@@ -32,6 +32,7 @@ from autoseg.proposers import (
     Domain,
     DomainSampler,
     EvolutionSampler,
+    PredictorSampler,
     RandomSampler,
     Study,
     TPESampler,
@@ -58,7 +59,7 @@ class TransNAS:
     num_seeds: int = 100
     """Searches of each strategy."""
     population_size: int = 10
-    """The population of evolution; TPE draws as many at random."""
+    """The population of evolution; TPE and the predictor draw as many at random."""
     tournament_size: int = 5
     """Networks of the population that compete to be mutated."""
 
@@ -159,7 +160,7 @@ def main(argv: list[str] | None = None) -> None:
         accuracies = read_table(folder / name)
         domain = TableDomain(list(accuracies))
         regrets = {}
-        for strategy in ("random", "evolution", "tpe"):
+        for strategy in ("random", "evolution", "tpe", "predictor"):
             regrets[strategy] = search_often(strategy, space, domain, accuracies, settings)
             rows += summarise(space, strategy, regrets, accuracies)
             write(settings, rows, argv)
@@ -214,6 +215,8 @@ def sampler_of(
         )
     if strategy == "tpe":
         return TPESampler(domain, seed=(seed,), num_random=size)
+    if strategy == "predictor":
+        return PredictorSampler(domain, seed=(seed,), num_random=size)
     return RandomSampler(domain, seed=(seed,))
 
 

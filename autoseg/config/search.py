@@ -96,8 +96,8 @@ class SearchConfig(RecipeConfig):
     worker: CountOrNone = 0
     """Number of this search among those that share --storage: each proposes something else."""
     population_size: Count = 10
-    """Architectures of a population (evolution); so many are drawn at random before evolution or
-    tpe learn from them."""
+    """Architectures of a population (evolution); so many are drawn at random before evolution, tpe
+    or predictor learn from them."""
     tournament_size: Count = 5
     """Architectures of the population that are drawn to choose the parent of the next one
     (evolution): more are greedier."""

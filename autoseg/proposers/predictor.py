@@ -42,8 +42,8 @@ class LinearPredictor:
     weights: Array
     """(features,): by how much the score rises with a deviation of each."""
     left_out: Array
-    """(samples,): what a fit with this penalty to all others predicts of each score, with their
-    mean and the features' centre and scale over all in its place."""
+    """(samples,): what a fit to all other samples, with this penalty, predicts of each score; its
+    features are centred and scaled as here."""
     penalty: float
     """The penalty that was taken."""
 

@@ -40,7 +40,7 @@ def run_search(name, folder, *, stop=None, **changes):
 # The rules of the others are tested elsewhere; what they have of cells is that of these two.
 NIGHTLY = [
     pytest.param(name, marks=pytest.mark.nightly)
-    for name in ("darts2", "drnas", "robust", "evolution", "tpe", "nsga2")
+    for name in ("darts2", "drnas", "robust", "evolution", "tpe", "predictor", "nsga2")
 ]
 
 
@@ -109,7 +109,9 @@ def test_a_heavy_penalty_leads_to_the_cheapest_cells(priced, tmp_path):
     assert prices.cost(result.architecture) == least
 
 
-@pytest.mark.parametrize("name", ["nsga2", pytest.param("tpe", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "name", ["nsga2", *(pytest.param(n, marks=pytest.mark.nightly) for n in ("predictor", "tpe"))]
+)
 def test_no_cells_that_exceed_the_limit_are_tried(name, priced, tmp_path):
     prices, least = priced
     limit = int(1.01 * least)
