@@ -86,7 +86,7 @@ class LinearPredictor:
 
 
 def shrunk(domain: Domain[Value], values: Sequence[Value], scores: Sequence[float]) -> Array:
-    """Return for each value the mean of its score and of what is predicted from all others' scores.
+    """Average the score of each value with the one that all other scores predict for it.
 
     The value with the best of many noisy scores is likely one whose noise was kind; what similar
     values score says by how much.
