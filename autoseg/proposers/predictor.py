@@ -92,9 +92,9 @@ def shrunk(domain: Domain[Value], values: Sequence[Value], scores: Sequence[floa
     values score says by how much.
 
     Args:
-        domain: Of the values.
-        values: At least 2.
-        scores: One each, finite.
+        domain: Says what the values are made of.
+        values: What was scored, 2 or more.
+        scores: Finite, one for each value.
     """
     measured = np.array(scores, dtype=np.float64)
     predictor = LinearPredictor.fit(_features(domain, values), measured)
