@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=(
             "Score, count and time retrained networks side by side, with and without the dense "
             "CRF. Writes compare.csv, compare.md, compare.tex, compare.json, compare.png, "
-            "compare.svg and report.html; runs that cannot be compared get tables of their own."
+            "compare.svg and report.html, with --receptive-field also compare-fields.png and .svg; "
+            "runs that cannot be compared get tables of their own."
         ),
         example=(
             f"{PROG}\n"

@@ -28,6 +28,7 @@ from autoseg.comparison import (
     verdict,
     write_comparison,
 )
+from autoseg.comparison.receptive_fields import ReceptiveField, measure_receptive_field
 from autoseg.comparison.searches import SearchHistory
 from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.data import SegmentationDataset, build_dataset
@@ -76,6 +77,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
     for sentence in left_out:
         announce(f"left out: {sentence}")
     searches = _searches(subjects, request)
+    fields = _receptive_fields(subjects, device) if request.receptive_field else []
     crfs = [_choose_crf(subject, request) for subject in subjects] if request.crf else []
     cases = [
         Case(
@@ -85,10 +87,15 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
             crf_text=chosen.text if chosen else "",
             crf_notes=_crf_notes(chosen, request) if chosen else (),
             views=views,
+            receptive_field=field if views is None else None,
             search=search,
         )
-        for subject, chosen, search in zip(
-            subjects, crfs or [None] * len(subjects), searches, strict=True
+        for subject, chosen, field, search in zip(
+            subjects,
+            crfs or [None] * len(subjects),
+            fields or [None] * len(subjects),
+            searches,
+            strict=True,
         )
         for form in forms
         for views in (None, *asked_views)
@@ -111,6 +118,15 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
         protocol=_protocol(request, command, device, crfs),
         environment=describe_environment(),
     )
+
+
+def _receptive_fields(subjects: Sequence[Subject], device: torch.device) -> list[ReceptiveField]:
+    fields = []
+    with Progress(len(subjects), description="receptive fields", unit="network") as progress:
+        for subject in subjects:
+            fields.append(measure_receptive_field(subject, device=device))
+            progress.update()
+    return fields
 
 
 def _asked_views(request: CompareRequest) -> list[Views]:

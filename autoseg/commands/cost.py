@@ -87,10 +87,7 @@ def run_cost(request: CostRequest) -> str:
 
 def _receptive_field(network: nn.Module, request: CostRequest) -> str:
     try:
-        try:
-            field = theoretical_field(network, request.size)
-        except RuntimeError:  # it needs values beside shapes
-            field = theoretical_field(network, request.size, device="cpu")
+        field = theoretical_field(network, request.size)
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"{printable(request.network)}: {error}") from error
     text = f"Theoretical receptive field of the pixel in the centre: {field}."

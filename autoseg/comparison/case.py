@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from autoseg.comparison.receptive_fields import ReceptiveField
 from autoseg.comparison.searches import SearchHistory
 from autoseg.comparison.subject import Subject
 from autoseg.crf import DenseCRF
@@ -25,6 +26,8 @@ class Case:
     """The CRF's parameters in words, for its row."""
     crf_notes: tuple[str, ...] = ()
     """What a reader should know of the CRF's parameters."""
+    receptive_field: ReceptiveField | None = None
+    """What the network sees of one view of an image; None if nobody asked, or it has several."""
     search: SearchHistory | None = None
     """The search that found the network's architecture; None if it was not found."""
 

@@ -35,6 +35,8 @@ SCORE_COLUMNS = (
     _latency("total_latency", "of both"),
     Column(key="memory_mib", heading="Peak memory", kind="number", unit="MiB"),
     Column(key="energy_j", heading="Energy an image", kind="number", unit="J"),
+    Column(key="theoretical_field", heading="Receptive field"),
+    Column(key="effective_field_px", heading="Effective one", kind="number", unit="px"),
 )
 """What a reader decides on."""
 

@@ -12,6 +12,7 @@ from autoseg.comparison.evidence import EvidenceOf, TrueScene, scene_indices, tr
 from autoseg.comparison.forms import Formed, bring_into_form
 from autoseg.comparison.grading import Graded, grade
 from autoseg.comparison.mac_counts import Macs, count_all_macs
+from autoseg.comparison.receptive_fields import columns_behind_crf
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, ComparisonRow, NetworkComparison
 from autoseg.comparison.timing import Costs, Stages, TimingChoice, time_networks
 from autoseg.config.diagnosis import DiagnosisChoice
@@ -234,12 +235,14 @@ def _assemble(
             *subject.notes,
             *scored.counts.notes,
             *costs.notes,
+            *(case.receptive_field.notes if case.receptive_field else ()),
             *case.crf_notes,
         ),
         borders=tuple(_border_results(collected.borders) for collected in scored.evidence),
         evidence=tuple(collected.result() for collected in scored.evidence),
         scenes=scored.scenes,
         graded_scenes=graded,
+        receptive_field=case.receptive_field,
         search=case.search,
     )
 
@@ -291,6 +294,7 @@ def _plain_row(
         **_total(costs.total),
         memory_mib=costs.memory_mib,
         energy_j=costs.energy_j,
+        **(scored.case.receptive_field.columns if scored.case.receptive_field else {}),
         width=subject.width,
         filter_multiplier=subject.filter_multiplier,
         dataset=dataset.name,
@@ -337,6 +341,7 @@ def _crf_row(
         **_total(costs.together),
         memory_mib=costs.memory_together_mib,
         energy_j=costs.energy_together_j,
+        **columns_behind_crf(plain.theoretical_field),
         crf=crf_text,
     )
 

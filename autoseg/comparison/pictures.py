@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from autoseg.comparison.evidence import TrueScene
 from autoseg.comparison.grading import image_miou
+from autoseg.comparison.receptive_fields import ReceptiveField
 from autoseg.comparison.rows import ComparisonGroup, NetworkComparison
 from autoseg.comparison.verdict import row_name
 from autoseg.reporting.page import Grid, Pair, Picture, Scene
+from autoseg.reporting.receptive_fields import draw_receptive_fields
 from autoseg.reporting.samples import ignored_colour
 
 _MAX_WIDTH = 640  # pixels of a picture
@@ -47,6 +50,17 @@ def grids_of(group: ComparisonGroup) -> tuple[Grid, ...]:
     truth = next((n.graded_scenes for n in group.networks if n.graded_scenes), ())
     networks = [n for n in group.networks if _named(n.graded_scenes) == _named(truth)]
     return tuple(_grid(scene, number, networks) for number, scene in enumerate(truth))
+
+
+def draw_fields(group: ComparisonGroup) -> Figure | None:
+    """Draw the receptive field of each network; None where nobody asked for it."""
+    names: dict[ReceptiveField, list[str]] = {}
+    for network in group.networks:
+        if network.receptive_field is not None:
+            names.setdefault(network.receptive_field, []).append(network.rows[0].label)
+    # Forms of a network share its field: the shortest of their names has no form in it.
+    panels = [field.panel(min(labels, key=len)) for field, labels in names.items()]
+    return draw_receptive_fields(panels) if panels else None
 
 
 def _named(scenes: Sequence[TrueScene]) -> list[tuple[str, str]]:

@@ -20,7 +20,14 @@ from autoseg.comparison.documents import (
 )
 from autoseg.comparison.gains import Gain
 from autoseg.comparison.grading import RULE
-from autoseg.comparison.pictures import ERRORS, classes_of, grids_of, scenes_of, true_scenes_of
+from autoseg.comparison.pictures import (
+    ERRORS,
+    classes_of,
+    draw_fields,
+    grids_of,
+    scenes_of,
+    true_scenes_of,
+)
 from autoseg.comparison.rows import ComparisonGroup, ComparisonRow
 from autoseg.comparison.verdict import doubts_of, row_name, verdict
 from autoseg.reporting.bars import Bar, Bars, bars_of
@@ -110,7 +117,7 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
         classes=classes_of(group),
         scenes=scenes,
         grids=grids,
-        figures=_reliability(group),
+        figures=(*_reliability(group), *_fields(group)),
         attribution=" ".join(
             [
                 *([_CHOICE_OF_SCENES] if scenes else []),
@@ -134,6 +141,15 @@ def _reliability(group: ComparisonGroup) -> tuple[Picture, ...]:
     drawn = svg_text(draw_reliability(curves)).encode()
     label = "right pixels by the probability of the predicted class"
     return (Picture(label=label, content=drawn, kind="svg+xml"),)
+
+
+def _fields(group: ComparisonGroup) -> tuple[Picture, ...]:
+    """Show what the networks see of an image, where it was asked for."""
+    drawn = draw_fields(group)
+    if drawn is None:
+        return ()
+    label = "receptive fields: what the pixel in the centre sees of an image"
+    return (Picture(label=label, content=svg_text(drawn).encode(), kind="svg+xml"),)
 
 
 def _searches(groups: Sequence[ComparisonGroup]) -> list[Section]:

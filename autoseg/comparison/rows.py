@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autoseg.comparison.evidence import Evidence, TrueScene
 from autoseg.comparison.group_key import GroupKey
+from autoseg.comparison.receptive_fields import ReceptiveField
 from autoseg.comparison.searches import SearchHistory
 from autoseg.metrics import CalibrationResult, Confused
 
@@ -167,6 +168,13 @@ class ComparisonRow:
     energy_j: float | None = None
     """Energy that the GPU took for one image, from image to classes; None where nothing counts."""
 
+    theoretical_field: str | None = None
+    """Height x width of the pixels that the logits in the centre can depend on, or "whole image";
+    None if nobody asked."""
+    effective_field_px: float | None = None
+    """Side of a square as large as what they do depend on, in pixels of what the network sees; of
+    several seeds the mean."""
+
     measured_elsewhere: bool = False
     """Whether it was measured on another machine than most of its table, so that its times and
     memory say nothing beside theirs."""
@@ -242,6 +250,8 @@ class NetworkComparison:
     """The images whose predictions the evidence holds."""
     graded_scenes: tuple[TrueScene, ...] = ()
     """The best, the median and the worst image, whose predictions it holds as well."""
+    receptive_field: ReceptiveField | None = None
+    """What its logits see of an image, for a picture; None if nobody asked."""
     search: SearchHistory | None = None
     """The search that found the network's architecture; None if it was not found or looked for."""
     members: "tuple[NetworkComparison, ...]" = ()

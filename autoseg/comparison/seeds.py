@@ -19,6 +19,7 @@ _MEANS = (
     "mean_accuracy",
     "pixel_accuracy",
     "frequency_weighted_iou",
+    "effective_field_px",
 )
 """Fields of a row that become the mean over the seeds."""
 
@@ -86,6 +87,7 @@ def _joined(networks: Sequence[NetworkComparison]) -> NetworkComparison:
         evidence=shown.evidence,
         scenes=shown.scenes,
         graded_scenes=shown.graded_scenes,
+        receptive_field=shown.receptive_field,
         search=shown.search,
         members=tuple(members),
     )

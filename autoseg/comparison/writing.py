@@ -13,6 +13,7 @@ from autoseg.comparison.documents import (
     comparison_markdown,
 )
 from autoseg.comparison.earlier import RECORD_FORMAT, RECORD_VERSION
+from autoseg.comparison.pictures import draw_fields
 from autoseg.comparison.report import comparison_page
 from autoseg.comparison.rows import NetworkComparison
 from autoseg.comparison.verdict import verdict
@@ -24,7 +25,7 @@ from autoseg.reporting.tables import to_csv
 from autoseg.runs.json_values import to_json
 
 _RECORD = "compare.json"
-_PICTURES = ("evidence", "scenes", "graded_scenes", "search")
+_PICTURES = ("evidence", "scenes", "graded_scenes", "search", "receptive_field")
 """Fields of a network that a record does not keep."""
 _OF_ALL = (_RECORD, "compare.md", "compare.tex", "report.html")
 
@@ -51,11 +52,14 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
             old.unlink(missing_ok=True)
     written: list[Path] = []
     for number, group in enumerate(comparison.groups, start=1):
-        table, picture, _ = _group_files(folder, number)
+        table, picture, _, fields, _ = _group_files(folder, number)
         written.append(_write(table, to_csv(group.records, CSV_COLUMNS)))
         if any(record["miou"] is not None for record in group.records):
             figure = draw_pareto(group.records, title=str(group.key))
             written += save_figure(figure, picture.with_suffix(""))
+        drawn = draw_fields(group)
+        if drawn is not None:
+            written += save_figure(drawn, fields.with_suffix(""))
     written.append(_write(folder / "compare.md", comparison_markdown(comparison)))
     written.append(_write(folder / "compare.tex", comparison_latex(comparison)))
     content = json.dumps(comparison_record(comparison), indent=2, ensure_ascii=False)
@@ -88,7 +92,9 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
 
 def _network_record(network: NetworkComparison) -> dict[str, Any]:
     """Return a network's numbers, without the pictures and counts of single images."""
-    bare = replace(network, evidence=(), scenes=(), graded_scenes=(), search=None)
+    bare = replace(
+        network, evidence=(), scenes=(), graded_scenes=(), search=None, receptive_field=None
+    )
     return asdict(bare, dict_factory=_without_pictures)
 
 
@@ -97,9 +103,10 @@ def _without_pictures(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _group_files(folder: Path, number: int) -> list[Path]:
-    """Name the table and the two pictures of a group."""
+    """Name the table of a group, its two pictures, and the two of its receptive fields."""
     name = "compare" if number == 1 else f"compare-{number}"
-    return [folder / f"{name}.{suffix}" for suffix in ("csv", "png", "svg")]
+    ends = (".csv", ".png", ".svg", "-fields.png", "-fields.svg")
+    return [folder / f"{name}{end}" for end in ends]
 
 
 def _num_groups_before(folder: Path) -> int:

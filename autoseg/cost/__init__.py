@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from autoseg.cost.macs import MacCount, OperatorCost, count_macs, count_module_macs
     from autoseg.cost.memory import measure_peak_memory
     from autoseg.cost.parameters import count_parameters
-    from autoseg.cost.receptive_field import TheoreticalField, theoretical_field
+    from autoseg.cost.receptive_field import (
+        TheoreticalField,
+        effective_field,
+        effective_side,
+        theoretical_field,
+    )
     from autoseg.cost.resident import PeakMemory, measure_resident_peak
     from autoseg.cost.rounds import (
         measure_in_rounds,
@@ -63,6 +68,8 @@ __all__ = [
     "count_macs_torch",
     "count_module_macs",
     "count_parameters",
+    "effective_field",
+    "effective_side",
     "energy_meter",
     "explain_macs",
     "has_own_memory",

@@ -42,6 +42,9 @@ class CompareRequest(Request, CRFChoice, BorderChoice, DiagnosisChoice, FormChoi
     """Score so many images, evenly spread over the split; none: all."""
     data_root: Path | None = None
     """Folder of a dataset that is read from files; none: as in the training."""
+    receptive_field: bool = False
+    """Tell what the pixel in the centre sees of an image: its theoretical receptive field and the
+    effective one (Luo et al. 2016), from gradients on 16 images; with a picture."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     min_runs: Count = 20

@@ -1,4 +1,5 @@
-"""Receptive fields: against the closed form for chains, and against NaN that is let through."""
+"""Receptive fields: what can be seen, against the closed form for chains and against NaN that is
+let through; what is seen, against a normal law and gradients worked by hand."""
 
 import math
 
@@ -7,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autoseg.cost import theoretical_field
+from autoseg.cost import effective_field, effective_side, theoretical_field
 from autoseg.cost.reach import reached_pixels
+from autoseg.cost.receptive_field import EFFECTIVE_SHARE
 
 
 def chain(*layers):
@@ -113,3 +115,56 @@ def test_an_operator_without_a_rule_reads_everything_and_is_named():
 def test_what_gives_no_map_is_refused():
     with pytest.raises(ValueError, match=r"Sequential gives shape \(1, 48\); expected logits"):
         theoretical_field(nn.Sequential(nn.Flatten()), (4, 4))
+
+
+def test_a_linear_chain_of_means_has_the_field_of_a_normal_law():
+    num_layers, kernel = 20, 5
+    chain = nn.Sequential(
+        *(nn.Conv2d(1, 1, kernel, padding=kernel // 2, bias=False) for _ in range(num_layers))
+    ).double()
+    for parameter in chain.parameters():
+        nn.init.constant_(parameter, 1 / kernel**2)
+    field = effective_field(chain, torch.zeros(2, 1, 141, 141).double(), size=(141, 141))
+    # Variances of uniform steps, (k^2 - 1) / 12 each, add up; the area above a share is a disc's.
+    variance = num_layers * (kernel**2 - 1) / 12
+    squares = (torch.arange(141.0) - 70) ** 2
+    assert (field.sum(0) * squares).sum().item() == pytest.approx(variance)
+    expected = math.sqrt(2 * math.pi * variance * math.log(1 / EFFECTIVE_SHARE))
+    assert effective_side(field) == pytest.approx(expected, rel=0.01)
+
+
+def test_the_gradient_is_that_of_the_predicted_class_and_smaller_images_lie_in_the_centre():
+    network = nn.Conv2d(2, 2, 1, bias=False)
+    with torch.no_grad():
+        network.weight.copy_(torch.tensor([[3.0, -4.0], [1.0, 1.0]])[..., None, None])
+    first, second = torch.ones(2, 4, 6), torch.tensor([1.0, -1.0])[:, None, None].expand(2, 2, 2)
+    field = effective_field(network, [first, second], size=(4, 6))
+    expected = torch.zeros(4, 6, dtype=torch.float64)
+    expected[2, 3] = (2 + 7) / 2  # class 1 is ahead in the first image, class 0 in the second
+    torch.testing.assert_close(field, expected)
+    assert network.weight.grad is None and effective_side(field) == 1
+    assert effective_side(torch.zeros(4, 6)) == 0
+
+
+@pytest.mark.parametrize(
+    ("network", "images", "error", "message"),
+    [
+        (nn.Identity(), [], ValueError, "no image; it is a mean over one or more"),
+        (
+            nn.Identity(),
+            [torch.ones(3, 4, 7)],
+            ValueError,
+            r"has 4 x 7 pixels, more than the 4 x 6",
+        ),
+        (nn.Flatten(), [torch.ones(3, 4, 6)], ValueError, r"Flatten gives shape \(1, 72\)"),
+        (
+            nn.BatchNorm2d(3, eps=math.nan).eval(),
+            [torch.ones(3, 4, 6)],
+            RuntimeError,
+            "BatchNorm2d at the image is not finite",
+        ),
+    ],
+)
+def test_what_has_no_field_is_refused(network, images, error, message):
+    with pytest.raises(error, match=message):
+        effective_field(network, images, size=(4, 6))
