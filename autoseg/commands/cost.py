@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+import torch
 from torch import nn
 
 from autoseg.comparison.mac_counts import explain_count
@@ -11,14 +12,18 @@ from autoseg.cost import (
     count_macs_thop,
     count_macs_torch,
     count_parameters,
+    effective_field,
+    effective_side,
     explain_macs,
     theoretical_field,
 )
+from autoseg.cost.recording import example_images
 from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import printable
 from autoseg.networks import NETWORKS, build_network
 from autoseg.reporting.tables import Column, to_markdown
 from autoseg.requests import CostRequest
+from autoseg.runs import seed_everything
 from autoseg.user_imports import imported
 
 _COUNTERS = (
@@ -43,6 +48,7 @@ def run_cost(request: CostRequest) -> str:
     Raises:
         UsageError: If there is no such network, or it does not run on an image of the size.
     """
+    seed_everything(0)  # of random weights an effective field depends on which
     network = find_network(request)
     try:  # on real tensors, as the others count: some modules call other operators there
         explanation = explain_macs(network, request.size, device="cpu")
@@ -79,6 +85,8 @@ def run_cost(request: CostRequest) -> str:
         lines += ["", to_markdown(operators, _OPERATORS)]
     if request.receptive_field:
         lines += ["", _receptive_field(network, request)]
+    if request.effective_field is not None:
+        lines += ["", _effective_field(network, request, num_images=request.effective_field)]
     if ours.unmodelled:
         names = ", ".join(map(printable, ours.unmodelled))
         lines += ["", f"Not priced by autoseg, so that its count is too small: {names}."]
@@ -95,6 +103,21 @@ def _receptive_field(network: nn.Module, request: CostRequest) -> str:
         names = ", ".join(map(printable, field.unknown))
         text += f" Operators that are taken to read all of their inputs: {names}."
     return text
+
+
+def _effective_field(network: nn.Module, request: CostRequest, *, num_images: int) -> str:
+    zeros = example_images(network, request.size, batch_size=1, device="cpu")[0]
+    generator = torch.Generator().manual_seed(0)
+    images = (torch.randn(zeros.shape, generator=generator) for _ in range(num_images))
+    try:
+        field = effective_field(network.float().eval(), images, size=request.size)
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"{printable(request.network)}: {error}") from error
+    return (
+        f"Effective receptive field there: as large as a square of {effective_side(field):.1f} "
+        f"pixels a side, the mean over {num_images} images of normal noise; the whole image would "
+        f"be {field.numel() ** 0.5:.1f}."
+    )
 
 
 def find_network(request: CostRequest) -> nn.Module:

@@ -18,5 +18,8 @@ class CostRequest(Request):
     """Classes of a network of the zoo; your own has those that it has."""
     receptive_field: bool = False
     """Tell the theoretical receptive field of the pixel in the centre as well."""
+    effective_field: Count | None = None
+    """Tell its effective receptive field as well (Luo et al. 2016), the mean over so many images of
+    normal noise; each takes a pass forward and back. None: it is not told."""
     num_operators: Count = 8
     """Operators to list, the most expensive first."""

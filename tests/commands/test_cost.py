@@ -33,6 +33,15 @@ class Narrow(nn.Module):
     def forward(self, images):
         return images @ torch.zeros(5, 5)
 
+class Means(nn.Module):  # of 3 x 7 pixels, in training mode
+    def __init__(self):
+        super().__init__()
+        self.mean = nn.Conv2d(3, 1, (3, 7), padding=(1, 3))
+        nn.init.constant_(self.mean.weight, 1 / 21)
+
+    def forward(self, images):
+        return self.mean(nn.functional.dropout(images, 0.9, self.training))
+
 ready = built()
 number = 3
 """
@@ -108,3 +117,17 @@ def test_the_receptive_field_is_told_where_it_is_asked_for(capsys):
         UsageError, match=r"^Small: receptive field: Small gives shape \(1, 64, 8\)"
     ):
         cost.main(["models.py:Small", "--size", "8", "8", "--receptive-field"])
+
+
+def test_the_effective_field_is_told_where_it_is_asked_for(capsys):
+    size = ("--size", "12", "27")
+    line = (
+        f"as large as a square of {21**0.5:.1f} pixels a side, the mean over 2 images of normal "
+        f"noise; the whole image would be {18:.1f}."
+    )
+    assert line in told(capsys, "models.py:Means", *size, "--effective-field", "2")
+    assert "ffective" not in told(capsys, "models.py:Means", *size)
+    with pytest.raises(
+        UsageError, match=r"^Small: effective field: Small gives shape \(1, 324, 8\)"
+    ):
+        cost.main(["models.py:Small", *size, "--effective-field", "1"])
