@@ -50,6 +50,12 @@ from autoseg.runs import (
 from autoseg.trained import NetworkChoice, RetrainedNetwork, search_that_found
 from autoseg.tuning import ChosenCRF, choose_crf, choose_crf_behind
 
+_WEIGHTS = {
+    "best": "those of the best validation during the training, on images of the val split, so that "
+    "scores on val are optimistic",
+    "last": "the last ones of the training, which no score has chosen",
+}
+"""What the protocol says of the weights."""
 _SEARCH_DEPTH = 2
 """Folders below a place at which a search's run folder is looked for: further down lie data."""
 
@@ -231,13 +237,14 @@ def _subject_of_run(folder: Path, request: CompareRequest) -> Subject:
         split=request.split,
         limit=request.limit or 0,
         data_root=None if is_drawn else request.data_root,
+        weights=request.weights,
     )
 
 
 def _choose_crf(subject: Subject, request: CompareRequest) -> ChosenCRF:
     if subject.trained is None:
         return choose_crf(request, None)
-    return choose_crf_behind(subject.trained.run, request, weights="best")
+    return choose_crf_behind(subject.trained.run, request, weights=subject.trained.weights)
 
 
 def _crf_notes(chosen: ChosenCRF, request: CompareRequest) -> tuple[str, ...]:
@@ -316,7 +323,7 @@ def _protocol(
         "Device": f"{device}, {processor_name(device)}; "
         f"CPU threads of torch: {torch.get_num_threads()}",
         "Date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "Weights": "those of the best validation during the training, on images of the val split",
+        "Weights": _WEIGHTS[request.weights],
         "Latency": f"batch of 1, warmed up, at least {request.min_runs} runs and "
         f"{request.min_seconds:g} s each, networks in turn",
         "CRF": "; ".join(dict.fromkeys(crf.text for crf in crfs)) or "not measured (--no-crf)",

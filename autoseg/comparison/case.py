@@ -33,8 +33,11 @@ class Case:
 
     @property
     def label(self) -> str:
-        """Name of the network, of its form where that is not plain torch, and of its views."""
+        """Name of the network, of its weights where they are the last ones, of its form where that
+        is not plain torch, and of its views."""
+        trained = self.subject.trained
         settings = [
+            *(["last weights"] if trained is not None and trained.weights == "last" else []),
             *([] if self.form.is_plain else [str(self.form)]),
             *([] if self.views is None else [str(self.views)]),
         ]

@@ -64,6 +64,8 @@ PROTOCOL_COLUMNS = (
     Column(key="seed", heading="Seed", kind="exact"),
     Column(key="num_steps", heading="Training steps", kind="exact"),
     Column(key="best_step", heading="Step of the weights", kind="exact"),
+    Column(key="weights", heading="Weights"),
+    Column(key="is_chosen_on_split", heading="Weights chosen on these images (optimistic)"),
     Column(key="num_images", heading="Images scored", kind="exact"),
     Column(key="device", heading="Device"),
     Column(key="processor", heading="Processor"),

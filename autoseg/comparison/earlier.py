@@ -82,6 +82,8 @@ def _row(values: Mapping[str, Any]) -> ComparisonRow:
         for name, value in values.items()
         if name in names
     }
+    if known["num_seeds"] is not None and "weights" not in known:  # there was no choice yet
+        known |= {"weights": "best", "is_chosen_on_split": known["split"] == "val"}
     return ComparisonRow(**known)
 
 

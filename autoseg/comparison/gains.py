@@ -68,7 +68,7 @@ def _training(network: NetworkComparison) -> tuple:
     """Return what two rows share that differ by their views alone."""
     row = network.rows[0]
     built = row.network, row.width, row.filter_multiplier, row.form
-    return *built, row.training_sha256, row.run, row.seed, row.seeds
+    return *built, row.weights, row.training_sha256, row.run, row.seed, row.seeds
 
 
 def _gain(without: NetworkComparison, first: int, network: NetworkComparison, second: int) -> Gain:

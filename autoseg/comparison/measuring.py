@@ -313,6 +313,8 @@ def _plain_row(
         seed=trained.seed if trained else None,
         num_steps=trained.num_steps if trained else None,
         best_step=trained.best_step if trained else None,
+        weights=trained.weights if trained else None,
+        is_chosen_on_split=trained.has_chosen(dataset.split) if trained else None,
         training_sha256=trained.training_sha256 if trained else None,
         run=str(trained.folder) if trained else None,
         weights_sha256=trained.weights_sha256 if trained else None,

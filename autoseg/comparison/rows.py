@@ -139,6 +139,12 @@ class ComparisonRow:
     """Steps of the training."""
     best_step: int | None
     """Step whose weights were scored."""
+    weights: str | None = None
+    """"best": those of the best validation during the training, on images of val; or "last". None
+    without a training."""
+    is_chosen_on_split: bool | None = None
+    """Whether images of the split that is scored have chosen the weights, so that the score is
+    optimistic; None without a training."""
     run: str | None
     """Run folder; None for a network without a run, and for several."""
     weights_sha256: str | None

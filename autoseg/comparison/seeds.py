@@ -40,8 +40,9 @@ def join_seeds(networks: Sequence[NetworkComparison]) -> list[NetworkComparison]
     by_training: defaultdict[Any, list[NetworkComparison]] = defaultdict(list)
     for number, network in enumerate(networks):
         row = network.rows[0]
-        training = row.training_sha256 or number, row.form, row.views, len(network.rows)
-        by_training[training].append(network)
+        training = row.training_sha256 or number, row.weights
+        setting = row.form, row.views, len(network.rows)
+        by_training[*training, *setting].append(network)
     joined = []
     for members in by_training.values():
         seeds = [member.rows[0].seed for member in members]

@@ -13,6 +13,7 @@ from autoseg.config.recipe import NOT_DECIDING
 from autoseg.data import SegmentationDataset, spread_indices
 from autoseg.errors import UsageError
 from autoseg.runs import reading_record, schema
+from autoseg.runs.weights import Which
 from autoseg.trained import NetworkChoice, RetrainedNetwork
 
 _CONFIG = schema.fields(
@@ -53,6 +54,8 @@ class Trained:
     """Step whose weights are scored."""
     weights_sha256: str
     """Checksum of those weights."""
+    weights: Which = "best"
+    """Whether they are those of the best validation, or the last ones."""
     loss: str = "cross_entropy"
     """What the training minimised."""
     started_from: str | None = None
@@ -69,6 +72,13 @@ class Trained:
     def seed(self) -> int:
         """Seed of the training."""
         return self.run.record["seed"]
+
+    def has_chosen(self, split: str) -> bool:
+        """Say whether images of a split have chosen the weights: the validations', which are val's.
+
+        Their score there is optimistic.
+        """
+        return self.weights == "best" and split == "val"
 
     @property
     def training_sha256(self) -> str:
@@ -139,15 +149,21 @@ class Subject:
 
 
 def trained_subject(
-    run: RetrainedNetwork, *, split: str, limit: int, data_root: Path | None
+    run: RetrainedNetwork,
+    *,
+    split: str,
+    limit: int,
+    data_root: Path | None,
+    weights: Which = "best",
 ) -> Subject:
-    """Take the best weights of a finished retraining, and the images that score them.
+    """Take the weights of a finished retraining, and the images that score them.
 
     Args:
         run: The run.
         split: "train", "val" or "test".
         limit: Images that are scored, evenly spread over the split; 0 takes all.
         data_root: Where the dataset lies now; None takes the place in the record.
+        weights: "best" (by validation) or "last".
 
     Raises:
         UsageError: If the run is not finished, was a sanity check, or lacks weights or images.
@@ -171,15 +187,16 @@ def trained_subject(
     dataset = run.dataset(split, data_root=data_root)
     return _subject(
         run.choice,
-        run.network("best"),
+        run.network(weights),
         dataset=dataset,
         indices=tuple(spread_indices(len(dataset), limit)),
         image_scale=run.image_scale,
         trained=Trained(
             run=run,
             num_steps=config["num_steps"],
-            best_step=results["best_step"],
-            weights_sha256=run.weights_sha256("best"),
+            best_step=results["best_step"] if weights == "best" else config["num_steps"],
+            weights_sha256=run.weights_sha256(weights),
+            weights=weights,
             loss=_describe_loss(config),
             started_from=(config.get("weights") or {}).get("file"),
             colour_miou=run.record.get("baselines", {}).get("colour_miou"),

@@ -231,14 +231,17 @@ def _changed(what: str, gains: Sequence[Gain], doubts: Collection[str]) -> list[
 def _searches(rows: Sequence[ComparisonRow]) -> list[str]:
     """Say of each searched network whether it is better than what nobody searched."""
     searched = [row for row in rows if row.network == SEARCHED]
-    drawn = [row.miou or 0.0 for row in rows if row.network.startswith(DRAWN)]
-    if searched and not drawn:
+    all_drawn = [row for row in rows if row.network.startswith(DRAWN)]
+    if searched and not all_drawn:
         return [
             "Whether the search helped, nothing here says: no architecture drawn at random was "
             "trained beside it (retrain --random 3)."
         ]
     sentences = []
     for row in searched:
+        drawn = [each.miou or 0.0 for each in all_drawn if each.weights == row.weights]
+        if not drawn:
+            continue  # best weights and last ones do not compare
         num_below = sum(miou < (row.miou or 0.0) for miou in drawn)
         sentence = (
             f"{row.label} ({_percent(row)}) is above {num_below} of {len(drawn)} drawn at random "

@@ -35,6 +35,9 @@ class CompareRequest(Request, CRFChoice, BorderChoice, DiagnosisChoice, FormChoi
     """Where runs are looked for."""
     split: Literal["val", "test"] = "val"
     """Split to score. Choose on val, and look at test once, at the end."""
+    weights: Literal["best", "last"] = "best"
+    """Weights of the runs: those of the best validation during the training, which val has chosen,
+    so that their scores on val are optimistic; or the last ones, which nothing has chosen."""
     crf: bool = True
     """Measure each network with the dense CRF as well, with the parameters given here, else those
     that `python -m autoseg.tune` chose for its run, else DeepLab's."""

@@ -118,6 +118,23 @@ def test_a_record_gives_the_same_rows_again(rich, tmp_path):
     assert max(each.rows[0].num_seeds for each in joined) == 3
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"split": "val"}, ("best", True)),
+        ({"split": "test"}, ("best", False)),
+        ({"num_seeds": None}, (None, None)),
+    ],
+)
+def test_a_record_of_before_there_was_a_choice_took_the_best_weights(tmp_path, row, told):
+    path, record = stored([network(**row)], tmp_path)
+    (stored_row,) = record["groups"][0]["networks"][0]["rows"]
+    del stored_row["weights"], stored_row["is_chosen_on_split"]
+    path.write_text(json.dumps(record))
+    (read,) = earlier_networks(path)
+    assert (read.rows[0].weights, read.rows[0].is_chosen_on_split) == told
+
+
 @pytest.mark.fuzz
 def test_other_files_are_refused(rich, memory_folder):
     path, record = stored(rich, memory_folder)

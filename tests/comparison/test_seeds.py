@@ -87,6 +87,7 @@ def test_times_are_of_the_middle_settled_training_and_pictures_of_the_middle_sco
         {"seed": 2, "training_sha256": "u"},  # another recipe, network or images
         {"seed": 2, "training_sha256": None},  # a record that does not say
         {"seed": 2, "split": "test"},
+        {"seed": 2, "weights": "last"},
     ],
 )
 def test_what_is_no_other_seed_of_the_same_stays_apart(second):

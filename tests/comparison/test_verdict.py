@@ -189,6 +189,8 @@ def test_a_search_is_measured_by_what_nobody_searched():
         "43.00 %)."
     ]
     assert about_searches(scored("unet", 0.5, 10.0)) == []
+    last = [scored(f"random-{i} (last)", 0.1, 10.0, weights="last") for i in range(4)]
+    assert about_searches(found, *drawn, *last) == about_searches(found, *drawn)
 
 
 def test_nothing_scored_nothing_said():
