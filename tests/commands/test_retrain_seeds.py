@@ -12,6 +12,7 @@ from autoseg.errors import UsageError
 from autoseg.runs import StopRequest, load_record, load_weights
 from autoseg.trained import NetworkChoice
 from autoseg.training import TrainingResult
+from tests.cli.test_console import HYPERLINK, printed_to_a_terminal
 from tests.commands.test_tensorboard import Writer
 
 pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
@@ -63,15 +64,17 @@ def workplace(tmp_path_factory, writers):
     return folder
 
 
-def test_several_seeds_go_on_and_end_as_each_alone(workplace, capsys):
+def test_several_seeds_go_on_and_end_as_each_alone(workplace, capsys, monkeypatch):
     folder = workplace / "many"
     record = load_record(folder)
     assert (record["seed"], record["config"]["seeds"]) == (7, [7, 4])
     assert record["results"]["finished"] == ["unet-seed-7"]
-    assert retrain.main(["--resume", "--out", str(folder)]) == 0
-    printed = capsys.readouterr()
-    assert "[2/2] unet seed 4: 2/2 steps" in printed.err
-    assert ", over the seeds 7, 4\n" in printed.out
+    monkeypatch.setenv("TERM", "xterm-256color")
+    sent = printed_to_a_terminal(lambda: retrain.main(["--resume", "--out", str(folder)]))
+    assert "[2/2] unet seed 4: 2/2 steps" in capsys.readouterr().err
+    assert ", over the seeds 7, 4\n" in sent
+    picture = folder / "figures/training.png"
+    assert HYPERLINK.findall(sent) == [(picture.as_uri(),) * 2] and picture.is_file()
     alone, member = (load_record(workplace / each) for each in ("one/unet", "many/unet-seed-4"))
     # All settings agree, so that a comparison joins them, and the same weights came of them, with
     # and without TensorBoard.
