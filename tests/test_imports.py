@@ -42,7 +42,10 @@ ALLOWED: dict[str, set[str]] = {
         "evaluation",  # and what it predicts
     },
     "tuning": {"trained", "crf", "data", "evaluation", "metrics", "runs"},
-    "training": {"data", "runs", "evaluation", "distributed"},
+    "training": {
+        *("data", "runs", "evaluation", "distributed"),
+        "cost",  # whether it was memory that ran out
+    },
     "zero_cost": {"cost"},  # the sizes that its scores have to beat
     "proposers": {"architecture", "runs"},  # what is proposed, and the journal of trials
     "strategies": {

@@ -1,18 +1,17 @@
 """`--auto-batch`: the largest batch that a GPU's memory holds, instead of the preset's."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 
 from autoseg.cli.console import announce
 from autoseg.commands.retrain_plan import RetrainPlan
+from autoseg.cost import USED_SHARE, largest_batch, memory_share
 from autoseg.distributed import num_processes
 from autoseg.errors import UsageError
 from autoseg.runs import seed_everything
 from autoseg.training import OutOfMemoryError
-from autoseg.training.largest_batch import USED_SHARE, largest_batch, training_step
+from autoseg.training.trial_step import training_step
 
 
 def require_trying(plan: RetrainPlan, device: torch.device) -> None:
@@ -61,7 +60,7 @@ def with_largest_batch(plan: RetrainPlan, device: torch.device) -> RetrainPlan:
     # Of each part that a batch passes the network in. Batch norm needs two images.
     largest = len(dataset) // config.accumulate
     smallest = min(2, largest)
-    with _memory_share(device, USED_SHARE):
+    with memory_share(device, USED_SHARE):
         for choice in plan.networks:
             step = training_step(
                 lambda choice=choice: choice.build(
@@ -88,16 +87,3 @@ def with_largest_batch(plan: RetrainPlan, device: torch.device) -> RetrainPlan:
         f"it would be {scaled:.3g}"
     )
     return replace(plan, request=plan.request.with_values(batch_size=found))
-
-
-@contextmanager
-def _memory_share(device: torch.device, share: float) -> Iterator[None]:
-    """Let torch take no more than a share of a GPU's memory inside."""
-    if device.type != "cuda":
-        yield
-        return
-    torch.cuda.set_per_process_memory_fraction(share, device)
-    try:
-        yield
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         MacTerm,
         explain_macs,
     )
+    from autoseg.cost.fitting import USED_SHARE, is_out_of_memory, largest_batch, memory_share
     from autoseg.cost.latency import Latency, measure_latency, synchronised_clock
     from autoseg.cost.macs import MacCount, OperatorCost, count_macs, count_module_macs
     from autoseg.cost.memory import measure_peak_memory
@@ -43,6 +44,7 @@ else:
         "device",
         "energy",
         "explanation",
+        "fitting",
         "latency",
         "macs",
         "memory",
@@ -53,6 +55,7 @@ else:
     )
 
 __all__ = [
+    "USED_SHARE",
     "Latency",
     "MacCount",
     "MacExplanation",
@@ -73,12 +76,15 @@ __all__ = [
     "energy_meter",
     "explain_macs",
     "has_own_memory",
+    "is_out_of_memory",
+    "largest_batch",
     "measure_energy",
     "measure_in_rounds",
     "measure_interleaved",
     "measure_latency",
     "measure_peak_memory",
     "measure_resident_peak",
+    "memory_share",
     "reference_operation",
     "synchronised_clock",
     "theoretical_field",

@@ -4,12 +4,9 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from autoseg.config import RecipeConfig, TrainingConfig
+from autoseg.cost import is_out_of_memory
 from autoseg.data.lost_worker import explaining_lost_workers
-
-_OF_THE_CPU = ("DefaultCPUAllocator", "not enough memory")
 
 
 class OutOfMemoryError(RuntimeError):
@@ -43,12 +40,6 @@ def explaining_memory(config: RecipeConfig) -> Iterator[None]:
             f"into memory ({reason}). {_advice(config)} What was saved is whole: where another "
             "program took the memory, go on with --resume."
         ) from error
-
-
-def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
-    """Tell whether torch or NumPy raised an error because memory ran out."""
-    is_one = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return is_one or any(words in str(error) for words in _OF_THE_CPU)
 
 
 def _advice(config: RecipeConfig) -> str:

@@ -1,6 +1,5 @@
-"""The largest batch whose training step fits into a GPU's memory, found by trying."""
+"""Steps of a retraining on drawn images, which show whether a batch fits into memory."""
 
-import gc
 from collections.abc import Callable
 
 import torch
@@ -12,51 +11,11 @@ from autoseg.training.accumulation import add_gradients
 from autoseg.training.averaging import averaged_network
 from autoseg.training.batch_norm import prepare_batch_norm_
 from autoseg.training.chosen_loss import build_loss, choose_loss, weights_of_classes
-from autoseg.training.memory import is_out_of_memory
 from autoseg.training.optimisers import build_optimizer
 from autoseg.training.precision import resolve_precision, tensor_float
 
-USED_SHARE = 0.9
-"""Share of a GPU's memory that a tried step may take: later steps find it in other pieces."""
-
 _NUM_STEPS = 2
 """The optimizer's state, made in the first step, is there in the second from the start."""
-
-
-def largest_batch(step: Callable[[int], None], *, smallest: int, largest: int) -> int | None:
-    """Find the largest batch that can be stepped: double while it fits, then halve the interval.
-
-    Args:
-        step: Makes steps of so many images; raises where memory runs out. What fits is taken to
-            fit with fewer images as well.
-        smallest: The first batch that is tried.
-        largest: Batches beyond it are of no use.
-
-    Returns:
-        Its images; None if the smallest does not fit.
-    """
-    fitting, failing, tried = smallest - 1, largest + 1, smallest
-    while failing - fitting > 1:
-        if _fits(step, tried):
-            fitting = tried
-        else:
-            failing = tried
-        is_bounded = failing <= largest
-        tried = (fitting + failing) // 2 if is_bounded else min(2 * tried, largest)
-    return fitting if fitting >= smallest else None
-
-
-def _fits(step: Callable[[int], None], batch_size: int) -> bool:
-    try:
-        step(batch_size)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return False
-    finally:
-        gc.collect()
-        torch.cuda.empty_cache()
-    return True
 
 
 def training_step(
