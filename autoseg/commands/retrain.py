@@ -38,6 +38,7 @@ from autoseg.training import (
     TrainingResult,
     require_rule_fits,
     require_shareable_loss,
+    resolve_precision,
     retraining_batches,
     train,
 )
@@ -91,6 +92,7 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     )
     announce_notes("retrain", plan.train_dataset, plan.val_dataset)
     # Refuse what cannot work before a folder is made.
+    resolve_precision(plan.training.precision, device)
     retraining_batches(plan.train_dataset, plan.training)
     require_rule_fits(plan.training.class_weights, plan.train_dataset)
     require_shareable_loss(plan.training.loss)

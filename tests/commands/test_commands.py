@@ -202,7 +202,10 @@ def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, 
             ["--network", "icnet_resnet50", "--crop-size", "999", "999"],
             r"larger than the d",
         ),
-        (search, ["--device", "cpu", "--precision", "tf32"], r"--precision tf32: cpu has no TF32"),
+        *(
+            (command, [*given, "--device", "cpu", "--precision", "tf32"], r"tf32: cpu has no TF32")
+            for command, given in ((search, ()), (retrain, ("--network", "unet")))
+        ),
         (
             search,
             ["--device", "cpu", "--cuda-graph"],

@@ -272,6 +272,18 @@ def test_slow_loading_is_said_with_what_helps(tmp_path, monkeypatch, capsys):
     assert "--num-workers 2 loads beside the training" in said
 
 
+def test_bf16_on_a_cpu_is_fp32_but_for_rounding(tmp_path, uninterrupted):
+    with new_run(tmp_path / "bf16") as run:
+        run_training(run, config=dataclasses.replace(CONFIG, precision="bf16"))
+    exact, rounded = (load_weights(tmp_path / name, "last") for name in ("whole", "bf16"))
+    assert not torch.equal(exact["0.weight"], rounded["0.weight"])
+    for name, tensor in rounded.items():
+        assert tensor.dtype == exact[name].dtype, name  # weights stay as they are
+        error = (tensor.double() - exact[name].double()).norm()
+        # Maps round by 2^-9, gradients by more where a ReLU flips; over six steps.
+        assert error <= 0.02 * exact[name].double().norm() + 0.02, name
+
+
 def test_training_lowers_the_loss(tmp_path):
     config = dataclasses.replace(CONFIG, num_steps=40, validate_every=20)
     with new_run(tmp_path / "run") as run:

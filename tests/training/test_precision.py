@@ -11,6 +11,10 @@ def test_auto_is_fp32_on_the_cpu():
     assert resolve_precision("auto", CPU) == "fp32"
 
 
+def test_bf16_is_taken_by_a_cpu():
+    assert resolve_precision("bf16", CPU) == "bf16"
+
+
 def test_bf16_is_refused_by_a_gpu_without_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     with pytest.raises(UsageError, match="has no bf16; use --precision fp32"):
