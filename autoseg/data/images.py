@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from autoseg.data.jpeg_end import ends_early
+from autoseg.data.jpeg_end import ends_early, lacks_scans
 from autoseg.data.orientation import SIDEWAYS, orientation, shown_size, stored_part, upright
 from autoseg.data.tiff_layout import require_possible_layout
 from autoseg.errors import FileError, UsageError, reading
@@ -158,9 +158,16 @@ def load_whole(image: ImageFile.ImageFile, path: Path) -> None:
     with reading(path, "an image"):
         if image.format != "PNG" or not image.tile:  # none: it has no data, or was decoded
             image.load()
-            is_cut = image.format in _JPEGS and ends_early(image, path)
+            is_jpeg = image.format in _JPEGS
+            is_coarse = is_jpeg and lacks_scans(path)
+            is_cut = is_jpeg and not is_coarse and ends_early(image, path)
         else:
-            is_cut = _lacks_rows(image, path)
+            is_coarse, is_cut = False, _lacks_rows(image, path)
+    if is_coarse:
+        raise FileError(
+            f"{path} is damaged: its data ends before its pixels are sharp, since scans of it are "
+            "missing; copy it again, or save it anew."
+        )
     if is_cut:
         raise FileError(
             f"{path} is damaged: its data ends before its {image.height} rows of pixels do; copy "

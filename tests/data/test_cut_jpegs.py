@@ -3,7 +3,10 @@
 The oracle is the whole file: what it decodes to, and that it is taken whatever it shows.
 """
 
+import contextlib
+import re
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,9 +33,9 @@ def encoded(mode, size=(121, 90), **options):
     return file.getvalue()
 
 
-def scan_start(content):
+def scan_start(content, after=0):
     """Return where the data of the first scan begins."""
-    mark = content.index(b"\xff\xda")
+    mark = content.index(b"\xff\xda", after)
     return mark + 2 + int.from_bytes(content[mark + 2 : mark + 4], "big")
 
 
@@ -61,12 +64,65 @@ def test_the_end_of_another_picture_is_not_the_end(tmp_path):
         read_image(tmp_path / "a.jpg")
 
 
-def test_of_a_progressive_one_the_first_scan(tmp_path):
-    content = encoded("RGB", progressive=True)
-    start = scan_start(content)
-    (tmp_path / "a.jpg").write_bytes(content[: start + 100] + END)
-    with pytest.raises(FileError, match=r"a\.jpg is damaged: its data ends before its 90 rows of"):
-        read_image(tmp_path / "a.jpg")
+def scan_starts(content):
+    """Return where scans begin; their marks stand nowhere else in files without a preview."""
+    return [each.start() for each in re.finditer(rb"\xff\xda", content)]
+
+
+def by_pillow(path):
+    """Return what Pillow makes of a file without a word; None where it refuses it."""
+    with contextlib.suppress(OSError), Image.open(path) as image:
+        return np.array(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", WAYS_TO_SAVE)
+def test_of_a_progressive_one_every_scan_is_needed(tmp_path, mode, options):
+    path = tmp_path / "a.jpg"
+    content = encoded(mode, progressive=True, **options)
+    path.write_bytes(content)
+    whole = read_image(path)
+    assert np.array_equal(whole, by_pillow(path))
+    starts = scan_starts(content)
+    assert len(starts) >= 6
+    cuts = [cut for start, end in pairwise(starts) for cut in ((start + end) // 2, end)]
+    last = scan_start(content, starts[-1])
+    cuts += [last + int(kept * (len(content) - 2 - last)) for kept in (0.1, 0.5, 0.9)]
+    num_silent = 0
+    for cut_at in cuts:
+        path.write_bytes(content[:cut_at].rstrip(b"\xff") + END)
+        found = by_pillow(path)
+        is_whole = found is not None and np.array_equal(found, whole)
+        num_silent += found is not None and not is_whole
+        if is_whole and cut_at >= last:
+            continue  # black ink, of which these pictures have none
+        why = "its 90 rows" if cut_at >= last else "its pixels are sharp, since scans of it"
+        known = "its data ends before " + why if found is not None else "is not an image"
+        with pytest.raises(FileError, match=rf"a\.jpg .*{known}"):
+            read_image(path)
+    assert num_silent > len(cuts) // 2
+
+
+def test_of_components_one_by_one_each_is_needed(tmp_path):
+    # Three grey pictures, which share tables, are the three components of one.
+    path = tmp_path / "a.jpg"
+    grey = encoded("L")
+    frame = grey.index(b"\xff\xc0")
+    head = grey[: frame + 2] + (8 + 9).to_bytes(2, "big") + grey[frame + 4 : frame + 9]
+    head += bytes((3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0))
+    scan = scan_starts(grey)[0]
+    head += grey[frame + 13 : scan]
+    scans = [
+        b"\xff\xda" + bytes((0, 8, 1, name, 0, 0, 63, 0)) + grey[scan + 10 : -2]
+        for name in (1, 2, 3)
+    ]
+    path.write_bytes(head + b"".join(scans) + END)
+    assert np.array_equal(read_image(path), by_pillow(path))
+    for num_scans in (1, 2):
+        path.write_bytes(head + b"".join(scans[:num_scans]) + END)
+        assert by_pillow(path).shape == (90, 121, 3)
+        with pytest.raises(FileError, match=r"a\.jpg is damaged: .* scans of it are missing; copy"):
+            read_image(path)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
