@@ -6,6 +6,7 @@ A strategy joins by one line in SETTINGS: few steps and at least two rounds on t
 import dataclasses
 import functools
 import itertools
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -157,6 +158,10 @@ def check_cut_after_every_step_it_ends_the_same(name, whole, tmp_path):
 
 
 def check_a_search_that_is_killed_repeats_what_was_not_saved(name, whole, tmp_path):
+    # What is on the disk is all that SIGKILL leaves: no code of the process survives to close a
+    # file, or to write of its end. So the folder is copied in the middle of the search.
+    folder, killed = tmp_path / "run", tmp_path / "killed"
+
     class Killed(Exception):
         pass
 
@@ -167,16 +172,16 @@ def check_a_search_that_is_killed_repeats_what_was_not_saved(name, whole, tmp_pa
         def requested(self):
             self.asked += 1
             if self.asked > whole.result.step - 1:  # all but one step done, and not all saved
+                shutil.copytree(folder, killed)
                 raise Killed
             return False
 
-    folder = tmp_path / "run"
     with pytest.raises(Killed):
         run_search(name, folder, stop=Kill())
-    assert metrics(folder) == metrics(whole.folder)[: len(metrics(folder))]
-    assert len(metrics(folder)) < len(metrics(whole.folder))
-    assert run_search(name, folder) == whole.result
-    assert metrics(folder) == metrics(whole.folder)
+    assert metrics(killed) == metrics(whole.folder)[: len(metrics(killed))]
+    assert len(metrics(killed)) < len(metrics(whole.folder))
+    assert run_search(name, killed) == whole.result
+    assert metrics(killed) == metrics(whole.folder)
 
 
 def check_the_seed_decides_it(name, whole, tmp_path):
