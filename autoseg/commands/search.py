@@ -19,6 +19,7 @@ from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.auto_plan import AutoPlan, facts_of, fingerprint_of, plan_search
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
+from autoseg.commands.default_strategy import choose_strategy, strategy_settings
 from autoseg.commands.latency import keep_table, predicted_latency, with_latency_table
 from autoseg.commands.presets import (
     choose_arch_steps,
@@ -214,9 +215,11 @@ def _path_of(result: SearchResult) -> dict[str, list[int]]:
 
 def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
     """Resolve everything that decides the result: preset, space, settings, dataset."""
-    if request.strategy not in STRATEGIES:
-        raise unknown_name("strategy", request.strategy, STRATEGIES)
-    _require_read(request)
+    if request.strategy not in (*STRATEGIES, "auto"):
+        raise unknown_name("strategy", request.strategy, ("auto", *STRATEGIES))
+    asked, has_path = request, not isinstance(load_space(request.space), CellSpace)
+    named = None if request.preset == "auto" else request.preset
+    _require_read(choose_strategy(request, size=named, has_path=has_path))
     data = request.pick(DataConfig)
     train_dataset = build_split(data, "train")
     auto = _auto_plan(request, train_dataset, device)
@@ -225,15 +228,24 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
         if auto is None
         else auto.size
     )
+    request = choose_strategy(request, size=preset, has_path=has_path)
+    if asked.strategy == "auto":
+        announce(f"search: strategy {request.strategy} (--strategy names another)")
     # A user's space may have no presets; it is then used as written.
     has_preset = preset in preset_names(request.space)
     space = load_space(request.space, preset=preset if has_preset else None)
+    own = strategy_settings(request, size=preset)
     request = request.with_values(preset=preset).with_defaults(
         SEARCH_PRESETS[preset],
         image_scale=choose_image_scale(preset, train_dataset.largest_size),
         **({"arch_start_epoch": request.num_epochs // 2} if "num_epochs" in request.given else {}),
     )
+    request = request.with_defaults(**own)
     if auto is not None:
+        if not issubclass(STRATEGIES[request.strategy], DartsSearch):
+            auto = auto.without_steps()
+        for line in auto.lines(request.given):
+            announce(f"search: plan: {line}")
         request = request.with_defaults(**auto.settings)
     announce(f"search: images at {request.image_scale:.0%} of their sides (--image-scale)")
     fitted = fit_to_images(
@@ -261,18 +273,14 @@ def _plan(request: SearchRequest, device: torch.device) -> SearchPlan:
 def _auto_plan(
     request: SearchRequest, dataset: SegmentationDataset, device: torch.device
 ) -> AutoPlan | None:
-    """Plan from the images and say so; None where a preset is named or the scenes are drawn, for
+    """Plan from the images; None where a preset is named or the scenes are drawn, for
     which the presets were made."""
     if request.preset != "auto" or request.dataset == "synthetic":
         return None
     budget_s = request.pick(SearchConfig).seconds if "budget" in request.given else None
     plan = plan_search(fingerprint_of(dataset), facts_of(device), budget_s=budget_s)
     has_end = request.given & {"budget", "arch_steps", "num_epochs", "num_samples"}
-    if has_end or not issubclass(STRATEGIES[request.strategy], DartsSearch):
-        plan = plan.without_steps()
-    for line in plan.lines(request.given):
-        announce(f"search: plan: {line}")
-    return plan
+    return plan.without_steps() if has_end else plan
 
 
 def _require_read(request: SearchRequest) -> None:

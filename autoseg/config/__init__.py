@@ -23,6 +23,7 @@ from autoseg.config.ranges import (
 from autoseg.config.recipe import Precision, RecipeConfig
 from autoseg.config.request import Difference, Request, read_values
 from autoseg.config.search import (
+    PREDICTOR_SETTINGS,
     PRESET_ARCH_STEPS,
     SEARCH_PRESETS,
     BetaNorm,
@@ -34,6 +35,7 @@ from autoseg.config.search import (
 from autoseg.config.training import RETRAIN_PRESETS, NetworkSizes, RetrainPreset, TrainingConfig
 
 __all__ = [
+    "PREDICTOR_SETTINGS",
     "PRESET_ARCH_STEPS",
     "RETRAIN_PRESETS",
     "SEARCH_PRESETS",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from autoseg.backends import BackendName
 from autoseg.config.durations import nanoseconds_of, seconds_of
@@ -243,6 +243,15 @@ SEARCH_PRESETS: dict[str, SearchConfig] = {
     ),
 }
 """Settings by name: "paper" as published, "tiny" for minutes on two CPU cores."""
+
+PREDICTOR_SETTINGS: dict[str, Any] = {
+    "estimator": "speed",
+    "sample_steps": 75,
+    "num_samples": 34,
+    "population_size": 16,
+}
+"""What `predictor` has in the preset "tiny": the setting in which it was compared
+(docs/strategies.md), about as long as a retraining."""
 
 PRESET_ARCH_STEPS = {"paper": 14_860, "tiny": 128}
 """Steps that move alpha and beta in each preset on the images it was made for: 20 epochs of half of

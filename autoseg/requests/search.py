@@ -17,8 +17,10 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     space: str = "autodeeplab"
     """Search space: the name of a shipped one (autodeeplab, autodeeplab_depthwise; darts_cells and
     robust_s1 to robust_s4 search cells alone), or the path of a TOML file."""
-    strategy: str = "darts"
-    """How the space is explored: by a supernet's alpha and beta (darts: first order, darts2: second
+    strategy: str = "auto"
+    """How the space is explored. auto: predictor, and darts in the sizes of --preset paper, in a
+    space of cells, for several processes, or where an option is given that it alone reads. By a
+    supernet's alpha and beta (darts: first order, darts2: second
     order, gumbel: by sampled paths, robust: until the curvature rises, pc: by a part of the
     channels, drnas: by weights that are drawn), or by architectures that are scored one after the
     other (--estimator): random (drawn at random), evolution (mutants of good ones), tpe (drawn by

@@ -178,7 +178,7 @@ def test_predict_writes_class_numbers_in_the_datasets_colours(inside, tmp_path, 
         ),
         (
             search,
-            ["--num-samples", "3"],
+            ["--strategy", "darts", "--num-samples", "3"],
             r"--num-samples: --strategy darts does not read it; leave it out, or use --str",
         ),
         (

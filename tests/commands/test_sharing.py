@@ -15,10 +15,10 @@ ALONE = "start it with python -m, without torchrun"
         ({"strategy": "darts2"}, rf"^--strategy darts2: 2 processes .*{ALONE}, or .*darts\.$"),
         ({"strategy": "random"}, rf"^--strategy random: 2 processes .*{ALONE}, or .*darts\.$"),
         (
-            {"selection": "perturbation"},
+            {"strategy": "darts", "selection": "perturbation"},
             rf"^--selection perturbation: .*{ALONE}, or .* argmax\.$",
         ),
-        ({"cuda_graph": True}, r"^--cuda-graph: .* leave it out\.$"),
+        ({"strategy": "darts", "cuda_graph": True}, r"^--cuda-graph: .* leave it out\.$"),
     ],
 )
 def test_a_search_that_cannot_be_shared_is_refused(monkeypatch, asked, message):
