@@ -50,8 +50,6 @@ class DiscreteSearch(Strategy):
 
     how: ClassVar[str]
     """How the architectures are chosen, to follow their number."""
-    choice: ClassVar[str] = ""
-    """A sentence, and a space, on which sample is kept where that is not the highest score's."""
     sampler_settings: ClassVar[frozenset[str]] = frozenset()
     """Settings that `sampler` and `costs` read."""
     cost_names: ClassVar[frozenset[str]] = frozenset()
@@ -78,6 +76,11 @@ class DiscreteSearch(Strategy):
             | (_COURSE if isinstance(self.estimator, PrunedEstimator) else set())
         )
         self._present: AnyArchitecture | None = None
+
+    @property
+    def choice(self) -> str:
+        """A sentence, and a space, on which sample is kept where that is not the highest score's."""
+        return ""
 
     @classmethod
     @abstractmethod

@@ -85,10 +85,6 @@ class PredictorSearch(DiscreteSearch):
     """
 
     how = "proposed by a linear predictor"
-    choice = (
-        "The one is kept whose score and whose prediction from the other samples' scores have the "
-        "highest mean. "
-    )
     sampler_settings: ClassVar[frozenset[str]] = frozenset({"population_size"})
 
     @classmethod
@@ -98,18 +94,34 @@ class PredictorSearch(DiscreteSearch):
         """Build what proposes."""
         return PredictorSampler(domain, seed=seed, num_random=config.population_size)
 
+    @property
+    def choice(self) -> str:
+        """How the sample was chosen, once there are enough of them to predict from."""
+        if len(self._compared()) < self._num_needed:
+            return ""
+        return (
+            "The one is kept whose score and whose prediction from the other samples' scores have "
+            "the highest mean. "
+        )
+
     def best(self) -> Trial[AnyArchitecture] | None:
         """Return the sample with the highest mean of score and prediction, of those that were
         trained for longest; by its score alone while there are too few to predict from."""
-        by_score = super().best()
-        if by_score is None or by_score.scores is None:
-            return by_score
-        longest, _ = by_score.merit
-        compared = [trial for trial in self.study.trials if trial.merit[0] == longest]
-        if len(compared) < max(2, self.task.config.population_size):
-            return by_score
+        compared = self._compared()
+        if len(compared) < self._num_needed:
+            return super().best()
         domain = self.study.sampler.domain
         means = shrunk(
             domain, [trial.value for trial in compared], [trial.merit[1] for trial in compared]
         )
         return compared[int(means.argmax())]
+
+    @property
+    def _num_needed(self) -> int:
+        return max(2, self.task.config.population_size)
+
+    def _compared(self) -> list[Trial[AnyArchitecture]]:
+        """Return the samples with a score that were trained for longest."""
+        scored = [trial for trial in self.study.trials if trial.scores is not None]
+        longest = max((trial.merit[0] for trial in scored), default=0)
+        return [trial for trial in scored if trial.merit[0] == longest]

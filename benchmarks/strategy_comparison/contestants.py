@@ -33,6 +33,9 @@ class Contestant:
 DRAWN = "drawn"
 """Name of the row with which the others are compared: architectures without a search."""
 
+RANDOM = "random"
+"""Name of the search that learns nothing from its scores."""
+
 _SCORED = ("--val-images", "64")
 """A sample's score is of more images than the preset's 16: mIoU of few images is mostly noise."""
 
@@ -47,7 +50,7 @@ _CONTESTANTS = (
     Contestant(name=DRAWN, draws="path and cell"),
     Contestant(name="untrained", draws="cell"),
     Contestant(
-        name="random",
+        name=RANDOM,
         search=("--strategy", "random", *_SCORED, *_TWELVE_SAMPLES),
     ),
     Contestant(

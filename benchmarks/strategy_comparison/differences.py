@@ -28,7 +28,7 @@ class Summary:
     deviation: float
     """Standard deviation between the seeds; NaN for one."""
     gain: float
-    """Mean less the mean of what was drawn; NaN for what was drawn, as in the next two."""
+    """Mean less that of the contestant compared with; NaN for that one, as in the next two."""
     standard_errors: float
     """The gain in standard errors of the difference of two means with unequal variances (Welch)."""
     p_value: float
@@ -43,28 +43,34 @@ class Summary:
     """Mean over the seeds."""
 
 
-def summarise(rows: Sequence[Row]) -> list[Summary]:
-    """Summarise each contestant, in the order in which they first occur."""
+def summarise(rows: Sequence[Row], *, against: str = DRAWN) -> list[Summary]:
+    """Summarise each contestant, in the order in which they first occur.
+
+    Args:
+        rows: All rows.
+        against: The contestant with which the others are compared.
+    """
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.contestant, []).append(row)
-    drawn = [row.miou for row in groups.get(DRAWN, [])]
+    others = [row.miou for row in groups.get(against, [])]
     return [
-        _summary(name, members, drawn if name != DRAWN else []) for name, members in groups.items()
+        _summary(name, members, others if name != against else [])
+        for name, members in groups.items()
     ]
 
 
-def _summary(name: str, members: Sequence[Row], drawn: Sequence[float]) -> Summary:
+def _summary(name: str, members: Sequence[Row], others: Sequence[float]) -> Summary:
     scores = [row.miou for row in members]
-    gain = fmean(scores) - fmean(drawn) if drawn else math.nan
+    gain = fmean(scores) - fmean(others) if others else math.nan
     return Summary(
         contestant=name,
         num=len(scores),
         miou=fmean(scores),
         deviation=stdev(scores) if len(scores) > 1 else math.nan,
         gain=gain,
-        standard_errors=gain / standard_error(scores, drawn),
-        p_value=permutation_p_value(scores, drawn) if drawn else math.nan,
+        standard_errors=gain / standard_error(scores, others),
+        p_value=permutation_p_value(scores, others) if others else math.nan,
         macs=fmean(row.macs for row in members),
         parameters=fmean(row.parameters for row in members),
         search_processor_s=fmean(row.search_processor_s for row in members),

@@ -15,8 +15,8 @@ from autoseg.reporting.fonts import figure_text
 from autoseg.reporting.tables import Column, to_markdown
 from autoseg.runs.json_values import to_json
 
-from .contestants import DRAWN, find_contestant
-from .differences import Summary, summarise
+from .contestants import DRAWN, RANDOM, find_contestant
+from .differences import summarise
 from .rows import Row
 from .trial import PRESET, Setting
 
@@ -32,6 +32,11 @@ COLUMNS = (
     Column(key="parameters", heading="Parameters", kind="scaled"),
     Column(key="search_steps", heading="Search steps", kind="number"),
     Column(key="search_processor_s", heading="Search", kind="number", unit="s"),
+)
+GAINS = tuple(
+    column
+    for column in COLUMNS
+    if column.key in {"contestant", "num", "miou", "gain", "standard_errors", "p_value"}
 )
 _NAME = "comparison"
 
@@ -64,17 +69,20 @@ def write_report(
         "rows": [asdict(each) for each in summaries],
         "calls": calls,
     }
-    text = markdown(summaries, setting=setting, calls=calls)
+    text = markdown(rows, setting=setting, calls=calls)
     atomic_write(folder / f"{_NAME}.md", text.encode())
     atomic_write(record_path, json.dumps(to_json(record, where=_NAME), indent=2).encode())
     return text
 
 
-def markdown(
-    summaries: Sequence[Summary], *, setting: Setting, calls: Sequence[dict[str, Any]]
-) -> str:
-    """Lay the table out, with what it means and where it comes from."""
-    hardware, versions = calls[-1]["hardware"], calls[-1]["versions"]
+def markdown(rows: Sequence[Row], *, setting: Setting, calls: Sequence[dict[str, Any]]) -> str:
+    """Lay the tables out, with what they mean and where they come from."""
+    summaries, searched = summarise(rows), summarise(rows, against=RANDOM)
+    machines = dict.fromkeys(
+        f"torch {call['versions']['torch']}, {call['hardware']['cpu']}, "
+        f"{call['hardware']['num_threads']} thread(s)"
+        for call in calls
+    )
     searches = "\n".join(
         f"    {each.contestant}: {find_contestant(each.contestant).description}"
         for each in summaries
@@ -89,11 +97,13 @@ def markdown(
         "random and not searched; in standard errors of the difference (Welch); p is two-sided, by "
         "permutation. Deviation: between seeds, each of which has a search, an architecture and a "
         "retraining of its own. Search: processor time, all threads together.\n\n"
+        f"{to_markdown([asdict(each) for each in searched], GAINS)}\n\n"
+        f"The same scores, with the gain over {RANDOM}, a search at the same cost that learns "
+        "nothing from its scores. No p is adjusted for the number of comparisons.\n\n"
         f"Contestants; searches have `--preset {PRESET} --max-macs {setting.limit}` beside:\n\n"
         f"{searches}\n\n"
         f"Commands, in the order of their last calls:\n\n{commands}\n\n"
-        f"torch {versions['torch']}, {hardware['cpu']}, {hardware['num_threads']} thread(s); "
-        "commits in rows.csv.\n"
+        f"{'; '.join(machines)}; commits in rows.csv.\n"
     )
 
 
@@ -121,7 +131,5 @@ def draw_comparison(rows: Sequence[Row]) -> Figure:
     labels = [f"{each.contestant} ({each.macs / 1e6:.0f}M MACs)" for each in summaries]
     axes.set_yticks(range(len(labels)), [figure_text(label) for label in labels])
     axes.invert_yaxis()
-    axes.set_xlabel(
-        figure_text("mIoU on the test split (%): each seed; mean and 2 standard errors")
-    )
+    axes.set_xlabel(figure_text("test mIoU (%): each seed; mean and 2 standard errors"))
     return figure

@@ -116,6 +116,9 @@ def test_summaries_compare_with_what_was_drawn(module):
     assert (random.num, random.gain, random.macs) == (2, pytest.approx(0.3), 10.5)
     # Shuffled, 2 of the 10 divisions of five scores differ by as much: the two best, and no other.
     assert random.p_value == pytest.approx(0.1)
+    same, other = module("strategy_comparison.differences").summarise(rows, against="random")
+    assert (same.gain, same.p_value) == (pytest.approx(-0.3), pytest.approx(0.1))
+    assert math.isnan(other.gain)
     figure = module("strategy_comparison.report").draw_comparison(rows)
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
         "drawn (0M MACs)",
