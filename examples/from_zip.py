@@ -26,7 +26,7 @@ COMMANDS = (
 """What is run, after `python -m autoseg.`; a retraining goes on where the newest search ended."""
 
 TRIAL = {
-    "search": "--preset tiny --arch-steps 2 --batch-size 2 --val-images 2",
+    "search": "--preset tiny --num-samples 2 --sample-steps 2 --batch-size 2",
     "retrain": "--num-steps 2 --batch-size 2 --val-images 2",
     "compare": "--limit 2 --min-runs 1 --min-seconds 0",
 }

@@ -79,7 +79,7 @@ class DiscreteSearch(Strategy):
 
     @property
     def choice(self) -> str:
-        """A sentence, and a space, on which sample is kept where that is not the highest score's."""
+        """A sentence, and a space, on what is kept where that is not the highest score's."""
         return ""
 
     @classmethod
