@@ -31,6 +31,7 @@ LEADING = {
     "show": ["a.json"],
     "data": ["folder"],
     "crf": ["a.png", "b.png"],
+    "cost": ["torch.nn:Identity"],
 }
 """Arguments that a command does not do without."""
 
