@@ -28,7 +28,7 @@ def choose_strategy(request: SearchRequest, *, size: str | None, has_path: bool)
         request = request.with_values(strategy=_strategy(request, size=size, has_path=has_path))
     if request.strategy != DEFAULT or "estimator" in request.given:
         return request
-    by_speed = request.with_values(**PREDICTOR_SETTINGS)
+    by_speed = request.with_defaults(**PREDICTOR_SETTINGS)
     # Images that score, or a pruner that needs scores, are asked for: then not by losses.
     return by_speed if _given(request) <= _read(DEFAULT, by_speed) else request
 
@@ -47,7 +47,7 @@ def _strategy(request: SearchRequest, *, size: str | None, has_path: bool) -> st
     reads_all = {
         PUBLISHED: given <= _read(PUBLISHED, request),
         DEFAULT: any(
-            given <= _read(DEFAULT, request.with_values(**values))
+            given <= _read(DEFAULT, request.with_defaults(**values))
             for values in ({}, PREDICTOR_SETTINGS)
         ),
     }

@@ -51,3 +51,9 @@ def test_the_settings_that_were_compared_are_those_of_the_tiny_sizes():
     assert strategy_settings(by_name, size="paper") == {"estimator": "speed"}
     for words in (("--strategy", "darts"), ("--estimator", "nwot"), ("--strategy", "tpe")):
         assert strategy_settings(chosen(*words), size="tiny") == {}
+
+
+def test_what_is_given_stays_as_given():
+    request = chosen("--num-samples", "3", "--population-size", "2")
+    assert (request.strategy, request.estimator) == ("predictor", "speed")
+    assert (request.num_samples, request.population_size, request.sample_steps) == (3, 2, 75)
