@@ -28,6 +28,7 @@ from autoseg.comparison import (
     verdict,
     write_comparison,
 )
+from autoseg.comparison.group_key import size_text
 from autoseg.comparison.receptive_fields import ReceptiveField, measure_receptive_field
 from autoseg.comparison.searches import SearchHistory
 from autoseg.config.diagnosis import DiagnosisChoice
@@ -111,7 +112,12 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
         measured, no_form = measure_networks(
             cases,
             device=device,
-            timing=TimingChoice(min_runs=request.min_runs, min_seconds=request.min_seconds),
+            timing=TimingChoice(
+                min_runs=request.min_runs,
+                min_seconds=request.min_seconds,
+                batch_size=request.batch,
+                image_size=request.size,
+            ),
             progress=progress,
             new_borders=chosen_borders(request),
             diagnosis=request.pick(DiagnosisChoice),
@@ -312,6 +318,7 @@ def _protocol(
     environment = describe_environment()
     git = environment["git"]
     versions = {name: version for name, version in environment["versions"].items() if version}
+    at_size = f" at {size_text(request.size)}" if request.size else ""
     if git is None:
         commit = "not a checkout"
     else:
@@ -324,7 +331,8 @@ def _protocol(
         f"CPU threads of torch: {torch.get_num_threads()}",
         "Date": datetime.now(UTC).isoformat(timespec="seconds"),
         "Weights": _WEIGHTS[request.weights],
-        "Latency": f"batch of 1, warmed up, at least {request.min_runs} runs and "
+        "Latency": f"batch of {request.batch}{at_size}, warmed up, at least "
+        f"{request.min_runs} runs and "
         f"{request.min_seconds:g} s each, networks in turn",
         "CRF": "; ".join(dict.fromkeys(crf.text for crf in crfs)) or "not measured (--no-crf)",
     }

@@ -73,6 +73,7 @@ PROTOCOL_COLUMNS = (
     Column(key="backend", heading="Run by"),
     Column(key="dtype", heading="Number format"),
     Column(key="memory_format", heading="Order in memory"),
+    Column(key="batch_size", heading="Images a call", kind="exact"),
     Column(key="num_threads", heading="Threads", kind="exact"),
 )
 """How it was measured; those that are equal in all rows are told once, above the table."""

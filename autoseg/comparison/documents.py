@@ -41,15 +41,16 @@ READING = (
     "error is the mean over the bins of how far the share of right pixels lies from the mean "
     "probability, weighted by their pixels.",
     "MACs: multiply-accumulates of one image; FLOPs are twice that. The CRF is not in them.",
-    "Latency: one image, from normalised input to classes, resizing and argmax included. Networks "
-    "are timed in turn, and a fixed operation between them watches the machine: what was timed "
-    "while its speed changed is timed again, or called unsettled and not ranked. The interval of a "
-    "median draws blocks of runs anew. The report's bars stack the medians of the "
-    "stages; below them lie nine of ten runs (line), half of them (box) and the median.",
+    "Latency: one image, or all those of a call where a heading says how many they are, from "
+    "normalised input to classes, resizing and argmax included. Networks are timed in turn, and a "
+    "fixed operation between them watches the machine: what was timed while its speed changed is "
+    "timed again, or called unsettled and not ranked. The interval of a median draws blocks of "
+    "runs anew. The report's bars stack the medians of the stages; below them lie nine of ten runs "
+    "(line), half of them (box) and the median.",
     "Host to device: on a GPU, the copy of the normalised images from the host's memory, which the "
     "time of both and the total begin with; on a CPU there is no such stage, and no column.",
-    "Peak memory: beyond the weights and the image, from image to classes; none where a back end "
-    "has memory of its own. Energy: what the GPU's board took for the same, what it takes idle "
+    "Peak memory: beyond the weights and the images, from images to classes; none where a back end "
+    "has memory of its own. Energy: what the GPU's board took for one of them, what it takes idle "
     "included, where its driver counts it.",
     "Receptive field: height and width of the pixels that the logits in the centre can depend on, "
     "exactly. Effective one: side of a square as large as the pixels whose mean absolute gradient "

@@ -13,6 +13,10 @@ class GroupKey(NamedTuple):
     """Height and width of images and labels, in pixels."""
     input_size: tuple[int, int]
     """Height and width of what the network sees, which may be resized."""
+    batch_size: int = 1
+    """Images a call, of latency and memory."""
+    timed_size: tuple[int, int] | None = None
+    """Height and width of the images that costs are measured on; None: those that are scored."""
 
     def __str__(self) -> str:
         """Describe the group in a heading."""
@@ -22,6 +26,10 @@ class GroupKey(NamedTuple):
         )
         if self.input_size != self.image_size:
             text += f", network input {size_text(self.input_size)}"
+        if self.timed_size is not None:
+            text += f", costs at {size_text(self.timed_size)}"
+        if self.batch_size > 1:
+            text += f", times and memory of {self.batch_size} images a call"
         return text
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,11 +11,10 @@ from autoseg.comparison.evidence import EvidenceOf, TrueScene, scene_indices, tr
 from autoseg.comparison.forms import Formed, bring_into_form
 from autoseg.comparison.grading import Graded, grade
 from autoseg.comparison.mac_counts import Macs, count_all_macs
-from autoseg.comparison.receptive_fields import columns_behind_crf
-from autoseg.comparison.rows import DOUBTFUL, BorderResult, ComparisonRow, NetworkComparison
+from autoseg.comparison.measured_rows import crf_row, plain_row
+from autoseg.comparison.rows import DOUBTFUL, BorderResult, NetworkComparison
 from autoseg.comparison.timing import Costs, Stages, TimingChoice, time_networks
 from autoseg.config.diagnosis import DiagnosisChoice
-from autoseg.cost import Latency
 from autoseg.evaluation import Evaluation, evaluate
 from autoseg.export import FormError
 from autoseg.metrics import (
@@ -27,8 +25,7 @@ from autoseg.metrics import (
     doubt_about,
     worst_confusions,
 )
-from autoseg.networks import inference_parameters
-from autoseg.runs import Progress, processor_name
+from autoseg.runs import Progress
 
 _NO_DIAGNOSIS = DiagnosisChoice()
 _NUM_CONFUSIONS = 5  # of a row, that its table shows
@@ -92,8 +89,16 @@ def measure_networks(
                 progress=progress,
                 new_borders=new_borders,
                 has_calibration=diagnosis.calibration,
+                image_size=timing.image_size,
             )
-            timed = Stages(each.formed.running, crf=case.crf, device=device, form=case.form)
+            timed = Stages(
+                each.formed.running,
+                crf=case.crf,
+                device=device,
+                form=case.form,
+                batch_size=timing.batch_size,
+                image_size=timing.image_size,
+            )
             _require_scored(each, timed)
         except FormError as error:
             leave_out(case, error)
@@ -114,7 +119,7 @@ def measure_networks(
         if isinstance(scenes, FormError):
             leave_out(each.case, scenes)
         else:
-            network = _assemble(each, scenes, cost, device=device)
+            network = _assemble(each, scenes, cost, device=device, timing=timing)
             measured.append(_diagnosed(network, each, diagnosis))
     return measured, left_out
 
@@ -156,6 +161,7 @@ def _score(
     progress: Progress,
     new_borders: Callable[[int, int], Sequence[BorderScore]],
     has_calibration: bool,
+    image_size: tuple[int, int] | None,
 ) -> _Scored:
     subject, dataset = case.subject, case.subject.dataset
     subject.network.to(device)
@@ -196,7 +202,8 @@ def _score(
             on_confidence=on_confidence if has_calibration else None,
         )
     with progress.phase("counting MACs"):
-        counts = count_all_macs(counted.network, counted.input_size, device=device)
+        input_size = counted.input_size_for(image_size or counted.image_size)
+        counts = count_all_macs(counted.network, input_size, device=device)
     return _Scored(
         case=case,
         formed=formed,
@@ -215,16 +222,29 @@ def _require_scored(scored: _Scored, stages: Stages) -> None:
 
 
 def _assemble(
-    scored: _Scored, graded: tuple[TrueScene, ...], costs: Costs, *, device: torch.device
+    scored: _Scored,
+    graded: tuple[TrueScene, ...],
+    costs: Costs,
+    *,
+    device: torch.device,
+    timing: TimingChoice,
 ) -> NetworkComparison:
     case, scores = scored.case, scored.scores
     subject = case.subject
     plain_counts = scores.plain if scores else None
-    plain = _plain_row(scored, plain_counts, costs, device=device)
+    plain = plain_row(
+        case,
+        scored.formed,
+        scored.counts,
+        plain_counts,
+        costs,
+        device=device,
+        timing=timing,
+    )
     rows, class_iou = [plain], [_class_iou(plain_counts)]
     if case.crf is not None:
         refined = scores.with_crf if scores else None
-        rows.append(_crf_row(plain, refined, costs, crf_text=case.crf_text))
+        rows.append(crf_row(plain, refined, costs, crf_text=case.crf_text))
         class_iou.append(_class_iou(refined))
     return NetworkComparison(
         rows=tuple(rows),
@@ -258,113 +278,6 @@ def _doubts(scored: _Scored, confusion: ConfusionMatrix | None) -> tuple[str, ..
     colour_miou = subject.trained.colour_miou if dataset.split == "val" else None
     doubt = doubt_about(confusion, dataset.class_names, colour_miou=colour_miou)
     return () if doubt is None else (f"{DOUBTFUL}{doubt}.",)
-
-
-def _plain_row(
-    scored: _Scored, confusion: ConfusionMatrix | None, costs: Costs, *, device: torch.device
-) -> ComparisonRow:
-    subject, counts = scored.case.subject, scored.counts
-    dataset, trained = subject.dataset, subject.trained
-    image_height, image_width = subject.image_size
-    input_height, input_width = subject.input_size
-    return ComparisonRow(
-        label=scored.case.label,
-        network=subject.name,
-        has_crf=False,
-        miou=confusion.mean_iou() if confusion else None,
-        miou_change=None,
-        num_seeds=1 if trained else None,
-        num_averaged=confusion.num_averaged if confusion else None,
-        mean_accuracy=confusion.mean_accuracy() if confusion else None,
-        pixel_accuracy=confusion.pixel_accuracy() if confusion else None,
-        frequency_weighted_iou=confusion.frequency_weighted_iou() if confusion else None,
-        num_params=sum(p.numel() for p in inference_parameters(subject.network)),
-        macs=counts.macs,
-        macs_fvcore=counts.fvcore,
-        macs_thop=counts.thop,
-        upload_latency_median_ms=costs.upload and costs.upload.median_ms,
-        forward_latency_median_ms=costs.forward.median_ms,
-        finish_latency_median_ms=costs.finish.median_ms,
-        latency_median_ms=costs.network.median_ms,
-        latency_p90_ms=costs.network.p90_ms,
-        is_latency_settled=_is_settled(costs.network),
-        crf_latency_median_ms=None,
-        crf_latency_p90_ms=None,
-        is_crf_latency_settled=None,
-        **_total(costs.total),
-        memory_mib=costs.memory_mib,
-        energy_j=costs.energy_j,
-        **(scored.case.receptive_field.columns if scored.case.receptive_field else {}),
-        width=subject.width,
-        filter_multiplier=subject.filter_multiplier,
-        dataset=dataset.name,
-        split=dataset.split,
-        num_classes=dataset.num_classes,
-        num_images=len(subject.indices) or None,
-        image_height=image_height,
-        image_width=image_width,
-        input_height=input_height,
-        input_width=input_width,
-        device=str(device),
-        processor=processor_name(device),
-        torch_version=str(torch.__version__),
-        **scored.formed.fields,
-        num_threads=torch.get_num_threads(),
-        seed=trained.seed if trained else None,
-        num_steps=trained.num_steps if trained else None,
-        best_step=trained.best_step if trained else None,
-        weights=trained.weights if trained else None,
-        is_chosen_on_split=trained.has_chosen(dataset.split) if trained else None,
-        training_sha256=trained.training_sha256 if trained else None,
-        run=str(trained.folder) if trained else None,
-        weights_sha256=trained.weights_sha256 if trained else None,
-        crf=None,
-        views=None if scored.case.views is None else str(scored.case.views),
-    )
-
-
-def _crf_row(
-    plain: ComparisonRow, confusion: ConfusionMatrix | None, costs: Costs, *, crf_text: str
-) -> ComparisonRow:
-    assert costs.crf is not None and costs.together is not None
-    miou = confusion.mean_iou() if confusion else None
-    return replace(
-        plain,
-        has_crf=True,
-        miou=miou,
-        miou_change=None if miou is None or plain.miou is None else miou - plain.miou,
-        num_averaged=confusion.num_averaged if confusion else None,
-        mean_accuracy=confusion.mean_accuracy() if confusion else None,
-        pixel_accuracy=confusion.pixel_accuracy() if confusion else None,
-        frequency_weighted_iou=confusion.frequency_weighted_iou() if confusion else None,
-        crf_latency_median_ms=costs.crf.median_ms,
-        crf_latency_p90_ms=costs.crf.p90_ms,
-        is_crf_latency_settled=_is_settled(costs.crf),
-        **_total(costs.together),
-        memory_mib=costs.memory_together_mib,
-        energy_j=costs.energy_together_j,
-        **columns_behind_crf(plain.theoretical_field),
-        crf=crf_text,
-    )
-
-
-def _is_settled(latency: Latency) -> bool:
-    return latency.is_stable and latency.drift is None
-
-
-def _total(latency: Latency) -> dict[str, Any]:
-    """Return the fields of a row that hold the time from image to classes."""
-    return {
-        "total_latency_median_ms": latency.median_ms,
-        "total_latency_low_ms": latency.median_low_ms,
-        "total_latency_high_ms": latency.median_high_ms,
-        "total_latency_p90_ms": latency.p90_ms,
-        "total_latency_p99_ms": latency.p99_ms,
-        "num_timed_runs": latency.num_runs,
-        "total_latency_quantiles_ms": latency.quantiles_ms,
-        "is_total_latency_settled": _is_settled(latency),
-        "latency_drift": latency.drift,
-    }
 
 
 def _border_results(scores: Sequence[BorderScore]) -> tuple[BorderResult, ...]:

@@ -60,11 +60,11 @@ class ComparisonRow:
     upload_latency_median_ms: float | None = None
     """Images from the host's memory to the device; None on a CPU, which has no such stage."""
     forward_latency_median_ms: float
-    """The network itself for one image, from what it sees to its logits."""
+    """The network itself for the images of a call, from what it sees to its logits."""
     finish_latency_median_ms: float
     """What comes beside it: resizing the image and the logits, and argmax."""
     latency_median_ms: float
-    """Network for one image, resizing to the label's size and argmax included."""
+    """Network for the images of a call, resizing to the label's size and argmax included."""
     latency_p90_ms: float
     """Nine of ten runs were at least as fast."""
     is_latency_settled: bool
@@ -181,6 +181,13 @@ class ComparisonRow:
     """Side of a square as large as what they do depend on, in pixels of what the network sees; of
     several seeds the mean."""
 
+    batch_size: int = 1
+    """Images a call: times and memory are those of so many at once."""
+    timed_height: int | None = None
+    """Height of the images that times, MACs, memory and energy are of; None: of those scored."""
+    timed_width: int | None = None
+    """Width of those images, in pixels."""
+
     measured_elsewhere: bool = False
     """Whether it was measured on another machine than most of its table, so that its times and
     memory say nothing beside theirs."""
@@ -190,6 +197,11 @@ class ComparisonRow:
         """What its times and memory depend on, in words: rows of one machine compare."""
         threads = f"{self.num_threads} thread{'' if self.num_threads == 1 else 's'}"
         return f"{self.processor} ({self.device}, {threads}, torch {self.torch_version})"
+
+    @property
+    def timed_size(self) -> tuple[int, int]:
+        """Height and width of the images that its costs are measured on, in pixels."""
+        return self.timed_height or self.image_height, self.timed_width or self.image_width
 
     @property
     def form(self) -> tuple[str, str, str, bool]:
@@ -209,12 +221,15 @@ class ComparisonRow:
     @property
     def key(self) -> GroupKey:
         """The group that the row belongs to."""
+        image_size = self.image_height, self.image_width
         return GroupKey(
             dataset=self.dataset,
             split=self.split,
             num_classes=self.num_classes,
-            image_size=(self.image_height, self.image_width),
+            image_size=image_size,
             input_size=(self.input_height, self.input_width),
+            batch_size=self.batch_size,
+            timed_size=None if self.timed_size == image_size else self.timed_size,
         )
 
 

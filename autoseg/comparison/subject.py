@@ -134,7 +134,11 @@ class Subject:
     @property
     def input_size(self) -> tuple[int, int]:
         """Height and width of what the network sees, rounded as `predict_logits` does it."""
-        height, width = self.image_size
+        return self.input_size_for(self.image_size)
+
+    def input_size_for(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """Say what the network sees of images of another height and width."""
+        height, width = image_size
         return round(self.image_scale * height), round(self.image_scale * width)
 
     @property

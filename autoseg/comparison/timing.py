@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoseg.comparison.subject import Subject
@@ -30,7 +31,7 @@ _MAX_DIFFERENCE = 0.001
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimingChoice:
-    """How long each timing lasts, and how steady the machine must be."""
+    """What is timed, how long each timing lasts, and how steady the machine must be."""
 
     min_runs: int
     """Runs behind the percentiles, at least."""
@@ -38,13 +39,17 @@ class TimingChoice:
     """Seconds of timing, at least."""
     max_warm_up_seconds: float = 5.0
     """Bound on each warm-up; times that had not settled by then are marked."""
+    batch_size: int = 1
+    """Images a call."""
+    image_size: tuple[int, int] | None = None
+    """Height and width of the images; None: the size of those that are scored."""
     max_drift: float = 0.1
     """Share of its usual time by which a fixed operation may differ around the runs that count."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """Times, memory and energy of one image."""
+    """Times and memory of a call, with as many images as were asked for; energy of one image."""
 
     upload: Latency | None
     """From the host's memory to the device; None on a CPU, where there is no such way."""
@@ -65,7 +70,7 @@ class Costs:
     memory_together_mib: float | None
     """Peak with the CRF; the same if there is none."""
     energy_j: float | None
-    """Energy that the GPU took without the CRF; None where nothing counts it."""
+    """Energy that the GPU took for an image without the CRF; None where nothing counts it."""
     energy_together_j: float | None
     """Energy with the CRF; the same if there is none."""
 
@@ -96,6 +101,8 @@ class Stages:
         crf: DenseCRF | None,
         device: torch.device,
         form: Form = PLAIN,
+        batch_size: int = 1,
+        image_size: tuple[int, int] | None = None,
     ) -> None:
         """Prepare the first image of the subject's dataset.
 
@@ -104,12 +111,16 @@ class Stages:
             crf: The CRF, on the device; None if there is none.
             device: Where the work is done.
             form: What runs the network.
+            batch_size: How many times a call is given the image.
+            image_size: Height and width that the image is resized to; None keeps its own.
         """
-        self.form = form
+        self.form, self.batch_size = form, batch_size
         self._network, self._crf = subject.network, crf
         self._scales = (subject.image_scale,)
-        pixels = subject.dataset[0].image.to(device).unsqueeze(0)
-        self._images = normalise(pixels, subject.dataset.normalisation)
+        self._normalisation = subject.dataset.normalisation
+        self._first = subject.dataset[0].image
+        pixels = self._pixels(image_size, device)
+        self._images = normalise(pixels, self._normalisation)
         self._colours = as_rgb(pixels)
         self._device, self._has_upload = device, has_own_memory(device)
         self._in_host = (self._images.cpu(), self._colours.cpu())
@@ -122,6 +133,16 @@ class Stages:
         return {
             name: value for name, value in vars(self).items() if name not in ("_replay", "_fixed")
         }
+
+    def _pixels(self, image_size: tuple[int, int] | None, device: torch.device) -> Tensor:
+        """Repeat the first image, uint8, (batch_size, C, H, W), resized where that is asked for."""
+        pixels = self._first.unsqueeze(0)
+        if image_size is not None and image_size != tuple(pixels.shape[2:]):
+            resized = F.interpolate(
+                pixels.float(), image_size, mode="bilinear", align_corners=False, antialias=True
+            )
+            pixels = resized.round().to(torch.uint8)
+        return pixels.to(device).repeat(self.batch_size, 1, 1, 1)
 
     @property
     def functions(self) -> dict[str, Callable[[], Tensor]]:
@@ -176,7 +197,7 @@ class Stages:
         return predict_logits(self._network, images, scales=self._scales)
 
     def require_scored(self, scored: Tensor) -> None:
-        """Refuse to time what is not what was scored.
+        """Refuse to time what is not what was scored: as many images at their own size.
 
         Args:
             scored: Predicted classes of the same image when it was scored, (H, W).
@@ -185,7 +206,8 @@ class Stages:
             RuntimeError: If the timed calls give other classes.
         """
         with torch.inference_mode():
-            timed = self.alone()[0].cpu()
+            images = normalise(self._pixels(None, self._device), self._normalisation)
+            timed = best_class(self._logits(images)).cpu()
         share = float((timed != scored).float().mean())
         if share > _MAX_DIFFERENCE:
             raise RuntimeError(
@@ -262,9 +284,9 @@ def _costs_of(
 
 def _costs(stages: Stages, times: Mapping[str, Latency], device: torch.device) -> Costs:
     # From images on the device: a copy of them is no part of the peak.
-    memory_mib, energy_j = _memory_and_energy(stages.alone, device, stages.form)
+    memory_mib, energy_j = _memory_and_energy(stages, stages.alone, device)
     memory_together_mib, energy_together_j = (
-        _memory_and_energy(stages.refined, device, stages.form)
+        _memory_and_energy(stages, stages.refined, device)
         if "crf" in times
         else (memory_mib, energy_j)
     )
@@ -284,13 +306,15 @@ def _costs(stages: Stages, times: Mapping[str, Latency], device: torch.device) -
 
 
 def _memory_and_energy(
-    function: Callable[[], object], device: torch.device, form: Form
+    stages: Stages, function: Callable[[], object], device: torch.device
 ) -> tuple[float | None, float | None]:
-    """Measure both; what nothing counts is None."""
-    memory_mib, meter = memory_of(function, device=device, form=form), energy_meter(device)
+    """Measure a stage's memory, and its energy an image; what nothing counts is None."""
+    memory_mib = memory_of(function, device=device, form=stages.form)
+    meter = energy_meter(device)
     if meter is None:
         return memory_mib, None
-    return memory_mib, measure_energy(function, meter=meter, clock=synchronised_clock(device))
+    energy_j = measure_energy(function, meter=meter, clock=synchronised_clock(device))
+    return memory_mib, energy_j / stages.batch_size
 
 
 def memory_of(function: Callable[[], object], *, device: torch.device, form: Form) -> float | None:

@@ -278,7 +278,8 @@ def _seeds(scored: Sequence[_Scored]) -> list[str]:
 
 
 def _where(row: ComparisonRow) -> str:
-    return " on another machine" if row.measured_elsewhere else ""
+    images = f" for {row.batch_size} images" if row.batch_size > 1 else ""
+    return images + (" on another machine" if row.measured_elsewhere else "")
 
 
 def _percent(row: ComparisonRow) -> str:

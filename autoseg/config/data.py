@@ -9,7 +9,7 @@ from autoseg.config.ranges import Count, Range
 from autoseg.errors import UsageError
 
 Side = Annotated[int, Range(low=16, high=16_384)]
-"""A synthetic image's height or width, in pixels."""
+"""Height or width of images that are made to measure, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)

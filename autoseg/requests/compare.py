@@ -9,12 +9,15 @@ from autoseg.config.borders import BorderChoice
 from autoseg.config.crf import CRFChoice
 from autoseg.config.diagnosis import DiagnosisChoice
 from autoseg.config.forms import FormChoice
+from autoseg.config.scenarios import ScenarioChoice
 from autoseg.config.views import ViewChoice
 from autoseg.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareRequest(Request, CRFChoice, BorderChoice, DiagnosisChoice, FormChoice, ViewChoice):
+class CompareRequest(
+    Request, CRFChoice, BorderChoice, DiagnosisChoice, FormChoice, ViewChoice, ScenarioChoice
+):
     """What a user can say to `python -m autoseg.compare`."""
 
     run: tuple[Path, ...] = ()

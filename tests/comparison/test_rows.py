@@ -19,6 +19,9 @@ from tests.comparison.rows import ROW, network
         {"image_width": 480},
         {"input_height": 48},
         {"input_width": 64},
+        {"batch_size": 2},
+        {"timed_height": 48},
+        {"timed_width": 64},
     ],
 )
 def test_what_cannot_be_compared_gets_its_own_group(difference):

@@ -1,0 +1,19 @@
+"""How many images of which size a network is given when its costs are measured."""
+
+from dataclasses import dataclass
+
+from autoseg.config.data import Side
+from autoseg.config.ranges import Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenarioChoice:
+    """What costs are measured on; scores are of each image by itself, at its own size."""
+
+    batch: Count = 1
+    """Images a call: latency and memory are those of so many at once, MACs and energy those of one.
+    The first image is given so many times. Scores stay those of each image by itself."""
+    size: tuple[Side, Side] | None = None
+    """Height and width of the images that latency, MACs, memory and energy are measured on, and of
+    the labels that come out, in pixels; none: those of the images that are scored. The first image
+    is resized; scores stay those of the images' own size."""

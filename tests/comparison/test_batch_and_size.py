@@ -1,0 +1,120 @@
+"""Costs are of as many images of such a size as were asked for; scores are not touched by that."""
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autoseg.comparison import Comparison, group_networks, timing
+from autoseg.comparison.documents import comparison_latex, comparison_markdown
+from autoseg.comparison.earlier import earlier_networks
+from autoseg.comparison.report import comparison_page
+from autoseg.comparison.timing import Stages, time_networks
+from autoseg.comparison.writing import comparison_record
+from autoseg.cost import count_macs
+from autoseg.evaluation import evaluate
+from autoseg.runs import Progress
+from tests.comparison.rows import network
+from tests.comparison.test_measuring import ONCE, SIZE, measure, subject
+
+CPU = torch.device("cpu")
+ASKED = replace(ONCE, batch_size=3, image_size=(64, 96))
+
+
+class Plain(torch.nn.Module):
+    """Each image by itself: its channels are its logits, with one more class that never wins."""
+
+    def forward(self, images):
+        return torch.cat([images, images.amin(1, keepdim=True) - 1], dim=1)
+
+
+class Mixing(Plain):
+    """What one image gets depends on the others of its batch."""
+
+    def forward(self, images):
+        return (
+            super().forward(images).roll(1, dims=1) if len(images) > 1 else super().forward(images)
+        )
+
+
+def measured(given, asked):
+    progress = Progress(1, description="x", stream=io.StringIO())
+    return measure(given, device=CPU, crf=None, crf_text="", timing=asked, progress=progress)
+
+
+def test_the_network_is_timed_and_counted_as_asked_and_scored_as_ever():
+    given, seen = subject(num_images=2, image_scale=0.5), []
+    given.network.register_forward_pre_hook(
+        lambda module, args: seen.append(tuple(args[0].shape)) if module is given.network else None
+    )
+    (row,) = measured(given, ASKED).rows
+    assert seen.count((1, 3, 16, 24)) >= 2  # what is scored, at half its size
+    # Half of 64 x 96 for what is timed; at the scored size the batch's classes are compared.
+    assert set(seen) == {(1, 3, 16, 24), (3, 3, 16, 24), (3, 3, 32, 48)}
+    assert row.macs == count_macs(given.network, (32, 48)).macs
+    expected = evaluate(given.network, given.dataset, device="cpu", indices=(0, 1), scales=(0.5,))
+    assert row.miou == expected.plain.mean_iou()
+    assert (row.batch_size, row.timed_height, row.timed_width) == (3, 64, 96)
+    assert (row.image_height, row.image_width, row.input_height) == (*SIZE, 16)
+
+
+def test_a_batch_is_the_first_image_again_and_again_at_the_size():
+    given = replace(subject(num_images=0), network=Plain().eval())
+    made = Stages(given, crf=None, device=CPU, batch_size=3, image_size=(64, 96))
+    pixels = made._pixels((64, 96), CPU)
+    image = Image.fromarray(given.dataset[0].image.permute(1, 2, 0).numpy())
+    resized = np.asarray(image.resize((96, 64), Image.Resampling.BILINEAR)).astype(int)
+    assert pixels.shape == (3, 3, 64, 96) and pixels.dtype == torch.uint8
+    for each in pixels:
+        # Pillow rounds after each of the two axes.
+        assert np.abs(each.permute(1, 2, 0).numpy().astype(int) - resized).max() <= 1
+    with torch.inference_mode():
+        assert made.alone().shape == made.finish().shape == (3, 64, 96)
+
+
+def test_memory_is_of_all_images_and_energy_of_one(monkeypatch):
+    joules = iter(range(0, 1_000_000, 12))  # 12 J between any two readings
+    monkeypatch.setattr(timing, "energy_meter", lambda device: lambda: next(joules))
+    monkeypatch.setattr(
+        timing, "measure_energy", lambda function, *, meter, clock: -meter() + meter()
+    )
+    given = replace(subject(num_images=0), network=Plain().eval())
+    stages = [Stages(given, crf=None, device=CPU, batch_size=n) for n in (1, 4)]
+    one, four = time_networks(stages, device=CPU, timing=ONCE)
+    assert four.memory_mib == 4 * one.memory_mib > 0  # nothing in it is shared by the images
+    assert (one.energy_j, four.energy_j) == (12, 3)
+
+
+def test_images_that_change_each_other_are_refused():
+    given = replace(subject(num_images=1), network=Mixing().eval())
+    measured(given, ONCE)
+    with pytest.raises(RuntimeError, match="Mixing: what is timed is not what was scored"):
+        measured(given, replace(ONCE, batch_size=2))
+
+
+def test_rows_of_another_batch_or_size_stand_in_tables_of_their_own(tmp_path):
+    networks = [
+        network(label="one"),
+        network(label="one too"),
+        network(label="same", timed_height=96, timed_width=128),  # the size of the images
+        network(label="eight", batch_size=8),
+        network(label="large", timed_height=512, timed_width=1024),
+    ]
+    record = comparison_record(
+        Comparison(groups=tuple(group_networks(networks)), left_out=(), protocol={})
+    )
+    (tmp_path / "compare.json").write_text(json.dumps(record))
+    groups = group_networks(earlier_networks(tmp_path / "compare.json"))
+    labels = [{each.rows[0].label for each in group.networks} for group in groups]
+    assert labels == [{"one", "one too", "same"}, {"eight"}, {"large"}]
+    again = Comparison(groups=tuple(groups), left_out=(), protocol={})
+    for write in (comparison_markdown, comparison_latex, comparison_page):
+        text = write(again)
+        assert "96 x 128, times and memory of 8 images a call" in text
+        assert "96 x 128, costs at 512 x 1024" in text
+    assert "at 10.00 ms for 8 images and 2.000 G MACs" in comparison_markdown(again)
+    assert [record["batch_size"] for record in groups[1].records] == [8]
