@@ -62,18 +62,19 @@ def test_the_network_is_timed_and_counted_as_asked_and_scored_as_ever():
     assert (row.image_height, row.image_width, row.input_height) == (*SIZE, 16)
 
 
-def test_a_batch_is_the_first_image_again_and_again_at_the_size():
+@pytest.mark.parametrize("size", [(64, 96), (12, 20)])
+def test_a_batch_is_the_first_image_again_and_again_at_the_size(size):
     given = replace(subject(num_images=0), network=Plain().eval())
-    made = Stages(given, crf=None, device=CPU, batch_size=3, image_size=(64, 96))
-    pixels = made._pixels((64, 96), CPU)
+    made = Stages(given, crf=None, device=CPU, batch_size=3, image_size=size)
+    pixels = made._pixels(size, CPU)
     image = Image.fromarray(given.dataset[0].image.permute(1, 2, 0).numpy())
-    resized = np.asarray(image.resize((96, 64), Image.Resampling.BILINEAR)).astype(int)
-    assert pixels.shape == (3, 3, 64, 96) and pixels.dtype == torch.uint8
+    resized = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR)).astype(int)
+    assert pixels.shape == (3, 3, *size) and pixels.dtype == torch.uint8
     for each in pixels:
         # Pillow rounds after each of the two axes.
         assert np.abs(each.permute(1, 2, 0).numpy().astype(int) - resized).max() <= 1
     with torch.inference_mode():
-        assert made.alone().shape == made.finish().shape == (3, 64, 96)
+        assert made.alone().shape == made.finish().shape == (3, *size)
 
 
 def test_memory_is_of_all_images_and_energy_of_one(monkeypatch):
