@@ -57,7 +57,8 @@ def explain_count(count: ToolCount, prediction: MacPrediction) -> str:
         prediction: What it must say, with the reasons.
     """
     if count.macs is None:
-        return f"{count.tool} failed: {count.failure}."
+        failure = (count.failure or "").rstrip(".")
+        return f"{count.tool} failed: {failure}."
     difference = count.macs - prediction.canonical
     if difference == 0:
         return f"{count.tool} counts the same."
