@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from autoseg import user_imports
 from tests import fuzzing, quick
 from tests.one_pixel import one_pixel_figures
 
@@ -80,3 +81,11 @@ def memory_folder():
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def imports_end_with_the_test():
+    """Forget what a command line of a test imported: the next steps of other tests would name it."""
+    before = user_imports.imported()
+    yield
+    user_imports._imported[:] = before

@@ -54,7 +54,7 @@ def test_a_row_for_each_strategy_and_budget(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(transnas.VARIABLE, str(tmp_path))
     transnas.main(["--num-seeds", "2", "--population-size", "2", "--out", str(tmp_path / "out")])
     rows = pd.read_csv(tmp_path / "out" / "transnas.csv")
-    assert len(rows) == 2 * 3 * 2
+    assert len(rows) == 2 * 4 * 2
     # All that there is was tried, and the first ones are random's.
     assert (rows[rows.budget == 6].regret == 0).all()
     assert (rows[rows.budget == 2].gain == 0).all()
