@@ -2,12 +2,12 @@
 
 One first-order step of the search (weights, then alpha and beta) is timed for every implementation
 there is, each in its own process: half-step times, peak memory, operator calls, and how far the
-machine's own ceilings are.
+machine's own ceilings are. A call that was stopped goes on with what its table lacks.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +21,11 @@ from search_cost.report import (
     work_sentence,
     write_results,
 )
-from search_cost.running import compare, measure_setting, num_steps, num_warm_up
+from search_cost.resuming import Unit, earlier_results, unit_of
+from search_cost.running import compare, measure_setting, num_steps, num_warm_up, row_of
 from search_cost.scaling import fit_power_laws, scaling_settings
 from search_cost.setting import GRAPH_VARIANTS, OWN_VARIANTS, Row, Setting, Variant
+from search_cost.work import Ceilings
 from search_cost.worker import VariantProcess, measure_ceilings_apart
 
 from autoseg.architecture import SearchSpace
@@ -87,7 +89,9 @@ class StepRequest:
     profile: Variant | None = None
     """Show torch's profile of one variant instead."""
     out: Path = Path("results/search_step")
-    """Folder for search_step.csv, .md, .json, .png and .svg (scaling.* and profile-*.txt)."""
+    """Folder for search_step.csv, .md, .json, .png and .svg (scaling.* and profile-*.txt). Tables
+    are written as soon as rows are known: all of a setting, or one with --no-interleaved. The same
+    call measures those alone that the record lacks; name another folder to measure again."""
 
     def __post_init__(self) -> None:
         numbers = {
@@ -126,6 +130,11 @@ class StepRequest:
         else:
             chosen = (*OWN_VARIANTS, *(GRAPH_VARIANTS if on_gpu else ()))
         return (*chosen, "peer") if self.peer is not None else chosen
+
+    @property
+    def base(self) -> Path:
+        """Path of the tables, without suffix."""
+        return self.out / ("scaling" if self.scaling else "search_step")
 
     def num_repeats(self, variant: Variant) -> int:
         """Return the counted steps of a variant."""
@@ -189,8 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for setting in settings:
             _profile(request, setting, request.profile)
         return OK
-    command = [*PROG.split(), *arguments]
-    rows_by_setting, written = _measure(request, settings, command)
+    rows_by_setting, written = _measure(request, settings, [*PROG.split(), *arguments])
     print("\nwritten: " + " ".join(str(path) for path in written))
     rows = [row for rows in rows_by_setting for row in rows]
     return OK if any(row.step_min_ms is not None for row in rows) else FAILED
@@ -199,68 +207,106 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(
     request: StepRequest, settings: Sequence[Setting], command: Sequence[str]
 ) -> tuple[list[list[Row]], list[Path]]:
-    """Measure all settings; print and write the tables and figures."""
+    """Measure what the record lacks, and write the tables whenever rows are known."""
     variants = request.chosen_variants(on_gpu=settings[0].device != "cpu")
-    ceilings = measure_ceilings_apart(settings[0])
-    total = len(settings) * num_steps(variants, request.num_repeats)
-    rows_by_setting = []
-    with Progress(total, description="search step") as progress:
-        for setting in settings:
-            measurements = measure_setting(
-                setting,
-                variants,
-                num_repeats=request.num_repeats,
-                interleaved=request.interleaved,
-                progress=progress,
-            )
-            rows_by_setting.append(compare(measurements, ceilings))
-    run = describe_run(command, settings[0], ceilings)
+    # Those that take turns are known together, as the ratios of their times need them.
+    groups: list[tuple[Variant, ...]] = [variants]
+    if not request.interleaved:
+        groups = [(variant,) for variant in variants]
+    run = describe_run(command, settings[0])
+    known: dict[Unit, Row] = {}
+    if earlier := earlier_results(request.base.with_suffix(".json"), run):
+        run, known = earlier
+    else:
+        run["ceilings"] = asdict(measure_ceilings_apart(settings[0]))
+    ceilings = Ceilings(**run["ceilings"])
+
+    def rows_by_setting() -> list[list[Row]]:
+        units = [[unit_of(setting, variant) for variant in variants] for setting in settings]
+        return [compare([known[unit] for unit in each if unit in known]) for each in units]
+
+    def steps(group: Sequence[Variant]) -> int:
+        return num_steps(group, request.num_repeats)
+
+    todo = [
+        (setting, group)
+        for setting in settings
+        for group in groups
+        if not all(unit_of(setting, variant) in known for variant in group)
+    ]
+    total = len(settings) * steps(variants)
+    num_done = total - sum(steps(group) for _, group in todo)
+    with Progress(total, description="search step", initial=num_done) as progress:
+        for setting, group in todo:
+            for measurement in measure_setting(
+                setting, group, num_repeats=request.num_repeats, progress=progress
+            ):
+                unit = unit_of(setting, measurement.variant)
+                known[unit] = row_of(measurement, ceilings)
+            _write(request, settings, rows_by_setting(), run)
+    rows = rows_by_setting()
+    written = _write(request, settings, rows, run)
+    print("\n" + "\n\n".join(_blocks(request, settings, rows, ceilings)))
+    return rows, [*written, *_draw(request, settings, rows)]
+
+
+def _write(
+    request: StepRequest,
+    settings: Sequence[Setting],
+    rows_by_setting: Sequence[Sequence[Row]],
+    run: Mapping[str, Any],
+) -> list[Path]:
+    """Write table, document and record of the rows so far."""
+    rows = [row for rows in rows_by_setting for row in rows]
+    heading = "# How the cost of a search step grows" if request.scaling else "# One search step"
+    blocks = _blocks(request, settings, rows_by_setting, Ceilings(**run["ceilings"]))
+    laws = {"laws": list(fit_power_laws(rows))} if request.scaling else {}
+    return write_results(request.base, rows, [heading, *blocks], run, **laws)
+
+
+def _blocks(
+    request: StepRequest,
+    settings: Sequence[Setting],
+    rows_by_setting: Sequence[Sequence[Row]],
+    ceilings: Ceilings,
+) -> list[str]:
+    """Write the tables of the settings that have rows, or the laws."""
     if request.scaling:
-        return rows_by_setting, _write_scaling(request, settings[0], rows_by_setting, run)
+        rows = [row for rows in rows_by_setting for row in rows]
+        laws = list(fit_power_laws(rows))
+        return [
+            f"{_scaling_title(settings)}. Each quantity is fitted as a * x^b, by least squares in "
+            "the logarithms.",
+            *([laws_markdown(laws)] if laws else []),
+            table_markdown(rows, with_sizes=True),
+        ]
     blocks = []
     for setting, rows in zip(settings, rows_by_setting, strict=True):
-        blocks += [f"## {setting.label}", table_markdown(rows)]
-        blocks.append(work_sentence(setting, ceilings, rows))
-    all_rows = [row for rows in rows_by_setting for row in rows]
-    base = request.out / "search_step"
-    written = write_results(base, all_rows, ["# One search step", *blocks], run)
-    written += _draw(request, settings, rows_by_setting)
-    print("\n" + "\n\n".join(blocks))
-    return rows_by_setting, written
+        if rows:
+            blocks += [f"## {setting.label}", table_markdown(rows)]
+            blocks.append(work_sentence(setting, ceilings, rows))
+    return blocks
+
+
+def _scaling_title(settings: Sequence[Setting]) -> str:
+    """Name the setting that all curves share, which is the first."""
+    return f"One factor at a time around {settings[0].label}"
 
 
 def _draw(
     request: StepRequest, settings: Sequence[Setting], rows_by_setting: Sequence[Sequence[Row]]
 ) -> list[Path]:
+    if request.scaling:
+        rows = [row for rows in rows_by_setting for row in rows]
+        laws = list(fit_power_laws(rows))
+        title = _scaling_title(settings)
+        return save_figure(draw_scaling(rows, laws, title=title), request.base) if laws else []
     written = []
     for setting, rows in zip(settings, rows_by_setting, strict=True):
         if any(row.step_min_ms is not None for row in rows):
             name = "search_step" if len(settings) == 1 else f"search_step-crop{setting.crop}"
             title = f"One search step: {setting.label}"
             written += save_figure(draw_comparison(rows, title=title), request.out / name)
-    return written
-
-
-def _write_scaling(
-    request: StepRequest,
-    base: Setting,
-    rows_by_setting: Sequence[Sequence[Row]],
-    run: Mapping[str, Any],
-) -> list[Path]:
-    """Fit, print and write the laws; `base` is the setting that all curves share."""
-    rows = [row for rows in rows_by_setting for row in rows]
-    laws = list(fit_power_laws(rows))
-    title = f"One factor at a time around {base.label}"
-    blocks = [
-        f"{title}. Each quantity is fitted as a * x^b, by least squares in the logarithms.",
-        *([laws_markdown(laws)] if laws else []),
-        table_markdown(rows, with_sizes=True),
-    ]
-    print("\n" + "\n\n".join(blocks))
-    heading = "# How the cost of a search step grows"
-    written = write_results(request.out / "scaling", rows, [heading, *blocks], run, laws=laws)
-    if laws:
-        written += save_figure(draw_scaling(rows, laws, title=title), request.out / "scaling")
     return written
 
 

@@ -165,8 +165,8 @@ def laws_markdown(laws: Sequence[PowerLaw]) -> str:
     return to_markdown(records, LAW_COLUMNS)
 
 
-def describe_run(command: Sequence[str], setting: Setting, ceilings: Ceilings) -> dict[str, Any]:
-    """Return what the numbers depend on besides the sizes, as values that JSON can hold."""
+def describe_run(command: Sequence[str], setting: Setting) -> dict[str, Any]:
+    """Return what the numbers depend on besides sizes and ceilings, as JSON can hold it."""
     return {
         "command": published_command(command),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -177,13 +177,12 @@ def describe_run(command: Sequence[str], setting: Setting, ceilings: Ceilings) -
             "auto", torch.device(setting.device).type, work="Supernet"
         ).reason,
         "peer_commit": None if setting.peer is None else peer_commit(setting.peer),
-        "ceilings": dataclasses.asdict(ceilings),
         **describe_environment(),
     }
 
 
 def protocol_markdown(run: Mapping[str, Any]) -> str:
-    """Write `describe_run`'s result as a list."""
+    """Write `describe_run`'s result and the ceilings as a list."""
     git, setting, ceilings = run["git"], run["setting"], run["ceilings"]
     commit = "not a checkout"
     if git is not None:
@@ -223,7 +222,7 @@ def write_results(
         base: Path without suffix; its folder is made if missing.
         rows: The rows.
         blocks: Paragraphs of the document; how to read it and the protocol are added.
-        run: `describe_run`'s result.
+        run: `describe_run`'s result, and the "ceilings".
         more: Further lists for the JSON file, by name.
     """
     base.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from autoseg.runs import Progress
 from autoseg.strategies.graph import NUM_EAGER_STEPS
@@ -31,31 +32,26 @@ def measure_setting(
     variants: Sequence[Variant],
     *,
     num_repeats: Callable[[Variant], int],
-    interleaved: bool,
     progress: Progress,
 ) -> list[Measurement]:
-    """Measure variants of one setting, each in its own process.
+    """Measure variants of one setting, which take turns step by step, each in its own process.
 
     Args:
         setting: The sizes.
         variants: What is measured; one that fails has a measurement that says why.
         num_repeats: Counted steps of a variant.
-        interleaved: Keep all processes alive and let them take turns, step by step; otherwise one
-            variant after the other, which needs the memory of one.
         progress: Is told of every step.
     """
     runs = [_Run(setting, variant, num_repeats(variant), progress) for variant in variants]
-    groups = [runs] if interleaved else [[run] for run in runs]
-    for group in groups:
-        with ExitStack() as stack:
-            for run in group:
-                run.start(stack)
-            for number in range(max(run.num_steps for run in group)):
-                for run in group:
-                    if number < run.num_steps:
-                        run.step()
-            for run in group:
-                run.finish()
+    with ExitStack() as stack:
+        for run in runs:
+            run.start(stack)
+        for number in range(max(run.num_steps for run in runs)):
+            for run in runs:
+                if number < run.num_steps:
+                    run.step()
+        for run in runs:
+            run.finish()
     return [run.measurement() for run in runs]
 
 
@@ -133,20 +129,30 @@ class _Run:
         self._num_left = 0
 
 
-def compare(measurements: Sequence[Measurement], ceilings: Ceilings) -> list[Row]:
-    """Make the rows of one setting's table, in the order of the measurements."""
-    by_variant = {measurement.variant: measurement for measurement in measurements}
+def compare(rows: Sequence[Row]) -> list[Row]:
+    """Hold rows of one setting against the peer's and the reference's, where these are among them.
+
+    Args:
+        rows: As `row_of` makes them, or as they come from here.
+    """
+    by_variant = {row.variant: row for row in rows}
+    peer, reference = by_variant.get("peer"), by_variant.get("reference")
     return [
-        _row(m, ceilings, by_variant.get("peer"), by_variant.get("reference")) for m in measurements
+        replace(
+            row,
+            speedup_peer_min=_ratio(peer, row, "step_min_ms"),
+            speedup_peer_median=_ratio(peer, row, "step_median_ms"),
+            speedup_reference_min=_ratio(reference, row, "step_min_ms"),
+            speedup_reference_median=_ratio(reference, row, "step_median_ms"),
+            memory_peer=_ratio(peer, row, "memory_mib"),
+            memory_reference=_ratio(reference, row, "memory_mib"),
+        )
+        for row in rows
     ]
 
 
-def _row(
-    measurement: Measurement,
-    ceilings: Ceilings,
-    peer: Measurement | None,
-    reference: Measurement | None,
-) -> Row:
+def row_of(measurement: Measurement, ceilings: Ceilings) -> Row:
+    """Make a row that is not held against others yet."""
     setting, space = measurement.setting, measurement.setting.space
     work = count_work(
         space,
@@ -176,13 +182,13 @@ def _row(
         arch_median_ms=_summarise(statistics.median, measurement, "arch_ms"),
         step_min_ms=step_min_ms,
         step_median_ms=_summarise(statistics.median, measurement, "step_ms"),
-        speedup_peer_min=_speedup(min, peer, measurement),
-        speedup_peer_median=_speedup(statistics.median, peer, measurement),
-        speedup_reference_min=_speedup(min, reference, measurement),
-        speedup_reference_median=_speedup(statistics.median, reference, measurement),
+        speedup_peer_min=None,
+        speedup_peer_median=None,
+        speedup_reference_min=None,
+        speedup_reference_median=None,
         memory_mib=measurement.memory_mib,
-        memory_peer=_memory_factor(peer, measurement),
-        memory_reference=_memory_factor(reference, measurement),
+        memory_peer=None,
+        memory_reference=None,
         num_operator_calls=measurement.calls.num_operator_calls if measurement.calls else None,
         num_kernel_calls=measurement.calls.num_kernel_calls if measurement.calls else None,
         gflop=work.step_flops / 1e9,
@@ -193,22 +199,14 @@ def _row(
 
 
 def _summarise(
-    summary: Callable[[list[float]], float], measurement: Measurement | None, field: str
+    summary: Callable[[list[float]], float], measurement: Measurement, field: str
 ) -> float | None:
-    if measurement is None or not measurement.times:
+    if not measurement.times:
         return None
     values = [getattr(time, field) for time in measurement.times]
     return None if None in values else summary(values)
 
 
-def _speedup(
-    summary: Callable[[list[float]], float], slow: Measurement | None, fast: Measurement
-) -> float | None:
-    slow_ms, fast_ms = _summarise(summary, slow, "step_ms"), _summarise(summary, fast, "step_ms")
-    return None if slow_ms is None or fast_ms is None else slow_ms / fast_ms
-
-
-def _memory_factor(large: Measurement | None, small: Measurement) -> float | None:
-    if large is None or large.memory_mib is None or not small.memory_mib:
-        return None
-    return large.memory_mib / small.memory_mib
+def _ratio(large: Row | None, small: Row, field: str) -> float | None:
+    above, below = None if large is None else getattr(large, field), getattr(small, field)
+    return above / below if above is not None and below else None

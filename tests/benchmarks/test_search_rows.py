@@ -21,6 +21,11 @@ def measurement(bench, variant, times, memory_mib=100.0, **changes):
     return dataclasses.replace(made, **changes)
 
 
+def rows_of(bench, measurements, ceilings):
+    running = bench.running
+    return running.compare([running.row_of(each, ceilings) for each in measurements])
+
+
 def test_rows_hold_ratios_of_one_run(bench):
     measurements = [
         measurement(bench, "torch", [(3.0, 2.0), (2.0, 2.0), (9.0, 9.0)], memory_mib=50.0),
@@ -28,7 +33,7 @@ def test_rows_hold_ratios_of_one_run(bench):
         measurement(bench, "fused", [], failure="no compiler", memory_mib=None, calls=None),
     ]
     ceilings = bench.work.Ceilings(gflop_per_s=100.0, gb_per_s=1e9)
-    torch_row, peer_row, fused_row = bench.running.compare(measurements, ceilings)
+    torch_row, peer_row, fused_row = rows_of(bench, measurements, ceilings)
     assert (torch_row.weight_min_ms, torch_row.arch_min_ms, torch_row.step_min_ms) == (2, 2, 4)
     assert (torch_row.weight_median_ms, torch_row.step_median_ms) == (3, 5)
     assert torch_row.speedup_peer_min == 40 / 4
@@ -50,7 +55,7 @@ def test_a_graphed_step_has_no_halves(bench):
     times = (bench.setting.StepTime(step_ms=5.0, weight_ms=None, arch_ms=None),)
     made = dataclasses.replace(measurement(bench, "fused-graph", []), times=times)
     ceilings = bench.work.Ceilings(gflop_per_s=1.0, gb_per_s=1.0)
-    (row,) = bench.running.compare([made], ceilings)
+    (row,) = rows_of(bench, [made], ceilings)
     assert (row.weight_min_ms, row.arch_median_ms, row.step_min_ms) == (None, None, 5)
     bars = bench.figures.draw_comparison([row], title="").axes[0].patches
     assert [bar.get_width() for bar in bars] == [0, 0, 5]
@@ -64,7 +69,7 @@ def scaling_rows(bench):
         factors = space.num_layers * space.filter_multiplier**1.5 * (setting.crop / 64) ** 2
         made = measurement(bench, "torch", [(factors * setting.batch_size, 0.0)], memory_mib=8.0)
         made = dataclasses.replace(made, setting=setting)
-        rows += bench.running.compare([made], bench.work.Ceilings(gflop_per_s=1, gb_per_s=1))
+        rows += rows_of(bench, [made], bench.work.Ceilings(gflop_per_s=1, gb_per_s=1))
     return rows
 
 
@@ -98,7 +103,7 @@ def test_bars_are_the_smallest_times(bench):
         measurement(bench, "torch", [(3.0, 2.0), (4.0, 1.0)]),
         measurement(bench, "peer", [], failure="broken"),
     ]
-    rows = bench.running.compare(made, bench.work.Ceilings(gflop_per_s=1.0, gb_per_s=1.0))
+    rows = rows_of(bench, made, bench.work.Ceilings(gflop_per_s=1.0, gb_per_s=1.0))
     left, right = bench.figures.draw_comparison(rows, title="").axes
     assert [bar.get_width() for bar in left.patches] == [3, 1]
     assert [bar.get_width() for bar in right.patches] == [100]

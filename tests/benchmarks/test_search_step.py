@@ -153,3 +153,112 @@ def test_the_tiny_preset_is_the_searchs(bench):
     assert setting.space == SearchSpace.load("autodeeplab", preset="tiny")
     assert (setting.crop, setting.batch_size, setting.num_classes) == (64, 8, 12)
     assert request.chosen_variants(on_gpu=False) == ("torch",)
+
+
+class Stopped(Exception):
+    """What stops a call between two measurements."""
+
+
+@pytest.fixture
+def measured(bench, monkeypatch):
+    """Measurements that take no time, in the order in which they were asked for; a step of a
+    variant takes as many milliseconds as `step_ms` says, and None stops the call."""
+    step_ms = {"torch": 8.0, "reference": 24.0}
+    asked = []
+
+    def measure(setting, variants, *, num_repeats, progress):
+        asked.append((setting.crop, *variants))
+        if any(step_ms[variant] is None for variant in variants):
+            raise Stopped
+        times = bench.setting.StepTime
+        return [
+            bench.setting.Measurement(
+                setting=setting,
+                variant=variant,
+                times=(times(step_ms=step_ms[variant], weight_ms=3.0, arch_ms=5.0),),
+                memory_mib=step_ms[variant],
+            )
+            for variant in variants
+        ]
+
+    rates = iter((10.0, 20.0, 30.0))
+    monkeypatch.setattr(bench.command, "measure_setting", measure)
+    monkeypatch.setattr(
+        bench.command,
+        "measure_ceilings_apart",
+        lambda setting: bench.work.Ceilings(gflop_per_s=next(rates), gb_per_s=1e9),
+    )
+    monkeypatch.setattr(bench.command, "_draw", lambda *given: [])
+    return bench.command.main, step_ms, asked
+
+
+def rows_in(tmp_path):
+    with (tmp_path / "out" / "search_step.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_variant_is_written_when_it_is_known_and_not_measured_again(measured, tmp_path):
+    main, step_ms, asked = measured
+    given = arguments(tmp_path, "--variants", "torch", "reference", "--no-interleaved")
+    step_ms["reference"] = None
+    with pytest.raises(Stopped):
+        main(given)
+    (row,) = rows_in(tmp_path)
+    assert (row["variant"], row["speedup_reference_min"]) == ("torch", "")
+    first = json.loads((tmp_path / "out" / "search_step.json").read_text())
+
+    step_ms.update(torch=None, reference=24.0)
+    assert main(given) == 0
+    assert asked == [(32, "torch"), (32, "reference"), (32, "reference")]
+    own, reference = rows_in(tmp_path)
+    # 24 / 8, of the time and of the memory, across the two calls.
+    assert float(own["speedup_reference_min"]) == float(own["memory_reference"]) == 3
+    assert float(own["speedup_reference_median"]) == 3
+    record = json.loads((tmp_path / "out" / "search_step.json").read_text())
+    assert record["ceilings"] == first["ceilings"] == {"gflop_per_s": 10.0, "gb_per_s": 1e9}
+    assert record["date"] == first["date"]
+    assert own["floor_ms"] == reference["floor_ms"]
+    assert float(own["gflop"]) == pytest.approx(10 * float(own["floor_ms"]) / 1000)
+
+
+def test_variants_that_take_turns_are_written_together(measured, tmp_path, monkeypatch, bench):
+    main, _, asked = measured
+    given = arguments(tmp_path, "--variants", "torch", "reference", "--crop", "32", "64")
+    whole = bench.command.measure_setting
+
+    def stops_at_64(setting, variants, **more):
+        if setting.crop == 64 and len(asked) < 2:
+            asked.append("stopped")
+            raise Stopped
+        return whole(setting, variants, **more)
+
+    monkeypatch.setattr(bench.command, "measure_setting", stops_at_64)
+    with pytest.raises(Stopped):
+        main(given)
+    assert [(row["crop"], row["variant"]) for row in rows_in(tmp_path)] == [
+        ("32", "torch"),
+        ("32", "reference"),
+    ]
+    assert rows_in(tmp_path)[0]["speedup_reference_min"] == "3.0"
+    assert main(given) == 0
+    assert asked == [(32, "torch", "reference"), "stopped", (64, "torch", "reference")]
+    assert [row["crop"] for row in rows_in(tmp_path)] == ["32", "32", "64", "64"]
+
+
+@pytest.mark.parametrize("change", ["command", "commit"])
+def test_rows_of_another_call_are_measured_anew(change, measured, tmp_path, capsys):
+    main, step_ms, asked = measured
+    given = arguments(tmp_path, "--variants", "torch")
+    assert main(given) == 0
+    record = tmp_path / "out" / "search_step.json"
+    if change == "command":
+        given += ["--batch-size", "2"]  # the default, but said
+    else:
+        kept = json.loads(record.read_text())
+        record.write_text(json.dumps(kept | {"git": {"commit": "0" * 40, "dirty": False}}))
+    step_ms["torch"] = 7.0
+    assert main(given) == 0
+    assert asked == [(32, "torch")] * 2
+    assert [float(row["step_min_ms"]) for row in rows_in(tmp_path)] == [7]
+    assert json.loads(record.read_text())["ceilings"]["gflop_per_s"] == 20
+    assert f"begins anew: {record} is of another command" in capsys.readouterr().err
