@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autoseg.proposers.domain import Domain, Value
 from autoseg.proposers.samplers import DomainSampler
+from autoseg.proposers.snapshot import Snapshot
 
 
 class _OptunaSampler(DomainSampler[Value]):
@@ -39,23 +40,49 @@ MAX_CONSIDERED = 500
 _NUM_GOOD = 25
 """Good trials at most, of which Optuna makes the first density: its `default_gamma`."""
 
+_SCORED = (TrialState.COMPLETE, TrialState.PRUNED)
 
-def considered(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials to which TPE fits its densities, by number.
+
+class Considered:
+    """The trials to which TPE fits its densities.
 
     All up to `MAX_CONSIDERED`; of more those that Optuna calls good, which are the same as among
-    all, and the latest of the others, which weigh most among all too.
-
-    Args:
-        trials: Complete or pruned, by number.
+    all, and the latest of the others, which weigh most among all too. Each trial is ranked once, as
+    it arrives.
     """
-    if len(trials) <= MAX_CONSIDERED:
-        return list(trials)
-    good = nlargest(_NUM_GOOD, trials, key=_rank)
-    numbers = {trial.number for trial in good}
-    others = (trial for trial in reversed(trials) if trial.number not in numbers)
-    kept = [*good, *islice(others, MAX_CONSIDERED - _NUM_GOOD)]
-    return sorted(kept, key=lambda trial: trial.number)
+
+    def __init__(self) -> None:
+        """Begin without trials."""
+        self._num_known = 0
+        self._newest: FrozenTrial | None = None
+        self._scored: list[FrozenTrial] = []
+        self._good: list[FrozenTrial] = []
+
+    def among(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return those that are considered, by number.
+
+        Args:
+            trials: By number, all of which have ended. Where they do not go on from those of the
+                last call, they are looked at anew.
+        """
+        if not self._go_on(trials):
+            self._num_known, self._scored, self._good = 0, [], []
+        added = [trial for trial in trials[self._num_known :] if trial.state in _SCORED]
+        self._scored += added
+        # Of equals the first is taken, as among all: those that arrive are later.
+        self._good = nlargest(_NUM_GOOD, [*self._good, *added], key=_rank)
+        self._num_known, self._newest = len(trials), trials[-1] if trials else None
+        if len(self._scored) <= MAX_CONSIDERED:
+            return list(self._scored)
+        numbers = {trial.number for trial in self._good}
+        others = (trial for trial in reversed(self._scored) if trial.number not in numbers)
+        kept = [*self._good, *islice(others, MAX_CONSIDERED - _NUM_GOOD)]
+        return sorted(kept, key=lambda trial: trial.number)
+
+    def _go_on(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Tell whether the trials begin with those that are known."""
+        known = self._num_known
+        return known == 0 or (len(trials) >= known and trials[known - 1] is self._newest)
 
 
 def _rank(trial: FrozenTrial) -> tuple[bool, int, float]:
@@ -66,25 +93,11 @@ def _rank(trial: FrozenTrial) -> tuple[bool, int, float]:
     return (False, step, score)
 
 
-class _Considered(optuna.Study):
-    """A study as TPE sees it: with the trials that it considers."""
-
-    def __init__(self, study: optuna.Study) -> None:
-        """Choose the trials, of those that ended with a score."""
-        super().__init__(study.study_name, study._storage)
-        states = (TrialState.COMPLETE, TrialState.PRUNED)
-        self._considered = considered(study.get_trials(deepcopy=False, states=states))
-
-    def _get_trials(self, *args: object, **kwargs: object) -> list[FrozenTrial]:
-        """Return the trials that have scores, whatever TPE asks for: it asks for no others."""
-        return self._considered
-
-
 class TPESampler(_OptunaSampler[Value]):
     """Tree-structured Parzen estimator: options that good values have more often than bad ones.
 
     Multivariate: the options of a value are drawn together. Of more than `MAX_CONSIDERED` trials
-    a part is considered: `considered`.
+    a part is considered: `Considered`.
 
     Sources: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", section 4;
     Watanabe 2023, "Tree-Structured Parzen Estimator", arXiv 2304.11127.
@@ -94,10 +107,12 @@ class TPESampler(_OptunaSampler[Value]):
         """Take the number of values that are drawn at random before there is a model."""
         super().__init__(domain, seed=seed)
         self._num_startup = self.num_random = num_random
+        self._considered = Considered()
 
     def propose(self, study: optuna.Study, trial: FrozenTrial, generator: torch.Generator) -> Value:
         """Combine options by the trials that are considered."""
-        return super().propose(_Considered(study), trial, generator)
+        trials = self._considered.among(study.get_trials(deepcopy=False))
+        return super().propose(Snapshot(study, trials), trial, generator)
 
     def inner(self, seed: int) -> BaseSampler:
         """Build Optuna's sampler of this kind."""

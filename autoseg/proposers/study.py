@@ -19,6 +19,7 @@ from autoseg.proposers.pruner import Course
 from autoseg.proposers.quick_reading import quick_reading
 from autoseg.proposers.samplers import DomainSampler
 from autoseg.proposers.shared_storage import WHAT, SharedStorage
+from autoseg.proposers.snapshot import Snapshot
 from autoseg.runs.closing import Closing
 from autoseg.runs.journal import Journal
 
@@ -133,17 +134,15 @@ class Study(Closing, Generic[Value]):
 
     def propose(self) -> Value:
         """Return what to try next; the same until a trial is added."""
-        storage, sampler = self._study._storage, self.sampler
+        study, sampler = self._study, self.sampler
         with self._reading():
-            # Opened anew, since its samplers see the trials that there were when they first asked.
-            study = optuna.Study(study_name=self._name, storage=storage)
-            number = len(study.get_trials(deepcopy=False))
+            trials = study.get_trials(deepcopy=False)
             trial = FrozenTrial(
-                number=number, trial_id=-1, state=TrialState.RUNNING, value=None,
+                number=len(trials), trial_id=-1, state=TrialState.RUNNING, value=None,
                 datetime_start=datetime.now(UTC), datetime_complete=None, params={},
                 distributions={}, user_attrs={}, system_attrs={}, intermediate_values={},
             )  # fmt: skip
-            chosen = sampler.sample_relative(study, trial, sampler.distributions)
+            chosen = sampler.sample_relative(Snapshot(study, trials), trial, sampler.distributions)
         return sampler.domain.decode(chosen)
 
     def add(
