@@ -85,7 +85,7 @@ def memory_folder():
 
 @pytest.fixture(autouse=True)
 def imports_end_with_the_test():
-    """Forget what a command line of a test imported: the next steps of other tests would name it."""
+    """Forget what a test imported by a command line: next steps of other tests would name it."""
     before = user_imports.imported()
     yield
     user_imports._imported[:] = before
