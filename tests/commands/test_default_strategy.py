@@ -1,9 +1,10 @@
 """Which strategy is taken where none is named, and with which settings."""
 
 import pytest
+import torch
 
 from autoseg.cli import read_request
-from autoseg.commands import default_strategy
+from autoseg.commands import default_strategy, search
 from autoseg.commands.default_strategy import choose_strategy, strategy_settings
 from autoseg.config import PREDICTOR_SETTINGS
 from autoseg.requests import SearchRequest
@@ -57,3 +58,22 @@ def test_what_is_given_stays_as_given():
     request = chosen("--num-samples", "3", "--population-size", "2")
     assert (request.strategy, request.estimator) == ("predictor", "speed")
     assert (request.num_samples, request.population_size, request.sample_steps) == (3, 2, 75)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), ("predictor", "speed", 34, 75, 16)),
+        (("--num-samples", "3"), ("predictor", "speed", 3, 75, 16)),
+        (("--val-images", "2"), ("predictor", "short", 8, 100, 4)),  # the preset's own
+        (("--strategy", "tpe"), ("tpe", "short", 8, 100, 4)),
+    ],
+)
+def test_a_plan_has_them_in_place_of_the_presets(words, expected):
+    small = ["--image-size", "64", "64", "--train-length", "8", "--batch-size", "2"]
+    request = read_request(
+        SearchRequest, [*words, *small], prog="search", description="", example=""
+    )
+    planned = search._plan(request, torch.device("cpu")).request
+    names = ("strategy", "estimator", "num_samples", "sample_steps", "population_size")
+    assert tuple(getattr(planned, name) for name in names) == expected
