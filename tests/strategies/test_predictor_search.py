@@ -23,7 +23,7 @@ def searched(scores, *, population_size=4, course=None):
 
 
 def means_by_hand(search, scores):
-    """The mean of each score and of what a ridge of the same penalty, fitted to the others, says."""
+    """The mean of each score and of what a ridge of this penalty, fitted to the others, says."""
     features = np.array(
         [search.study.sampler.domain.features(drawn(i)) for i in range(len(scores))]
     )
