@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strategy_comparison.contestants import CONTESTANT_NAMES, find_contestant
+from strategy_comparison.images import EMBEDDED, PRESET, Images
 from strategy_comparison.report import write_figure, write_report
 from strategy_comparison.rows import read_rows, write_rows
-from strategy_comparison.trial import PRESET, Setting, price_networks, run_trial
+from strategy_comparison.trial import Setting, price_networks, run_trial
 
 from autoseg.architecture import SearchSpace
 from autoseg.cli import OK, read_request, run_command
@@ -34,11 +35,16 @@ class ComparisonRequest:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Seeds of search and retraining; each is a run of every contestant."""
     max_macs: str = "45M"
-    """Most MACs of an architecture."""
+    """Most MACs of an architecture, for the largest image as the networks see it."""
     num_steps: int = RETRAIN_PRESETS[PRESET].num_steps
     """Steps of each retraining."""
-    num_test_images: int = 512
-    """Test scenes of the embedded dataset that score."""
+    dataset: str = EMBEDDED
+    """Dataset by name, as of `python -m autoseg.search`."""
+    data_root: Path | None = None
+    """Where it lies; none: $AUTOSEG_DATA."""
+    num_test_images: int | None = None
+    """Test scenes of the embedded dataset that score; none: 512, and the whole test split of any
+    other."""
     space: str = "autodeeplab"
     """Search space, in its tiny preset."""
     runs: Path = Path("runs/compare_strategies")
@@ -59,13 +65,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     contestants = [find_contestant(name) for name in request.contestants]
     space = SearchSpace.load(request.space, preset=PRESET)
+    images = Images(
+        dataset=request.dataset,
+        data_root=request.data_root,
+        num_test_images=request.num_test_images,
+    )
     setting = Setting(
         space=space,
         space_name=request.space,
-        prices=price_networks(space),
+        prices=price_networks(space, images),
         limit=int(number_of(request.max_macs, name="max_macs")),
         num_steps=request.num_steps,
-        num_test_images=request.num_test_images,
+        images=images,
     )
     rows = read_rows(request.out / "rows.csv")
     command = [*PROG.split(), *arguments]

@@ -5,6 +5,31 @@ from typing import Literal
 
 from autoseg.errors import unknown_name
 
+EPOCH_STEPS = 32
+"""Steps of an epoch of the embedded dataset: half of its 512 training scenes, 8 at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """How long alpha and beta are searched, in epochs of the embedded dataset.
+
+    What costs as much as the others is a number of steps; on more or fewer images, the epochs are
+    fewer or more.
+    """
+
+    number: int
+    """All epochs."""
+    warm_up: int
+    """The first of them, which train the weights alone."""
+
+    def options(self, epoch_steps: int) -> tuple[str, ...]:
+        """Say it to a search whose epochs have so many steps."""
+        number, warm_up = (
+            max(1, round(epochs * EPOCH_STEPS / epoch_steps))
+            for epochs in (self.number, self.warm_up)
+        )
+        return "--num-epochs", str(number), "--arch-start-epoch", str(warm_up)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contestant:
@@ -17,17 +42,23 @@ class Contestant:
     uniform beta decodes: a supernet without a search."""
     search: tuple[str, ...] = ()
     """Options of its search, beside those that all share; none if nothing is searched."""
+    epochs: Epochs | None = None
+    """How long it searches, if that is said in epochs."""
     network: tuple[str, ...] = ()
     """Options that name a fixed network to `retrain`; none for an architecture of the space."""
 
-    @property
-    def description(self) -> str:
-        """What tells the contestants apart, for a reader."""
+    def search_options(self, epoch_steps: int) -> tuple[str, ...]:
+        """Return all options of its search, in which an epoch has so many steps."""
+        length = () if self.epochs is None else self.epochs.options(epoch_steps)
+        return (*self.search, *length)
+
+    def description(self, epoch_steps: int) -> str:
+        """Say what tells the contestants apart, for a reader; an epoch has so many steps."""
         if self.draws == "path and cell":
             return "path and cell drawn at random"
         if self.draws == "cell":
             return "the path that a uniform beta decodes, cell drawn at random"
-        return " ".join(self.search or self.network)
+        return " ".join(self.search_options(epoch_steps) or self.network)
 
 
 DRAWN = "drawn"
@@ -78,30 +109,33 @@ _CONTESTANTS = (
     ),
     Contestant(
         name="darts",
-        search=("--strategy", "darts", "--num-epochs", "16", "--arch-start-epoch", "8"),
+        search=("--strategy", "darts"),
+        epochs=Epochs(16, warm_up=8),
     ),
     Contestant(
         name="darts2",
-        search=("--strategy", "darts2", "--num-epochs", "7", "--arch-start-epoch", "3"),
+        search=("--strategy", "darts2"),
+        epochs=Epochs(7, warm_up=3),
     ),
     Contestant(
         name="gumbel",
-        search=("--strategy", "gumbel", "--num-epochs", "54", "--arch-start-epoch", "27"),
+        search=("--strategy", "gumbel"),
+        epochs=Epochs(54, warm_up=27),
     ),
     Contestant(
         name="robust",
-        search=(
-            *("--strategy", "robust", "--num-epochs", "20", "--arch-start-epoch", "8"),
-            *("--arch-steps", "184"),
-        ),
+        search=("--strategy", "robust", "--arch-steps", "184"),
+        epochs=Epochs(20, warm_up=8),
     ),
     Contestant(
         name="pc",
-        search=("--strategy", "pc", "--num-epochs", "16", "--arch-start-epoch", "8"),
+        search=("--strategy", "pc"),
+        epochs=Epochs(16, warm_up=8),
     ),
     Contestant(
         name="drnas",
-        search=("--strategy", "drnas", "--num-epochs", "16", "--arch-start-epoch", "8"),
+        search=("--strategy", "drnas"),
+        epochs=Epochs(16, warm_up=8),
     ),
     Contestant(
         name="evolution",

@@ -10,6 +10,7 @@ from earlier_calls import calls_so_far
 from matplotlib.figure import Figure
 
 from autoseg.atomic import atomic_write
+from autoseg.errors import UsageError
 from autoseg.reporting.figure import BLACK, BLUE, new_figure, save_figure
 from autoseg.reporting.fonts import figure_text
 from autoseg.reporting.tables import Column, to_markdown
@@ -17,8 +18,9 @@ from autoseg.runs.json_values import to_json
 
 from .contestants import DRAWN, RANDOM, find_contestant
 from .differences import summarise
+from .images import PRESET
 from .rows import Row
-from .trial import PRESET, Setting
+from .trial import Setting
 
 COLUMNS = (
     Column(key="contestant", heading="Contestant"),
@@ -54,18 +56,19 @@ def write_report(
 
     Returns:
         The table as Markdown.
+
+    Raises:
+        UsageError: If the folder's rows are of another setting.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     record_path = folder / f"{_NAME}.json"
+    shared = setting.shared
+    _require_same(record_path, shared)
+    folder.mkdir(parents=True, exist_ok=True)
     calls = calls_so_far(record_path, command)
     summaries = summarise(rows)
     record = {
-        "max_macs": setting.limit,
-        "num_steps": setting.num_steps,
-        "num_test_images": setting.num_test_images,
-        "contestants": {
-            each.contestant: find_contestant(each.contestant).description for each in summaries
-        },
+        **shared,
+        "contestants": {each.contestant: _describe(each.contestant, setting) for each in summaries},
         "rows": [asdict(each) for each in summaries],
         "calls": calls,
     }
@@ -73,6 +76,19 @@ def write_report(
     atomic_write(folder / f"{_NAME}.md", text.encode())
     atomic_write(record_path, json.dumps(to_json(record, where=_NAME), indent=2).encode())
     return text
+
+
+def _require_same(record: Path, shared: dict[str, Any]) -> None:
+    """Refuse to add to rows that were made on other images, or at another cost."""
+    if not record.exists():
+        return
+    earlier = json.loads(record.read_text(encoding="utf-8"))
+    for name, value in shared.items():
+        if (was := earlier.get(name, value)) != value:  # older records do not name the dataset
+            raise UsageError(
+                f"{record.parent}: its rows have {name} = {was}, not {value}, and cannot be "
+                "compared with these; name another folder with --out."
+            )
 
 
 def markdown(rows: Sequence[Row], *, setting: Setting, calls: Sequence[dict[str, Any]]) -> str:
@@ -84,13 +100,13 @@ def markdown(rows: Sequence[Row], *, setting: Setting, calls: Sequence[dict[str,
         for call in calls
     )
     searches = "\n".join(
-        f"    {each.contestant}: {find_contestant(each.contestant).description}"
-        for each in summaries
+        f"    {each.contestant}: {_describe(each.contestant, setting)}" for each in summaries
     )
     commands = "\n".join(f"    {call['command']}" for call in calls)
+    shared = ("--preset", PRESET, "--max-macs", str(setting.limit), *setting.images.options)
     return (
         f"{to_markdown([asdict(each) for each in summaries], COLUMNS)}\n\n"
-        f"mIoU on {setting.num_test_images:,} test scenes of the embedded dataset, which nothing "
+        f"mIoU on {setting.images.description}, which nothing "
         f"was chosen on, from the last weights after {setting.num_steps:,} steps of the {PRESET} "
         f"preset's recipe. Every architecture costs at most {setting.limit:,} MACs, a drawn one at "
         f"least 90 % of that. Gain: over the mean of {DRAWN}, architectures that were drawn at "
@@ -100,11 +116,15 @@ def markdown(rows: Sequence[Row], *, setting: Setting, calls: Sequence[dict[str,
         f"{to_markdown([asdict(each) for each in searched], GAINS)}\n\n"
         f"The same scores, with the gain over {RANDOM}, a search at the same cost that learns "
         "nothing from its scores. No p is adjusted for the number of comparisons.\n\n"
-        f"Contestants; searches have `--preset {PRESET} --max-macs {setting.limit}` beside:\n\n"
+        f"Contestants; searches have `{' '.join(shared)}` beside:\n\n"
         f"{searches}\n\n"
         f"Commands, in the order of their last calls:\n\n{commands}\n\n"
         f"{'; '.join(machines)}; commits in rows.csv.\n"
     )
+
+
+def _describe(contestant: str, setting: Setting) -> str:
+    return find_contestant(contestant).description(setting.images.epoch_steps)
 
 
 def write_figure(folder: Path, rows: Sequence[Row]) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from ranking.rows import describe_cell, describe_path
@@ -20,7 +21,6 @@ from autoseg.architecture import (
 from autoseg.cli import INTERRUPTED, OK
 from autoseg.config import RETRAIN_PRESETS
 from autoseg.cost import count_macs, count_parameters
-from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
 from autoseg.pricing import Prices, price_space
@@ -29,9 +29,9 @@ from autoseg.runs.environment import git_state
 from autoseg.trained import RetrainedNetwork
 
 from .contestants import Contestant
+from .images import PRESET, Images
 from .rows import Row
 
-PRESET = "tiny"
 _SIZES = RETRAIN_PRESETS[PRESET]
 _DRAWN_SEEDS = 2_000_000
 """Added to a seed, so that what is drawn is not the first sample of a search."""
@@ -54,16 +54,26 @@ class Setting:
     """Most MACs of an architecture."""
     num_steps: int
     """Steps of each retraining."""
-    num_test_images: int
-    """Images of the test split that score."""
+    images: Images
+    """On which images they search, are retrained and scored."""
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What rows must have in common to be compared."""
+        return {
+            "max_macs": self.limit,
+            "num_steps": self.num_steps,
+            "dataset": self.images.dataset,
+            "num_test_images": len(self.images.test_split),
+        }
 
 
-def price_networks(space: SearchSpace) -> Prices:
-    """Price the networks that the preset retrains, for one image of the embedded dataset."""
-    dataset = build_dataset("synthetic", split="test")
+def price_networks(space: SearchSpace, images: Images) -> Prices:
+    """Price the networks that the preset retrains, for the largest image as they see it."""
+    dataset = images.test_split
     return price_space(
         space,
-        image_size=dataset.largest_size,
+        image_size=images.seen_size,
         num_classes=dataset.num_classes,
         in_channels=dataset.num_channels,
         filter_multiplier=_SIZES.filter_multiplier,
@@ -98,10 +108,10 @@ def run_trial(contestant: Contestant, seed: int, *, setting: Setting, folder: Pa
 
     Raises:
         KeyboardInterrupt: If the user stopped a run; the next call goes on with it.
-        UsageError: If a run failed, with its command.
+        UsageError: If a run failed, with its command, or is there with another setting.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    source, cost = contestant.network, {}
+    source, cost, images = contestant.network, {}, setting.images
     if contestant.draws is not None:
         architecture = draw_architecture(contestant, setting, seed)
         architecture.save(folder / "architecture.json")
@@ -109,15 +119,18 @@ def run_trial(contestant: Contestant, seed: int, *, setting: Setting, folder: Pa
     elif contestant.search:
         run = folder / "search"
         shared = ("--space", setting.space_name, "--max-macs", str(setting.limit))
-        _finish("search", run, (*contestant.search, *shared), seed=seed)
+        own = contestant.search_options(images.epoch_steps)
+        _require_same(run, dataset=images.dataset, max_macs=str(setting.limit))
+        _finish("search", run, (*own, *shared, *images.options), seed=seed)
         source = ("--architecture", str(run / "architecture.json"))
         cost = load_record(run)["results"]["cost"]
     steps = str(setting.num_steps)
     recipe = ("--num-steps", steps, "--validate-every", steps)
-    _finish("retrain", folder / "retrain", (*source, *recipe), seed=seed)
+    _require_same(folder / "retrain", dataset=images.dataset, num_steps=setting.num_steps)
+    _finish("retrain", folder / "retrain", (*source, *recipe, *images.options), seed=seed)
     retrained = RetrainedNetwork.open(folder / "retrain")
     network = retrained.network("last")
-    miou, macs = score(network, num_images=setting.num_test_images)
+    miou, macs = score(network, images)
     architecture = retrained.choice.architecture
     assert not isinstance(architecture, CellArchitecture)  # MACs, which limit it, are of paths
     state = git_state()
@@ -137,14 +150,30 @@ def run_trial(contestant: Contestant, seed: int, *, setting: Setting, folder: Pa
     )
 
 
-def score(network: nn.Module, *, num_images: int) -> tuple[float, int]:
-    """Return the mean IoU on test images of the embedded dataset, and the MACs for one of them."""
-    dataset = build_dataset("synthetic", split="test", length=num_images)
-    height, width = dataset.largest_size
+def score(network: nn.Module, images: Images) -> tuple[float, int]:
+    """Return the mean IoU on the test images, and the MACs for the largest of them."""
+    height, width = images.seen_size
     evaluation = evaluate(
-        network, dataset, device="cpu", batch_pixels=_IMAGES_TOGETHER * height * width
+        network,
+        images.test_split,
+        device="cpu",
+        scales=(images.image_scale,),
+        batch_pixels=_IMAGES_TOGETHER * height * width,
     )
     return evaluation.plain.mean_iou(), count_macs(network.eval(), (height, width)).macs
+
+
+def _require_same(folder: Path, **wanted: Any) -> None:
+    """Refuse to go on with what an earlier call has begun with another setting."""
+    if not find_runs(folder):
+        return
+    config = load_record(folder)["config"]
+    for name, value in wanted.items():
+        if config[name] != value:
+            raise UsageError(
+                f"{folder}: an earlier call has begun it with {name} = {config[name]}, not "
+                f"{value}; name another folder with --runs."
+            )
 
 
 def _finish(command: str, folder: Path, options: Sequence[str], *, seed: int) -> None:

@@ -10,12 +10,15 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from scipy import stats
 
-from autoseg.architecture import SearchSpace
+from autoseg.architecture import SearchSpace, sample_architecture
 from autoseg.cli import INTERRUPTED, read_request
 from autoseg.commands.search import _require_read
 from autoseg.config import SEARCH_PRESETS, SearchConfig
+from autoseg.cost import count_macs
 from autoseg.errors import UsageError
 from autoseg.networks import build_network
 from autoseg.requests import SearchRequest
@@ -32,17 +35,28 @@ def module(monkeypatch, tmp_path):
     return importlib.import_module
 
 
+def embedded(module, num_test_images=None):
+    return module("strategy_comparison.images").Images(
+        dataset="synthetic", data_root=None, num_test_images=num_test_images
+    )
+
+
 @pytest.fixture
-def setting(module):
-    trial = module("strategy_comparison.trial")
-    return trial.Setting(
+def unpriced(module):
+    return module("strategy_comparison.trial").Setting(
         space=SPACE,
         space_name="autodeeplab",
-        prices=trial.price_networks(SPACE),
+        prices=mock.sentinel.prices,
         limit=45_000_000,
         num_steps=2,
-        num_test_images=4,
+        images=embedded(module, 4),
     )
+
+
+@pytest.fixture
+def setting(module, unpriced):
+    prices = module("strategy_comparison.trial").price_networks(SPACE, unpriced.images)
+    return dataclasses.replace(unpriced, prices=prices)
 
 
 def row(module, contestant, seed, miou):
@@ -75,9 +89,67 @@ def test_what_is_drawn_costs_what_the_limit_allows(module, setting):
     drawn += untrained
     for architecture in drawn:
         network = build_network(architecture, num_classes=12, width=1 / 8, filter_multiplier=8)
-        _, macs = trial.score(network, num_images=1)
+        _, macs = trial.score(network, embedded(module, 1))
         assert macs == setting.prices.cost(architecture)
         assert 40_500_000 <= macs <= 45_000_000
+
+
+def test_images_that_are_read_are_seen_as_a_retraining_sees_them(module, tmp_path):
+    (tmp_path / "test.txt").write_text("a.png b.png\n")
+    for name, mode in (("a", "RGB"), ("b", "L")):
+        Image.new(mode, (480, 360)).save(tmp_path / f"{name}.png")
+    (tmp_path / "train.txt").write_text("a.png b.png\n" * 367)  # as many as CamVid has
+    images = module("strategy_comparison.images").Images(
+        dataset="camvid", data_root=tmp_path, num_test_images=None
+    )
+    assert images.options == ("--dataset", "camvid", "--data-root", str(tmp_path))
+    assert images.description == "1 test images of camvid"
+    assert images.seen_size == (120, 160)
+    network = build_network(
+        sample_architecture(SPACE, torch.Generator().manual_seed(0)),
+        num_classes=11,
+        width=1 / 8,
+        filter_multiplier=8,
+    )
+    seen = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    miou, macs = module("strategy_comparison.trial").score(network, images)
+    assert seen[0] == (1, 3, 120, 160) and 0 <= miou <= 1
+    assert macs == count_macs(network, (120, 160)).macs
+    # Half of 367 images is 183, and 22 batches of 8; 16 epochs of 32 steps are 23 of those.
+    assert images.epoch_steps == 22
+    darts = module("strategy_comparison.contestants").find_contestant("darts")
+    assert darts.search_options(22)[2:] == ("--num-epochs", "23", "--arch-start-epoch", "12")
+    assert darts.search_options(32)[2:] == ("--num-epochs", "16", "--arch-start-epoch", "8")
+
+
+def test_an_epoch_of_the_embedded_dataset_is_that_of_the_search(module):
+    images = embedded(module)
+    assert images.epoch_steps == module("strategy_comparison.contestants").EPOCH_STEPS
+    assert (images.options, images.image_scale) == ((), 1)
+    assert images.description == "512 test scenes of the embedded dataset"
+
+
+def test_what_was_made_with_another_setting_is_not_mixed_in(module, unpriced, tmp_path):
+    report, trial = module("strategy_comparison.report"), module("strategy_comparison.trial")
+    rows = [row(module, "drawn", 0, 0.3)]
+    report.write_report(tmp_path, rows, setting=unpriced, command=["a"])
+    report.write_report(tmp_path, rows, setting=unpriced, command=["a"])
+    for name, other, message in (
+        ("limit", 1, "max_macs = 45000000, not 1"),
+        ("images", embedded(module, 5), "num_test_images = 4, not 5"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            changed = dataclasses.replace(unpriced, **{name: other})
+            report.write_report(tmp_path, rows, setting=changed, command=["a"])
+    begun = {"config": {"dataset": "camvid", "num_steps": 2}}
+    with (
+        mock.patch.object(trial, "find_runs", lambda folder: [folder]),
+        mock.patch.object(trial, "load_record", lambda folder: begun),
+    ):
+        trial._require_same(tmp_path, dataset="camvid", num_steps=2)
+        with pytest.raises(UsageError, match=r"dataset = camvid, not synthetic.*--runs"):
+            trial._require_same(tmp_path, dataset="synthetic", num_steps=2)
 
 
 def test_differences_are_those_of_scipy(module):
@@ -137,6 +209,7 @@ def test_it_goes_on_where_it_was_stopped(module, monkeypatch):
         return row(module, contestant.name, seed, 0.1 * len(asked))
 
     monkeypatch.setattr(main, "run_trial", run)
+    monkeypatch.setattr(main, "price_networks", mock.MagicMock())
     monkeypatch.setattr(main, "write_figure", mock.MagicMock())
     call = ["--contestants", "drawn", "random", "--seeds", "0", "1", "--out", "out"]
     with pytest.raises(KeyboardInterrupt):
@@ -203,7 +276,11 @@ def test_every_search_is_one_that_the_command_takes(module):
     for contestant in filter(lambda each: each.search, searches):
         shared = ("--preset", "tiny", "--max-macs", "45000000", "--seed", "0")
         request = read_request(
-            SearchRequest, [*contestant.search, *shared], prog="", description="", example=""
+            SearchRequest,
+            [*contestant.search_options(32), *shared],
+            prog="",
+            description="",
+            example="",
         )
         _require_read(request)
         config = request.with_defaults(SEARCH_PRESETS["tiny"]).pick(SearchConfig)
