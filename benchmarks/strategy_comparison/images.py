@@ -21,7 +21,7 @@ class Images:
     """A dataset, and what the preset makes of its images."""
 
     dataset: str
-    """Its name."""
+    """Name of the dataset."""
     data_root: Path | None
     """Where it lies."""
     num_test_images: int | None
