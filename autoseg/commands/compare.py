@@ -117,6 +117,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
                 min_seconds=request.min_seconds,
                 batch_size=request.batch,
                 image_size=request.size,
+                has_offline="offline" in request.scenario,
             ),
             progress=progress,
             new_borders=chosen_borders(request),
@@ -318,7 +319,6 @@ def _protocol(
     environment = describe_environment()
     git = environment["git"]
     versions = {name: version for name, version in environment["versions"].items() if version}
-    at_size = f" at {size_text(request.size)}" if request.size else ""
     if git is None:
         commit = "not a checkout"
     else:
@@ -331,8 +331,20 @@ def _protocol(
         f"CPU threads of torch: {torch.get_num_threads()}",
         "Date": datetime.now(UTC).isoformat(timespec="seconds"),
         "Weights": _WEIGHTS[request.weights],
-        "Latency": f"batch of {request.batch}{at_size}, warmed up, at least "
-        f"{request.min_runs} runs and "
-        f"{request.min_seconds:g} s each, networks in turn",
+        "Latency": _latency_text(request),
         "CRF": "; ".join(dict.fromkeys(crf.text for crf in crfs)) or "not measured (--no-crf)",
     }
+
+
+def _latency_text(request: CompareRequest) -> str:
+    """Say in which scenarios networks were timed, on how many images of which size, how long."""
+    images = "one image" if request.batch == 1 else f"{request.batch} images"
+    scenario = "single-stream, " if request.batch == 1 else ""
+    at_size = f" at {size_text(request.size)}" if request.size else ""
+    text = (
+        f"{scenario}{images} a call{at_size}, warmed up, at least {request.min_runs} runs and "
+        f"{request.min_seconds:g} s each, networks in turn"
+    )
+    if "offline" in request.scenario:
+        text += "; offline, copies of that image in the largest batch, networks one by one"
+    return text

@@ -60,6 +60,27 @@ STAGE_COLUMNS = (
 )
 """Where the time goes, and how surely it is known."""
 
+OFFLINE_COLUMNS = (
+    Column(key="name", heading="Network"),
+    Column(
+        key="offline_images_per_second",
+        settled_key="is_offline_latency_settled",
+        heading="Images a second",
+        kind="number",
+    ),
+    Column(key="offline_batch", heading="Batch", kind="exact"),
+    Column(key="offline_latency_median_ms", heading="A batch", kind="number", unit="ms"),
+    Column(key="offline_memory_mib", heading="Peak memory", kind="number", unit="MiB"),
+    Column(
+        key="total_latency_median_ms",
+        settled_key="is_total_latency_settled",
+        heading="Single-stream, an image",
+        kind="number",
+        unit="ms",
+    ),
+)
+"""The largest batch, beside the time of one image."""
+
 PROTOCOL_COLUMNS = (
     Column(key="seed", heading="Seed", kind="exact"),
     Column(key="num_steps", heading="Training steps", kind="exact"),

@@ -12,6 +12,7 @@ from autoseg.comparison.forms import Formed, bring_into_form
 from autoseg.comparison.grading import Graded, grade
 from autoseg.comparison.mac_counts import Macs, count_all_macs
 from autoseg.comparison.measured_rows import crf_row, plain_row
+from autoseg.comparison.offline import Offline, measure_offline
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, NetworkComparison
 from autoseg.comparison.timing import Costs, Stages, TimingChoice, time_networks
 from autoseg.config.diagnosis import DiagnosisChoice
@@ -107,19 +108,19 @@ def measure_networks(
         progress.update(num_done - progress.num_done)
     with progress.phase("timing all networks in turn"):
         costs = time_networks([timed for _, timed in scored], device=device, timing=timing)
-    lasting: list[tuple[_Scored, Costs]] = []
-    for (each, _), cost in zip(scored, costs, strict=True):
+    lasting: list[tuple[_Scored, Costs, list[Offline | str]]] = []
+    for (each, timed), cost in zip(scored, costs, strict=True):
         if isinstance(cost, FormError):
             leave_out(each.case, cost)
         else:
-            lasting.append((each, cost))
+            lasting.append((each, cost, _offline(each, timed, device, timing, progress)))
     measured = []  # graded after the timing: what failed there has no part in the choice of images
-    graded = _grade([each for each, _ in lasting], device=device, progress=progress)
-    for (each, cost), scenes in zip(lasting, graded, strict=True):
+    graded = _grade([each for each, _, _ in lasting], device=device, progress=progress)
+    for (each, cost, offline), scenes in zip(lasting, graded, strict=True):
         if isinstance(scenes, FormError):
             leave_out(each.case, scenes)
         else:
-            network = _assemble(each, scenes, cost, device=device, timing=timing)
+            network = _assemble(each, scenes, cost, offline, device=device, timing=timing)
             measured.append(_diagnosed(network, each, diagnosis))
     return measured, left_out
 
@@ -221,10 +222,24 @@ def _require_scored(scored: _Scored, stages: Stages) -> None:
         stages.require_scored(torch.from_numpy(scored.evidence[0].result().shown[0]))
 
 
+def _offline(
+    scored: _Scored, stages: Stages, device: torch.device, timing: TimingChoice, progress: Progress
+) -> list[Offline | str]:
+    """Measure the largest batches of a network's rows; none if nobody asked."""
+    if not timing.has_offline:
+        return []
+    with progress.phase(f"the largest batch of {scored.case.label}"):
+        return [
+            measure_offline(stages, has_crf=has_crf, device=device, timing=timing)
+            for has_crf in ((False,) if scored.case.crf is None else (False, True))
+        ]
+
+
 def _assemble(
     scored: _Scored,
     graded: tuple[TrueScene, ...],
     costs: Costs,
+    offline: Sequence[Offline | str],
     *,
     device: torch.device,
     timing: TimingChoice,
@@ -246,6 +261,9 @@ def _assemble(
         refined = scores.with_crf if scores else None
         rows.append(crf_row(plain, refined, costs, crf_text=case.crf_text))
         class_iou.append(_class_iou(refined))
+    for number, found in enumerate(offline):
+        if isinstance(found, Offline):
+            rows[number] = replace(rows[number], **found.fields)
     return NetworkComparison(
         rows=tuple(rows),
         class_names=subject.dataset.class_names,
@@ -255,6 +273,7 @@ def _assemble(
             *subject.notes,
             *scored.counts.notes,
             *costs.notes,
+            *_offline_notes(offline),
             *(case.receptive_field.notes if case.receptive_field else ()),
             *case.crf_notes,
         ),
@@ -265,6 +284,16 @@ def _assemble(
         receptive_field=case.receptive_field,
         search=case.search,
     )
+
+
+def _offline_notes(offline: Sequence[Offline | str]) -> list[str]:
+    """Say why a row has no largest batch, or how its time was disturbed."""
+    notes = []
+    for found, name in zip(offline, ("offline", "offline with the CRF"), strict=False):
+        reason = found if isinstance(found, str) else found.latency.drift
+        if reason:
+            notes.append(f"{name}: {reason.removesuffix('.')}.")
+    return notes
 
 
 def _doubts(scored: _Scored, confusion: ConfusionMatrix | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from autoseg.comparison.documents import (
     gain_table,
     gains_of,
     notes_of,
+    offline_tables,
     run_table,
     score_columns,
     shared_text,
@@ -111,6 +112,10 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
                     each.records, each.columns, caption=each.caption, bars=_stage_bars(each.records)
                 )
                 for each in stage_tables(group)
+            ),
+            *(
+                _table(each.records, each.columns, caption=each.caption)
+                for each in offline_tables(group)
             ),
             _table(records, columns, caption="Where the rows come from"),
         ),

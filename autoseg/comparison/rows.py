@@ -174,6 +174,18 @@ class ComparisonRow:
     energy_j: float | None = None
     """Energy that the GPU took for one image, from image to classes; None where nothing counts."""
 
+    offline_batch: int | None = None
+    """Images a call in the offline scenario, the largest batch by its rule; None if nobody asked
+    or it cannot run."""
+    offline_latency_median_ms: float | None = None
+    """A call with so many, from images to classes, the CRF included where there is one."""
+    offline_images_per_second: float | None = None
+    """That batch by that time."""
+    offline_memory_mib: float | None = None
+    """Peak of such a call, beyond weights and images."""
+    is_offline_latency_settled: bool | None = None
+    """False if the times had not settled when taken, or the machine's speed changed meanwhile."""
+
     theoretical_field: str | None = None
     """Height x width of the pixels that the logits in the centre can depend on, or "whole image";
     None if nobody asked."""
@@ -326,6 +338,8 @@ class ComparisonGroup:
 _OF_A_MACHINE = tuple(
     name
     for name in ComparisonRow.__dataclass_fields__
-    if "latency" in name or name in ("memory_mib", "energy_j", "num_timed_runs", "cold_start_ms")
+    if "latency" in name
+    or "offline" in name
+    or name in ("memory_mib", "energy_j", "num_timed_runs", "cold_start_ms")
 )
 """Fields of a row that depend on the machine."""

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
         MacTerm,
         explain_macs,
     )
-    from autoseg.cost.fitting import USED_SHARE, is_out_of_memory, largest_batch, memory_share
+    from autoseg.cost.fitting import (
+        USED_SHARE,
+        foreseen_batch,
+        free_memory_mib,
+        is_out_of_memory,
+        largest_batch,
+        memory_share,
+        worthwhile_batch,
+    )
     from autoseg.cost.latency import Latency, measure_latency, synchronised_clock
     from autoseg.cost.macs import MacCount, OperatorCost, count_macs, count_module_macs
     from autoseg.cost.memory import measure_peak_memory
@@ -75,6 +83,8 @@ __all__ = [
     "effective_side",
     "energy_meter",
     "explain_macs",
+    "foreseen_batch",
+    "free_memory_mib",
     "has_own_memory",
     "is_out_of_memory",
     "largest_batch",
@@ -88,4 +98,5 @@ __all__ = [
     "reference_operation",
     "synchronised_clock",
     "theoretical_field",
+    "worthwhile_batch",
 ]

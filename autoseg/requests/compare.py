@@ -67,6 +67,16 @@ class CompareRequest(
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if "single-stream" not in self.scenario:
+            raise UsageError(
+                "--scenario: single-stream is missing, by which networks are ranked; give "
+                "--scenario single-stream offline."
+            )
+        if "offline" in self.scenario and self.batch > 1:
+            raise UsageError(
+                f"--batch {self.batch}: offline finds its own batch, and its images a second stand "
+                "beside the time of one image; leave out --batch or --scenario."
+            )
         for name in ("width", "filter_multiplier", "dataset", "encoder"):
             if getattr(self, name) not in (None, ()) and not self.networks:
                 raise UsageError(
