@@ -56,7 +56,7 @@ _WEIGHTS = {
     "scores on val are optimistic",
     "last": "the last ones of the training, which no score has chosen",
 }
-"""What the protocol says of the weights."""
+"""What the protocol says of the weights of runs."""
 _SEARCH_DEPTH = 2
 """Folders below a place at which a search's run folder is looked for: further down lie data."""
 
@@ -128,7 +128,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
     return Comparison(
         groups=tuple(group_networks([*measured, *earlier])),
         left_out=(*left_out, *no_form),
-        protocol=_protocol(request, command, device, crfs),
+        protocol=_protocol(request, command, device, subjects, crfs),
         environment=describe_environment(),
     )
 
@@ -314,6 +314,7 @@ def _protocol(
     request: CompareRequest,
     command: Sequence[str],
     device: torch.device,
+    subjects: Sequence[Subject],
     crfs: Sequence[ChosenCRF],
 ) -> dict[str, str]:
     environment = describe_environment()
@@ -330,10 +331,19 @@ def _protocol(
         "Device": f"{device}, {processor_name(device)}; "
         f"CPU threads of torch: {torch.get_num_threads()}",
         "Date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "Weights": _WEIGHTS[request.weights],
+        "Weights": _weights_text(request, subjects),
         "Latency": _latency_text(request),
         "CRF": "; ".join(dict.fromkeys(crf.text for crf in crfs)) or "not measured (--no-crf)",
     }
+
+
+def _weights_text(request: CompareRequest, subjects: Sequence[Subject]) -> str:
+    """Say which weights were measured, of networks with a run and of those without one."""
+    num_trained = sum(subject.trained is not None for subject in subjects)
+    if num_trained == 0:
+        return "random ones: no network that was measured has been trained"
+    rest = "" if num_trained == len(subjects) else "; of networks without a run random ones"
+    return _WEIGHTS[request.weights] + rest
 
 
 def _latency_text(request: CompareRequest) -> str:

@@ -245,6 +245,7 @@ def test_networks_without_a_run_show_costs(tmp_path):
     assert (row["num_classes"], row["image_height"], row["image_width"]) == ("12", "96", "128")
     assert int(row["macs"]) > 0
     assert not (out / "compare.png").exists()  # nothing scored, nothing to draw
+    assert "- Weights: random ones: no network" in (out / "compare.md").read_text()
 
 
 def request(tmp_path, **fields):

@@ -1,6 +1,7 @@
 """`compare --weights last` scores the last weights, and every row says which weights it is of."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from autoseg import compare
 from autoseg.commands import compare as compare_command
-from autoseg.commands.compare import find_subjects
+from autoseg.commands.compare import _weights_text, find_subjects
 from autoseg.comparison import TimingChoice
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
@@ -82,6 +83,11 @@ def test_a_subject_has_the_weights_that_were_asked_for(tmp_path, which):
     assert subject.trained.best_step == {"best": 5, "last": 7}[which]
     assert subject.trained.has_chosen("val") is (which == "best")
     assert not subject.trained.has_chosen("test")
+    given, bare = CompareRequest(weights=which), replace(subject, trained=None)
+    text = _weights_text(given, [subject])
+    assert text.startswith({"best": "those of the best validation", "last": "the last"}[which])
+    assert _weights_text(given, [subject, bare]) == f"{text}; of networks without a run random ones"
+    assert _weights_text(given, [bare]).startswith("random ones")
 
 
 def test_a_run_without_last_weights_is_told(tmp_path):
