@@ -54,9 +54,10 @@ READING = (
     "(line), half of them (box) and the median.",
     "Host to device: on a GPU, the copy of the normalised images from the host's memory, which the "
     "time of both and the total begin with; on a CPU there is no such stage, and no column.",
-    "Peak memory: beyond the weights and the images, from images to classes; none where a back end "
-    "has memory of its own. Energy: what the GPU's board took for one of them, what it takes idle "
-    "included, where its driver counts it.",
+    "Peak memory: beyond the weights and the images, from images to classes, by torch's allocator; "
+    "of ONNX Runtime and OpenVINO, which have memory of their own, how far that of a new process "
+    "rises in its first prediction. Energy: what the GPU's board took for one of the images, what "
+    "it takes idle included, where its driver counts it.",
     "Offline (MLPerf's name, not its rules): the largest batch of copies of one image. On a GPU "
     "the largest that nine tenths of the memory hold; on a CPU batches double while that gives 2 % "
     "more images a second, up to 64 and to nine tenths of the free memory. Nothing is ranked by "
