@@ -110,4 +110,5 @@ def unpool(features: Tensor, indices: Tensor, size: Sequence[int]) -> Tensor:
     Returns:
         (N, C, *size).
     """
-    return F.max_unpool2d(features, indices, [2, 2], stride=[2, 2], output_size=list(size))
+    # Not F.max_unpool2d: it compares sizes first, which torch.jit's tracer, and so fvcore, refuses.
+    return torch.ops.aten.max_unpool2d(features, indices, list(size))

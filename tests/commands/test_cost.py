@@ -84,6 +84,7 @@ def test_what_gives_a_module_and_depends_on_values_is_counted(capsys, name):
 def test_a_network_of_the_zoo_is_counted_by_its_name(capsys):
     text = told(capsys, "segnet_basic", "--size", "32", "32", "--num-classes", "11")
     assert text.startswith("segnet_basic: ") and "| fvcore" in text
+    assert "failed" not in text and "not explained" not in text
 
 
 @pytest.mark.parametrize(

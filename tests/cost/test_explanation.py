@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoseg.cost import MacPrediction, count_macs_fvcore, count_macs_thop, explain_macs
+from autoseg.ops import pool_with_indices, unpool
 
 
 class Lambda(nn.Module):
@@ -81,6 +82,7 @@ NETWORKS = {
     "softmax": nn.Softmax(dim=1),
     "softmax, last axis": nn.Softmax(dim=-1),
     "activations": nn.Sequential(nn.ReLU(), nn.PReLU(), nn.LeakyReLU(), nn.Sigmoid()),
+    "unpooling": Lambda(lambda x, k, m: unpool(*pool_with_indices(x), x.shape[2:])),
     "pixel shuffle": nn.Sequential(nn.Conv2d(3, 8, 1), nn.PixelShuffle(2)),
     "linear": nn.Linear(18, 4),
     "functional conv": Lambda(lambda x, k, m: F.conv2d(x, k, padding=1)),
