@@ -18,7 +18,6 @@ Convolution, and Fully Connected CRFs" (arXiv 1606.00915), sections 3.2 and 4.1.
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +34,7 @@ ASPP_RATES = (6, 12, 18, 24)
 """ASPP-L, the larger of the paper's two sets."""
 EXTRA_SCALES = (0.5, 0.75)
 """Scales of the image besides 1, coarsest first."""
+_MIN_SCALE = 0.5
 
 
 class DeepLabV2(nn.Module):
@@ -48,9 +48,18 @@ class DeepLabV2(nn.Module):
         Args:
             encoder: Encoder at output stride 8.
             branches: Each maps the encoder's map to logits of the same size.
-            scales: Scales besides 1 at which the image is read as well, ascending; none by default.
+            scales: Scales besides 1 at which the image is read as well, ascending, of 0.5 or more;
+                none by default.
+
+        Raises:
+            ValueError: If a scale would leave nothing of an image of one pixel.
         """
         super().__init__()
+        if any(scale < _MIN_SCALE for scale in scales):
+            raise ValueError(
+                f"DeepLabV2: scales {tuple(scales)} must be {_MIN_SCALE} or more: a smaller one "
+                "leaves nothing of an image of one pixel."
+            )
         self.encoder = encoder
         self.branches = branches
         self.scales = tuple(scales)
@@ -118,6 +127,6 @@ def deeplabv2_resnet101_msc(num_classes: int, *, width: float = 1.0) -> DeepLabV
 
 
 def _scaled(images: Tensor, scale: float) -> Tensor:
-    """Resize images bilinearly by a factor, to at least one pixel."""
-    size = [cast(int, torch.sym_max(1, scaled(side, scale))) for side in images.shape[2:]]
+    """Resize images bilinearly by a factor, one of 0.5 or more: that leaves one pixel of one."""
+    size = [scaled(side, scale) for side in images.shape[2:]]
     return resize(images, size, align_corners=True)

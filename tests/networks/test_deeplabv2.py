@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoseg.cost import count_macs_fvcore
 from autoseg.networks import TrainingLogits
 from autoseg.networks.deeplabv2 import DeepLabV2, deeplabv2_resnet101, deeplabv2_vgg16
 from autoseg.networks.weightless import weightless
@@ -52,6 +53,24 @@ def test_the_largest_logit_of_the_scales_wins() -> None:
     largest = torch.maximum(torch.maximum(expected[0], expected[1]), expected[2])
     torch.testing.assert_close(result.logits, enlarge(largest, (33, 41)))
     assert torch.equal(network.eval()(images), result.logits)
+
+
+def test_every_scale_leaves_a_pixel_of_one() -> None:
+    network = small_network(scales=(0.5, 0.75)).eval()
+    image = torch.randn(1, 3, 1, 1, dtype=torch.float64)
+    torch.testing.assert_close(network(image), small_network()(image))
+    with pytest.raises(ValueError, match=r"scales \(0.4, 0.75\) must be 0.5 or more"):
+        small_network(scales=(0.4, 0.75))
+
+
+def test_its_sizes_can_be_traced_and_so_counted_by_fvcore() -> None:
+    network, size = small_network(scales=(0.5, 0.75)).float(), (33, 41)
+    # Two branches of 3 x 3 x 3 x 4 weights at an eighth of each scale, and two resizings: the
+    # image's, none at scale 1, and to the grid of 5 x 6; then all to the image's size.
+    grids = 3 * 3 + 4 * 4 + 5 * 6
+    resized = 3 * (17 * 21 + 25 * 31) + 4 * (2 * 5 * 6 + 33 * 41)
+    count = count_macs_fvcore(network, size)
+    assert count.macs == 2 * 9 * 3 * 4 * grids + 4 * resized, count.failure
 
 
 @pytest.mark.parametrize("build", [deeplabv2_vgg16, deeplabv2_resnet101])
