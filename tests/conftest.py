@@ -3,6 +3,7 @@
 import gc
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,16 @@ def figures_of_one_pixel():
     """Save no figure in the tests of a module, as `one_pixel` says."""
     with one_pixel_figures():
         yield
+
+
+@pytest.fixture
+def no_warm_up(monkeypatch):
+    """Let `compare` time without waiting for times that settle, whatever else the machine does."""
+    from autoseg.commands import compare
+    from autoseg.comparison import TimingChoice
+
+    quick = partial(TimingChoice, max_warm_up_seconds=0.0, max_drift=1e9)
+    monkeypatch.setattr(compare, "TimingChoice", quick)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import warnings
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from autoseg.architecture import Architecture
 from autoseg.cli import run_command
 from autoseg.commands import compare as compare_command
 from autoseg.commands.compare import find_subjects, run_compare
-from autoseg.comparison import TimingChoice
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
@@ -28,15 +26,10 @@ from autoseg.runs.record import save_record
 from autoseg.trained import NetworkChoice, RetrainedNetwork
 from autoseg.training.overfit import overfit_note
 
+pytestmark = pytest.mark.usefixtures("no_warm_up")
+
 SIZE = (32, 48)
 QUICK = ["--limit", "2", "--min-runs", "1", "--min-seconds", "0", "--device", "cpu"]
-
-
-@pytest.fixture(autouse=True)
-def no_warm_up(monkeypatch):
-    """Time without waiting for times that settle, whatever else the machine does."""
-    quick = partial(TimingChoice, max_warm_up_seconds=0.0, max_drift=1e9)
-    monkeypatch.setattr(compare_command, "TimingChoice", quick)
 
 
 def make_run(

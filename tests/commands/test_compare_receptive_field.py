@@ -1,14 +1,12 @@
 """`compare --receptive-field` tells of each network what its own measurement says."""
 
 import json
-from functools import partial
 
 import pytest
 import torch
 
 from autoseg import compare
 from autoseg.commands import compare as compare_command
-from autoseg.comparison import TimingChoice
 from autoseg.comparison.receptive_fields import measure_receptive_field
 from autoseg.cost import theoretical_field
 from autoseg.requests import CompareRequest
@@ -17,9 +15,8 @@ from tests.commands.test_compare import QUICK, SIZE, make_run
 
 
 @pytest.mark.nightly
-def test_columns_and_picture_are_there(tmp_path, monkeypatch):
-    quick = partial(TimingChoice, max_warm_up_seconds=0.0, max_drift=1e9)
-    monkeypatch.setattr(compare_command, "TimingChoice", quick)
+@pytest.mark.usefixtures("no_warm_up")
+def test_columns_and_picture_are_there(tmp_path):
     folder, out = make_run(tmp_path / "runs" / "set" / "segnet"), tmp_path / "out"
     arguments = [str(folder), "--out", str(out), "--runs", str(tmp_path), "--num-iterations", "1"]
     assert compare.main([*arguments, "--flip", "--receptive-field", *QUICK]) == 0

@@ -6,8 +6,6 @@ from functools import partial
 import pytest
 
 from autoseg import compare
-from autoseg.commands import compare as compare_command
-from autoseg.comparison import TimingChoice
 from autoseg.cost import count_module_macs
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
@@ -17,9 +15,8 @@ from tests.commands.test_compare import QUICK, SIZE, make_run
 
 
 @pytest.mark.nightly
-def test_a_second_row_has_the_score_of_its_views(tmp_path, monkeypatch):
-    quick = partial(TimingChoice, max_warm_up_seconds=0.0, max_drift=1e9)
-    monkeypatch.setattr(compare_command, "TimingChoice", quick)
+@pytest.mark.usefixtures("no_warm_up")
+def test_a_second_row_has_the_score_of_its_views(tmp_path):
     folder, out = make_run(tmp_path / "runs" / "set" / "segnet"), tmp_path / "out"
     arguments = [str(folder), "--out", str(out), "--runs", str(tmp_path), "--no-crf", *QUICK]
     assert compare.main([*arguments, "--scales", "0.5", "1", "--flip"]) == 0

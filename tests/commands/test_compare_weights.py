@@ -2,15 +2,12 @@
 
 import json
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
 
 from autoseg import compare
-from autoseg.commands import compare as compare_command
 from autoseg.commands.compare import _weights_text, find_subjects
-from autoseg.comparison import TimingChoice
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate
@@ -34,9 +31,8 @@ def make_whole_run(folder):
 
 
 @pytest.mark.nightly
-def test_best_and_last_weights_are_scored_and_named(tmp_path, monkeypatch, capsys):
-    quick = partial(TimingChoice, max_warm_up_seconds=0.0, max_drift=1e9)
-    monkeypatch.setattr(compare_command, "TimingChoice", quick)
+@pytest.mark.usefixtures("no_warm_up")
+def test_best_and_last_weights_are_scored_and_named(tmp_path, capsys):
     folder = make_whole_run(tmp_path / "runs" / "set" / "segnet")
     arguments = [str(folder), "--runs", str(tmp_path), "--no-crf", *QUICK]
     assert compare.main([*arguments, "--out", str(tmp_path / "best")]) == 0

@@ -6,7 +6,7 @@ from autoseg import compare, retrain, search
 from autoseg.runs import load_record
 from tests.data.published.archives import ARCHIVES
 
-pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
+pytestmark = pytest.mark.usefixtures("figures_of_one_pixel", "no_warm_up")
 
 CPU = ["--device", "cpu"]
 # Stride 32 needs maps of 64 pixels; the miniatures have 32 x 40.

@@ -39,11 +39,14 @@ def write_zip(place: Path, top: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_warm_up")
 def test_from_a_zip_to_a_table(script, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    # One of the networks that are trained beside the searched one; tests/commands has all of them.
+    monkeypatch.setattr("autoseg.commands.retrain_plan.REFERENCES", ("icnet_resnet50",))
     assert script["main"]([str(write_zip(tmp_path, "")), "--trial"]) == 0
     table = (tmp_path / "results/compare/compare.md").read_text()
-    for name in ("searched", "deeplabv3plus_resnet101", "duc_hdc_resnet101", "icnet_resnet50"):
+    for name in ("searched", "icnet_resnet50"):
         assert name in table
     card = (tmp_path / "dataset-card/card.md").read_text()
     assert "| train | 4      | 64 x 72        | 1        | 0 " in card
