@@ -261,9 +261,9 @@ def test_search_and_retrain_with_batches_of_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one = ["--batch-size", "1", "--train-length", "4"]
     assert search.main([*SEARCH, *one]) == 0
-    assert retrain.main([*RETRAIN, *one, "--network", "deeplabv3plus_resnet101"]) == 0
+    assert retrain.main([*RETRAIN, *one, "--network", "deeplabv3plus_resnet50"]) == 0
     assert load_record(only(tmp_path.glob("runs/search-*")))["results"]["epoch"] == 2
-    record = load_record(only(tmp_path.glob("runs/retrain-*/deeplabv3plus_resnet101")))
+    record = load_record(only(tmp_path.glob("runs/retrain-*/deeplabv3plus_resnet50")))
     assert record["results"]["step"] == 2
 
 
@@ -359,7 +359,7 @@ class StopAfter(StopRequest):
 @one_pixel_figures()
 def test_a_stopped_retraining_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    networks = ["--network", "icnet_pruned", "icnet_resnet50", *RETRAIN]
+    networks = ["--network", "segnet_basic", "unet", "--width", "0.05", *RETRAIN]
     assert retrain.main([*networks, "--out", "whole"]) == 0
     with monkeypatch.context() as patched:
         # Between two networks and after each step it is asked: this stops inside the second one.
@@ -367,18 +367,18 @@ def test_a_stopped_retraining_goes_on_where_it_was(tmp_path, monkeypatch, capsys
         StopAfter.asked = 6
         assert retrain.main([*networks, "--out", "runs/stopped"]) == 130
     assert "--resume --out runs/stopped" in capsys.readouterr().out
-    assert load_record(Path("runs/stopped/icnet_pruned"))["state"] == "finished"
+    assert load_record(Path("runs/stopped/segnet_basic"))["state"] == "finished"
     assert load_record(Path("runs/stopped"))["state"] == "interrupted"
     assert retrain.main(["--resume"]) == 0
-    for name in ("icnet_pruned", "icnet_resnet50"):
+    for name in ("segnet_basic", "unet"):
         expected = RetrainedNetwork.open(Path("whole") / name).network("last").state_dict()
         for key, tensor in (
             RetrainedNetwork.open(Path("runs/stopped") / name).network("last").state_dict().items()
         ):
             assert torch.equal(tensor, expected[key]), key
     assert load_record(Path("runs/stopped"))["results"]["finished"] == [
-        "icnet_pruned",
-        "icnet_resnet50",
+        "segnet_basic",
+        "unet",
     ]
 
 

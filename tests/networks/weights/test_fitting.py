@@ -51,8 +51,9 @@ def test_a_classifier_takes_the_weights_of_its_file(tmp_path: Path, file_name: s
     [
         ("resnet50", "deeplabv3plus_resnet50", ("encoder",)),
         ("resnet50", "deeplabv3_resnet50", ("encoder",)),
-        ("resnet101", "deeplabv2_resnet101", ("encoder",)),
-        pytest.param("resnet152", "resnet152_duc_hdc", ("encoder",), marks=pytest.mark.nightly),
+        # The same names as ResNet-50's, of more blocks.
+        pytest.param("resnet101", "deeplabv2_resnet101", ("encoder",), marks=NIGHTLY),
+        pytest.param("resnet152", "resnet152_duc_hdc", ("encoder",), marks=NIGHTLY),
         ("mobilenet_v2", "deeplabv3_mobilenet_v2_without_3x3", ("encoder",)),
         pytest.param("xception65", "deeplabv3plus_xception65", ("encoder",), marks=NIGHTLY),
         ("vgg16", "fcn8s_vgg16", ("stages", "context")),
@@ -199,9 +200,13 @@ def test_a_whole_networks_file_fills_all_of_it(tmp_path: Path) -> None:
     ("name", "layout"),
     [
         ("fcn_resnet50", layouts.fcn_resnet((3, 4, 6, 3))),
-        ("fcn_resnet101", layouts.fcn_resnet((3, 4, 23, 3))),
+        pytest.param("fcn_resnet101", layouts.fcn_resnet((3, 4, 23, 3)), marks=NIGHTLY),
         ("deeplabv3_resnet50_torchvision", layouts.deeplabv3_resnet((3, 4, 6, 3))),
-        ("deeplabv3_resnet101_torchvision", layouts.deeplabv3_resnet((3, 4, 23, 3))),
+        pytest.param(
+            "deeplabv3_resnet101_torchvision",
+            layouts.deeplabv3_resnet((3, 4, 23, 3)),
+            marks=NIGHTLY,
+        ),
     ],
 )
 def test_torchvisions_names(tmp_path: Path, name: str, layout: layouts.Layout) -> None:
