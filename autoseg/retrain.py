@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{PROG} --architecture runs/NAME/architecture.json --dataset camvid\n"
             f"{PROG} --network icnet_resnet50 deeplabv3plus_resnet101 --num-steps 20000\n"
             f"{PROG} --network unet segnet_basic --seeds 0 1 2\n"
+            f"{PROG} --network unet --budget 10m\n"
             f"{PROG} --network unet --overfit 2\n"
             f"{PROG} --resume"
         ),

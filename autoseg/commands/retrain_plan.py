@@ -16,7 +16,7 @@ from autoseg.commands.resuming import (
     resumed_request,
     settings_of,
 )
-from autoseg.commands.retrain_steps import planned_steps
+from autoseg.commands.retrain_steps import planned_steps, require_one_end
 from autoseg.config import (
     RETRAIN_PRESETS,
     DataConfig,
@@ -167,6 +167,7 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
     request, is_planned = _after_search(request)
     train_dataset, val_dataset = _splits(request.pick(DataConfig), overfit=request.overfit)
     request = _with_recipe(request, train_dataset, device)
+    require_one_end(request.pick(TrainingConfig), given=request.given)
     reasons = ()
     if is_planned and request.preset == "paper" and request.overfit is None:
         recipe = request.pick(TrainingConfig)

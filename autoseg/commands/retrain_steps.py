@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from autoseg.cli.console import announce
 from autoseg.config import TrainingConfig
 from autoseg.data import SegmentationDataset
+from autoseg.errors import UsageError
 
 SECONDS = 7200.0
 """Time that the training of a network is planned for."""
@@ -37,6 +38,28 @@ class StepsPlan:
     """Why, a line for each field that nobody gave."""
 
 
+def require_one_end(config: TrainingConfig, *, given: Collection[str]) -> None:
+    """Refuse two ends of one training, and a share of the time where nothing keeps to a time.
+
+    Args:
+        config: The recipe as the user has it.
+        given: Names of the settings that the user gave.
+
+    Raises:
+        UsageError: With what to leave out.
+    """
+    if config.budget is not None and "num_steps" in given:
+        raise UsageError(
+            f"--budget {config.budget} and --num-steps {config.num_steps}: each says when a "
+            "training ends; give one of them."
+        )
+    if config.budget is None and "val_share" in given:
+        raise UsageError(
+            f"--val-share {config.val_share:g}: without --budget a retraining validates by its "
+            "steps alone; give --validate-every, or add --budget."
+        )
+
+
 def plan_steps(
     config: TrainingConfig, *, num_images: int, num_val_pixels: int, given: Collection[str]
 ) -> StepsPlan:
@@ -49,14 +72,17 @@ def plan_steps(
         given: Names of the settings that the user gave; they stay.
     """
     pixels = config.batch_size * math.prod(config.crop_size)
-    num_steps = config.num_steps
-    if "num_steps" not in given:
+    num_steps, seconds = config.num_steps, config.seconds
+    step_s = pixels * _MICROSECONDS * 1e-6
+    if seconds is not None:
+        num_steps = max(1, int(seconds / step_s))  # a guess, which only spaces the validations
+    elif "num_steps" not in given:
         useful = max(_FEWEST_STEPS, _MAX_EPOCHS * num_images // config.batch_size)
-        affordable = max(1, int(SECONDS / (pixels * _MICROSECONDS * 1e-6)))
+        affordable = max(1, int(SECONDS / step_s))
         num_steps = min(num_steps, useful, affordable)
     between = math.ceil(num_val_pixels * _FORWARD_SHARE / (_VAL_SHARE * pixels))
     every = min(num_steps, max(between, math.ceil(num_steps / _MAX_VALIDATIONS)))
-    minutes = math.ceil(num_steps * pixels * _MICROSECONDS * 1e-6 / 60)
+    minutes = math.ceil(num_steps * step_s / 60)
     epochs = num_steps * config.batch_size / num_images
     reasons = {
         "num_steps": f"{num_steps:,} steps (--num-steps), about {minutes} min a network on an H100:"
@@ -64,8 +90,11 @@ def plan_steps(
         "validate_every": f"a validation every {every:,} steps (--validate-every), at most a tenth "
         "of the training",
     }
+    settings = {"num_steps": num_steps, "validate_every": every}
+    if seconds is not None:
+        del settings["num_steps"], reasons["num_steps"]
     return StepsPlan(
-        settings={"num_steps": num_steps, "validate_every": every},
+        settings=settings,
         reasons=tuple(reason for name, reason in reasons.items() if name not in given),
     )
 

@@ -23,7 +23,7 @@ _MEANS = (
 )
 """Fields of a row that become the mean over the seeds."""
 
-_IF_ALIKE = ("num_averaged", "best_step", "seed", "run", "weights_sha256")
+_IF_ALIKE = ("num_averaged", "num_steps", "best_step", "seed", "run", "weights_sha256")
 """Fields that stay where all seeds agree; None elsewhere."""
 
 

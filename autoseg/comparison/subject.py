@@ -19,6 +19,7 @@ from autoseg.trained import NetworkChoice, RetrainedNetwork
 _CONFIG = schema.fields(
     {"dataset": schema.text, "num_steps": schema.whole(1)},
     {
+        "budget": schema.optional(schema.text),
         "loss": schema.list_of(schema.text),
         "class_weights": schema.optional(schema.text),
         "weights": schema.optional(schema.fields(allowed={"file": schema.text})),
@@ -27,7 +28,7 @@ _CONFIG = schema.fields(
 _BASELINES = schema.fields(
     allowed={"baselines": schema.fields(allowed={"colour_miou": schema.optional(schema.number())})}
 )
-_RESULTS = schema.fields({"best_step": schema.whole()})
+_RESULTS = schema.fields({"best_step": schema.whole()}, {"step": schema.whole(1)})
 """What a comparison reads of a run beside what builds its network."""
 
 _NO_RECIPE = ("seed", "data_root", "data", "cache", "cache_gib", "preset", "palette", *NOT_DECIDING)
@@ -188,6 +189,9 @@ def trained_subject(
         _CONFIG(config, "config")
         _RESULTS(results, "results")
         _BASELINES(run.record, "record")
+        # By the clock, a training makes as many steps as the machine manages.
+        by_clock = config.get("budget") is not None
+        num_steps = results["step"] if by_clock else config["num_steps"]
     dataset = run.dataset(split, data_root=data_root)
     return _subject(
         run.choice,
@@ -197,8 +201,8 @@ def trained_subject(
         image_scale=run.image_scale,
         trained=Trained(
             run=run,
-            num_steps=config["num_steps"],
-            best_step=results["best_step"] if weights == "best" else config["num_steps"],
+            num_steps=num_steps,
+            best_step=results["best_step"] if weights == "best" else num_steps,
             weights_sha256=run.weights_sha256(weights),
             weights=weights,
             loss=_describe_loss(config),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from autoseg.config.durations import seconds_of
 from autoseg.config.field_types import require_in_range, values_of
 from autoseg.config.ranges import Count, CountOrNone, Factor, Pixels, Range, Seed, Share, Weight
 from autoseg.errors import UsageError
@@ -71,6 +72,14 @@ class RecipeConfig:
     category_cap: Annotated[float, Range(low=0, high=1, without_low=True)] = 1.0
     """Largest share of a crop that one class may have: up to ten places are tried. 0.75 is usual;
     1 is off."""
+    budget: str | None = None
+    """How long a search, or each training of a retraining, may take, such as 90s, 10m or 1.5h:
+    schedules follow the clock, so that the result depends on the machine. none: as many steps as
+    the other settings say."""
+    val_share: Annotated[float, Range(low=0, high=1, without_low=True)] = 0.1
+    """Largest share of the time that validation may take: one that would exceed it waits, but for
+    the first and the last. A search without --budget counts pixels for it, and a retraining without
+    --budget has --validate-every alone. It changes nothing in what is trained; 1 is off."""
     val_images: CountOrNone = 0
     """Images of the val split that a validation uses, evenly spread; 0 takes all."""
     num_workers: Annotated[int, Range(low=0, high=1024)] = 0
@@ -85,6 +94,11 @@ class RecipeConfig:
     seed: Seed = 0
     """Seed of weights, order of images and augmentation; in a search also of alpha, beta and the
     split into trainA and trainB."""
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget in seconds; None if steps are counted."""
+        return None if self.budget is None else seconds_of(self.budget, name="budget")
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide a result, by name: a run goes on with the same ones."""

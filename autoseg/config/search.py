@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from autoseg.backends import BackendName
-from autoseg.config.durations import nanoseconds_of, seconds_of
+from autoseg.config.durations import nanoseconds_of
 from autoseg.config.quantities import number_of
 from autoseg.config.ranges import Count, CountOrNone, Range, Rate, Weight
 from autoseg.config.recipe import CropSize, RecipeConfig, ScaleRange
@@ -57,9 +57,6 @@ class SearchConfig(RecipeConfig):
     Source: Auto-DeepLab, arXiv 1901.02985, section 5.1.
     """
 
-    budget: str | None = None
-    """How long the search may take, such as 90s, 10m or 1.5h: schedules follow the clock, so that
-    the result depends on the machine. none: as many steps as the other settings say."""
     arch_steps: CountOrNone = 0
     """Steps that choose the architecture: those that move alpha and beta (the warm-up comes on top,
     in the proportion of the epochs), or the training steps of all samples together. 0: what
@@ -149,10 +146,6 @@ class SearchConfig(RecipeConfig):
     backend: BackendName = "auto"
     """What evaluates the supernet: torch (plain operators), fused (kernels compiled for the
     device: C++ on the CPU, Triton on an NVIDIA GPU), or auto, the fastest that is at hand."""
-    val_share: Annotated[float, Range(low=0, high=1, without_low=True)] = 0.1
-    """Largest share of the search that validation may take: the supernet is then not scored after
-    every epoch, but always after the last. It changes nothing in what is found; 1 scores after
-    every epoch."""
     max_macs: str | None = None
     """Most multiply-accumulates (MACs) that what is found may cost, such as 250M or 1.5G. They are
     those of the network that retrain builds at this preset, for one image as large as the largest;
@@ -218,11 +211,6 @@ class SearchConfig(RecipeConfig):
         for name, quantity, read in quantities:
             if quantity is not None:
                 read(quantity, name=name)
-
-    @property
-    def seconds(self) -> float | None:
-        """The budget in seconds; None if the search counts steps."""
-        return None if self.budget is None else seconds_of(self.budget, name="budget")
 
 
 SEARCH_PRESETS: dict[str, SearchConfig] = {

@@ -32,7 +32,8 @@ class TrainingConfig(LossConfig, OptimisationConfig, RecipeConfig):
     gradient_clip: Weight = 0.0
     scale_range: ScaleRange = (0.5, 2.0)
     validate_every: Count = 5000
-    """Steps between two validations and checkpoints."""
+    """Steps between two validations and checkpoints; with --budget at least, as --val-share may
+    put them off."""
     memory_format: MemoryFormat = "channels-last"
     """Order of weights and maps in memory while training; convolutions are faster with
     channels-last (docs/recipe.md). It decides the rounding of sums and dropout's draws, and
@@ -48,7 +49,7 @@ class TrainingConfig(LossConfig, OptimisationConfig, RecipeConfig):
     def __post_init__(self) -> None:
         LossConfig.__post_init__(self)
         RecipeConfig.__post_init__(self)
-        if self.warmup_steps > self.num_steps:
+        if self.seconds is None and self.warmup_steps > self.num_steps:
             raise UsageError(
                 f"warmup_steps = {self.warmup_steps}: the training has {self.num_steps} steps; use "
                 f"--warmup-steps {self.num_steps // 10} or so."
@@ -74,6 +75,7 @@ class TrainingConfig(LossConfig, OptimisationConfig, RecipeConfig):
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide a result; those that came later only where they do."""
         values = super().identity()
+        del values["budget" if self.budget is None else "num_steps"]
         return {
             name: value
             for name, value in values.items()

@@ -49,9 +49,10 @@ from autoseg.strategies.strategy import (
     Strategy,
 )
 from autoseg.strategies.together import average_statistics_, require_same_supernet
-from autoseg.strategies.validation_plan import ValidationClock, validation_interval
+from autoseg.strategies.validation_plan import validation_interval
 from autoseg.supernet import SinglePath
 from autoseg.training import ValidationScore, pixels_together, validate
+from autoseg.training.validation_clock import ValidationClock
 
 _WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
 

@@ -15,7 +15,6 @@ from autoseg.runs import (
     own_randomness,
     schema,
 )
-from autoseg.strategies.budget import Budget
 from autoseg.strategies.strategy import Report, SearchTask, Strategy
 from autoseg.training import (
     ADVICE,
@@ -27,6 +26,7 @@ from autoseg.training import (
     require_finite_weights,
     steps_between_reads,
 )
+from autoseg.training.budget import Budget
 
 _STATE = schema.fields(
     required={

@@ -1,13 +1,9 @@
 """After which epochs a search validates, so that this takes a small part of it."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from time import monotonic
 from typing import NamedTuple
 
 from autoseg.config import SearchConfig
-from autoseg.distributed import from_first
 
 COST_OF_GRADIENT = 3
 """Passes over a batch that a pass with its gradient costs: what counting the operations gives. The
@@ -54,31 +50,3 @@ def validation_interval(
     fitting = (interval for interval, share in shares.items() if share <= config.val_share)
     chosen = next(fitting, config.num_epochs)
     return ValidationInterval(chosen, shares[chosen])
-
-
-class ValidationClock:
-    """Keeps validation to a share of the time, where a search ends by the clock as well.
-
-    It counts from its making: a search that is resumed measures anew.
-    """
-
-    def __init__(self, largest_share: float) -> None:
-        """Start the clock; `largest_share` is in (0, 1]."""
-        self.largest_share = largest_share
-        self._start_s = monotonic()
-        self._validating_s = 0.0
-        self._num_images = 0
-
-    def has_time(self, num_images: int) -> bool:
-        """Tell whether so many images more, at the mean time of those before, keep to the share."""
-        next_s = num_images * self._validating_s / max(1, self._num_images)
-        total_s = monotonic() - self._start_s + next_s
-        return from_first(self._validating_s + next_s <= self.largest_share * total_s)
-
-    @contextmanager
-    def validating(self, num_images: int) -> Iterator[None]:
-        """Count what is done inside as the validation of so many images."""
-        start_s = monotonic()
-        yield
-        self._validating_s += monotonic() - start_s
-        self._num_images += num_images

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from time import monotonic
 from typing import Any
 
@@ -28,6 +28,7 @@ from autoseg.training.accumulation import add_gradients
 from autoseg.training.averaging import averaged_network
 from autoseg.training.batch_norm import average_statistics_, prepare_batch_norm_
 from autoseg.training.batches import retraining_batches
+from autoseg.training.budget import Budget
 from autoseg.training.chosen_loss import PLAIN, build_loss, choose_loss, weights_of_classes
 from autoseg.training.compiled import ForwardPass, compiled
 from autoseg.training.divergence import (
@@ -41,6 +42,7 @@ from autoseg.training.optimisers import build_optimizer
 from autoseg.training.precision import resolve_precision, tensor_float
 from autoseg.training.schedules import poly, warm_up
 from autoseg.training.validation import pixels_together, validate
+from autoseg.training.validation_clock import ValidationClock
 from autoseg.training.waiting import LoadingWatch
 
 _LOSS = "training"
@@ -56,7 +58,12 @@ _STATE = schema.fields(
         "best_step": schema.whole(),
         "best_val_miou": schema.number(UNDEFINED, 1),
     },
-    allowed={"average": schema.mapping, "is_validation_due": schema.flag},
+    allowed={
+        "average": schema.mapping,
+        "is_validation_due": schema.flag,
+        "spent_s": schema.number(0),
+        "processor_s": schema.number(0),
+    },
 )
 """What a checkpoint of a training holds."""
 
@@ -76,6 +83,9 @@ class TrainingResult:
     """False if it was asked to stop; `--resume` goes on."""
     doubt: str | None = None
     """Why that score is no achievement, in words; None if it is one."""
+    cost: dict[str, float] = field(default_factory=dict, compare=False)
+    """Steps, seconds, and processor seconds of all threads and processes ("processor_seconds"),
+    those before a stop included."""
 
     def best_as(self, score: str) -> str:
         """Say in words how good the best weights are, and of which step; `score` is its name."""
@@ -104,7 +114,7 @@ def train(
     """Train, validate, and keep the best and the last weights in the run folder.
 
     Resumes from the run's checkpoint where there is one; on the CPU the result is then bit for bit
-    that of a training that was never stopped.
+    that of a training that was never stopped, unless its budget is a time.
 
     Where several processes do one job, each sees its share of every batch, and all hold the same
     weights after every step.
@@ -151,9 +161,10 @@ def train(
     result = network if average is None else average.module
     val_indices = labelled_indices(val_dataset, config.val_images)
     state, best, is_due = LoopState(), (0, UNDEFINED), False
+    spent_s, processor_s = 0.0, 0.0
 
     def restore(saved: dict[str, Any]) -> None:
-        nonlocal best, is_due
+        nonlocal best, is_due, spent_s, processor_s
         _STATE(saved, "")
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -162,6 +173,7 @@ def train(
         state.load_state_dict(saved)
         best = (saved["best_step"], saved["best_val_miou"])
         is_due = saved.get("is_validation_due", False)
+        spent_s, processor_s = saved.get("spent_s", 0.0), saved.get("processor_s", 0.0)
 
     own_randomness(config.seed)
     run.load_checkpoint(
@@ -172,6 +184,13 @@ def train(
         defaults={"loss": asdict(PLAIN), "processes": 1},
     )
     run.update(loss=asdict(chosen_loss))
+    budget = Budget(
+        num_steps=config.num_steps,
+        seconds=config.seconds,
+        spent_s=spent_s,
+        processor_s=processor_s,
+    )
+    val_clock = ValidationClock(config.val_share)
 
     loading = LoadingWatch()
     losses, read_every = PendingLosses(), steps_between_reads(device)
@@ -184,9 +203,8 @@ def train(
             state.add(value)
         return {"loss": values[-1]} if values else {}
 
-    def learning_rate_of(step: int) -> float:
-        rate = poly(step / config.num_steps, initial=config.learning_rate, power=config.poly_power)
-        return rate * warm_up(step, config.warmup_steps)
+    def has_time_to_validate() -> bool:
+        return config.seconds is None or val_clock.has_time(len(val_indices))
 
     def save() -> None:
         run.save_checkpoint(
@@ -197,6 +215,8 @@ def train(
                 **state.state_dict(),
                 "best_step": best[0],
                 "best_val_miou": best[1],
+                "spent_s": budget.spent_s,
+                "processor_s": budget.processor_s,
                 **({"is_validation_due": True} if is_due else {}),
             },
             identity=identity,
@@ -205,23 +225,30 @@ def train(
 
     near = stay_on_device(train_dataset, device, max_gib=config.resident_gib)
     batches = loading.watched(retraining_batches(near, config, start_step=state.step))
+    num_done, total, unit = budget.units(state.step)
+    # A budget that has no time for one step makes one.
+    is_over = state.step > 0 and budget.share(state.step) == 1
+    # Time may have run out between the last step and the stop after it.
+    is_due, is_saved, is_wanted = is_due or (is_over and state.loss_count > 0), True, False
     with (
         explaining_memory(config),
         Progress(
-            config.num_steps,
+            total,
             description=description,
-            initial=state.step,
+            unit=unit,
+            initial=num_done,
             starting=COMPILING if config.compile or device.type != "cpu" else "",
         ) as progress,
         _forward_pass(network, config, device=device) as forward,
     ):
         is_compiling = config.compile
-        while (is_due or state.step < config.num_steps) and not stop.requested:
+        while (is_due or not is_over) and not stop.requested:
             if not is_due:
                 images, target = next(batches)
                 images, target = images.to(device), target.to(device)
-                share = state.step / config.num_steps
-                rate = learning_rate_of(state.step)
+                share = float(budget.share(state.step))
+                rate = poly(share, initial=config.learning_rate, power=config.poly_power)
+                rate *= warm_up(state.step, config.warmup_steps)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 if isinstance(network, FollowsProgress):
@@ -255,17 +282,23 @@ def train(
                 average_statistics_(network, config.batch_norm)
                 if average is not None:
                     average.update_parameters(network)
-                state.step += 1
-                progress.update(1, **shown)
-                is_last = state.step == config.num_steps
-                is_due = is_last or state.step % config.validate_every == 0
+                state.step, is_saved = state.step + 1, False
+                if unit != "step":
+                    shown["step"] = state.step
+                progress.update(budget.units(state.step)[0] - progress.num_done, **shown)
+                is_over = budget.share(state.step) == 1
+                is_wanted = is_wanted or state.step % config.validate_every == 0
+                is_due = is_over or (is_wanted and has_time_to_validate())
 
             if is_due:
                 read_losses()
                 require_same("weights", network.state_dict().values(), step=state.step)
                 require_finite_weights(network.named_parameters(), step=state.step)
                 try:
-                    with stop.leaving(progress.phase)("validating") as on_image:
+                    with (
+                        stop.leaving(progress.phase)("validating") as on_image,
+                        val_clock.validating(len(val_indices)),
+                    ):
                         score = validate(
                             result,
                             val_dataset,
@@ -285,7 +318,7 @@ def train(
                 run.log(
                     step=state.step,
                     loss=state.take_mean(),
-                    learning_rate=learning_rate_of(state.step - 1),
+                    learning_rate=optimizer.param_groups[0]["lr"],
                     val_miou=miou,
                     val_pixel_accuracy=score.pixel_accuracy,
                     val_num_averaged=score.num_averaged,
@@ -296,14 +329,14 @@ def train(
                     best = (state.step, UNDEFINED if math.isnan(miou) else miou)
                     run.save_weights("best", result.state_dict(), metadata=metadata)
                 run.save_weights("last", result.state_dict(), metadata=metadata)
-                is_due = False
+                is_due, is_wanted, is_saved = False, False, True
                 save()
                 if on_validation is not None:
                     on_validation(result, state.step)
                 progress.update(0, val_miou=miou)
                 if hint := loading.hint(near, num_workers=config.num_workers):
                     progress.write(f"{description}: {hint}")
-        if stop.requested and (is_due or state.step % config.validate_every != 0):
+        if not is_saved:
             read_losses()
             require_finite_weights(network.named_parameters(), step=state.step)
             save()
@@ -311,8 +344,13 @@ def train(
         step=state.step,
         best_step=best[0],
         best_val_miou=math.nan if best[1] == UNDEFINED else best[1],
-        is_finished=state.step == config.num_steps and not is_due,
+        is_finished=is_over and not is_due,
         doubt=_doubt_at(run, best[0]),
+        cost={
+            "steps": state.step,
+            "seconds": round(budget.spent_s, 1),
+            "processor_seconds": round(budget.processor_s, 1),
+        },
     )
 
 

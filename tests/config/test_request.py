@@ -88,7 +88,7 @@ def test_values_come_back_from_json():
 
 def test_shared_settings_are_declared_once():
     shared = {field.name for field in dataclasses.fields(RecipeConfig)}
-    assert len(shared) == 14
+    assert len(shared) == 16
     for config_type in (SearchConfig, TrainingConfig):
         assert shared <= set(values_of(config_type()))
     own = set(values_of(SearchConfig())) & set(values_of(TrainingConfig()))

@@ -20,8 +20,9 @@ from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.proposers import ArchitectureDomain, Study, predictor
 from autoseg.runs import Run, StopRequest, seed_everything
-from autoseg.strategies import STRATEGIES, SearchResult, SearchTask, budget, search
+from autoseg.strategies import STRATEGIES, SearchResult, SearchTask, search
 from autoseg.strategies.discrete_search import DiscreteSearch
+from autoseg.training import budget
 from tests.proposers.domains import SPACE as TOY
 from tests.proposers.domains import planted
 from tests.training.test_loop import Flag, metrics

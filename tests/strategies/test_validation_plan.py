@@ -1,4 +1,4 @@
-"""How often a search validates: by counting for steps, by the clock for a time."""
+"""How often a search validates: by counting, for steps."""
 
 import dataclasses
 import math
@@ -6,8 +6,7 @@ import math
 import pytest
 
 from autoseg.config import SEARCH_PRESETS
-from autoseg.strategies import validation_plan
-from autoseg.strategies.validation_plan import ValidationClock, validation_interval
+from autoseg.strategies.validation_plan import validation_interval
 from tests.strategies.test_search_loop import CONFIG, new_run, run_search
 from tests.training.test_loop import metrics
 
@@ -45,22 +44,6 @@ def test_no_interval_but_the_largest_exceeds_the_share(num_steps):
 
     assert chosen == TINY.num_epochs or share(chosen) <= TINY.val_share
     assert chosen == 1 or share(chosen - 1) > TINY.val_share
-
-
-def test_the_clock_leaves_room_for_one_more_validation(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(validation_plan, "monotonic", lambda: now[0])
-    clock = ValidationClock(0.1)
-    assert clock.has_time(16)  # nothing is known of the cost yet
-    now[0] += 80.0
-    with clock.validating(16):
-        now[0] += 8.0
-    assert not clock.has_time(16)  # 16 of 96 seconds
-    now[0] += 63.0
-    assert not clock.has_time(16)  # 16 of 159
-    now[0] += 1.0
-    assert clock.has_time(16)  # 16 of 160
-    assert clock.has_time(8) and not clock.has_time(17)
 
 
 def test_what_is_found_does_not_depend_on_how_often_it_is_scored(tmp_path):

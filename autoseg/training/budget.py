@@ -1,4 +1,4 @@
-"""How much of a search is done: by steps, or by the clock."""
+"""How much of a search or a training is done: by steps, or by the clock."""
 
 from fractions import Fraction
 from time import monotonic, process_time
@@ -7,11 +7,11 @@ from autoseg.distributed import from_all, from_first
 
 
 class Budget:
-    """What a search may spend.
+    """What a search or a training may spend.
 
-    By steps, a search is the same on every machine and however often it was stopped. By time, it
-    makes as many steps as the machine manages: schedules follow the clock, and a search that goes
-    on after a stop has what is left.
+    By steps, either is the same on every machine and however often it was stopped. By time, it
+    makes as many steps as the machine manages: schedules follow the clock, and what goes on after a
+    stop has what is left.
     """
 
     def __init__(
@@ -25,9 +25,9 @@ class Budget:
         """Start the clock.
 
         Args:
-            num_steps: Steps of the search, where `seconds` is None.
-            seconds: Time of the search; None counts steps.
-            spent_s: Time that was spent before, by the search that this one goes on with.
+            num_steps: Steps of the whole, where `seconds` is None.
+            seconds: Time of the whole; None counts steps.
+            spent_s: Time that was spent before, by what this one goes on with.
             processor_s: Processor time that was spent before, by all processes of the job.
         """
         self.num_steps = num_steps
@@ -39,7 +39,7 @@ class Budget:
 
     @property
     def spent_s(self) -> float:
-        """Seconds that the search has taken, those before a stop included."""
+        """Seconds that it has taken, those before a stop included."""
         return self._spent_s + monotonic() - self._start_s
 
     @property

@@ -2,8 +2,8 @@
 
 from fractions import Fraction
 
-from autoseg.strategies import budget
-from autoseg.strategies.budget import Budget
+from autoseg.training import budget
+from autoseg.training.budget import Budget
 
 
 def test_steps_are_exact_shares():
