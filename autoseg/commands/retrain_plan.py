@@ -7,33 +7,34 @@ from typing import Any
 
 import torch
 
-from autoseg.architecture import load_architecture
 from autoseg.cli.console import announce
 from autoseg.commands.presets import choose_image_scale, choose_preset, fit_to_images
-from autoseg.commands.random_rivals import draw_rivals
 from autoseg.commands.resuming import (
     require_same_images,
     resumed_request,
     settings_of,
 )
+from autoseg.commands.retrain_networks import (
+    choose_networks,
+    require_same_networks,
+    sizes_of,
+)
 from autoseg.commands.retrain_steps import planned_steps, require_one_end
 from autoseg.config import (
     RETRAIN_PRESETS,
     DataConfig,
-    NetworkSizes,
     TrainingConfig,
     read_values,
 )
 from autoseg.config.field_types import shown
 from autoseg.data import SegmentationDataset, build_split, images_in
 from autoseg.errors import UsageError
-from autoseg.foreign_text import folder_name
 from autoseg.networks import NETWORKS, named_networks
 from autoseg.requests import RetrainRequest
 from autoseg.runs import load_record, reading_record, schema
 from autoseg.runs.folders import folder_to_resume, new_folder, newest
 from autoseg.runs.record import RECORD_NAME
-from autoseg.trained import ARCHITECTURE_NAME, REFERENCES, SEARCHED, NetworkChoice
+from autoseg.trained import ARCHITECTURE_NAME, REFERENCES, NetworkChoice
 from autoseg.trained.own_operations import (
     OWN_OPERATIONS,
     operations_of_architecture,
@@ -290,7 +291,7 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
     saved = read_values(
         RetrainRequest,
         # The file of the weights is compared by its checksum.
-        {**_sizes_of(networks), **config, "weights": None},
+        {**sizes_of(networks), **config, "weights": None},
         where=f"{folder / RECORD_NAME}",
     )
     if request.preset == "auto":
@@ -298,7 +299,7 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
     resumed = resumed_request(request, saved, folder=folder, ignoring=("weights", *_WHICH_NETWORKS))
     train_dataset, val_dataset = _splits(resumed.pick(DataConfig), overfit=resumed.overfit)
     if request.given.intersection(_WHICH_NETWORKS):
-        _require_same_networks(choose_networks(resumed, train_dataset), networks, folder=folder)
+        require_same_networks(choose_networks(resumed, train_dataset), networks, folder=folder)
     require_same_images(folder, config, images_in(train_dataset, val_dataset))
     return RetrainPlan(
         request=resumed,
@@ -307,88 +308,3 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
         train_dataset=train_dataset,
         val_dataset=val_dataset,
     )
-
-
-def _sizes_of(networks: Sequence[NetworkChoice]) -> dict[str, Any]:
-    """Return the sizes of networks, which earlier records keep there alone."""
-    sizes: dict[str, Any] = {"width": networks[0].width}
-    for choice in networks:
-        if choice.architecture is not None:
-            sizes["filter_multiplier"] = choice.filter_multiplier
-            sizes["drop_path_keep"] = choice.drop_path_keep
-    return sizes
-
-
-def _require_same_networks(
-    asked: Sequence[NetworkChoice], saved: Sequence[NetworkChoice], *, folder: Path
-) -> None:
-    """Refuse to resume with other networks than those that the retraining was started with."""
-    remedy = "leave --network and --architecture out, or start a new run without --resume"
-    before, now = ([choice.label for choice in choices] for choices in (saved, asked))
-    if sorted(before) != sorted(now):
-        raise UsageError(
-            f"--resume: {folder} was started with the networks {', '.join(before)}, not "
-            f"{', '.join(now)}; {remedy}."
-        )
-    architectures = {choice.label: choice.architecture for choice in saved}
-    for choice in asked:
-        if choice.architecture != architectures[choice.label]:
-            raise UsageError(
-                f"--resume: {folder} was started with another architecture as {choice.label}; "
-                f"{remedy}."
-            )
-
-
-def choose_networks(request: RetrainRequest, dataset: SegmentationDataset) -> list[NetworkChoice]:
-    """List the networks that a request names, and those that are drawn beside a searched one.
-
-    Args:
-        request: What the user asks for.
-        dataset: The images that are trained on.
-
-    Raises:
-        UsageError: If a name is unknown, or two networks would share a folder; if others are to be
-            drawn where no search is.
-    """
-    named = named_networks(request.network, request.encoder)
-    sizes, found = request.pick(NetworkSizes), request.architecture
-    choices = []
-    if found is not None:
-        label = SEARCHED if found.stem == "architecture" else folder_name(found.stem)
-        choices.append(
-            NetworkChoice(
-                label=label,
-                architecture=load_architecture(found),
-                width=sizes.width,
-                filter_multiplier=sizes.filter_multiplier,
-                drop_path_keep=sizes.drop_path_keep,
-            )
-        )
-    if request.random:
-        choices += draw_rivals(
-            choices,
-            found,
-            number=request.random,
-            seed=request.seed,
-            dataset=dataset,
-            image_scale=request.image_scale,
-        )
-    choices += [NetworkChoice.named(network, width=sizes.width) for network in named]
-    if request.crf_layer:
-        choices = [choice.with_crf_layer() for choice in choices]
-    _require_own_folders(choices)
-    return choices
-
-
-def _require_own_folders(choices: Sequence[NetworkChoice]) -> None:
-    """Refuse two networks whose run folder would be the same, also where case does not count."""
-    by_folder: dict[str, str] = {}
-    for choice in choices:
-        folder = choice.label.casefold()
-        if folder in by_folder:
-            other = by_folder[folder]
-            raise UsageError(
-                f"{other} and {choice.label} would be trained in one folder; name each network "
-                "once, or give the architecture's file another name."
-            )
-        by_folder[folder] = choice.label

@@ -7,7 +7,7 @@ import pytest
 
 from autoseg import compare, evaluate, retrain
 from autoseg.commands.compare import find_subjects
-from autoseg.commands.retrain_plan import choose_networks
+from autoseg.commands.retrain_networks import choose_networks
 from autoseg.commands.zoo import collect_zoo
 from autoseg.data import build_dataset
 from autoseg.errors import FileError, UsageError
