@@ -152,7 +152,7 @@ def plan_search(
 
     warm_up = preset.arch_start_epoch / (preset.num_epochs - preset.arch_start_epoch)
     # Two half-steps where alpha and beta move, one in the warm-up.
-    step_s = (2 + warm_up) * pixels * _MICROSECONDS[device.kind] * 1e-6 / _speed_up(device)
+    step_s = (2 + warm_up) * pixels * _MICROSECONDS[device.kind] * 1e-6 / speed_up(device)
     num_steps = max(_MIN_ARCH_STEPS, int(seconds / step_s))
     # More than the paper has tells alpha nothing new.
     num_steps = min(num_steps, PRESET_ARCH_STEPS["paper"])
@@ -207,6 +207,6 @@ def _why_size(size: Size, device: DeviceFacts) -> str:
     return "as images, memory or time are too small for the paper's"
 
 
-def _speed_up(device: DeviceFacts) -> float:
+def speed_up(device: DeviceFacts) -> float:
     """Return how much faster than one core a CPU is: cores help less the more there are."""
     return min(device.num_cores, _MAX_USEFUL_CORES) ** 0.8 if device.kind == "cpu" else 1.0

@@ -13,6 +13,7 @@ from autoseg.commands.auto_batch import require_trying, with_largest_batch
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
 from autoseg.commands.resuming import after_restart
 from autoseg.commands.retrain_card import write_card
+from autoseg.commands.retrain_estimate import Estimate, estimate_trainings
 from autoseg.commands.retrain_figures import (
     draw_predictions,
     draw_retraining,
@@ -114,6 +115,8 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
             "--batch-norm frozen: random weights have no statistics to keep; name a file with "
             "--weights, or leave the option out."
         )
+    if plan.is_planned and not request.resume:
+        plan = replace(plan, estimate=_estimate(plan, device))
     opened = open_run(
         plan.folder,
         resume=request.resume,
@@ -159,6 +162,18 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
         over_seeds=scores_over_seeds(trainings, finished),
         is_finished=is_finished,
         note=plan.note,
+    )
+
+
+def _estimate(plan: RetrainPlan, device: torch.device) -> Estimate:
+    """Say what the trainings of a plan will take."""
+    return estimate_trainings(
+        plan.networks,
+        plan.training,
+        plan.train_dataset,
+        num_seeds=max(1, len(plan.request.seeds)),
+        is_published_size=plan.request.preset == "paper",
+        device=device,
     )
 
 

@@ -14,6 +14,7 @@ from autoseg.commands.resuming import (
     resumed_request,
     settings_of,
 )
+from autoseg.commands.retrain_estimate import ESTIMATE_FIELDS, Estimate
 from autoseg.commands.retrain_networks import (
     choose_networks,
     require_same_networks,
@@ -48,6 +49,12 @@ from autoseg.training.overfit import overfit_images, overfit_note, overfit_recip
 _WHICH_NETWORKS = ("network", "encoder", "architecture", "random")
 """Fields of the request that the record keeps as the networks that came of them."""
 
+_RESUMED = schema.fields(
+    {"networks": schema.list_of(schema.mapping)},
+    {"plan": schema.fields({"reasons": schema.list_of(schema.text)}, ESTIMATE_FIELDS)},
+)
+"""What a retraining that goes on reads of its record, beside the settings."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedTraining:
@@ -77,8 +84,12 @@ class RetrainPlan:
     """The images that are trained on."""
     val_dataset: SegmentationDataset
     """The images that are validated on; in a sanity check the same ones."""
+    is_planned: bool = False
+    """Whether it follows from the images and the device: no one named a preset for them."""
     reasons: tuple[str, ...] = ()
     """Why the training lasts as long as it does, where that was planned from the images."""
+    estimate: Estimate | None = None
+    """What the trainings are reckoned to take; None where none of it was planned."""
 
     @property
     def training(self) -> TrainingConfig:
@@ -125,7 +136,7 @@ class RetrainPlan:
             "networks": [choice.to_dict() for choice in self.networks],
             "weights": starting,
             "images": images_in(self.train_dataset, self.val_dataset),
-            **({"plan": {"reasons": list(self.reasons)}} if self.reasons else {}),
+            **({"plan": self._plan_record()} if self.is_planned else {}),
             **_own_operations_of(*self.networks),
         }
 
@@ -139,12 +150,18 @@ class RetrainPlan:
         settings.pop(OWN_OPERATIONS, None)  # of all networks; this one may have none
         return {
             **settings,
+            **({"plan": self._plan_record(choice.label)} if self.is_planned else {}),
             **_own_operations_of(choice),
             "network": choice.to_dict(),
             "class_names": self.train_dataset.class_names,
             "palette": self.train_dataset.palette.tolist(),
             "normalisation": asdict(self.train_dataset.normalisation),
         }
+
+    def _plan_record(self, label: str | None = None) -> dict[str, Any]:
+        """Return reasons and estimate: of all networks, or of the one with a label."""
+        reckoned = {} if self.estimate is None else self.estimate.record(label)
+        return {"reasons": list(self.reasons), **reckoned}
 
 
 def _own_operations_of(*choices: NetworkChoice) -> dict[str, Any]:
@@ -169,8 +186,10 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
     train_dataset, val_dataset = _splits(request.pick(DataConfig), overfit=request.overfit)
     request = _with_recipe(request, train_dataset, device)
     require_one_end(request.pick(TrainingConfig), given=request.given)
+    # The drawn scenes are what the preset tiny was made for, as in a search.
+    is_planned = is_planned and request.overfit is None and request.dataset != "synthetic"
     reasons = ()
-    if is_planned and request.preset == "paper" and request.overfit is None:
+    if is_planned and request.preset == "paper":
         recipe = request.pick(TrainingConfig)
         steps = planned_steps(recipe, train_dataset, val_dataset, given=request.given)
         request, reasons = request.with_defaults(**steps.settings), steps.reasons
@@ -182,6 +201,7 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
         folder=request.out or new_folder("retrain", request.dataset),
         train_dataset=train_dataset,
         val_dataset=val_dataset,
+        is_planned=is_planned,
         reasons=reasons,
     )
 
@@ -286,7 +306,7 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
     require_own_operations(config, folder)
     require_unchanged_operations(config, folder)
     with reading_record(folder):
-        schema.fields({"networks": schema.list_of(schema.mapping)})(config, "config")
+        _RESUMED(config, "config")
         networks = [NetworkChoice.from_dict(choice) for choice in config["networks"]]
     saved = read_values(
         RetrainRequest,
@@ -297,6 +317,7 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
     if request.preset == "auto":
         request = request.with_values(preset=saved.preset)
     resumed = resumed_request(request, saved, folder=folder, ignoring=("weights", *_WHICH_NETWORKS))
+    require_one_end(resumed.pick(TrainingConfig), given=request.given)
     train_dataset, val_dataset = _splits(resumed.pick(DataConfig), overfit=resumed.overfit)
     if request.given.intersection(_WHICH_NETWORKS):
         require_same_networks(choose_networks(resumed, train_dataset), networks, folder=folder)
@@ -307,4 +328,7 @@ def plan_resumed(request: RetrainRequest) -> RetrainPlan:
         folder=folder,
         train_dataset=train_dataset,
         val_dataset=val_dataset,
+        is_planned="plan" in config,
+        reasons=tuple(config.get("plan", {}).get("reasons", ())),
+        estimate=Estimate.from_record(config.get("plan", {})),
     )

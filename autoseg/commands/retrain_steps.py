@@ -60,6 +60,11 @@ def require_one_end(config: TrainingConfig, *, given: Collection[str]) -> None:
         )
 
 
+def step_seconds(config: TrainingConfig) -> float:
+    """Return the nominal time of a step of a network of the published size on an H100, seconds."""
+    return config.batch_size * math.prod(config.crop_size) * _MICROSECONDS * 1e-6
+
+
 def plan_steps(
     config: TrainingConfig, *, num_images: int, num_val_pixels: int, given: Collection[str]
 ) -> StepsPlan:
@@ -73,7 +78,7 @@ def plan_steps(
     """
     pixels = config.batch_size * math.prod(config.crop_size)
     num_steps, seconds = config.num_steps, config.seconds
-    step_s = pixels * _MICROSECONDS * 1e-6
+    step_s = step_seconds(config)
     if seconds is not None:
         num_steps = max(1, int(seconds / step_s))  # a guess, which only spaces the validations
     elif "num_steps" not in given:

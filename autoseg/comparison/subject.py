@@ -31,9 +31,12 @@ _BASELINES = schema.fields(
 _RESULTS = schema.fields({"best_step": schema.whole()}, {"step": schema.whole(1)})
 """What a comparison reads of a run beside what builds its network."""
 
-_NO_RECIPE = ("seed", "data_root", "data", "cache", "cache_gib", "preset", "palette", *NOT_DECIDING)
+_NO_RECIPE = (
+    *("seed", "data_root", "data", "cache", "cache_gib", "preset", "plan", "palette"),
+    *NOT_DECIDING,
+)
 """Settings of a training that may differ between the seeds of one row: where the images lie, and
-names of what the other settings say. What the images are is a checksum of its own."""
+names and reasons of what the other settings say. What the images are is a checksum of its own."""
 
 
 _CRF_LAYER = (

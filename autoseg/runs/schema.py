@@ -100,6 +100,18 @@ def list_of(inner: Check, *, length: int | None = None) -> Check:
     return check
 
 
+def mapping_of(inner: Check) -> Check:
+    """Accept objects whose fields, of any names, `inner` accepts."""
+
+    def check(value: JsonValue, where: str) -> None:
+        mapping(value, where)
+        assert isinstance(value, dict)
+        for name, item in value.items():
+            inner(item, f"{where}.{printable(name)}")
+
+    return check
+
+
 def fields(
     required: Mapping[str, Check] = _NO_CHECKS, allowed: Mapping[str, Check] = _NO_CHECKS
 ) -> Check:

@@ -175,6 +175,12 @@ def test_a_space_of_any_name_gets_a_folder_under_runs(tmp_path, monkeypatch, nam
         (search, "search", {"search_space": {}}, r"missing field 'name' of the search"),
         (retrain, "retrain-set", {}, r"it has no field 'config\.networks'"),
         (retrain, "retrain-set", {"networks": [3]}, r"config\.networks\[0\] is 3; it must be"),
+        (
+            retrain,
+            "retrain-set",
+            {"networks": [], "plan": {"reasons": [], "memory_gib": {"unet": "x"}}},
+            r"config\.plan\.memory_gib\.unet is 'x'; it must be a number",
+        ),
         (retrain, "retrain-set", {"networks": [{}]}, r"it has no field 'network\.label'"),
         (
             retrain,

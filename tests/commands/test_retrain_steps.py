@@ -51,6 +51,20 @@ def test_validations_take_a_tenth_at_most(num_val_images, given):
     assert num_steps / every <= 50
 
 
+def test_a_budget_spaces_validations_by_the_steps_that_it_would_be():
+    by_clock = dataclasses.replace(CAMVID, budget="1h", num_steps=7)
+    found = plan(by_clock, num_val_images=101, size=(360, 480))
+    # 52 images a second, as it was measured: 11,700 steps in an hour, of which a fiftieth is
+    # between two validations, unless these took more than a tenth.
+    every = found.settings.pop("validate_every")
+    assert every == pytest.approx(3600 * 52 / 16 / 50, rel=0.02)
+    assert found.settings == {}  # the clock says how many steps there are
+    assert [reason.split(" (")[0] for reason in found.reasons] == [
+        f"a validation every {every} steps"
+    ]
+    assert plan(by_clock, num_val_images=1, size=(8, 8), given=("validate_every",)).reasons == ()
+
+
 @pytest.mark.parametrize(
     ("num_images", "num_steps"),
     [
@@ -94,7 +108,9 @@ def test_a_named_preset_a_cpu_and_what_is_given_stay(images, capsys):
     ):
         other = plan_retraining(request, device)
         assert other.training.num_steps == num_steps
-        assert "plan" not in other.record(None)
+        # A name is no plan; the sizes for a CPU are one without reasons for its steps.
+        record = other.record(None)
+        assert record.get("plan") == (None if request.preset == "paper" else {"reasons": []})
 
 
 @pytest.mark.parametrize("is_planned", [True, False])

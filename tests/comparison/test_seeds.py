@@ -96,6 +96,16 @@ def test_what_is_no_other_seed_of_the_same_stays_apart(second):
     assert sum(len(each.networks) for each in groups) == 2
 
 
+@pytest.mark.parametrize(("num_steps", "told"), [((400, 400), 400), ((400, 390), None)])
+def test_steps_are_told_where_all_seeds_made_as_many(num_steps, told):
+    seeds = [
+        network(seed=seed, training_sha256="t", num_steps=each)
+        for seed, each in enumerate(num_steps)
+    ]
+    ((joined,),) = (group.networks for group in group_networks(seeds))
+    assert (joined.rows[0].num_seeds, joined.rows[0].num_steps) == (2, told)
+
+
 def test_doubt_of_most_seeds_is_doubt_of_the_row():
     def notes(*doubted):
         trainings = [

@@ -31,6 +31,7 @@ NOTHING = object()
             [{"a": "x"}, {"a": "x", "b": 1}, {"a": "x", "more": [None]}],
             [{}, {"b": 1}, {"a": 1}, {"a": "x", "b": None}, [], None],
         ),
+        (schema.mapping_of(schema.whole()), [{}, {"a": 1, "": 2}], [{"a": 1, "b": "x"}, [], None]),
     ],
 )
 def test_what_is_accepted_and_what_is_not(check, good, bad):

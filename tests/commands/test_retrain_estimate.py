@@ -1,0 +1,134 @@
+"""What is said of a retraining before it starts, and what is said not to be known."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.architecture import load_architecture
+from autoseg.commands import retrain_estimate
+from autoseg.commands.auto_plan import DeviceFacts
+from autoseg.commands.retrain_estimate import Estimate, estimate_trainings
+from autoseg.config import RETRAIN_PRESETS
+from autoseg.trained import NetworkChoice
+from autoseg.training import step_tally
+from tests.training.test_loop import CONFIG, CPU, datasets
+
+GPU = torch.device("cuda")
+UNET = NetworkChoice(label="unet", name="unet", width=0.02)
+SEGNET = NetworkChoice(label="segnet", name="segnet_basic", width=0.02)
+TALLIES = {"unet": step_tally.StepTally(3.0, 4.0), "segnet": step_tally.StepTally(0.5, 1.0)}
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Stand in for the count, and for a GPU of 2 GiB; gives the numbers of images asked for."""
+    asked = []
+
+    def count(build, config, *, num_images, **_):
+        asked.append(num_images)
+        return TALLIES["unet" if type(build()).__name__ == "UNet" else "segnet"]
+
+    monkeypatch.setattr(step_tally, "count_step", count)
+    gpu = DeviceFacts(kind="cuda", memory_gib=2.0)
+    cpu = DeviceFacts(kind="cpu", memory_gib=float("inf"), num_cores=1)
+    monkeypatch.setattr(
+        retrain_estimate, "facts_of", lambda device: gpu if device.type == "cuda" else cpu
+    )
+    return asked
+
+
+def estimate(*choices, config=CONFIG, num_seeds=1, is_published_size=False, device=CPU):
+    return estimate_trainings(
+        choices,
+        config,
+        datasets()[0],
+        num_seeds=num_seeds,
+        is_published_size=is_published_size,
+        device=device,
+    )
+
+
+def test_time_on_a_cpu_is_that_of_what_the_steps_write(counted, capsys):
+    config = dataclasses.replace(CONFIG, num_steps=1000)
+    found = estimate(UNET, SEGNET, config=config, num_seeds=3)
+    assert found.memory_gib == {"unet": 3.0, "segnet": 0.5}
+    assert found.seconds == {"unet": 3840, "segnet": 960}
+    assert capsys.readouterr().err.splitlines() == [
+        "retrain: plan: a step takes about 3.0 GiB for unet, 512 MiB for segnet",
+        # 0.96 s for each GB of 1,000 steps; three times the 4,800 s of both.
+        "retrain: plan: the steps take about 64 min for unet, 16 min for segnet, each with 3 seeds:"
+        " 240 min in all, if nothing else runs",
+    ]
+
+
+TABLE = Path(__file__).parents[2] / "results/training_step/training_step.csv"
+MEASURED = {
+    row["network"]: float(row["channels_last_ms"]) / 1000
+    for row in csv.DictReader(TABLE.read_text(encoding="utf-8").splitlines())
+}
+"""Seconds of a step on one core, by network, of the preset tiny on 12 classes."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name == "unet" else pytest.mark.nightly) for name in MEASURED],
+)
+def test_measured_steps_take_the_time_that_is_reckoned_within_a_half(name, monkeypatch):
+    cpu = DeviceFacts(kind="cpu", memory_gib=float("inf"), num_cores=1)
+    monkeypatch.setattr(retrain_estimate, "facts_of", lambda device: cpu)
+    preset = RETRAIN_PRESETS["tiny"]
+    sizes = {"width": preset.width, "filter_multiplier": preset.filter_multiplier}
+    if name == "autodeeplab_paper":
+        choice = NetworkChoice(label=name, architecture=load_architecture(name), **sizes)
+    else:
+        choice = NetworkChoice(label=name, name=name, width=preset.width)
+    found = estimate(choice, config=preset).seconds[name]
+    assert 0.68 < MEASURED[name] * preset.num_steps / found < 1.27
+
+
+def test_a_budget_is_the_time_of_each_training(counted, capsys):
+    config = dataclasses.replace(CONFIG, budget="90s")
+    found = estimate(UNET, SEGNET, config=config, num_seeds=3)
+    assert found.seconds == {"unet": 90.0, "segnet": 90.0}
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "retrain: plan: 90s for each training (--budget), 9 min in all, and the validation at its "
+        "end"
+    )
+
+
+def test_on_a_gpu_what_does_not_fit_is_said_and_other_sizes_have_no_known_speed(counted, capsys):
+    paper = dataclasses.replace(RETRAIN_PRESETS["paper"], crop_size=(360, 480), num_steps=1000)
+    found = estimate(UNET, config=paper, is_published_size=True, device=GPU)
+    # As it was measured: 52 images of this size a second on an H100.
+    assert found.seconds["unet"] == pytest.approx(1000 * 16 / 52, rel=0.02)
+    assert (
+        "retrain: plan: unet does not fit into the 2 GiB of the GPU. About half as much is needed "
+        "with --accumulate 2 (the same batch) or --batch-size 8 or --crop-size 255 339."
+    ) in capsys.readouterr().err
+    assert estimate(SEGNET, device=GPU).seconds == {"segnet": None}
+    said = capsys.readouterr().err
+    assert "does not fit" not in said
+    assert "retrain: plan: how long segnet takes is not known: the progress says it after" in said
+
+
+def test_processes_have_their_share_of_a_batch(counted, monkeypatch, capsys):
+    monkeypatch.setattr(retrain_estimate, "num_processes", lambda: 2)
+    estimate(SEGNET, config=dataclasses.replace(CONFIG, batch_size=6))
+    assert counted == [3]
+    assert "512 MiB for segnet, in each of 2 processes\n" in capsys.readouterr().err
+
+
+def test_a_crf_behind_a_network_is_not_counted_and_the_record_says_so(capsys):
+    found = estimate(UNET.with_crf_layer(), SEGNET)
+    assert capsys.readouterr().err.startswith(
+        "retrain: plan: memory of unet+crf is not known: the lattice of its CRF depends on the "
+        "images\n"
+    )
+    assert found.memory_gib["unet+crf"] is found.seconds["unet+crf"] is None
+    assert found.record("unet+crf") == {"memory_gib": None, "seconds": None}
+    assert 0 < found.memory_gib["segnet"] < 0.1
+    assert Estimate.from_record({"reasons": [], **found.record()}) == found
+    assert Estimate.from_record({"reasons": []}) is None  # a plan of before there were estimates
