@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 
 from autoseg.config import SEARCH_PRESETS
+from autoseg.runs import load_record
 from autoseg.strategies.validation_plan import validation_interval
 from tests.strategies.test_search_loop import CONFIG, new_run, run_search
 from tests.training.test_loop import metrics
@@ -60,3 +62,13 @@ def test_what_is_found_does_not_depend_on_how_often_it_is_scored(tmp_path):
     assert ["val_miou" in line for line in rare] == [False, False, True]
     assert rare[-1] == often[-1]
     assert len([line for line in often if "val_miou" in line]) == 3
+
+
+def test_the_page_tells_the_share_of_validation_that_recorded_searches_had():
+    root = Path(__file__).parents[2]
+    page = " ".join((root / "docs/plan.md").read_text(encoding="utf-8").split())
+    for name, words in (("camvid", "on CamVid"), ("synthetic", "on the embedded dataset")):
+        record = load_record(root / "results/main_job" / name / "search")
+        share = record["results"]["cost"]["round_ends_share"]
+        assert share <= record["config"]["val_share"] == TINY.val_share
+        assert f"{100 * share:.1f} % {words}" in page
