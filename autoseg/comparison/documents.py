@@ -371,6 +371,12 @@ def form_table(group: ComparisonGroup) -> tuple[list[dict], list[Column]]:
 def notes_of(group: ComparisonGroup) -> list[str]:
     """Return the notes of all networks, each under its network's name."""
     notes = []
+    earlier = [network.rows[0].label for network in group.networks if network.is_earlier]
+    if earlier:
+        notes.append(
+            f"{', '.join(earlier)}: measured by an earlier comparison, whose protocol stands in "
+            "its own record and not here."
+        )
     for network in group.networks:
         row = network.rows[0]
         notes += [f"{row.label}: {note}" for note in network.notes]

@@ -70,6 +70,7 @@ def _network(values: Mapping[str, Any]) -> NetworkComparison:
         class_iou=ious,
         notes=tuple(values["notes"]),
         borders=borders,
+        is_earlier=True,
         members=tuple(_network(member) for member in values["members"]),
     )
 

@@ -64,10 +64,8 @@ _CHOICE_OF_SCENES = (
 
 def comparison_page(comparison: Comparison) -> str:
     """Write the report: one page that needs no other file and no network."""
-    facts = [f"{name}: {comparison.protocol[name]}" for name in _BESIDE_THE_NUMBERS
-             if name in comparison.protocol]  # fmt: skip
     sections = [
-        _section(group, anchor=f"g{number}", facts=facts)
+        _section(group, anchor=f"g{number}", facts=_facts(group, comparison.protocol))
         for number, group in enumerate(comparison.groups, start=1)
     ]
     sections += _searches(comparison.groups)
@@ -80,6 +78,13 @@ def comparison_page(comparison: Comparison) -> str:
         sections=_within_limit(sections),
         facts=comparison.protocol,
     )
+
+
+def _facts(group: ComparisonGroup, protocol: Mapping[str, str]) -> list[str]:
+    """Tell the protocol of what was measured now; where all is earlier, it is of nothing here."""
+    if all(network.is_earlier for network in group.networks):
+        return []
+    return [f"{name}: {protocol[name]}" for name in _BESIDE_THE_NUMBERS if name in protocol]
 
 
 def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Section:

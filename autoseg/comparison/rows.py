@@ -287,6 +287,8 @@ class NetworkComparison:
     """What its logits see of an image, for a picture; None if nobody asked."""
     search: SearchHistory | None = None
     """The search that found the network's architecture; None if it was not found or looked for."""
+    is_earlier: bool = False
+    """Whether an earlier comparison measured it, by a protocol of its own."""
     members: "tuple[NetworkComparison, ...]" = ()
     """The trainings of several seeds, by seed, whose means the rows are; empty for one training."""
 

@@ -90,6 +90,7 @@ def _joined(networks: Sequence[NetworkComparison]) -> NetworkComparison:
         graded_scenes=shown.graded_scenes,
         receptive_field=shown.receptive_field,
         search=shown.search,
+        is_earlier=all(member.is_earlier for member in members),
         members=tuple(members),
     )
 

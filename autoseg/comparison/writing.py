@@ -25,7 +25,7 @@ from autoseg.reporting.tables import to_csv
 from autoseg.runs.json_values import to_json
 
 _RECORD = "compare.json"
-_PICTURES = ("evidence", "scenes", "graded_scenes", "search", "receptive_field")
+_NOT_KEPT = ("evidence", "scenes", "graded_scenes", "search", "receptive_field", "is_earlier")
 """Fields of a network that a record does not keep."""
 _OF_ALL = (_RECORD, "compare.md", "compare.tex", "report.html")
 
@@ -95,11 +95,11 @@ def _network_record(network: NetworkComparison) -> dict[str, Any]:
     bare = replace(
         network, evidence=(), scenes=(), graded_scenes=(), search=None, receptive_field=None
     )
-    return asdict(bare, dict_factory=_without_pictures)
+    return asdict(bare, dict_factory=_without_the_rest)
 
 
-def _without_pictures(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {key: value for key, value in items if key not in _PICTURES}
+def _without_the_rest(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in items if key not in _NOT_KEPT}
 
 
 def _group_files(folder: Path, number: int) -> list[Path]:

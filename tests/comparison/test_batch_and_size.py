@@ -110,6 +110,12 @@ def test_rows_of_another_batch_or_size_stand_in_tables_of_their_own(tmp_path):
     )
     (tmp_path / "compare.json").write_text(json.dumps(record))
     groups = group_networks(earlier_networks(tmp_path / "compare.json"))
+    now = group_networks([*earlier_networks(tmp_path / "compare.json"), network(label="now")])
+    protocol = {"Latency": "single-stream, one image a call"}
+    page = comparison_page(Comparison(groups=tuple(now), left_out=(), protocol=protocol))
+    told = [part.count("Latency: single-stream, one image") for part in page.split("<section id")]
+    assert told[1:4] == [1, 0, 0]  # beside what was measured now, and not beside earlier ones
+    assert "one, one too, same: measured by an earlier comparison" in page
     labels = [{each.rows[0].label for each in group.networks} for group in groups]
     assert labels == [{"one", "one too", "same"}, {"eight"}, {"large"}]
     again = Comparison(groups=tuple(groups), left_out=(), protocol={})
