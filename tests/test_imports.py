@@ -87,7 +87,15 @@ FRONT_MAY_IMPORT = {
 }
 GROUND = {
     *("atomic", "backends", "contract", "deferred", "errors", "first_order"),
-    *("foreign_text", "json_file", "launch", "normalisation", "toml_file", "user_imports"),
+    *(
+        "foreign_text",
+        "json_file",
+        "launch",
+        "normalisation",
+        "toml_file",
+        "upload",
+        "user_imports",
+    ),
 }
 GROUND_FOLDERS = {"config"}
 # The choice of what computes asks whether the compiled kernels are there.

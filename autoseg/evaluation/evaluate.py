@@ -11,6 +11,7 @@ from autoseg.data import Sample, SegmentationDataset, as_rgb, normalise
 from autoseg.distributed import from_all, own_indices, sum_over_processes
 from autoseg.evaluation.predict import best_class, predict_logits
 from autoseg.metrics import ConfusionMatrix, doubt_about
+from autoseg.upload import to_device
 
 
 class NonFiniteLogitsError(ValueError):
@@ -83,6 +84,7 @@ def evaluate(
             not fit; the message names the image.
         NonFiniteLogitsError: If the logits hold nan; the message names the image.
     """
+    device = torch.device(device)
     chosen = range(len(dataset)) if indices is None else indices
     if len(chosen) == 0:
         raise ValueError(
@@ -98,7 +100,7 @@ def evaluate(
     with _eval_mode(network), torch.inference_mode():
         for batch in _batches(dataset, chosen, scales, batch_pixels=batch_pixels):
             samples = [sample for _, sample in batch]
-            images = torch.stack([sample.image for sample in samples]).to(device)
+            images = to_device(torch.stack([sample.image for sample in samples]), device)
             target = torch.stack([sample.target for sample in samples])
             logits = predict_logits(
                 network, normalise(images, dataset.normalisation), scales=scales, flip=flip
@@ -108,7 +110,7 @@ def evaluate(
             has_nan.append(logits.isnan().flatten(1).any(dim=1))
             names += [sample.name for sample in samples]
             counts[0].check_target(target)
-            target = target.to(device)
+            target = to_device(target, device)
             preds = [best_class(logits)]
             sure = [] if on_confidence is None else [_probability(logits)]
             if crf is not None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from autoseg.config import SearchConfig
 from autoseg.distributed import num_processes, sum_gradients_
-from autoseg.strategies.graph import GraphedStep, to_device
+from autoseg.strategies.graph import GraphedStep
 from autoseg.strategies.space_kinds import AnySupernet
 from autoseg.strategies.strategy import Batch
 from autoseg.training import (
@@ -22,6 +22,7 @@ from autoseg.training import (
     segmentation_loss,
     tensor_float,
 )
+from autoseg.upload import to_device
 
 
 class StepLosses(NamedTuple):

@@ -24,21 +24,12 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from autoseg.upload import pinned
+
 Result = TypeVar("Result")
 
 NUM_EAGER_STEPS = 3
 """Steps before the capture: cuDNN and cuBLAS choose their kernels, optimizers make their state."""
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy to a device; to a GPU without waiting for it."""
-    return _pinned(tensor, device).to(device, non_blocking=True)
-
-
-def _pinned(tensor: Tensor, device: torch.device) -> Tensor:
-    # From ordinary memory the copy, and with it the CPU, would wait for the step before it.
-    is_upload = device.type == "cuda" and tensor.device.type == "cpu"
-    return tensor.pin_memory() if is_upload else tensor
 
 
 class StaticBatch:
@@ -73,7 +64,7 @@ class StaticBatch:
                 "batches out, or use --no-cuda-graph."
             )
         for copy, tensor in zip(self.tensors, batch, strict=True):
-            copy.copy_(_pinned(tensor, copy.device), non_blocking=True)
+            copy.copy_(pinned(tensor, copy.device), non_blocking=True)
 
 
 def _described(tensors: Sequence[tuple[tuple[int, ...], torch.dtype]]) -> str:

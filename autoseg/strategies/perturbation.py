@@ -19,6 +19,7 @@ from autoseg.strategies.strategy import Batch
 from autoseg.supernet import Supernet
 from autoseg.supernet.batch_norm import frozen_statistics
 from autoseg.training import segmentation_loss
+from autoseg.upload import to_device
 
 SELECTION_SHARE = Fraction(1, 5)
 """What a selection may cost, as a share of the search before it."""
@@ -149,7 +150,7 @@ class PerturbationSelection:
     ) -> list[float]:
         """Return the loss without each option; `entries` is a view of the weights it stands for."""
         device = self.supernet.alpha.device
-        images, target = (tensor.to(device) for tensor in batch)
+        images, target = (to_device(tensor, device) for tensor in batch)
         losses = []
         for option in options:
             alpha, beta = self.weights()

@@ -17,7 +17,6 @@ from autoseg.strategies.curvature import (
     largest_eigenvalue,
 )
 from autoseg.strategies.darts_search import DartsSearch
-from autoseg.strategies.graph import to_device
 from autoseg.strategies.stopping import (
     DECAY_FACTOR,
     MAX_DECAY,
@@ -29,6 +28,7 @@ from autoseg.strategies.stopping import (
 from autoseg.strategies.strategy import Batch, Phase, Report, Round, SearchTask
 from autoseg.supernet.batch_norm import frozen_statistics
 from autoseg.training import segmentation_loss, tensor_float
+from autoseg.upload import to_device
 
 
 class RobustSearch(DartsSearch):

@@ -15,6 +15,7 @@ from autoseg.strategies.estimator import Estimator, Score
 from autoseg.strategies.short_training import build_candidate
 from autoseg.strategies.strategy import Batch, Phase, SearchTask, StepLoss
 from autoseg.training import segmentation_loss
+from autoseg.upload import to_device
 from autoseg.zero_cost import ZERO_COST_SCORES
 
 NUM_IMAGES = 16
@@ -102,7 +103,7 @@ class ZeroCostEstimator(Estimator):
         if not self._batches:
             device = self.task.device
             self._batches = [
-                (images.to(device), target.to(device))
+                (to_device(images, device), to_device(target, device))
                 for images, target in islice(self.task.batches("a"), self._num_batches)
             ]
         return self._batches

@@ -44,6 +44,7 @@ from autoseg.training.schedules import poly, warm_up
 from autoseg.training.validation import pixels_together, validate
 from autoseg.training.validation_clock import ValidationClock
 from autoseg.training.waiting import LoadingWatch
+from autoseg.upload import to_device
 
 _LOSS = "training"
 
@@ -245,7 +246,7 @@ def train(
         while (is_due or not is_over) and not stop.requested:
             if not is_due:
                 images, target = next(batches)
-                images, target = images.to(device), target.to(device)
+                images, target = to_device(images, device), to_device(target, device)
                 share = float(budget.share(state.step))
                 rate = poly(share, initial=config.learning_rate, power=config.poly_power)
                 rate *= warm_up(state.step, config.warmup_steps)

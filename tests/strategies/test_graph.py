@@ -12,7 +12,6 @@ from autoseg.strategies.graph import (
     CudaRecorder,
     GraphedStep,
     StaticBatch,
-    to_device,
 )
 from autoseg.training import PendingLosses
 from tests.strategies.test_darts import CONFIG, small_supernet
@@ -75,11 +74,6 @@ def test_another_shape_is_refused_with_both():
         static.copy_([torch.zeros(2, 3, 8, 6, dtype=torch.float64)])
     with pytest.raises(ValueError, match="--no-cuda-graph"):
         static.copy_([])
-
-
-def test_copying_to_the_same_device_copies_nothing():
-    tensor = torch.randn(3)
-    assert to_device(tensor, CPU) is tensor
 
 
 def test_steps_run_then_are_recorded_once_then_replayed():
