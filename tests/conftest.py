@@ -87,6 +87,14 @@ def no_warm_up(monkeypatch):
 
 
 @pytest.fixture
+def short_split(monkeypatch):
+    """Leave the embedded dataset a few images to score, for tests that score a whole split."""
+    from autoseg.data import synthetic
+
+    monkeypatch.setitem(synthetic.DEFAULT_LENGTH, "val", 7)
+
+
+@pytest.fixture
 def memory_folder():
     """Give a folder in memory, where there is one, to tests that write thousands of files."""
     memory = Path("/dev/shm")

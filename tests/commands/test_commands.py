@@ -133,6 +133,7 @@ def test_retrain_draws_every_network_alone_and_all_together(inside):
         ]
 
 
+@pytest.mark.usefixtures("short_split")
 def test_evaluate_prints_and_stores_scores_with_and_without_crf(inside, capsys):
     folder = only(inside.glob("runs/retrain-*")) / "icnet_resnet50"
     assert evaluate.main([str(folder), "--crf", "--num-iterations", "1"]) == 0

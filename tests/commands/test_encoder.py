@@ -36,6 +36,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.usefixtures("short_split")
 def test_a_run_is_the_pair_wherever_it_is_read(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     run = folder / "run" / "fcn_resnet18"

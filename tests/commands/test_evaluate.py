@@ -15,6 +15,8 @@ from autoseg.trained import RetrainedNetwork
 from tests.test_atomic import as_nobody
 from tests.trained.random_run import make_run
 
+pytestmark = pytest.mark.usefixtures("short_split")
+
 
 def run(monkeypatch, capsys, folder, *options):
     """Run the command as a process would; return exit code, standard output and error."""

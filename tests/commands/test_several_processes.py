@@ -10,6 +10,7 @@ import torch
 from autoseg import evaluate, retrain
 from autoseg.cli import run_command
 from autoseg.commands.retrain_figures import draw_predictions
+from autoseg.data import synthetic
 from autoseg.distributed import joined
 from autoseg.launch import launch
 from autoseg.runs import load_metrics, load_record, load_weights, seed_everything
@@ -26,7 +27,7 @@ RETRAIN = [
 ]
 
 
-def command(name, words, errors, kill=None):
+def command(name, words, errors, kill=None, val_images=64):
     """Run a command in one of several processes; return its exit code.
 
     Args:
@@ -34,11 +35,13 @@ def command(name, words, errors, kill=None):
         words: Its arguments.
         errors: Folder for what each process says on standard error.
         kill: Step in whose gradients the process of rank 1 is killed.
+        val_images: Images of the embedded dataset's val split.
     """
     rank = int(os.environ["RANK"])
     os.dup2(os.open(errors / f"{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     if kill is not None and rank == 1:
         _kill_at(kill)
+    synthetic.DEFAULT_LENGTH["val"] = val_images
     main = import_module(f"autoseg.{name}").main
     run_command(lambda _: main(words), joins_processes=True)
 
@@ -104,13 +107,14 @@ def test_a_process_that_dies_stops_the_job_and_torchrun_starts_it_again(workplac
             assert torch.equal(tensor, expected[name]), name
 
 
+@pytest.mark.usefixtures("short_split")
 def test_a_split_is_scored_as_by_one_process(workplace):
     run = workplace / "one" / NETWORK
     borders = ["--trimap", "2", "--boundary-iou", "--surface-tolerance", "1"]
     words = [str(run), *borders, "--calibration", "--confusions"]
     assert evaluate.main(words) == 0
     expected = load_record(run)["results"]["evaluation_val"]
-    assert run_processes(command, "evaluate", words, workplace) == [0, 0]
+    assert run_processes(command, "evaluate", words, workplace, val_images=7) == [0, 0]
     found = load_record(run)["results"]["evaluation_val"]
     assert found.pop("calibration_error") == pytest.approx(expected["calibration_error"], rel=1e-9)
     differing = {name for name in found if found[name] != expected[name]}

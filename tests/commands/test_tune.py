@@ -162,6 +162,7 @@ def test_where_nothing_beats_the_network_alone_it_says_so(tmp_path, monkeypatch,
 
 @pytest.mark.slow
 @one_pixel_figures()
+@pytest.mark.usefixtures("short_split")
 def test_evaluate_and_predict_take_the_record_unless_told_otherwise(tmp_path, capsys):
     folder = make_run(tmp_path / "run")
     assert evaluate.main([str(folder), "--crf"]) == 0

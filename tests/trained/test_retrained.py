@@ -180,6 +180,7 @@ def test_a_run_with_a_crf_is_built_again_and_sees_the_image_file(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_split")
 def test_the_commands_train_and_score_network_and_crf_together(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     sizes = ["--image-size", "48", "56", "--train-length", "4", "--crop-size", "48", "48"]
