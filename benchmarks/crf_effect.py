@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 from autoseg.cli import OK, read_request, resolve_device, run_command
-from autoseg.config.crf import CRFChoice
+from autoseg.config.crf import PartialCRFConfig
 from autoseg.data import SegmentationDataset, normalise, spread_indices
 from autoseg.errors import UsageError
 from autoseg.evaluation.predict import predict_logits
@@ -26,7 +26,7 @@ PROG = "python benchmarks/crf_effect.py"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EffectRequest(CRFChoice):
+class EffectRequest(PartialCRFConfig):
     """What a user can say to `python benchmarks/crf_effect.py`."""
 
     run: Path

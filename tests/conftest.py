@@ -80,10 +80,10 @@ def figures_of_one_pixel():
 def no_warm_up(monkeypatch):
     """Let `compare` time without waiting for times that settle, whatever else the machine does."""
     from autoseg.commands import compare
-    from autoseg.comparison import TimingChoice
+    from autoseg.comparison import TimingConfig
 
-    quick = partial(TimingChoice, max_warm_up_seconds=0.0, max_drift=1e9)
-    monkeypatch.setattr(compare, "TimingChoice", quick)
+    quick = partial(TimingConfig, max_warm_up_seconds=0.0, max_drift=1e9)
+    monkeypatch.setattr(compare, "TimingConfig", quick)
 
 
 @pytest.fixture

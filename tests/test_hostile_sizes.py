@@ -6,7 +6,7 @@ import pytest
 
 from autoseg.architecture import Architecture, SearchSpace
 from autoseg.cli import read_request
-from autoseg.config.crf import CRFChoice
+from autoseg.config.crf import PartialCRFConfig
 from autoseg.data.arrays import read_array
 from autoseg.data.folder.description import read_description
 from autoseg.data.lists import read_list
@@ -24,7 +24,7 @@ READERS = {
     "dataset.toml": read_description,
     "run.json": lambda path: load_record(path.parent),
     "metrics.jsonl": lambda path: load_metrics(path.parent),
-    "crf.json": lambda path: choose_crf(CRFChoice(), path),
+    "crf.json": lambda path: choose_crf(PartialCRFConfig(), path),
     "list.txt": read_list,
     "scores.npy": lambda path: read_array(path, check_shape=lambda shape: None),
 }

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 
-from autoseg.config.borders import BorderChoice
+from autoseg.config.borders import BorderConfig
 from autoseg.metrics import BorderScore, border_scores
 
 
-def chosen_borders(choice: BorderChoice) -> Callable[[int, int], list[BorderScore]]:
+def chosen_borders(choice: BorderConfig) -> Callable[[int, int], list[BorderScore]]:
     """Return what begins the chosen scores for a number of classes and an ignored label."""
     return partial(
         border_scores,

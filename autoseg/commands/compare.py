@@ -16,7 +16,7 @@ from autoseg.comparison import (
     Case,
     Comparison,
     Subject,
-    TimingChoice,
+    TimingConfig,
     earlier_networks,
     group_networks,
     group_table_markdown,
@@ -31,7 +31,7 @@ from autoseg.comparison import (
 from autoseg.comparison.group_key import size_text
 from autoseg.comparison.receptive_fields import ReceptiveField, measure_receptive_field
 from autoseg.comparison.searches import SearchHistory
-from autoseg.config.diagnosis import DiagnosisChoice
+from autoseg.config.diagnosis import DiagnosisConfig
 from autoseg.data import SegmentationDataset, build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import Views, Windows
@@ -112,7 +112,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
         measured, no_form = measure_networks(
             cases,
             device=device,
-            timing=TimingChoice(
+            timing=TimingConfig(
                 min_runs=request.min_runs,
                 min_seconds=request.min_seconds,
                 batch_size=request.batch,
@@ -121,7 +121,7 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
             ),
             progress=progress,
             new_borders=chosen_borders(request),
-            diagnosis=request.pick(DiagnosisChoice),
+            diagnosis=request.pick(DiagnosisConfig),
         )
     if not measured:
         raise UsageError("nothing was measured:\n  " + "\n  ".join(no_form))

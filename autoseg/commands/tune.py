@@ -12,7 +12,7 @@ from autoseg.atomic import atomic_write
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.tensorboard import Board, mirrored, require_tensorboard
-from autoseg.crf import STOCK, CRFSettings
+from autoseg.crf import STOCK, CRFConfig
 from autoseg.data import labelled_indices
 from autoseg.reporting.crf_tuning import draw_tuning
 from autoseg.reporting.figure import save_figure
@@ -152,7 +152,7 @@ def _search(
     study: CRFStudy,
     scorer: CRFScorer,
     stop: StopRequest,
-    stock: dict[str, CRFSettings],
+    stock: dict[str, CRFConfig],
     *,
     num_trials: int,
     plain: float,

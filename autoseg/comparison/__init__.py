@@ -12,7 +12,7 @@ from autoseg.comparison.subject import (
     trained_subject,
     untrained_subject,
 )
-from autoseg.comparison.timing import TimingChoice
+from autoseg.comparison.timing import TimingConfig
 from autoseg.comparison.verdict import verdict
 from autoseg.comparison.writing import possible_outputs, write_comparison
 
@@ -20,7 +20,7 @@ __all__ = [
     "Case",
     "Comparison",
     "Subject",
-    "TimingChoice",
+    "TimingConfig",
     "Trained",
     "earlier_networks",
     "group_networks",

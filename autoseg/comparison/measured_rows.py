@@ -10,7 +10,7 @@ from autoseg.comparison.forms import Formed
 from autoseg.comparison.mac_counts import Macs
 from autoseg.comparison.receptive_fields import columns_behind_crf
 from autoseg.comparison.rows import ComparisonRow
-from autoseg.comparison.timing import Costs, TimingChoice
+from autoseg.comparison.timing import Costs, TimingConfig
 from autoseg.cost import Latency
 from autoseg.metrics import ConfusionMatrix
 from autoseg.networks import inference_parameters
@@ -25,7 +25,7 @@ def plain_row(
     costs: Costs,
     *,
     device: torch.device,
-    timing: TimingChoice,
+    timing: TimingConfig,
 ) -> ComparisonRow:
     """Fill the row of a network without the CRF.
 

@@ -14,8 +14,8 @@ from autoseg.comparison.mac_counts import Macs, count_all_macs
 from autoseg.comparison.measured_rows import crf_row, plain_row
 from autoseg.comparison.offline import Offline, measure_offline
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, NetworkComparison
-from autoseg.comparison.timing import Costs, Stages, TimingChoice, time_networks
-from autoseg.config.diagnosis import DiagnosisChoice
+from autoseg.comparison.timing import Costs, Stages, TimingConfig, time_networks
+from autoseg.config.diagnosis import DiagnosisConfig
 from autoseg.evaluation import Evaluation, evaluate
 from autoseg.export import FormError
 from autoseg.metrics import (
@@ -28,7 +28,7 @@ from autoseg.metrics import (
 )
 from autoseg.runs import Progress
 
-_NO_DIAGNOSIS = DiagnosisChoice()
+_NO_DIAGNOSIS = DiagnosisConfig()
 _NUM_CONFUSIONS = 5  # of a row, that its table shows
 
 
@@ -48,10 +48,10 @@ def measure_networks(
     cases: Sequence[Case],
     *,
     device: torch.device,
-    timing: TimingChoice,
+    timing: TimingConfig,
     progress: Progress,
     new_borders: Callable[[int, int], Sequence[BorderScore]] = border_scores,
-    diagnosis: DiagnosisChoice = _NO_DIAGNOSIS,
+    diagnosis: DiagnosisConfig = _NO_DIAGNOSIS,
 ) -> tuple[list[NetworkComparison], list[str]]:
     """Score and count networks one by one, then time them in turn, without the CRF and with it.
 
@@ -126,7 +126,7 @@ def measure_networks(
 
 
 def _diagnosed(
-    network: NetworkComparison, scored: _Scored, diagnosis: DiagnosisChoice
+    network: NetworkComparison, scored: _Scored, diagnosis: DiagnosisConfig
 ) -> NetworkComparison:
     """Add what was asked beside the scores."""
     counted = [] if scored.scores is None else [scored.scores.plain, scored.scores.with_crf]
@@ -223,7 +223,7 @@ def _require_scored(scored: _Scored, stages: Stages) -> None:
 
 
 def _offline(
-    scored: _Scored, stages: Stages, device: torch.device, timing: TimingChoice, progress: Progress
+    scored: _Scored, stages: Stages, device: torch.device, timing: TimingConfig, progress: Progress
 ) -> list[Offline | str]:
     """Measure the largest batches of a network's rows; none if nobody asked."""
     if not timing.has_offline:
@@ -242,7 +242,7 @@ def _assemble(
     offline: Sequence[Offline | str],
     *,
     device: torch.device,
-    timing: TimingChoice,
+    timing: TimingConfig,
 ) -> NetworkComparison:
     case, scores = scored.case, scored.scores
     subject = case.subject

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoseg.comparison.timing import MAX_DIFFERENCE, Stages, TimingChoice, memory_of
+from autoseg.comparison.timing import MAX_DIFFERENCE, Stages, TimingConfig, memory_of
 from autoseg.cost import (
     USED_SHARE,
     Latency,
@@ -61,7 +61,7 @@ class Offline:
 
 
 def measure_offline(
-    stages: Stages, *, has_crf: bool, device: torch.device, timing: TimingChoice
+    stages: Stages, *, has_crf: bool, device: torch.device, timing: TimingConfig
 ) -> Offline | str:
     """Find the largest batch of a network in its form, with the CRF or without, and time it.
 

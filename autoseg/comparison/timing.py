@@ -31,7 +31,7 @@ MAX_DIFFERENCE = 0.001
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TimingChoice:
+class TimingConfig:
     """What is timed, how long each timing lasts, and how steady the machine must be."""
 
     min_runs: int
@@ -250,7 +250,7 @@ class _Recorded(nn.Module):
 
 
 def time_networks(
-    stages: Sequence[Stages], *, device: torch.device, timing: TimingChoice
+    stages: Sequence[Stages], *, device: torch.device, timing: TimingConfig
 ) -> list[Costs | FormError]:
     """Time all stages of all networks in turn, and measure their memory and energy.
 

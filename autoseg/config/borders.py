@@ -6,7 +6,7 @@ from autoseg.config.ranges import Count
 
 
 @dataclass(frozen=True, kw_only=True)
-class BorderChoice:
+class BorderConfig:
     """Scores beside the mean IoU, which hardly sees borders; `autoseg.metrics` defines them."""
 
     trimap: tuple[Count, ...] = ()

@@ -10,7 +10,7 @@ Std = Annotated[float, Range(low=1e-6)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CRFChoice:
+class PartialCRFConfig:
     """Parameters of the dense CRF; `autoseg.tuning.choice` chooses what is None."""
 
     bilateral_weight: Weight | None = None

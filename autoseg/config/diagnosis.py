@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiagnosisChoice:
+class DiagnosisConfig:
     """How sure predictions are, and what is taken for what; `autoseg.metrics` defines both."""
 
     calibration: bool = False

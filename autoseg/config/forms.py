@@ -12,7 +12,7 @@ MemoryFormat = Literal["contiguous", "channels-last"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FormChoice:
+class FormConfig:
     """Forms beside plain torch in which networks are scored and timed."""
 
     backend: tuple[InferenceBackend, ...] = ("eager",)

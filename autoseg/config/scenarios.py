@@ -12,7 +12,7 @@ arXiv 1911.02549)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScenarioChoice:
+class ScenarioConfig:
     """What costs are measured on; scores are of each image by itself, at its own size."""
 
     batch: Count = 1

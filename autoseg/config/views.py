@@ -6,7 +6,7 @@ from autoseg.config.ranges import Count, Factor
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewChoice:
+class ViewConfig:
     """A second row for each network, of several views of each image, with their true time."""
 
     scales: tuple[Factor, ...] = ()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from autoseg.crf.inference import infer_batch
 from autoseg.crf.kernels import Kernel, Weight
-from autoseg.crf.settings import Compatibility, CRFSettings
+from autoseg.crf.settings import Compatibility, CRFConfig
 
 
 class DenseCRF(nn.Module):
@@ -54,14 +54,14 @@ class DenseCRF(nn.Module):
     ) -> None:
         """Set up the model.
 
-        The arguments are the fields of `CRFSettings`, which says what each means, in what unit and
+        The arguments are the fields of `CRFConfig`, which says what each means, in what unit and
         within what range; docs/crf.md has the reasons. They stay as `settings`, one value.
 
         Raises:
             UsageError: If a number is out of its range or a name is unknown.
         """
         super().__init__()
-        self.settings = CRFSettings(
+        self.settings = CRFConfig(
             bilateral_weight=bilateral_weight,
             bilateral_xy_std=bilateral_xy_std,
             bilateral_rgb_std=bilateral_rgb_std,

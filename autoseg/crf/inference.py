@@ -17,12 +17,12 @@ from autoseg.crf.mean_field import log_update, mean_field
 from autoseg.crf.memory import check_memory, least_bytes
 from autoseg.crf.native import native_marginals
 from autoseg.crf.recompute import recomputed_mean_field
-from autoseg.crf.settings import CRFSettings
+from autoseg.crf.settings import CRFConfig
 from autoseg.errors import UsageError
 
 
 def infer_batch(
-    settings: CRFSettings,
+    settings: CRFConfig,
     logits: Tensor,
     images: Tensor,
     *,
@@ -125,7 +125,7 @@ def _check_num_classes(
 class Inference:
     """What is inferred for each image of a batch, and by which means."""
 
-    settings: CRFSettings
+    settings: CRFConfig
     """The CRF's settings."""
     implementation: Implementation
     """What applies the bilateral filters or, in one call, does everything."""

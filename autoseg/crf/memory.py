@@ -9,7 +9,7 @@ from autoseg.backends import Implementation
 from autoseg.crf.kernels import LATTICE_MODES, BilateralKernel
 from autoseg.crf.local import WINDOW_RADIUS
 from autoseg.crf.memory_left import available_bytes
-from autoseg.crf.settings import CRFSettings
+from autoseg.crf.settings import CRFConfig
 from autoseg.errors import UsageError
 
 _GIB = 2**30
@@ -28,7 +28,7 @@ def least_bytes(
     shape: Sequence[int],
     *,
     dtype: torch.dtype,
-    settings: CRFSettings,
+    settings: CRFConfig,
     needs_gradient: bool,
     implementation: Implementation = "torch",
     in_one_call: bool = False,

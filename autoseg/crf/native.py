@@ -13,7 +13,7 @@ from autoseg.crf.kernels import LATTICE_MODES, BilateralKernel, Kernel
 from autoseg.crf.linear import LinearFilter
 from autoseg.crf.memory import allowed_bytes, lattice_shortage
 from autoseg.crf.permutohedral import CLOSED_SCALE
-from autoseg.crf.settings import CRFSettings
+from autoseg.crf.settings import CRFConfig
 
 
 def native_marginals(
@@ -22,7 +22,7 @@ def native_marginals(
     terms: Sequence[tuple[Kernel, Tensor]],
     *,
     compatibility: Tensor | None = None,
-    settings: CRFSettings,
+    settings: CRFConfig,
     isa: str = "",
 ) -> Tensor:
     """Infer the marginals of one image with the compiled kernels.

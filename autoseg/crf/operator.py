@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoseg.crf.dense_crf import DenseCRF
 from autoseg.crf.inference import infer_batch
-from autoseg.crf.settings import CRFSettings
+from autoseg.crf.settings import CRFConfig
 
 
 def log_marginals_as_operator(
@@ -52,7 +52,7 @@ def _log_marginals(
     """Infer; `settings` is `DenseCRF.settings_text`."""
     with torch.no_grad():
         return infer_batch(
-            CRFSettings.from_json(settings).with_iterations(num_iterations),
+            CRFConfig.from_json(settings).with_iterations(num_iterations),
             logits,
             images,
             weights=weights,

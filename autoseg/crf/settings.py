@@ -32,7 +32,7 @@ Compatibility = Tensor | Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CRFSettings:
+class CRFConfig:
     """All that a dense CRF is built from; the defaults are those of DeepLab's release.
 
     The module, the operator, the kernels, a network's CRF layer and the records pass this value on
@@ -139,7 +139,7 @@ class CRFSettings:
             *self.additional_kernels,
         )
 
-    def with_iterations(self, num_iterations: int | None) -> "CRFSettings":
+    def with_iterations(self, num_iterations: int | None) -> "CRFConfig":
         """Return the same settings for another number of updates; None for these."""
         if num_iterations in (None, self.num_iterations):
             return self
@@ -156,12 +156,12 @@ class CRFSettings:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "CRFSettings":
+    def from_json(cls, text: str) -> "CRFConfig":
         """Read what `to_json` has written."""
         return cls.from_dict(json.loads(text))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "CRFSettings":
+    def from_dict(cls, values: Mapping[str, Any]) -> "CRFConfig":
         """Build settings from a record's values: `asdict(settings)`, or that from JSON.
 
         Fields that an older record does not name have their defaults.
@@ -258,9 +258,9 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-STOCK: dict[str, CRFSettings] = {
-    "DeepLab": CRFSettings(),
-    "pydensecrf's readme": CRFSettings(
+STOCK: dict[str, CRFConfig] = {
+    "DeepLab": CRFConfig(),
+    "pydensecrf's readme": CRFConfig(
         bilateral_weight=10.0,
         bilateral_xy_std=80.0,
         bilateral_rgb_std=13.0,

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from autoseg.config.forms import FormChoice, InferenceBackend, NumberFormat
+from autoseg.config.forms import FormConfig, InferenceBackend, NumberFormat
 from autoseg.errors import UsageError
 from autoseg.export.agreement import TOLERANCE
 
@@ -119,7 +119,7 @@ PLAIN = Form()
 """The network itself."""
 
 
-def forms_of(choice: FormChoice) -> list[Form]:
+def forms_of(choice: FormConfig) -> list[Form]:
     """List the forms that were asked for, each once.
 
     Raises:

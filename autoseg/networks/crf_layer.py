@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 
 from autoseg.contract import FollowsProgress, TrainingLogits
-from autoseg.crf import CRFSettings, DenseCRF
+from autoseg.crf import CRFConfig, DenseCRF
 from autoseg.crf.kernels import Weight
 from autoseg.crf.operator import log_marginals_as_operator
 from autoseg.errors import UsageError
@@ -17,7 +17,7 @@ from autoseg.errors import UsageError
 TRAINING_ITERATIONS = 5
 """Updates in training: a longer recurrence makes gradients vanish and takes longer."""
 
-CRF_RNN = CRFSettings(
+CRF_RNN = CRFConfig(
     bilateral_weight=1.0,
     bilateral_xy_std=160.0,
     bilateral_rgb_std=3.0,
@@ -161,7 +161,7 @@ def crf_rnn(
     mean: Sequence[float],
     std: Sequence[float],
     colours: tuple[int, int, int] = (0, 1, 2),
-    settings: CRFSettings = CRF_RNN,
+    settings: CRFConfig = CRF_RNN,
 ) -> NetworkWithCRF:
     """Put CRF-RNN behind a network: a weight for each class and kernel, a full compatibility.
 

@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from autoseg.config import Count, Factor, Range, Request
-from autoseg.config.borders import BorderChoice
-from autoseg.config.crf import CRFChoice
-from autoseg.config.diagnosis import DiagnosisChoice
-from autoseg.config.forms import FormChoice
-from autoseg.config.scenarios import ScenarioChoice
-from autoseg.config.views import ViewChoice
+from autoseg.config.borders import BorderConfig
+from autoseg.config.crf import PartialCRFConfig
+from autoseg.config.diagnosis import DiagnosisConfig
+from autoseg.config.forms import FormConfig
+from autoseg.config.scenarios import ScenarioConfig
+from autoseg.config.views import ViewConfig
 from autoseg.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareRequest(
-    Request, CRFChoice, BorderChoice, DiagnosisChoice, FormChoice, ViewChoice, ScenarioChoice
+    Request, PartialCRFConfig, BorderConfig, DiagnosisConfig, FormConfig, ViewConfig, ScenarioConfig
 ):
     """What a user can say to `python -m autoseg.compare`."""
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 from autoseg.config import Factor, Request
-from autoseg.config.borders import BorderChoice
-from autoseg.config.crf import CRFChoice
-from autoseg.config.diagnosis import DiagnosisChoice
+from autoseg.config.borders import BorderConfig
+from autoseg.config.crf import PartialCRFConfig
+from autoseg.config.diagnosis import DiagnosisConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateRequest(Request, CRFChoice, BorderChoice, DiagnosisChoice):
+class EvaluateRequest(Request, PartialCRFConfig, BorderConfig, DiagnosisConfig):
     """What a user can say to `python -m autoseg.evaluate`."""
 
     run: Path

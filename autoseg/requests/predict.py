@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from autoseg.config import Range, Request, Share
-from autoseg.config.crf import CRFChoice
+from autoseg.config.crf import PartialCRFConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictRequest(Request, CRFChoice):
+class PredictRequest(Request, PartialCRFConfig):
     """What a user can say to `python -m autoseg.predict`."""
 
     run: Path

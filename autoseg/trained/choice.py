@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from autoseg.architecture import AnyArchitecture, architecture_from_dict
-from autoseg.crf import CRFSettings
+from autoseg.crf import CRFConfig
 from autoseg.data import IMAGENET, Normalisation, rgb_channels
 from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import is_name_in_folder
@@ -41,7 +41,7 @@ class NetworkChoice:
     """F of an architecture's cells."""
     drop_path_keep: float = 1.0
     """p of ScheduledDropPath in an architecture's cells; 1 is off."""
-    crf_layer: CRFSettings | None = None
+    crf_layer: CRFConfig | None = None
     """What the dense CRF starts from that follows the network and is trained with it; None for
     none."""
 
@@ -139,7 +139,7 @@ class NetworkChoice:
         if "crf_layer" in values:
             # Older records name the parameters that could differ then.
             layer = {**asdict(CRF_RNN), **values["crf_layer"]}
-            values["crf_layer"] = CRFSettings.from_dict(layer)
+            values["crf_layer"] = CRFConfig.from_dict(layer)
         return cls(**values)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autoseg.config import values_of
-from autoseg.config.crf import CRFChoice
-from autoseg.crf import CRFSettings
+from autoseg.config.crf import PartialCRFConfig
+from autoseg.crf import CRFConfig
 from autoseg.trained import RetrainedNetwork
 from autoseg.tuning.record import TUNING_NAME, TuningRecord
 
@@ -15,7 +15,7 @@ from autoseg.tuning.record import TUNING_NAME, TuningRecord
 class ChosenCRF:
     """Parameters, and why these."""
 
-    parameters: CRFSettings
+    parameters: CRFConfig
     """What is used."""
     source: Literal["given", "tuned", "stock"]
     """Given on the command line, from the run's tuning record, or DeepLab's."""
@@ -39,11 +39,11 @@ class ChosenCRF:
         return {**asdict(self.parameters), "source": self.source, "tuned_on": self.tuned_on}
 
 
-_PARAMETERS = {field.name for field in fields(CRFChoice)} - {"crf_mode"}
+_PARAMETERS = {field.name for field in fields(PartialCRFConfig)} - {"crf_mode"}
 
 
 def choose_crf(
-    choice: CRFChoice, record_path: Path | None, *, weights_sha256: str | None = None
+    choice: PartialCRFConfig, record_path: Path | None, *, weights_sha256: str | None = None
 ) -> ChosenCRF:
     """Take the parameters given, else those of a tuning record, else DeepLab's.
 
@@ -70,7 +70,7 @@ def choose_crf(
                 "not used.",
             )
         chosen = ChosenCRF(
-            parameters=replace(CRFSettings(), **given),
+            parameters=replace(CRFConfig(), **given),
             source="given" if given else "stock",
             notes=notes,
         )
@@ -94,7 +94,7 @@ def choose_crf(
 
 
 def choose_crf_behind(
-    trained: RetrainedNetwork, choice: CRFChoice, *, weights: Literal["best", "last"]
+    trained: RetrainedNetwork, choice: PartialCRFConfig, *, weights: Literal["best", "last"]
 ) -> ChosenCRF:
     """Choose as `choose_crf` does, with the tuning record of a retrained network."""
     path = trained.folder / TUNING_NAME

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoseg.crf import CRFSettings
+from autoseg.crf import CRFConfig
 from autoseg.errors import FileError, UsageError, reading
 from autoseg.json_file import read_json
 from autoseg.runs import schema
@@ -40,7 +40,7 @@ class TuningRecord:
 
     path: Path
     """The file."""
-    parameters: CRFSettings
+    parameters: CRFConfig
     """The best of all trials."""
     use_crf: bool
     """Whether they beat the network without a CRF."""
@@ -74,7 +74,7 @@ class TuningRecord:
                 _RECORD(record, "")
                 values = {name: record[name] for name in _FIELDS}
                 try:
-                    values["parameters"] = CRFSettings.from_dict(values["parameters"])
+                    values["parameters"] = CRFConfig.from_dict(values["parameters"])
                 except UsageError as error:  # of the file, not of a request
                     raise ValueError(str(error)) from error
                 return cls(path=path, **values)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from autoseg.crf import CRFSettings
+from autoseg.crf import CRFConfig
 from autoseg.data import SegmentationDataset, normalise
 from autoseg.evaluation import predict_logits
 from autoseg.metrics import ConfusionMatrix
@@ -85,7 +85,7 @@ class CRFScorer:
         self._device = device
         self._is_stopped = is_stopped
 
-    def mean_iou(self, parameters: CRFSettings | None) -> float:
+    def mean_iou(self, parameters: CRFConfig | None) -> float:
         """Return the mean IoU over all images; of the network alone if `parameters` is None.
 
         Raises:

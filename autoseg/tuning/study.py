@@ -9,7 +9,7 @@ import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from autoseg.crf import CRFSettings
+from autoseg.crf import CRFConfig
 from autoseg.errors import reading
 from autoseg.runs import schema
 from autoseg.runs.closing import Closing
@@ -35,7 +35,7 @@ class CRFTrial:
 
     name: str
     """Source of stock parameters; empty for sampled ones."""
-    parameters: CRFSettings
+    parameters: CRFConfig
     """What was tried."""
     mean_iou: float
     """Mean IoU that the parameters reach, in [0, 1]."""
@@ -104,9 +104,7 @@ class CRFStudy(Closing):
             completed = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
             return [self._read(trial) for trial in completed]
 
-    def step(
-        self, score: Callable[[CRFSettings], float], stock: Mapping[str, CRFSettings]
-    ) -> CRFTrial:
+    def step(self, score: Callable[[CRFConfig], float], stock: Mapping[str, CRFConfig]) -> CRFTrial:
         """Score stock parameters that were not scored yet, or else sample some, and keep them.
 
         Args:
@@ -123,17 +121,17 @@ class CRFStudy(Closing):
         )
         trial = self._study.ask(dict(RANGES))
         try:
-            value = score(CRFSettings(**trial.params, mode=self._mode))
+            value = score(CRFConfig(**trial.params, mode=self._mode))
         except BaseException:
             self._study.tell(trial, state=TrialState.FAIL)
             raise
         return self._read(self._study.tell(trial, value))
 
     def _add_stock(
-        self, name: str, parameters: CRFSettings, score: Callable[[CRFSettings], float]
+        self, name: str, parameters: CRFConfig, score: Callable[[CRFConfig], float]
     ) -> CRFTrial:
         searched = {name: getattr(parameters, name) for name in RANGES}
-        assert parameters == CRFSettings(**searched, mode=self._mode)
+        assert parameters == CRFConfig(**searched, mode=self._mode)
         value = score(parameters)
         self._study.add_trial(
             optuna.trial.create_trial(
@@ -156,6 +154,6 @@ class CRFStudy(Closing):
         schema.text(name, f"the name of trial {trial.number}")
         return CRFTrial(
             name=name,
-            parameters=CRFSettings(**trial.params, mode=self._mode),
+            parameters=CRFConfig(**trial.params, mode=self._mode),
             mean_iou=trial.value,
         )

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from autoseg.crf import CRFSettings
+from autoseg.crf import CRFConfig
 from autoseg.errors import UsageError
 
 from .scenes import Scene
@@ -67,7 +67,7 @@ def check_peers(*, use_pydensecrf: bool, convcrf: Path | None) -> None:
 def prepare(
     method: MethodName,
     scene: Scene,
-    parameters: CRFSettings,
+    parameters: CRFConfig,
     *,
     device: str,
     convcrf: Path | None,
@@ -103,7 +103,7 @@ def failure_of(
     """Try a method on a corner of a scene; return why it cannot run, or None if it can."""
     corner = corner_of(scene)
     try:
-        prepare(method, corner, CRFSettings(), device=device, convcrf=convcrf)()
+        prepare(method, corner, CRFConfig(), device=device, convcrf=convcrf)()
     # Not ours to narrow: whatever a method raises is the answer.
     except Exception as error:
         return describe_failure(error)
@@ -124,7 +124,7 @@ def corner_of(scene: Scene) -> Scene:
     )
 
 
-def _prepare_pydensecrf(scene: Scene, parameters: CRFSettings) -> Run:
+def _prepare_pydensecrf(scene: Scene, parameters: CRFConfig) -> Run:
     densecrf = importlib.import_module("pydensecrf.densecrf")
     utils = importlib.import_module("pydensecrf.utils")
     probabilities = scene.probabilities.numpy()
@@ -147,7 +147,7 @@ def _prepare_pydensecrf(scene: Scene, parameters: CRFSettings) -> Run:
     return run
 
 
-def _prepare_convcrf(scene: Scene, parameters: CRFSettings, path: Path) -> Run:
+def _prepare_convcrf(scene: Scene, parameters: CRFConfig, path: Path) -> Run:
     """Take its default configuration, whatever the parameters: it is another model."""
     if str(path) not in sys.path:
         sys.path.insert(0, str(path))

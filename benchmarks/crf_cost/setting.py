@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from autoseg.crf import STOCK, CRFSettings
+from autoseg.crf import STOCK, CRFConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +40,7 @@ CASES = {
 }
 """Sizes by name; "small" is for the exact mode, which takes minutes at the others on a CPU."""
 
-PARAMETER_SETS: dict[str, CRFSettings] = {
+PARAMETER_SETS: dict[str, CRFConfig] = {
     "readme": STOCK["pydensecrf's readme"],
     "deeplab": STOCK["DeepLab"],
 }
@@ -60,7 +60,7 @@ class Task:
     num_threads: int
     """Threads that torch may use on the CPU."""
 
-    def crf_parameters(self) -> CRFSettings:
+    def crf_parameters(self) -> CRFConfig:
         """Return the parameters with this task's number of iterations."""
         return replace(PARAMETER_SETS[self.parameters], num_iterations=self.num_iterations)
 

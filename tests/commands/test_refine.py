@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from autoseg.crf import CRFSettings, DenseCRF
+from autoseg.crf import CRFConfig, DenseCRF
 from autoseg.errors import FileError, UsageError
 from autoseg.tuning.record import TUNING_FORMAT, TUNING_FORMAT_VERSION
 
@@ -104,7 +104,7 @@ def test_parameters_of_a_tuning_record(files, capsys):
     record = {
         "format": TUNING_FORMAT,
         "format_version": TUNING_FORMAT_VERSION,
-        "parameters": asdict(CRFSettings(bilateral_weight=1.125, num_iterations=2)),
+        "parameters": asdict(CRFConfig(bilateral_weight=1.125, num_iterations=2)),
         "use_crf": True,
         "mean_iou_change": 0.01,
         "split": "train",

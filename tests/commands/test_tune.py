@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from autoseg import evaluate, predict, tune
-from autoseg.crf import STOCK, CRFSettings
+from autoseg.crf import STOCK, CRFConfig
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate as evaluate_network
@@ -36,7 +36,7 @@ def test_the_record_holds_what_evaluate_finds(tmp_path, capsys):
     assert (record["indices"], record["num_trials"], record["finished"]) == ([0, 4], 4, True)
     assert "autoseg.tune crf" in record["command"] and "--seed 5" in record["command"]
     dataset = build_dataset("synthetic", split="train", image_size=SIZE, num_classes=4, length=8)
-    parameters = CRFSettings.from_dict(record["parameters"])
+    parameters = CRFConfig.from_dict(record["parameters"])
     for crf, plain, refined in (
         (parameters, record["mean_iou_without"], record["mean_iou"]),
         (STOCK["DeepLab"], record["mean_iou_without"], record["stock"][0]["mean_iou"]),

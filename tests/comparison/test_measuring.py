@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoseg.comparison import Case, Subject, TimingChoice, Trained, measure_networks
+from autoseg.comparison import Case, Subject, TimingConfig, Trained, measure_networks
 from autoseg.comparison import timing as timing_module
 from autoseg.comparison.mac_counts import explain_count
-from autoseg.config.diagnosis import DiagnosisChoice
+from autoseg.config.diagnosis import DiagnosisConfig
 from autoseg.cost import MacPrediction, MacTerm, ToolCount, count_macs
 from autoseg.crf import DenseCRF
 from autoseg.data import IMAGENET_MEAN, IMAGENET_STD, build_dataset
@@ -23,7 +23,7 @@ from autoseg.trained import ModelDescription, RetrainedNetwork
 
 SIZE = (32, 48)
 # A machine that tests share is never steady.
-ONCE = TimingChoice(min_runs=1, min_seconds=0.0, max_warm_up_seconds=0.0, max_drift=1e9)
+ONCE = TimingConfig(min_runs=1, min_seconds=0.0, max_warm_up_seconds=0.0, max_drift=1e9)
 
 
 def measure(subject, *, crf, crf_text, **settings):
@@ -141,7 +141,7 @@ def test_rows_hold_what_evaluate_and_the_counter_say():
         timing=ONCE,
         progress=progress,
         new_borders=partial(border_scores, trimap=(2,), boundary_iou=True),
-        diagnosis=DiagnosisChoice(calibration=True, confusions=True),
+        diagnosis=DiagnosisConfig(calibration=True, confusions=True),
     )
     seen = []
     expected = evaluate(

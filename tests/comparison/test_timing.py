@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoseg.comparison import Comparison, TimingChoice, group_networks
+from autoseg.comparison import Comparison, TimingConfig, group_networks
 from autoseg.comparison import timing as timing_module
 from autoseg.comparison.documents import stage_tables
 from autoseg.comparison.report import comparison_page
@@ -35,7 +35,7 @@ def test_networks_are_timed_in_turn():
     order = []
     both = [stages(order, "a"), stages(order, "b", crf=DenseCRF(num_iterations=1))]
     order.clear()
-    timing = TimingChoice(min_runs=4, min_seconds=0.0, max_warm_up_seconds=0.0, max_drift=1e9)
+    timing = TimingConfig(min_runs=4, min_seconds=0.0, max_warm_up_seconds=0.0, max_drift=1e9)
     plain, refined = time_networks(both, device=CPU, timing=timing)
     # Warm-up, four rounds, and the memory at the end.
     assert "".join(name for name, _ in groupby(order)) == "ab" * 6
@@ -121,7 +121,7 @@ def test_the_copy_to_a_device_is_a_stage_and_the_total_begins_with_it(apart):
     given.network.register_forward_pre_hook(run)
     crf = DenseCRF(num_iterations=1)
     both = Stages(given, crf=crf, device=CPU)
-    timing = TimingChoice(min_runs=2, min_seconds=0.0, max_warm_up_seconds=0.0, max_drift=1e9)
+    timing = TimingConfig(min_runs=2, min_seconds=0.0, max_warm_up_seconds=0.0, max_drift=1e9)
     (costs,) = time_networks([both], device=CPU, timing=timing)
     seconds = {
         name: getattr(costs, name).median_ms / 1000
@@ -149,7 +149,7 @@ def test_the_row_holds_the_copy_and_the_tables_show_it(apart):
         device=CPU,
         crf=None,
         crf_text="",
-        timing=TimingChoice(min_runs=1, min_seconds=0.0, max_warm_up_seconds=0.0, max_drift=1e9),
+        timing=TimingConfig(min_runs=1, min_seconds=0.0, max_warm_up_seconds=0.0, max_drift=1e9),
         progress=Progress(1, description="x", stream=io.StringIO()),
     )
     (row,) = measured.rows

@@ -84,7 +84,7 @@ def test_a_comparison_measures_with_and_without_the_crf(monkeypatch):
         lambda function, **given: measure_energy(function, **given, min_seconds=0.0),
     )
     given = stages([], "a", crf=timing.DenseCRF(num_iterations=1))
-    choice = timing.TimingChoice(
+    choice = timing.TimingConfig(
         min_runs=1, min_seconds=0.0, max_warm_up_seconds=0.0, max_drift=1e9
     )
     (costs,) = timing.time_networks([given], device=CPU, timing=choice)

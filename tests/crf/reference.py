@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoseg.crf import BilateralKernel, CRFSettings, SpatialKernel
+from autoseg.crf import BilateralKernel, CRFConfig, SpatialKernel
 from autoseg.crf.kernels import Kernel
 from autoseg.crf.linear import LinearFilter
 
@@ -44,7 +44,7 @@ def for_kernels(
         bilateral: Weight, xy_std and rgb_std of each kernel; the weight is a number or (K,).
         spatial: Weight and xy_std of each kernel.
         compatibility: mu, (K, K).
-        settings: Other fields of `CRFSettings`. Every pixel is computed unless they say otherwise.
+        settings: Other fields of `CRFConfig`. Every pixel is computed unless they say otherwise.
     """
     terms: list[tuple[Kernel, Tensor]] = []
     for weight, xy_std, rgb_std in bilateral:
@@ -54,7 +54,7 @@ def for_kernels(
         kernel = SpatialKernel(weight=0.0, xy_std=xy_std)
         terms.append((kernel, torch.as_tensor(weight, device=like.device)))
     fields: dict[str, Any] = {"subsample_above": None} | settings
-    chosen = CRFSettings(**fields)
+    chosen = CRFConfig(**fields)
     return terms, {"compatibility": compatibility, "settings": chosen}
 
 

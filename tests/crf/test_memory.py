@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoseg.crf import BilateralKernel, CRFSettings, DenseCRF, memory, memory_left
+from autoseg.crf import BilateralKernel, CRFConfig, DenseCRF, memory, memory_left
 from autoseg.crf.memory import check_memory, least_bytes
 from autoseg.crf.memory_left import available_bytes
 from autoseg.errors import UsageError
@@ -39,7 +39,7 @@ def test_no_more_is_asked_for_than_inference_takes(mode, needs_gradient):
     estimate = least_bytes(
         (1, 12, 250, 250),
         dtype=torch.float32,
-        settings=CRFSettings(mode=mode, num_iterations=4),
+        settings=CRFConfig(mode=mode, num_iterations=4),
         needs_gradient=needs_gradient,
     )
 
@@ -72,7 +72,7 @@ def test_the_triton_kernels_need_their_tables_at_least():
         least_bytes(
             shape,
             dtype=torch.float32,
-            settings=CRFSettings(mode=mode),
+            settings=CRFConfig(mode=mode),
             needs_gradient=False,
             implementation=kernels,
             in_one_call=True,
@@ -87,8 +87,8 @@ def test_the_triton_kernels_need_their_tables_at_least():
 
 
 def test_lattices_are_counted_one_by_one():
-    one = CRFSettings()
-    two = CRFSettings(additional_kernels=[BilateralKernel(weight=1.0, xy_std=9.0, rgb_std=5.0)])
+    one = CRFConfig()
+    two = CRFConfig(additional_kernels=[BilateralKernel(weight=1.0, xy_std=9.0, rgb_std=5.0)])
     for implementation, in_one_call, each in (
         ("torch", False, 6 * 2 * (4 + 4)),
         ("native", False, 36),

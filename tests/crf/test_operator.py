@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoseg._native import core
-from autoseg.crf import BilateralKernel, CRFSettings, DenseCRF, SpatialKernel
+from autoseg.crf import BilateralKernel, CRFConfig, DenseCRF, SpatialKernel
 from autoseg.crf import operator as crf_operator
 from autoseg.crf.operator import log_marginals_as_operator
 from autoseg.errors import UsageError
@@ -68,7 +68,7 @@ FLAT = torch.full((1, 3, 48, 64), 90, dtype=torch.uint8)
 COARSE = torch.randn(1, 3, 6, 8, generator=torch.Generator().manual_seed(0))
 SMOOTH = F.interpolate(COARSE, size=(48, 64), mode="bilinear")
 SMOOTH[:, 0] += 2.0
-START = CRFSettings(
+START = CRFConfig(
     bilateral_weight=0.8,
     bilateral_rgb_std=13.0,
     bilateral_xy_std=8.0,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from autoseg.crf import STOCK, BilateralKernel, CRFSettings, DenseCRF, SpatialKernel
+from autoseg.crf import STOCK, BilateralKernel, CRFConfig, DenseCRF, SpatialKernel
 from autoseg.errors import UsageError
 
 # A value of each field that is not the default, and with which marginals differ or are refused.
@@ -35,36 +35,36 @@ OTHER: dict[str, Any] = {
 
 def test_every_field_has_another_value_here():
     """So that tests over `OTHER` see a field that is added."""
-    assert list(OTHER) == [field.name for field in fields(CRFSettings)]
-    for field in fields(CRFSettings):
+    assert list(OTHER) == [field.name for field in fields(CRFConfig)]
+    for field in fields(CRFConfig):
         assert OTHER[field.name] != field.default
 
 
 def test_the_modules_arguments_are_the_fields():
     parameters = inspect.signature(DenseCRF).parameters
     defaults = {name: parameter.default for name, parameter in parameters.items()}
-    assert defaults == {field.name: field.default for field in fields(CRFSettings)}
+    assert defaults == {field.name: field.default for field in fields(CRFConfig)}
     assert MISSING not in defaults.values()
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_a_field_reaches_the_module_and_comes_back_from_json(name):
-    settings = replace(CRFSettings(), **{name: OTHER[name]})
+    settings = replace(CRFConfig(), **{name: OTHER[name]})
     crf = DenseCRF(**{name: OTHER[name]})
     assert crf.settings == settings == settings.build().settings
     assert hash(settings) == hash(crf.settings)
     text = settings.to_json()
-    assert CRFSettings.from_json(text) == settings
+    assert CRFConfig.from_json(text) == settings
     # As a record keeps it: in other JSON, indented, with lists for tuples.
-    assert CRFSettings.from_dict(json.loads(json.dumps(asdict(settings), indent=2))) == settings
+    assert CRFConfig.from_dict(json.loads(json.dumps(asdict(settings), indent=2))) == settings
     # An operator gets all of it but the compatibility, of which it gets the present tensor.
-    packed = CRFSettings.from_json(crf.settings_text)
+    packed = CRFConfig.from_json(crf.settings_text)
     assert packed == replace(settings, compatibility=None)
 
 
 def test_what_is_given_becomes_plain():
     matrix = torch.tensor([[0.0, 0.1], [1.0, 0.0]])
-    settings = CRFSettings(
+    settings = CRFConfig(
         bilateral_weight=[1, 2], bilateral_xy_std=3, compatibility=matrix, additional_kernels=[]
     )
     assert settings.bilateral_weight == (1.0, 2.0)
@@ -81,7 +81,7 @@ def test_the_line_for_tables_names_what_was_changed():
         "spatial_xy_std 1, num_iterations 10, mode fast"
     )
     assert str(STOCK["DeepLab"]) == usual
-    assert str(CRFSettings(subsample_above=None)) == f"{usual}, subsample_above None"
+    assert str(CRFConfig(subsample_above=None)) == f"{usual}, subsample_above None"
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ def test_the_line_for_tables_names_what_was_changed():
 )
 def test_values_of_a_record_that_cannot_be_are_refused(changes, message):
     with pytest.raises(UsageError, match=message):
-        CRFSettings.from_dict(changes)
+        CRFConfig.from_dict(changes)

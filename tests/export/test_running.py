@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoseg.config.forms import FormChoice
+from autoseg.config.forms import FormConfig
 from autoseg.errors import UsageError
 from autoseg.export import Form, FormError, form, forming, forms_of, run_in_form, running
 from autoseg.export.folding import fold_batch_norm
@@ -93,7 +93,7 @@ def test_a_form_of_torch_gives_the_same(network, given, tolerance):
 def test_an_exported_form_gives_the_same_or_says_why_it_fails(network, backend, monkeypatch):
     for package in ("onnxscript", backend):
         pytest.importorskip(package)
-    given = forms_of(FormChoice(backend=(backend,)))[0]
+    given = forms_of(FormConfig(backend=(backend,)))[0]
     check(network, given, tolerance=1e-6)
     # ONNX Runtime's own errors are neither RuntimeError nor ValueError; OpenVINO takes any array.
     loaded = run_in_form(network, given, num_channels=3, device=CPU).network
@@ -107,7 +107,7 @@ def test_an_exported_form_gives_the_same_or_says_why_it_fails(network, backend, 
 def test_openvino_computes_in_bfloat16_where_the_processor_does(network):
     for package in ("onnxscript", "openvino"):
         pytest.importorskip(package)
-    given = forms_of(FormChoice(backend=("openvino",), dtype="bfloat16"))[0]
+    given = forms_of(FormConfig(backend=("openvino",), dtype="bfloat16"))[0]
     if "BF16" not in form._openvino_capabilities():
         pytest.skip("no bfloat16 here")
     check(network, given, tolerance=0.02)
@@ -134,7 +134,7 @@ def test_the_plain_form_is_the_network_itself(network):
 
 
 def test_forms_say_what_they_are():
-    choice = FormChoice(
+    choice = FormConfig(
         backend=("eager", "onnxruntime", "eager"), memory_format="channels-last",
         fold_batch_norm=True,
     )  # fmt: skip
@@ -142,7 +142,7 @@ def test_forms_say_what_they_are():
     assert str(eager) == "eager, channels-last, folded"
     assert (str(onnxruntime), onnxruntime.memory_format) == ("onnxruntime", "own")
     with pytest.raises(UsageError, match=r"^--backend is empty; name at least one"):
-        forms_of(FormChoice(backend=()))
+        forms_of(FormConfig(backend=()))
 
 
 def test_what_cannot_run_is_refused_with_the_remedy(monkeypatch):

@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from autoseg.architecture import Architecture
-from autoseg.crf import CRFSettings
+from autoseg.crf import CRFConfig
 from autoseg.errors import UsageError
 from autoseg.networks import CRF_RNN
 from autoseg.trained import NetworkChoice
@@ -63,7 +63,7 @@ def test_a_choice_that_cannot_be_is_refused(changes, message):
 
 def test_all_that_the_crf_starts_from_is_recorded():
     recorded = json.loads(json.dumps(FIXED.with_crf_layer().to_dict()))["crf_layer"]
-    assert set(recorded) == {field.name for field in fields(CRFSettings)}
+    assert set(recorded) == {field.name for field in fields(CRFConfig)}
     assert recorded["subsample_above"] == CRF_RNN.subsample_above
     assert recorded["normalisation"] == "after"
 

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from autoseg.config.crf import CRFChoice
-from autoseg.crf import STOCK, CRFSettings
+from autoseg.config.crf import PartialCRFConfig
+from autoseg.crf import STOCK, CRFConfig
 from autoseg.errors import UsageError
 from autoseg.trained import RetrainedNetwork
 from autoseg.tuning import TuningRecord, choose_crf, choose_crf_behind
@@ -15,7 +15,7 @@ from autoseg.tuning.record import TUNING_FORMAT, TUNING_FORMAT_VERSION
 from tests.fuzzing import as_json, damaged_bytes, damaged_json, require_clean_refusals
 from tests.trained.random_run import make_run
 
-TUNED = CRFSettings(bilateral_weight=1.25, spatial_xy_std=2.5, num_iterations=3)
+TUNED = CRFConfig(bilateral_weight=1.25, spatial_xy_std=2.5, num_iterations=3)
 
 
 def write_record(path, **changes):
@@ -37,7 +37,7 @@ def write_record(path, **changes):
 
 
 def test_deeplabs_parameters_where_there_is_no_record(tmp_path):
-    chosen = choose_crf(CRFChoice(), tmp_path / "crf.json")
+    chosen = choose_crf(PartialCRFConfig(), tmp_path / "crf.json")
     assert chosen.parameters == STOCK["DeepLab"]
     # The released DeepLabv2 ResNet-101: bi_w 4, bi_xy_std 67, bi_rgb_std 3, pos_w 3, pos_xy_std 1.
     assert str(chosen.parameters) == (
@@ -45,12 +45,13 @@ def test_deeplabs_parameters_where_there_is_no_record(tmp_path):
         "spatial_xy_std 1, num_iterations 10, mode fast"
     )
     assert (chosen.source, chosen.notes) == ("stock", ())
-    assert set(chosen.record()) == {f.name for f in fields(CRFSettings)} | {"source", "tuned_on"}
+    assert set(chosen.record()) == {f.name for f in fields(CRFConfig)} | {"source", "tuned_on"}
     assert chosen.record()["subsample_above"] == 100.0
 
 
 def test_the_records_parameters_where_none_is_given(tmp_path):
-    chosen = choose_crf(CRFChoice(), write_record(tmp_path / "crf.json"), weights_sha256="abc")
+    record = write_record(tmp_path / "crf.json")
+    chosen = choose_crf(PartialCRFConfig(), record, weights_sha256="abc")
     assert chosen.parameters == TUNED
     assert chosen.text.endswith("(tuned on train)")
     assert chosen.notes == (
@@ -62,22 +63,22 @@ def test_the_records_parameters_where_none_is_given(tmp_path):
 def test_a_networks_own_crf_layer_is_told(tmp_path):
     plain, with_layer = make_run(tmp_path / "plain"), make_run(tmp_path / "layer", crf_layer=True)
     plain, with_layer = map(RetrainedNetwork.open, (plain, with_layer))
-    assert choose_crf_behind(plain, CRFChoice(), weights="best").notes == ()
-    (note,) = choose_crf_behind(with_layer, CRFChoice(), weights="best").notes
+    assert choose_crf_behind(plain, PartialCRFConfig(), weights="best").notes == ()
+    (note,) = choose_crf_behind(with_layer, PartialCRFConfig(), weights="best").notes
     assert "is now refined a second time" in note
 
 
 def test_the_command_line_wins_over_the_record_as_a_whole(tmp_path):
-    choice = CRFChoice(spatial_weight=0.5)
+    choice = PartialCRFConfig(spatial_weight=0.5)
     chosen = choose_crf(choice, write_record(tmp_path / "crf.json"))
     # Not mixed: the tuned numbers belong together.
-    assert chosen.parameters == CRFSettings(spatial_weight=0.5)
+    assert chosen.parameters == CRFConfig(spatial_weight=0.5)
     assert chosen.source == "given"
     assert "is not used" in chosen.notes[0]
 
 
 def test_a_mode_alone_keeps_the_tuned_numbers(tmp_path):
-    chosen = choose_crf(CRFChoice(crf_mode="exact"), write_record(tmp_path / "crf.json"))
+    chosen = choose_crf(PartialCRFConfig(crf_mode="exact"), write_record(tmp_path / "crf.json"))
     assert chosen.parameters == replace(TUNED, mode="exact")
     assert chosen.notes[-1] == "CRF: tuned in mode fast, used in mode exact."
 
@@ -92,7 +93,7 @@ def test_a_mode_alone_keeps_the_tuned_numbers(tmp_path):
 )
 def test_what_speaks_against_the_record_is_said(tmp_path, changes, message):
     record = write_record(tmp_path / "crf.json", **changes)
-    notes = choose_crf(CRFChoice(), record, weights_sha256="abc").notes
+    notes = choose_crf(PartialCRFConfig(), record, weights_sha256="abc").notes
     assert len(notes) == 2
     with pytest.raises(UsageError, match=message):
         raise UsageError(notes[1])
@@ -133,11 +134,11 @@ def test_damage_of_any_kind_is_refused_with_the_files_name(memory_folder):
     path = write_record(memory_folder / "crf.json")
     record = json.loads(path.read_text())
     damaged = damaged_bytes(path.read_bytes()) | damaged_json(record).map(as_json)
-    require_clean_refusals(partial(choose_crf, CRFChoice()), path, damaged)
+    require_clean_refusals(partial(choose_crf, PartialCRFConfig()), path, damaged)
 
 
 def test_bad_numbers_are_refused_before_anything_is_computed():
     with pytest.raises(UsageError, match="bilateral_rgb_std"):
-        choose_crf(CRFChoice(bilateral_rgb_std=0.0), None)
+        choose_crf(PartialCRFConfig(bilateral_rgb_std=0.0), None)
     with pytest.raises(UsageError, match="mode"):
-        choose_crf(CRFChoice(crf_mode="fats"), None)
+        choose_crf(PartialCRFConfig(crf_mode="fats"), None)

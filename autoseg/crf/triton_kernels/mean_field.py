@@ -7,7 +7,7 @@ from torch import Tensor
 
 from autoseg.crf.kernels import BilateralKernel, Kernel, SpatialKernel
 from autoseg.crf.linear import LinearFilter
-from autoseg.crf.settings import CRFSettings
+from autoseg.crf.settings import CRFConfig
 from autoseg.crf.triton_kernels.attention import TritonBruteForceFilter
 from autoseg.crf.triton_kernels.lattice import TritonPermutohedralFilter
 from autoseg.crf.triton_kernels.rows import pitch_of, to_rows
@@ -30,7 +30,7 @@ def triton_marginals(
     terms: Sequence[tuple[Kernel, Tensor]],
     *,
     compatibility: Tensor | None = None,
-    settings: CRFSettings,
+    settings: CRFConfig,
 ) -> Tensor:
     """Infer the marginals of one image with Triton kernels, in float32, without a gradient.
 
@@ -127,7 +127,7 @@ class _LabelMap:
 def _lattice_term(
     image: Tensor,
     kernel: BilateralKernel,
-    settings: CRFSettings,
+    settings: CRFConfig,
     labels: _LabelMap,
     weight: Tensor,
 ) -> Term:
@@ -155,7 +155,7 @@ def _lattice_term(
 def _exact_term(
     image: Tensor,
     kernel: BilateralKernel,
-    settings: CRFSettings,
+    settings: CRFConfig,
     labels: _LabelMap,
     weight: Tensor,
 ) -> Term:
@@ -177,7 +177,7 @@ def _exact_term(
 def _spatial_term(
     image: Tensor,
     kernel: SpatialKernel,
-    settings: CRFSettings,
+    settings: CRFConfig,
     labels: _LabelMap,
     weight: Tensor,
 ) -> Term:

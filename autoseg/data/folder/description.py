@@ -38,7 +38,7 @@ class ClassEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FolderSettings:
+class FolderConfig:
     """The single values of a description."""
 
     images: str | None = None
@@ -87,7 +87,7 @@ class Description:
 
     path: Path | None = None
     """The file; None if there is none."""
-    settings: FolderSettings = field(default_factory=FolderSettings)
+    settings: FolderConfig = field(default_factory=FolderConfig)
     """Settings that have one value each."""
     classes: tuple[ClassEntry, ...] = ()
     """The classes in their order; empty leaves them to the masks."""
@@ -118,11 +118,11 @@ _LISTS = ("classes", "ignore_value", "ignore_colour", "splits")
 
 
 def _description(path: Path, table: Mapping[str, Any]) -> Description:
-    types = field_types(FolderSettings)
+    types = field_types(FolderConfig)
     for name in table:
         if name not in types and name not in _LISTS:
             raise unknown_name("field", name, [*types, *_LISTS])
-    settings = FolderSettings(
+    settings = FolderConfig(
         **{
             name: types[name].from_toml(table[name], f"field {name!r}")
             for name in types
