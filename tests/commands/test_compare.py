@@ -25,6 +25,7 @@ from autoseg.runs import Run, load_record
 from autoseg.runs.record import save_record
 from autoseg.trained import NetworkChoice, RetrainedNetwork
 from autoseg.training.overfit import overfit_note
+from tests.one_pixel import one_pixel_figures
 
 pytestmark = pytest.mark.usefixtures("no_warm_up")
 
@@ -66,6 +67,7 @@ def make_run(
 
 
 @pytest.mark.slow
+@one_pixel_figures()
 def test_each_run_has_the_parameters_that_were_tuned_for_it(tmp_path):
     tuned = make_run(tmp_path / "runs" / "set" / "tuned")
     make_run(tmp_path / "runs" / "set" / "stock", seed=1)
@@ -196,6 +198,7 @@ def test_strangers_names_end_no_comparison(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
+@one_pixel_figures()
 def test_runs_that_cannot_be_compared_are_kept_apart(tmp_path, capsys):
     make_run(tmp_path / "runs" / "a", num_classes=4)
     make_run(tmp_path / "runs" / "b", num_classes=5)
