@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean, stdev
 
@@ -33,6 +33,8 @@ class Summary:
     """The gain in standard errors of the difference of two means with unequal variances (Welch)."""
     p_value: float
     """Two-sided, by permutation: how often as large a gain occurs if the names are shuffled."""
+    adjusted_p: float = math.nan
+    """That, adjusted for as many comparisons as there are other contestants (Holm)."""
     macs: float
     """Mean over the seeds."""
     parameters: float
@@ -44,7 +46,7 @@ class Summary:
 
 
 def summarise(rows: Sequence[Row], *, against: str = DRAWN) -> list[Summary]:
-    """Summarise each contestant, in the order in which they first occur.
+    """Summarise each contestant, the best mean first.
 
     Args:
         rows: All rows.
@@ -54,10 +56,13 @@ def summarise(rows: Sequence[Row], *, against: str = DRAWN) -> list[Summary]:
     for row in rows:
         groups.setdefault(row.contestant, []).append(row)
     others = [row.miou for row in groups.get(against, [])]
-    return [
+    summaries = [
         _summary(name, members, others if name != against else [])
         for name, members in groups.items()
     ]
+    adjusted = holm([each.p_value for each in summaries])
+    summaries = [replace(each, adjusted_p=p) for each, p in zip(summaries, adjusted, strict=True)]
+    return sorted(summaries, key=lambda each: -each.miou)
 
 
 def _summary(name: str, members: Sequence[Row], others: Sequence[float]) -> Summary:
@@ -110,3 +115,16 @@ def permutation_p_value(first: Sequence[float], second: Sequence[float]) -> floa
     gains = np.abs(sums / num - (scores.sum() - sums) / (total - num))
     observed = abs(float(np.mean(first)) - float(np.mean(second)))
     return float(np.mean(gains >= observed - 1e-12))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p for the number of comparisons; NaN is none, and stays.
+
+    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure".
+    """
+    places = [place for place, p in enumerate(p_values) if not math.isnan(p)]
+    adjusted, least = list(p_values), 0.0
+    for rank, place in enumerate(sorted(places, key=lambda place: p_values[place])):
+        least = max(least, min(1.0, (len(places) - rank) * p_values[place]))
+        adjusted[place] = least
+    return adjusted

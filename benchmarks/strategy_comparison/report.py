@@ -30,6 +30,7 @@ COLUMNS = (
     Column(key="gain", heading="gain", kind="change"),
     Column(key="standard_errors", heading="in standard errors", kind="number"),
     Column(key="p_value", heading="p", kind="number"),
+    Column(key="adjusted_p", heading="p (Holm)", kind="number"),
     Column(key="macs", heading="MACs", kind="scaled"),
     Column(key="parameters", heading="Parameters", kind="scaled"),
     Column(key="search_steps", heading="Search steps", kind="number"),
@@ -38,7 +39,8 @@ COLUMNS = (
 GAINS = tuple(
     column
     for column in COLUMNS
-    if column.key in {"contestant", "num", "miou", "gain", "standard_errors", "p_value"}
+    if column.key
+    in {"contestant", "num", "miou", "gain", "standard_errors", "p_value", "adjusted_p"}
 )
 _NAME = "comparison"
 
@@ -111,11 +113,12 @@ def markdown(rows: Sequence[Row], *, setting: Setting, calls: Sequence[dict[str,
         f"preset's recipe. Every architecture costs at most {setting.limit:,} MACs, a drawn one at "
         f"least 90 % of that. Gain: over the mean of {DRAWN}, architectures that were drawn at "
         "random and not searched; in standard errors of the difference (Welch); p is two-sided, by "
-        "permutation. Deviation: between seeds, each of which has a search, an architecture and a "
-        "retraining of its own. Search: processor time, all threads together.\n\n"
+        "permutation, beside it adjusted for all comparisons of the table (Holm). Deviation: "
+        "between seeds, each of which has a search, an architecture and a retraining of its own. "
+        "Search: processor time, all threads together.\n\n"
         f"{to_markdown([asdict(each) for each in searched], GAINS)}\n\n"
         f"The same scores, with the gain over {RANDOM}, a search at the same cost that learns "
-        "nothing from its scores. No p is adjusted for the number of comparisons.\n\n"
+        "nothing from its scores.\n\n"
         f"Contestants; searches have `{' '.join(shared)}` beside:\n\n"
         f"{searches}\n\n"
         f"Commands, in the order of their last calls:\n\n{commands}\n\n"
@@ -136,7 +139,7 @@ def draw_comparison(rows: Sequence[Row]) -> Figure:
     """Draw each seed's mIoU as a point, and each contestant's mean with two standard errors.
 
     Args:
-        rows: All rows; contestants from the top in the order in which they first occur.
+        rows: All rows; contestants from the top by their means.
     """
     summaries = summarise(rows)
     figure = new_figure(6.4, 1.2 + 0.42 * len(summaries))

@@ -179,22 +179,30 @@ def test_drawn_divisions_stand_for_all(module, monkeypatch):
     assert differences.permutation_p_value(own, drawn) == pytest.approx(exact, abs=tolerance)
 
 
+def test_p_is_adjusted_as_holm_says(module):
+    holm = module("strategy_comparison.differences").holm
+    # By hand: 4 * 0.01, 3 * 0.02, 2 * 0.03, and 1 * 0.04, which is less than the one before.
+    adjusted = holm([0.03, 0.01, math.nan, 0.02, 0.04])
+    assert adjusted == pytest.approx([0.06, 0.04, math.nan, 0.06, 0.06], nan_ok=True)
+    assert holm([0.7, 0.9]) == [1, 1]
+
+
 def test_summaries_compare_with_what_was_drawn(module):
     rows = [row(module, "drawn", seed, miou) for seed, miou in enumerate((0.3, 0.4, 0.5))]
     rows += [row(module, "random", seed, miou) for seed, miou in enumerate((0.6, 0.8))]
-    drawn, random = module("strategy_comparison.differences").summarise(rows)
+    random, drawn = module("strategy_comparison.differences").summarise(rows)
     assert (drawn.num, drawn.miou, drawn.deviation) == (3, pytest.approx(0.4), pytest.approx(0.1))
     assert math.isnan(drawn.gain) and math.isnan(drawn.p_value)
     assert (random.num, random.gain, random.macs) == (2, pytest.approx(0.3), 10.5)
     # Shuffled, 2 of the 10 divisions of five scores differ by as much: the two best, and no other.
     assert random.p_value == pytest.approx(0.1)
-    same, other = module("strategy_comparison.differences").summarise(rows, against="random")
+    other, same = module("strategy_comparison.differences").summarise(rows, against="random")
     assert (same.gain, same.p_value) == (pytest.approx(-0.3), pytest.approx(0.1))
     assert math.isnan(other.gain)
     figure = module("strategy_comparison.report").draw_comparison(rows)
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
-        "drawn (0M MACs)",
         "random (0M MACs)",
+        "drawn (0M MACs)",
     ]
 
 
@@ -219,7 +227,7 @@ def test_it_goes_on_where_it_was_stopped(module, monkeypatch):
     assert main.main(call) == 0
     assert asked == [("drawn", 0), ("random", 0), ("drawn", 1), ("drawn", 1), ("random", 1)]
     record = json.loads(Path("out/comparison.json").read_text())
-    assert [each["contestant"] for each in record["rows"]] == ["drawn", "random"]
+    assert [each["contestant"] for each in record["rows"]] == ["random", "drawn"]
     assert len(record["calls"]) == 1 and record["max_macs"] == 45_000_000
     text = Path("out/comparison.md").read_text()
     assert "random: --strategy random" in text and "at most 45,000,000 MACs" in text
