@@ -205,7 +205,7 @@ class RobustSearch(DartsSearch):
             f"{self.task.config.stop_rule} needs {needed}: nothing could have stopped this search; "
             f"use --num-epochs and --arch-start-epoch that lie {needed} apart."
         )
-        return replace(report, text=f"{report.text}\n{doubt}", doubts=(*report.doubts, doubt))
+        return report.with_doubt(doubt)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what DARTS returns, eigenvalues, and alpha and beta of the epochs."""

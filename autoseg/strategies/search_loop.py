@@ -15,6 +15,7 @@ from autoseg.runs import (
     own_randomness,
     schema,
 )
+from autoseg.strategies.statistics import collapse
 from autoseg.strategies.strategy import Report, SearchTask, Strategy
 from autoseg.training import (
     ADVICE,
@@ -218,12 +219,14 @@ def search(
                 is_saved, is_over = True, is_ended or budget.share(state.step) == 1
         if not is_saved:
             save()
-    report = strategy.report()
+    architecture, report = strategy.decode(), strategy.report()
+    if report.failure is None and (collapsed := collapse(architecture)) is not None:
+        report = report.with_doubt(collapsed)
     is_finished = is_over and not is_due
     if is_finished and report.failure is not None:
         raise DivergedError(report.failure, remedy=ADVICE)
     return SearchResult(
-        architecture=strategy.decode(),
+        architecture=architecture,
         report=report,
         round_name=strategy.round_name,
         rounds=strategy.rounds_done(budget.share(state.step)),

@@ -1,7 +1,7 @@
 """What a decoded architecture says of the search."""
 
 from autoseg.architecture import AnyArchitecture, cell_operations
-from autoseg.architecture.operations import SKIP
+from autoseg.architecture.operations import SKIP, Operation
 
 
 def skip_share(architecture: AnyArchitecture) -> float:
@@ -9,6 +9,35 @@ def skip_share(architecture: AnyArchitecture) -> float:
 
     Source: Zela et al. 2020, "Understanding and Robustifying DARTS", arXiv 1909.09656.
     """
-    edges = [edge for cell in architecture.cells.values() for node in cell for edge in node]
+    kept = _kept(architecture)
+    return sum(operation.family == SKIP for operation in kept) / len(kept)
+
+
+def collapse(architecture: AnyArchitecture) -> str | None:
+    """Say that no cell keeps an operation that learns; None if one does.
+
+    Source: Zela et al. 2020, "Understanding and Robustifying DARTS", arXiv 1909.09656: searches by
+    alpha end at operations without parameters, whose networks are poor.
+    """
+    kept = _kept(architecture)
+    if any(each.family is None or each.family.kind not in _WEIGHTLESS for each in kept):
+        return None
+    names = ", ".join(sorted({each.name for each in kept}))
+    return (
+        f"The search has collapsed: all that the cell keeps is {names}, and none of it has weights "
+        "(Zela et al. 2020, arXiv 1909.09656). Search with another seed or strategy before you "
+        "retrain it."
+    )
+
+
+_WEIGHTLESS = {"identity", "pool"}
+
+
+def _kept(architecture: AnyArchitecture) -> list[Operation]:
     operations = cell_operations()
-    return sum(operations[edge.op].family == SKIP for edge in edges) / len(edges)
+    return [
+        operations[edge.op]
+        for cell in architecture.cells.values()
+        for node in cell
+        for edge in node
+    ]

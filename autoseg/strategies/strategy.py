@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -119,6 +119,10 @@ class Report:
     """What run.json keeps of it beside the doubts."""
     failure: str | None = None
     """Why nothing was found, a sentence: a search whose budget is spent ends in this error."""
+
+    def with_doubt(self, doubt: str) -> "Report":
+        """Return the report with one more doubt, in a line of its own."""
+        return replace(self, text=f"{self.text}\n{doubt}", doubts=(*self.doubts, doubt))
 
 
 class Strategy(Closing):

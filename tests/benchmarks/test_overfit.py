@@ -18,8 +18,8 @@ from autoseg.errors import UsageError
 from autoseg.networks import NETWORKS, build_network
 from autoseg.networks.fcn import FCN
 from autoseg.runs import load_metrics
-from tests.commands.test_commands import StopAfter
 from tests.one_pixel import one_pixel_figures
+from tests.stop_after import StopAfter
 
 QUICK = [
     *("--num-steps", "3", "--num-images", "2", "--image-size", "16", "24"),

@@ -16,6 +16,7 @@ from autoseg.evaluation import evaluate as evaluate_network
 from autoseg.runs import load_record
 from autoseg.trained import RetrainedNetwork
 from tests.one_pixel import one_pixel_figures
+from tests.stop_after import StopAfter
 from tests.trained.random_run import SIZE, make_run
 
 QUICK = ["--num-images", "2", "--num-trials", "4", "--device", "cpu"]
@@ -92,23 +93,6 @@ def test_going_on_equals_never_stopping(tmp_path, capsys):
     assert "in memory" in err and "on disk" in err
     assert read(whole)["trials"] == read(stopped)["trials"]
     assert not list(stopped.glob(".crf-logits-*"))
-
-
-class StopAfter:
-    """Stands in for a StopRequest: a signal that comes after `asked` questions."""
-
-    asked = 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    @property
-    def requested(self):
-        StopAfter.asked -= 1
-        return StopAfter.asked < 0
 
 
 @pytest.mark.slow

@@ -77,6 +77,14 @@ def uninterrupted(tmp_path):
         return tmp_path / "whole", *run_search(run)
 
 
+def test_a_search_that_collapses_says_so(tmp_path):
+    space = dataclasses.replace(SPACE, operations=("none", "skip_connect"))
+    with new_run(tmp_path / "run") as run:
+        _, result = run_search(run, space=space)
+    doubt = result.report.doubts[-1]
+    assert doubt.startswith("The search has collapsed") and result.report.text.endswith(doubt)
+
+
 # At an epoch's end and inside one; `contract.py` cuts at every step.
 @pytest.mark.parametrize("stop_after", [2, 3])
 def test_stopping_and_resuming_gives_the_same_result_bit_for_bit(

@@ -21,7 +21,7 @@ from autoseg.training.overfit import (
     overfit_recipe,
     without_dropout_,
 )
-from tests.commands.test_commands import StopAfter
+from tests.stop_after import StopAfter
 
 pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
 
