@@ -340,7 +340,8 @@ def test_how_sure_a_decode_is_is_logged_and_said_at_the_end(uninterrupted):
     assert [epoch["agreement"]["num_decodes"] for epoch in (second, third)] == [1, 2]
     assert "The path is one of the 2 of 5 that a uniform beta decodes." in warm_up["doubts"]
     assert result.report.text.count("nats ahead of") == 1
-    assert list(result.report.doubts) == third["doubts"]
+    # What two nodes keep in three epochs may well be a collapse, which is said behind them.
+    assert list(result.report.doubts)[: len(third["doubts"])] == third["doubts"]
     assert all(f"- {doubt}" in result.report.text for doubt in third["doubts"])
 
 
