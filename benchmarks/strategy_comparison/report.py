@@ -154,5 +154,7 @@ def draw_comparison(rows: Sequence[Row]) -> Figure:
     labels = [f"{each.contestant} ({each.macs / 1e6:.0f}M MACs)" for each in summaries]
     axes.set_yticks(range(len(labels)), [figure_text(label) for label in labels])
     axes.invert_yaxis()
-    axes.set_xlabel(figure_text("test mIoU (%): each seed; mean and 2 standard errors"))
+    axes.set_xlabel(
+        figure_text(f"test mIoU (%): each seed; mean and 2 standard errors; dotted: {DRAWN}")
+    )
     return figure
