@@ -14,23 +14,27 @@ def skip_share(architecture: AnyArchitecture) -> float:
 
 
 def collapse(architecture: AnyArchitecture) -> str | None:
-    """Say that no cell keeps an operation that learns; None if one does.
+    """Say that no cell keeps a convolution or an operation of the user's; None if one does.
 
     Source: Zela et al. 2020, "Understanding and Robustifying DARTS", arXiv 1909.09656: searches by
     alpha end at operations without parameters, whose networks are poor.
     """
     kept = _kept(architecture)
-    if any(each.family is None or each.family.kind not in _WEIGHTLESS for each in kept):
+    if any(_may_learn(each) for each in kept):
         return None
     names = ", ".join(sorted({each.name for each in kept}))
     return (
-        f"The search has collapsed: all that the cell keeps is {names}, and none of it has weights "
-        "(Zela et al. 2020, arXiv 1909.09656). Search with another seed or strategy before you "
-        "retrain it."
+        f"The search has collapsed: all that the cell keeps is {names}, and none of it is a "
+        "convolution (Zela et al. 2020, arXiv 1909.09656). Search with another seed or strategy "
+        "before you retrain it."
     )
 
 
-_WEIGHTLESS = {"identity", "pool"}
+def _may_learn(operation: Operation) -> bool:
+    """Tell whether it convolves, or is registered and so may do anything."""
+    if operation.family is None:  # a registered one, or noise, which nothing builds for a user
+        return operation.build is not None
+    return operation.family.kind in ("separable", "full")
 
 
 def _kept(architecture: AnyArchitecture) -> list[Operation]:
