@@ -12,6 +12,7 @@ from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_clashes
 from autoseg.commands.border_choice import chosen_borders
+from autoseg.commands.compare_options import require_read
 from autoseg.comparison import (
     Case,
     Comparison,
@@ -76,13 +77,14 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
     asked_views = _asked_views(request)
     earlier = [network for path in request.earlier for network in earlier_networks(path)]
     subjects, left_out = find_subjects(request)
+    for sentence in left_out:
+        announce(f"left out: {sentence}")
+    require_read(request, subjects)
     outputs = possible_outputs(request.out, num_groups=len(subjects) + len(earlier))
     files = [Path(name) for name in request.networks if name.lower().endswith(".json")]
     files += request.earlier
     refuse_clashes([(path, path) for path in outputs], inputs=files, out=request.out)
     require_writable(request.out)
-    for sentence in left_out:
-        announce(f"left out: {sentence}")
     searches = _searches(subjects, request)
     fields = _receptive_fields(subjects, device) if request.receptive_field else []
     crfs = [_choose_crf(subject, request) for subject in subjects] if request.crf else []
@@ -146,7 +148,14 @@ def _asked_views(request: CompareRequest) -> list[Views]:
     """Return the views that every network is to be seen in as well; none if nobody asked."""
     windows = None if request.window is None else Windows.sized(request.window, None)
     views = Views(scales=request.scales or (1.0,), flip=request.flip, windows=windows)
-    return [] if views == Views() else [views]
+    if views != Views():
+        return [views]
+    request.refuse(
+        ("scales",),
+        "by itself 1 is the image at its own size, which every network is scored on; name other "
+        "factors as well, or leave it out.",
+    )
+    return []
 
 
 def _searches(subjects: Sequence[Subject], request: CompareRequest) -> list[SearchHistory | None]:
@@ -307,6 +316,11 @@ def _choices_without_run(request: CompareRequest) -> list[NetworkChoice]:
         networks = networks_called(name, request.encoder, option="--networks", others=architectures)
         choices += [NetworkChoice.named(network, width=width) for network in networks]
     require_family(fixed, request.encoder, option="--networks")
+    if all(choice.architecture is None for choice in choices):
+        request.refuse(
+            ("filter_multiplier",),
+            "only the cells of an architecture have it, and --networks names none; leave it out.",
+        )
     return choices
 
 

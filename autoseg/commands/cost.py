@@ -131,6 +131,10 @@ def find_network(request: CostRequest) -> nn.Module:
         if name not in NETWORKS:
             raise unknown_name("network", name, NETWORKS)
         return build_network(name, num_classes=request.num_classes)
+    request.refuse(
+        ("num_classes",),
+        "a network of your own has the classes that it is built with; leave it out.",
+    )
     place = imported()[-1]
     members = vars(sys.modules[place.module])
     if name not in members:

@@ -42,6 +42,10 @@ def run_data(request: DataRequest) -> bool:
 
 
 def _init(request: DataRequest) -> None:
+    request.refuse(
+        ("data_root", "out", "num_samples"),
+        "init writes a dataset.toml, and makes no card; leave it out.",
+    )
     root = Path(request.target)
     path = request.data or root / DESCRIPTION_NAME
     if path.exists():

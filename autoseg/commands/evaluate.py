@@ -12,6 +12,7 @@ from torch import Tensor
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.commands.border_choice import chosen_borders
+from autoseg.config.crf import CRF_FIELDS
 from autoseg.data import SegmentationDataset
 from autoseg.distributed import is_first_process, own_indices, sum_over_processes
 from autoseg.errors import UsageError
@@ -43,6 +44,8 @@ class Scores:
 
 def run_evaluate(request: EvaluateRequest) -> Scores:
     """Score a run's network and store nothing: scores are shown before what can fail."""
+    if not request.crf:
+        request.refuse(CRF_FIELDS, "no CRF is scored; add --crf, or leave it out.")
     device = resolve_device(request.device)
     trained = RetrainedNetwork.open(request.run)
     if not os.access(trained.folder, os.W_OK):

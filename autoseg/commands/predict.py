@@ -16,6 +16,7 @@ from autoseg.atomic import atomic_write
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import fault_of, left_out_line, refuse_clashes, summary_of_failures
+from autoseg.config.crf import CRF_FIELDS
 from autoseg.data import as_rgb, normalise
 from autoseg.data.arrays import ARRAY_SUFFIXES
 from autoseg.data.channels import ImageRegions, open_regions
@@ -59,6 +60,12 @@ def run_predict(request: PredictRequest) -> Iterator[Path]:
         UsageError: If there is no image, or a result would replace an image or another result.
         FileError: At the end, if images were passed over; it names each with the reason.
     """
+    if not request.crf:
+        request.refuse(CRF_FIELDS, "no CRF refines the prediction; add --crf, or leave it out.")
+    if not request.overlay:
+        request.refuse(
+            ("opacity", "legend"), "no overlay is written; add --overlay, or leave it out."
+        )
     windows = _chosen_windows(request)
     device = resolve_device(request.device)
     trained = RetrainedNetwork.open(request.run)

@@ -126,7 +126,7 @@ def _require_fitting_options(
     """
     labels = [path for path in segmentations if not _is_array(path)]
     if not labels:
-        if _has_label_options(request):
+        if _has_label_options(request) or "confidence" in request.given:
             raise UsageError(_refusal_of_label_options(segmentations))
         return
     if request.logits and len(labels) == len(segmentations):
@@ -154,8 +154,9 @@ def _has_label_options(request: CRFRequest) -> bool:
 def _refusal_of_label_options(paths: Sequence[Path]) -> str:
     subject = f"{paths[0]} is an array, which says" if len(paths) == 1 else "arrays say"
     return (
-        f"{subject} how many classes there are; --num-classes, --void and --zero-unsure are for "
-        f"label images{'' if len(paths) == 1 else ', and all segmentations are arrays'}."
+        f"{subject} how many classes there are and how sure each is; --num-classes, --confidence, "
+        "--void and --zero-unsure are for label images"
+        f"{'' if len(paths) == 1 else ', and all segmentations are arrays'}."
     )
 
 

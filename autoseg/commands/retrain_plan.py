@@ -195,9 +195,16 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
         request, reasons = request.with_defaults(**steps.settings), steps.reasons
     if request.seeds:
         request = request.with_values(seed=request.seeds[0])
+    networks = choose_networks(request, train_dataset)
+    if all(choice.architecture is None for choice in networks):
+        request.refuse(
+            ("filter_multiplier", "drop_path_keep"),
+            "only the cells of an architecture have it, and none is trained; leave it out, or name "
+            "one with --architecture.",
+        )
     return RetrainPlan(
         request=request,
-        networks=tuple(choose_networks(request, train_dataset)),
+        networks=tuple(networks),
         folder=request.out or new_folder("retrain", request.dataset),
         train_dataset=train_dataset,
         val_dataset=val_dataset,

@@ -46,7 +46,13 @@ def run_networks(request: NetworksRequest) -> str | None:
     Raises:
         UsageError: If a name is unknown, or the file's folder does not exist.
     """
-    _networks(request)  # refuses unknown names before the file
+    named = _networks(request)  # refuses unknown names before the file
+    if not named and not any(name in ARCHITECTURE_CATALOGUE for name in request.network):
+        request.refuse(
+            ("num_classes", "size"),
+            f"encoders alone are listed, each as a classifier of {ENCODER_CLASSES} classes at the "
+            "size that its MACs were published at; leave it out.",
+        )
     if request.out is not None and not request.out.parent.is_dir():
         raise UsageError(
             f"--out {request.out}: the folder {request.out.parent} does not exist; make it first."

@@ -1,6 +1,6 @@
 """The dense CRF's parameters, as far as a user gives them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 from autoseg.config.ranges import CountOrNone, Range, Weight
@@ -31,3 +31,7 @@ class PartialCRFConfig:
     crf_mode: str | None = None
     """How the CRF's sums are computed: fast, accurate, exact or local, see DenseCRF; none: as the
     tuning record has it, else fast."""
+
+
+CRF_FIELDS = tuple(field.name for field in fields(PartialCRFConfig))
+"""Options that say something of a CRF alone."""

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Self, TypeVar
 
 from autoseg.config.field_types import field_types, require_in_range, values_of
+from autoseg.errors import UsageError
 
 Config = TypeVar("Config")
 
@@ -84,6 +85,24 @@ class Request:
         names = [field.name for field in dataclasses.fields(config_type)]  # pyright: ignore[reportArgumentType]
         return config_type(**{name: getattr(self, name) for name in names})
 
+    def refuse(self, names: Iterable[str], reason: str) -> None:
+        """Refuse options that the user gave and that nothing would read.
+
+        In silence they would seem to have an effect, though it be the default that was given. What
+        is given as off (none, a flag's --no-..., no value) asks for nothing, and is let through.
+
+        Args:
+            names: Fields that are not read.
+            reason: Why, and what to do, to follow the options' names.
+
+        Raises:
+            UsageError: If one was given.
+        """
+        asked = [name for name in names if name in self.given and not _is_off(getattr(self, name))]
+        if asked:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in asked)
+            raise UsageError(f"{options}: {reason}")
+
     def words(self, names: Iterable[str]) -> list[str]:
         """Write fields as the words of a command line that say the same."""
         words: list[str] = []
@@ -108,6 +127,10 @@ class Request:
             and name not in ignoring
             and getattr(self, name) != getattr(other, name)
         ]
+
+
+def _is_off(value: Any) -> bool:
+    return value is None or value is False or value == ()
 
 
 def read_values(config_type: type[Config], saved: Mapping[str, Any], *, where: str) -> Config:

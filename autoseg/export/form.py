@@ -123,10 +123,15 @@ def forms_of(choice: FormConfig) -> list[Form]:
     """List the forms that were asked for, each once.
 
     Raises:
-        UsageError: If none was.
+        UsageError: If none was, or an order in memory that none of them takes.
     """
     if not choice.backend:
         raise UsageError("--backend is empty; name at least one, for example --backend eager.")
+    if choice.memory_format != "contiguous" and all(each in EXPORTED for each in choice.backend):
+        raise UsageError(
+            f"--memory-format {choice.memory_format}: --backend {' '.join(choice.backend)} has an "
+            "order of its own; leave it out."
+        )
     return [
         Form(
             backend=backend,

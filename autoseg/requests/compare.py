@@ -37,7 +37,8 @@ class CompareRequest(
     runs: Path = Path("runs")
     """Where runs are looked for."""
     split: Literal["val", "test"] = "val"
-    """Split to score. Choose on val, and look at test once, at the end."""
+    """Split to score. Choose on val, and look at test once, at the end. Networks without a run see
+    the first image of it."""
     weights: Literal["best", "last"] = "best"
     """Weights of the runs: those of the best validation during the training, which val has chosen,
     so that their scores on val are optimistic; or the last ones, which nothing has chosen."""

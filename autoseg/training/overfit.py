@@ -17,7 +17,10 @@ from autoseg.errors import UsageError
 
 RecipeT = TypeVar("RecipeT", bound=TrainingConfig)
 
-_DECIDED = ("crop_size", "scale_range", "val_images")  # by the check itself
+_DECIDED = (  # by the check itself
+    *("crop_size", "scale_range", "val_images"),
+    *("class_uniform", "category_cap", "colour_jitter", "cutmix"),
+)
 
 
 def overfit_images(dataset: SegmentationDataset, num_images: int) -> SegmentationDataset:

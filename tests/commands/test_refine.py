@@ -136,7 +136,7 @@ def test_parameters_of_a_tuning_record(files, capsys):
         (["photo.png", "logits.npy"], r"does not hold probabilities.*give --logits"),
         (
             ["photo.png", "logits.npy", "--num-classes", "3"],
-            r"--num-classes, --void and --zero",
+            r"--num-classes, --confidence, --void and --zero",
         ),
         (["photo.png", "many.npy", "--logits"], r"257 classes; .* an 8-bit PNG"),
         (["photo.png", "labels"], r"must both be files, or both be folders"),
@@ -291,7 +291,12 @@ def test_a_confidence_too_low_for_one_file_is_that_files_fault(files):
             ["--logits"],
             r"segmentations/b\.png is a label image by its name; --logits is for arrays",
         ),
-        ("xy", ["--void", "255"], "arrays say how many classes there are; .* all segmentations"),
+        ("xy", ["--void", "255"], "arrays say how many classes there are and .* all segmentations"),
+        (
+            "x",
+            ["--confidence", "0.7"],
+            r"x\.npy is an array, which says .* how sure each is; --num",
+        ),
         ("x", ["--zero-unsure"], r"x\.npy is an array, which says how many classes there are"),
     ],
 )

@@ -61,6 +61,15 @@ def test_fields_are_held_against_each_other_when_nothing_is_open():
     assert asked.with_defaults(crop=(2, 2)).pick(Sizes) == Sizes(batch=200, crop=(2, 2))
 
 
+def test_an_option_that_is_not_read_is_refused_unless_it_is_off():
+    asked = Asked(name="x", crop=(), batch=0)
+    with pytest.raises(UsageError, match=r"^--name, --batch: not read; leave it out\.$"):
+        asked.refuse(("scale", "name", "crop", "batch"), "not read; leave it out.")
+    asked.refuse(("scale", "crop"), "not read.")
+    # What others decided was not given.
+    asked.with_defaults(scale=2.0).refuse(("scale",), "not read.")
+
+
 def test_differences_are_those_of_what_was_said():
     saved = Asked(batch=4, crop=(5, 5), name="z")
     assert Asked().differences(saved) == []
