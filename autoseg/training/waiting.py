@@ -30,7 +30,9 @@ class LoadingWatch:
         """Start at the first batch that is asked for."""
         self._start_s: float | None = None
         self._num_given = 0
+        self._num_images = 0
         self._is_said = False
+        self._is_warm = False
         self.waited_s = 0.0
         """Seconds that were spent waiting for batches."""
         self.device_s = 0.0
@@ -49,6 +51,7 @@ class LoadingWatch:
                 return
             self.waited_s += monotonic() - before_s
             self._num_given += 1
+            self._num_images += len(batch[0])
             yield batch
 
     @contextmanager
@@ -61,10 +64,18 @@ class LoadingWatch:
     def hint(self, dataset: SegmentationDataset, *, num_workers: int) -> str | None:
         """Say once what makes loading faster; None where it is no bottleneck, or was said.
 
+        Where all images are kept once they are decoded, the count begins when each was given once:
+        what came before tells nothing of what is to come.
+
         Args:
             dataset: What is loaded.
             num_workers: Processes that load.
         """
+        if not self._is_warm and _keeps_all(dataset):
+            if self._num_images < len(dataset):
+                return None
+            self._begin_anew()
+        self._is_warm = True
         if self._is_said or self._start_s is None or self._num_given < _MIN_BATCHES:
             return None
         idle_s = self.waited_s - self.device_s
@@ -81,6 +92,11 @@ class LoadingWatch:
             f"{1000 * idle_s / self._num_given:.0f} ms a batch; {', '.join(remedies)}, {saves} "
             "up to as much"
         )
+
+    def _begin_anew(self) -> None:
+        self._start_s = None
+        self._num_given = 0
+        self.waited_s = self.device_s = 0.0
 
 
 def _remedies(dataset: SegmentationDataset, num_workers: int) -> list[str]:
@@ -100,10 +116,16 @@ def _remedies(dataset: SegmentationDataset, num_workers: int) -> list[str]:
 
 def _not_kept(dataset: SegmentationDataset) -> str | None:
     """Say what keeps the decoded images; None where the cache in memory holds them all."""
-    if not isinstance(dataset, KeepsSamples):
+    if not isinstance(dataset, KeepsSamples) or _keeps_all(dataset):
         return None
+    return f"--cache DIR keeps up to {_num_bytes(dataset) / 2**30:.2g} GiB of decoded images there"
+
+
+def _keeps_all(dataset: SegmentationDataset) -> bool:
+    return isinstance(dataset, KeepsSamples) and dataset.max_kept_bytes >= _num_bytes(dataset)
+
+
+def _num_bytes(dataset: SegmentationDataset) -> int:
+    """Return what all decoded images and labels take, at most."""
     height, width = dataset.largest_size
-    num_bytes = len(dataset) * height * width * (dataset.num_channels + 1)
-    if dataset.max_kept_bytes >= num_bytes:
-        return None
-    return f"--cache DIR keeps up to {num_bytes / 2**30:.2g} GiB of decoded images there"
+    return len(dataset) * height * width * (dataset.num_channels + 1)

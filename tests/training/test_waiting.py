@@ -15,10 +15,10 @@ def clock(monkeypatch):
 
 @pytest.fixture(scope="module")
 def dataset():
-    return build_split(DataConfig(), "train")
+    return Subset(build_split(DataConfig(), "train"), range(512))  # keeps nothing itself
 
 
-def watched(clock, *, loading_s, step_s, num_batches=20, device_s=0.0):
+def watched(clock, *, loading_s, step_s, num_batches=20, device_s=0.0, watch=None):
     """Watch batches that take `loading_s` each, with steps of `step_s` between them."""
 
     def load():
@@ -26,7 +26,7 @@ def watched(clock, *, loading_s, step_s, num_batches=20, device_s=0.0):
             clock[0] += loading_s
             yield torch.full((1,), number), torch.zeros(1)
 
-    watch = LoadingWatch()
+    watch = LoadingWatch() if watch is None else watch
     clock[0] += 1000  # before the first batch nobody waits
     given = []
     for images, _ in watch.watched(load()):
@@ -77,6 +77,18 @@ def test_a_cache_that_does_not_hold_the_images_is_named(clock):
     part = Subset(large, [0])  # what its dataset keeps is not known
     hint = watched(clock, loading_s=1.0, step_s=1.0).hint(part, num_workers=0)
     assert "--cache" not in str(hint)
+
+
+def test_the_time_in_which_a_cache_is_filled_is_not_counted(clock):
+    kept = build_split(DataConfig(train_length=30), "train")
+    watch = watched(clock, loading_s=9.0, step_s=1.0, num_batches=29)
+    assert watch.hint(kept, num_workers=0) is None  # one image is still to be decoded
+    watched(clock, loading_s=9.0, step_s=1.0, num_batches=1, watch=watch)
+    assert watch.hint(kept, num_workers=0) is None
+    watched(clock, loading_s=1.0, step_s=3.0, watch=watch)
+    assert str(watch.hint(kept, num_workers=0)).startswith(
+        "25% of the time went by waiting for images, 1000 ms a batch"
+    )
 
 
 def test_a_device_that_is_waited_for_was_not_idle(clock, dataset):
