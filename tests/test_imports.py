@@ -92,6 +92,7 @@ GROUND = {
         "json_file",
         "launch",
         "normalisation",
+        "pickles",
         "toml_file",
         "upload",
         "user_imports",

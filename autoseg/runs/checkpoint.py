@@ -23,6 +23,7 @@ from autoseg.atomic import atomic_write
 from autoseg.errors import FileError, UsageError, reading
 from autoseg.foreign_text import printable
 from autoseg.json_file import JsonValue, read_regular_file
+from autoseg.pickles import load_pickled
 from autoseg.runs import schema
 from autoseg.runs.json_values import to_json
 from autoseg.runs.record import require_known_version
@@ -204,7 +205,7 @@ def _read(path: Path, step: int, map_location: torch.device | str) -> dict[str, 
     # The bytes are as they were written: what is wrong from here on was not written by autoseg.
     with reading(path, "a checkpoint of autoseg"):
         try:
-            content = torch.load(io.BytesIO(archive), map_location=map_location, weights_only=True)
+            content = load_pickled(io.BytesIO(archive), map_location=map_location)
         except pickle.UnpicklingError as error:
             # torch's message advises to execute what the file holds.
             raise ValueError("it holds more than tensors and numbers; not loaded") from error

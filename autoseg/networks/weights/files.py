@@ -23,6 +23,7 @@ from torch import Tensor
 
 from autoseg.errors import FileError, UsageError, reading
 from autoseg.foreign_text import listed, printable, utf8_path
+from autoseg.pickles import OddPickleError, load_pickled
 
 AVERAGED = ("state_dict_ema", "ema_state_dict", "model_ema", "ema", "params_ema")
 """Keys under which training scripts keep a moving average of the weights, which scores better."""
@@ -224,7 +225,7 @@ def _unpickle(path: Path) -> Any:
     ):
         warnings.simplefilter("ignore")  # about the pickle's version: it is read or refused
         try:
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return load_pickled(file, map_location="cpu")
         except pickle.UnpicklingError as error:
             raise _refused(path, error) from error
 
@@ -238,7 +239,8 @@ def _refused(path: Path, error: pickle.UnpicklingError) -> FileError:
             "`state_dict()` alone."
         )
     reason = re.search(r"WeightsUnpickler error:\s*(\S.*)", str(error))
-    said = f" ({printable(reason[1])[:100].rstrip('.')})" if reason else ""
+    text = str(error) if isinstance(error, OddPickleError) else reason and reason[1]
+    said = f" ({printable(text)[:100].rstrip('.')})" if text else ""
     return FileError(
         f"{_shown(path)} is no pickle as torch.save writes it{said}; {_AGAIN}, or save "
         "`network.state_dict()` with torch.save or as .safetensors."

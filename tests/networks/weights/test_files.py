@@ -248,6 +248,13 @@ def test_files_without_a_state_dict_say_what_they_hold(
     )
 
 
+class Outer:
+    """Holds a class, which older pickles look up by getattr."""
+
+    class Inner:
+        """Whose instance is saved."""
+
+
 class Surprise:
     """Would run code when unpickled."""
 
@@ -267,6 +274,7 @@ class Surprise:
         (nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
         (collections.deque, "collections.deque"),
         (np.dtype([("a", "f4")]).type, "numpy.void"),
+        (Outer.Inner(), "getattr"),
     ],
 )
 @pytest.mark.parametrize("is_zip", [True, False])
@@ -294,6 +302,17 @@ def test_what_is_passed_over_is_never_made(tmp_path: Path, monkeypatch: pytest.M
     # Nothing of it stays allowed for whoever loads a file afterwards.
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)
+
+
+def test_a_name_that_torch_would_take_hours_to_refuse_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "long.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("long/data.pkl", b"\x80\x02c" + b"m" * 100_000 + b"\nname\n.")
+    refused(
+        path,
+        "is no pickle as torch.save writes it (it has a name of 100,005 characters); copy or "
+        "download it again, or save `network.state_dict()` with torch.save or as .safetensors.",
+    )
 
 
 def test_a_pickle_of_another_protocol_is_told_the_remedy(tmp_path: Path) -> None:
