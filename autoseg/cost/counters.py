@@ -8,14 +8,19 @@ out in Python (bilinear resizing is one), so real tensors are the default.
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from autoseg.cost.recording import eval_copy, example_images
+
+_UNPOOLINGS = {"max_unpool1d": 1, "max_unpool2d": 2, "max_unpool3d": 3}
+"""torch's unpoolings, and the sides of the maps that each works on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +70,8 @@ def count_macs_fvcore(
 
         analysis = FlopCountAnalysis(copied, (images,))
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        return analysis.tracer_warnings("none").total()
+        with _traceable_unpooling():
+            return analysis.tracer_warnings("none").total()
 
     return _count("fvcore", total, network, image_size, batch_size=batch_size, device=device)
 
@@ -131,6 +137,43 @@ def count_macs_torch(
         return counter.get_total_flops() / 2
 
     return _count("torch", total, network, image_size, batch_size=batch_size, device=device)
+
+
+@contextmanager
+def _traceable_unpooling() -> Iterator[None]:
+    """Let unpooling be traced: its check of sizes refuses tensors, which sizes are in a trace.
+
+    For this process's other threads too, for which it computes the same.
+    """
+    with ExitStack() as undo:
+        for name, num_sides in _UNPOOLINGS.items():
+            plain = getattr(functional, name)
+            undo.callback(setattr, functional, name, plain)
+            setattr(functional, name, partial(_unpool, plain, num_sides))
+        yield
+
+
+def _unpool(
+    plain: Callable[..., Tensor],
+    num_sides: int,
+    /,
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """Call an unpooling with its output's size in plain numbers; see `torch.nn.MaxUnpool2d`."""
+    kernels, strides, paddings = (
+        (each,) * num_sides if isinstance(each, int) else tuple(each)
+        for each in (kernel_size, kernel_size if stride is None else stride, padding)
+    )
+    if output_size is None:
+        sides = zip(input.shape[-num_sides:], kernels, strides, paddings, strict=True)
+        output_size = [(side - 1) * step + kernel - 2 * pad for side, kernel, step, pad in sides]
+    numbers = [int(side) for side in output_size]
+    return plain(input, indices, kernels, strides, paddings, numbers)
 
 
 def _count(

@@ -110,5 +110,5 @@ def unpool(features: Tensor, indices: Tensor, size: Sequence[int]) -> Tensor:
     Returns:
         (N, C, *size).
     """
-    # Not F.max_unpool2d: it compares sizes first, which torch.jit's tracer, and so fvcore, refuses.
+    # Not F.max_unpool2d: it compares sizes first, which torch.jit's tracer refuses.
     return torch.ops.aten.max_unpool2d(features, indices, list(size))

@@ -42,6 +42,15 @@ class Means(nn.Module):  # of 3 x 7 pixels, in training mode
     def forward(self, images):
         return self.mean(nn.functional.dropout(images, 0.9, self.training))
 
+class Unpooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.pool = nn.Conv2d(3, 4, 1), nn.MaxPool2d(2, return_indices=True)
+        self.unpool, self.last = nn.MaxUnpool2d(2), nn.Conv2d(4, 2, 3, padding=1)
+
+    def forward(self, images):
+        return self.last(self.unpool(*self.pool(self.conv(images))))
+
 ready = built()
 number = 3
 """
@@ -79,6 +88,12 @@ def test_every_difference_has_a_reason(capsys):
 def test_what_gives_a_module_and_depends_on_values_is_counted(capsys, name):
     text = told(capsys, f"models.py:{name}", "--size", "5", "7")
     assert f"{3 * 4 * 35:,} MACs" in text and text.count("counts the same.") == 3
+
+
+def test_unpooling_of_a_users_module_is_counted_by_all(capsys):
+    text = told(capsys, "models.py:Unpooled", "--size", "8", "12")
+    assert f"{8 * 12 * (3 * 4 + 9 * 4 * 2):,} MACs" in text
+    assert text.count("counts the same.") == 3
 
 
 def test_a_network_of_the_zoo_is_counted_by_its_name(capsys):
