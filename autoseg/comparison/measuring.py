@@ -106,8 +106,10 @@ def measure_networks(
         else:
             scored.append((each, timed))
         progress.update(num_done - progress.num_done)
-    with progress.phase("timing all networks in turn"):
-        costs = time_networks([timed for _, timed in scored], device=device, timing=timing)
+    with progress.phase("timing all networks in turn") as on_timing:
+        costs = time_networks(
+            [timed for _, timed in scored], device=device, timing=timing, on_timing=on_timing
+        )
     lasting: list[tuple[_Scored, Costs, list[Offline | str]]] = []
     for (each, timed), cost in zip(scored, costs, strict=True):
         if isinstance(cost, FormError):

@@ -250,7 +250,11 @@ class _Recorded(nn.Module):
 
 
 def time_networks(
-    stages: Sequence[Stages], *, device: torch.device, timing: TimingConfig
+    stages: Sequence[Stages],
+    *,
+    device: torch.device,
+    timing: TimingConfig,
+    on_timing: Callable[[int, int], None] = lambda *_: None,
 ) -> list[Costs | FormError]:
     """Time all stages of all networks in turn, and measure their memory and energy.
 
@@ -258,6 +262,8 @@ def time_networks(
         stages: What is timed of each network.
         device: Where the work is done.
         timing: How long each timing lasts.
+        on_timing: Called with the number of timings that are done and how many there are in all;
+            see `measure_in_rounds`.
 
     Returns:
         For each network what it costs; for one that fails in its form meanwhile, that error.
@@ -274,6 +280,7 @@ def time_networks(
                 max_drift=timing.max_drift,
                 max_warm_up_seconds=timing.max_warm_up_seconds,
                 excused=(FormError,),
+                on_timing=on_timing,
             )
         )
         return [

@@ -54,6 +54,7 @@ def measure_in_rounds(
     max_warm_up_seconds: float = 5.0,
     clock: Callable[[], float] = time.perf_counter,
     excused: tuple[type[_E], ...] = (),
+    on_timing: Callable[[int, int], None] = lambda *_: None,
 ) -> list[Latency | _E]:
     """Time functions in turn, and leave out what was timed while the machine was another.
 
@@ -74,6 +75,8 @@ def measure_in_rounds(
         max_warm_up_seconds: Bound on each warm-up, in seconds.
         clock: Time in seconds since any fixed moment.
         excused: Errors of a function that end its timing, and not that of the others.
+        on_timing: Called after each warm-up and each block with the number of them that are done
+            and how many there are in all, which grows by the blocks that are measured again.
 
     Returns:
         One for each function, in their order; for one that raised an excused error, that error.
@@ -81,6 +84,13 @@ def measure_in_rounds(
     Raises:
         ValueError: If the device is missing or no run is asked for.
     """
+    num_done, num_all = 0, len(functions) * (1 + min(_NUM_ROUNDS, min_runs))
+
+    def count() -> None:
+        nonlocal num_done
+        num_done += 1
+        on_timing(num_done, num_all)
+
     watched = _Watched[_E](
         functions,
         device=device,
@@ -90,6 +100,7 @@ def measure_in_rounds(
         max_warm_up_seconds=max_warm_up_seconds,
         clock=clock,
         excused=excused,
+        on_warm=count,
     )
     now, num_rounds = watched.now, watched.num_rounds
 
@@ -106,11 +117,14 @@ def measure_in_rounds(
             if i not in watched.failures:
                 with watched.excusing(i):
                     time_block(i)
+            count()
 
     for _ in range(num_rounds):
         time_round(range(len(functions)))
     for _ in range(_NUM_MORE):
-        time_round(watched.disturbed())
+        again = watched.disturbed()
+        num_all += len(again)
+        time_round(again)
     return watched.latencies()
 
 
@@ -199,6 +213,7 @@ class _Watched(Generic[_E]):
         max_warm_up_seconds: float,
         clock: Callable[[], float],
         excused: tuple[type[_E], ...] = (),
+        on_warm: Callable[[], None] = lambda: None,
     ) -> None:
         if min_runs < 1:
             raise ValueError(f"min_runs is {min_runs}; expected 1 or more.")
@@ -214,6 +229,7 @@ class _Watched(Generic[_E]):
                 self._warm[i] = warm_up(
                     each, self.now, self.time_once, max_seconds=max_warm_up_seconds
                 )
+            on_warm()
         warm_up(reference, self.now, self.time_once, max_seconds=max_warm_up_seconds)
         self.num_rounds = min(_NUM_ROUNDS, min_runs)
         self._references_s = [_reference_time(reference, self.time_once)]

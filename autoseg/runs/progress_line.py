@@ -134,7 +134,8 @@ def _left(state: ProgressState) -> str:
     num_left = max(state.total - state.num_done, 0)
     if state.unit == "second":
         return f"{duration(num_left)} left"
-    if state.num_here <= 0:
+    # Behind the last step the phase alone takes time, and nobody knows how much.
+    if state.num_here <= 0 or (state.phase and num_left == 0):
         return ""
     left_s = state.elapsed_s / state.num_here * num_left
     return f"{duration(left_s)} left"

@@ -19,6 +19,7 @@ from autoseg.evaluation import evaluate
 from autoseg.metrics import border_scores, overlaps
 from autoseg.networks import CRF_RNN, build_network, crf_rnn
 from autoseg.runs import Progress
+from autoseg.runs import progress as progress_module
 from autoseg.trained import ModelDescription, RetrainedNetwork
 
 SIZE = (32, 48)
@@ -207,13 +208,15 @@ def test_times_that_did_not_settle_are_marked_in_their_row(monkeypatch):
         return [replace(each, is_stable=settled, drift=drift) for each, settled, drift in given]
 
     monkeypatch.setattr(timing_module, "measure_in_rounds", measured_in_rounds)
+    monkeypatch.setattr(progress_module, "_LONG_PHASE_S", 0.0)
+    log = io.StringIO()
     measured = measure(
         subject(SHALLOW, num_images=0),
         device=torch.device("cpu"),
         crf=DenseCRF(num_iterations=1),
         crf_text="",
         timing=ONCE,
-        progress=Progress(1, description="x", stream=io.StringIO()),
+        progress=Progress(1, description="x", stream=log),
     )
     plain, refined = measured.rows
     flags = ("is_latency_settled", "is_crf_latency_settled", "is_total_latency_settled")
@@ -222,6 +225,8 @@ def test_times_that_did_not_settle_are_marked_in_their_row(monkeypatch):
     assert measured.notes[-2] == "time of network and CRF: it was warm."
     assert "the times of CRF, network and CRF did not settle" in measured.notes[-1]
     assert (plain.latency_drift, refined.latency_drift) == (None, "it was warm")
+    # Five stages, each warmed up and timed in one round; it is told before the images are graded.
+    assert "x: 1/1 steps, timing all networks in turn 1/10, " in log.getvalue()
 
 
 class Noisy(torch.nn.Module):

@@ -1,5 +1,7 @@
 """A machine that changes is seen, on a clock that only the test moves."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -62,6 +64,23 @@ def test_what_was_disturbed_is_measured_again():
     # One block more of b, and of a, which came after it.
     assert [machine.calls.count(name) for name in "ab"] == [6 + 6 * 3] * 2
     assert first.num_runs == second.num_runs == 10
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_long_timing_says_how_far_it_is(slow):
+    """Every block beside a disturbance is counted anew, and the last count is of all."""
+    machine = Machine(lambda now, calls: 3.0 if slow and 57 <= len(calls) <= 65 else 1.0)
+    told = []
+    machine.measure(
+        1.0, 3.0, on_timing=lambda done, of_all: told.append((machine.now, done, of_all))
+    )
+    times, counts, totals = zip(*told, strict=True)
+    # Two warm-ups and five rounds of two blocks; above, one block more of each.
+    assert list(counts) == list(range(1, 13 + 2 * slow))
+    assert totals[:12] == (12,) * 12 and totals[-1] == len(counts)
+    # Told while it lasts: no two counts are further apart than a slow block of b and references.
+    gaps = [after - before for before, after in itertools.pairwise((0.0, *times))]
+    assert max(gaps) <= 3 * (6 * 3.0 + 13 * REFERENCE)
 
 
 def test_a_machine_that_slows_down_all_the_time_ranks_nothing():

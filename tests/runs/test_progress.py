@@ -313,3 +313,14 @@ def test_seconds_have_no_rate_and_what_is_left_is_known():
         description="search", unit="second", num_done=7, num_here=7, total=60, elapsed_s=9.0
     )
     assert plain_line(state) == "search: 7/60 seconds, 00:09 elapsed, 00:53 left"
+
+
+@pytest.mark.parametrize(("num_done", "left"), [(9, ", 00:10 left"), (10, "")])
+def test_what_follows_the_last_step_is_not_said_to_take_no_time(num_done, left):
+    state = ProgressState(
+        description="compare", unit="step", num_done=num_done, num_here=num_done, total=10,
+        elapsed_s=10.0 * num_done, phase="timing 3/9",
+    )  # fmt: skip
+    elapsed = {9: "01:30", 10: "01:40"}[num_done]
+    line = f"compare: {num_done}/10 steps, timing 3/9, 10.00 s/step, {elapsed} elapsed{left}"
+    assert plain_line(state) == line
