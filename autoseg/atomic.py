@@ -63,12 +63,22 @@ def require_writable(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        refusal = OSError(
-            f"nothing can be written to {folder}: {error.strerror or error}; name another folder, "
-            "or change its permissions."
-        )
-        refusal.errno = error.errno
-        raise refusal from error
+        raise unwritable(folder, error) from error
+
+
+def unwritable(folder: Path, cause: OSError) -> OSError:
+    """Build the error for a folder that nothing can be written to.
+
+    Args:
+        folder: The folder.
+        cause: What the operating system says.
+    """
+    error = OSError(
+        f"nothing can be written to {folder}: {cause.strerror or cause}; name another folder, or "
+        "change its permissions."
+    )
+    error.errno = cause.errno
+    return error
 
 
 def write_error(path: Path, cause: OSError) -> OSError:

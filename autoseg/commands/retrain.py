@@ -32,6 +32,7 @@ from autoseg.errors import UsageError
 from autoseg.evaluation import Baselines
 from autoseg.requests import RetrainRequest
 from autoseg.runs import StopRequest, open_run, seed_everything
+from autoseg.runs.folders import RUNS, require_new_run
 from autoseg.runs.record import RECORD_NAME
 from autoseg.trained import ARCHITECTURE_NAME, StartingWeights, starting_weights
 from autoseg.training import (
@@ -78,6 +79,8 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     device = resolve_device(request.device)
     require_tensorboard(request.tensorboard)
     request = after_restart(request)
+    if not request.resume and is_first_process():
+        require_new_run(request.out or RUNS)  # before images are read
     plan = plan_resumed(request) if request.resume else plan_retraining(request, device)
     if request.auto_batch and not request.resume:
         require_trying(plan, device)

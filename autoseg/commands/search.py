@@ -55,7 +55,7 @@ from autoseg.runs import (
     open_run,
     seed_everything,
 )
-from autoseg.runs.folders import folder_to_resume, new_folder
+from autoseg.runs.folders import RUNS, folder_to_resume, new_folder, require_new_run
 from autoseg.strategies import (
     ESTIMATORS,
     STRATEGIES,
@@ -118,6 +118,8 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
     device = resolve_device(request.device)
     require_tensorboard(request.tensorboard)
     request = after_restart(request)
+    if not request.resume and is_first_process():
+        require_new_run(request.out or RUNS)  # before images are read
     if "cuda_graph" in request.given and request.cuda_graph and device.type != "cuda":
         raise UsageError(
             f"--cuda-graph: the search runs on {device}, which has no CUDA graphs; leave the "

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from autoseg.atomic import remove_leftovers
-from autoseg.errors import LostProcessError, UsageError
+from autoseg.errors import LostProcessError
 from autoseg.runs.checkpoint import Restore, load_checkpoint, save_checkpoint
 from autoseg.runs.environment import describe_environment
+from autoseg.runs.folders import require_no_run, require_place
 from autoseg.runs.json_values import to_json
 from autoseg.runs.lock import FolderLock
-from autoseg.runs.metrics_log import METRICS_NAME, MetricsLog
+from autoseg.runs.metrics_log import MetricsLog
 from autoseg.runs.record import (
-    RECORD_NAME,
     load_record,
     new_record,
     next_order,
@@ -97,19 +97,19 @@ class Run:
             The run, locked, in the state "running".
 
         Raises:
-            UsageError: If the folder holds a run, is a file or is in use by another process.
+            UsageError: If the folder holds a run, is or lies in a file, or is in use by another
+                process.
             ValueError: If the configuration holds what a record cannot; no folder is made then.
             OSError: If the disk is full or the folder cannot be written.
         """
         folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"run folder {folder} is a file; use another --out.")
+        require_place(folder)
         order = next_order(folder)
         record = new_record(kind=kind, command=command, config=config, seed=seed, order=order)
         folder.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(folder)
         try:
-            _require_no_run(folder)
+            require_no_run(folder)
             _remove_leftovers(folder)
             save_record(folder, record)
             run = cls(folder, record, lock)
@@ -361,25 +361,6 @@ class Run:
         if self._metrics is not None:
             self._metrics.close()
         self._lock.release()
-
-
-def _require_no_run(folder: Path) -> None:
-    if (folder / RECORD_NAME).exists():
-        try:
-            record = load_record(folder)
-            what = f"a {record['kind']} run ({record['state']}, created {record['created']})"
-        except ValueError:
-            what = "a run whose record cannot be read"
-        raise UsageError(
-            f"{folder} already holds {what}: use --resume to continue it, or another --out."
-        )
-    parts = [METRICS_NAME, "checkpoint-*.pt", "weights-*.safetensors"]
-    leftovers = sorted(path.name for part in parts for path in folder.glob(part))
-    if leftovers:
-        raise UsageError(
-            f"{folder} has no {RECORD_NAME} but holds {leftovers[0]} of another run: "
-            "use another --out, or remove it."
-        )
 
 
 def _remove_leftovers(folder: Path) -> None:
