@@ -80,7 +80,7 @@ def _card(request: DataRequest) -> bool:
     atomic_write(request.out / "card.md", card_text(card, title=title).encode())
     print(f"saved {request.out / 'card.md'}")
     _draw(request, datasets[0], card)
-    if config.dataset == "folder":
+    if config.dataset == "folder" and not card.faults:
         words = ["python", "-m", "autoseg.search", "--dataset", "folder"]
         words += ["--data-root", str(config.data_root)]
         words += ["--data", str(config.data)] if config.data else []
@@ -103,7 +103,7 @@ def _require_no_images(out: Path, root: Path | None) -> None:
 def _draw(request: DataRequest, dataset: SegmentationDataset, card: DatasetCard) -> None:
     """Draw the contact sheet; images that cannot be read are in the card already."""
     if card.faults:
-        announce("no contact sheet: mend the faults first")
+        announce("no contact sheet: mend the faults, and run this again")
     elif request.num_samples:
         indices = spread_indices(len(dataset), request.num_samples)
         path = request.out / _SHEET_NAME
@@ -131,5 +131,5 @@ def _splits(config: DataConfig) -> list[SegmentationDataset]:
     try:
         datasets.append(build_split(config, SPLITS[2]))
     except UsageError as error:  # not every dataset has one
-        announce(f"data: without test: {error}")
+        announce(f"data: no test split is shown, and no training needs one: {error}")
     return datasets

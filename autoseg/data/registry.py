@@ -18,7 +18,7 @@ from autoseg.errors import UsageError, unknown_name
 
 _NO_USE = {
     "data_root": "{dataset}: data_root {value!r} has no meaning, its scenes are drawn, not read; "
-    "leave it out, or name the dataset that lies there.",
+    "leave it out, or say by dataset what lies there: folder, for images and masks of your own.",
     "description": "{dataset}: a description, {value!r}, is for your own images, and the classes "
     "of {dataset} are fixed; leave it out.",
     **dict.fromkeys(

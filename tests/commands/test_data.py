@@ -33,7 +33,10 @@ def test_faults_end_with_exit_code_1(tmp_path, capsys):
         'ignore_value = 7\n[[classes]]\nname = "a"\nvalue = 0\n[[classes]]\nname = "b"\nvalue = 1\n'
     )
     assert main([str(root), "--out", str(tmp_path / "card")]) == 1
-    printed = capsys.readouterr().out
+    printed, said = capsys.readouterr()
+    assert "data: no test split is shown, and no training needs one: folder: " in said
+    assert "no contact sheet: mend the faults, and run this again" in said
+    assert "next: " not in printed  # a search would fail
     assert "## Faults: a training would fail" in printed
     assert "Nothing is wrong" not in printed
 
@@ -52,7 +55,7 @@ def test_a_dataset_by_its_name(tmp_path, capsys):
         main([*arguments, "--data-root", "x"])
     with pytest.raises(UsageError, match=r"a b: name one folder or dataset, or `init` and a fol"):
         main(["a", "b"])
-    with pytest.raises(UsageError, match=r"nowhere does not exist; name it with --data-root DIR"):
+    with pytest.raises(UsageError, match=r"nowhere does not exist; name the folder that holds im"):
         main([str(tmp_path / "nowhere")])
 
 

@@ -49,7 +49,9 @@ def test_camvid_refuses_what_its_files_decide(options: dict[str, Any], message: 
 
 
 def test_synthetic_refuses_a_folder() -> None:
-    with pytest.raises(UsageError, match="synthetic: data_root 'photos' has no meaning"):
+    with pytest.raises(
+        UsageError, match=r"data_root 'photos' has no meaning, .* dataset what lies there: folder"
+    ):
         build_dataset("synthetic", split="train", data_root=Path("photos"))
 
 

@@ -169,6 +169,12 @@ def _paired(
     for split, (image_root, mask_root) in folders.items():
         images = files_in(image_root, IMAGE_ENDINGS)
         masks = files_in(mask_root, MASK_ENDINGS)
+        for files, folder, what in ((images, image_root, "image"), (masks, mask_root, "mask")):
+            if not files:
+                raise UsageError(
+                    f"folder: {printable(str(folder))} holds no {what} in a format that is read; "
+                    "put them there."
+                )
         found, left_out = pair_files(images, masks, image_root=image_root, mask_root=mask_root)
         if not found:
             raise UsageError(
@@ -184,7 +190,9 @@ def _paired(
 def _require_folder(root: Path) -> None:
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise UsageError(f"folder: {printable(str(root))} {what}; name it with --data-root DIR.")
+        raise UsageError(
+            f"folder: {printable(str(root))} {what}; name the folder that holds images/ and masks/."
+        )
     if not any(root.iterdir()):
         raise UsageError(f"folder: {printable(str(root))} is empty; expected {_EXPECTED}.")
 

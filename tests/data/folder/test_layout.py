@@ -111,6 +111,8 @@ def test_hidden_files_are_passed_over(tmp_path):
         (["set/images/a.png", "set/masks/a.png"], "Did you mean {root}/set?"),
         (["images/a.png", "masks/a.png", "labels/a.png"], "has several folders of masks: labels,"),
         (["images/a.png", "masks/b.png"], "none of the 1 image(s) in"),
+        (["images/a.png", "masks/a.txt"], "{root}/masks holds no mask in a format that is read"),
+        (["images/a.txt", "masks/a.png"], "{root}/images holds no image in a format that is read"),
         (["images/a.png", "images/a.jpg", "masks/a.png"], "have one name, so that nobody could"),
         (["images/a.png", "masks/a_mask.png", "masks/a_gt.png"], "a.png has 2 masks: "),
         (["images/val/a.png", "masks/val/a.png"], "has val, but no train/; add it"),
