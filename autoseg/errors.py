@@ -24,13 +24,16 @@ class LostProcessError(RuntimeError):
     """Another process of a job has gone; commands end with exit code 130, for it can be resumed."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], *, listing: str | None = None
+) -> UsageError:
     """Build the error for a name that is not in a table.
 
     Args:
         kind: What the name was taken for, for example "network".
         name: What the user wrote.
         known: The names that exist.
+        listing: What is said in place of all these names, where there are many; None lists them.
 
     Returns:
         The error, to be raised by the caller; it names what is near: up to three names of which the
@@ -39,8 +42,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     names = sorted(known)
     near = [repr(each) for each in _nearest(name, names)]
     hint = f"; did you mean {' or '.join(near)}?" if near else "."
-    known_text = f"Known: {', '.join(names)}." if names else "There is none."
-    return UsageError(f"unknown {kind} {name!r}{hint} {known_text}")
+    if listing is None:
+        listing = f"Known: {', '.join(names)}." if names else "There is none."
+    return UsageError(f"unknown {kind} {name!r}{hint} {listing}")
 
 
 _MAX_PROPOSED = 3

@@ -211,7 +211,9 @@ def _unknown_argument(
     known = [_label(name, positional) for name in types if name not in positional]
     flags = [f"--no-{name[2:]}" for name in known if types[_field_of(name)].is_flag]
     others = ["--config", "--print-config", *(["--import"] if takes_imports else [])]
-    return unknown_name("option", options[0].partition("=")[0], [*known, *flags, *others])
+    option = options[0].partition("=")[0]
+    # A command may have sixty options, and only one of them was meant.
+    return unknown_name("option", option, [*known, *flags, *others], listing=f"See {prog} --help.")
 
 
 def _label(name: str, positional: Sequence[str]) -> str:

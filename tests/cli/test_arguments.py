@@ -132,7 +132,12 @@ def test_a_missing_positional_argument():
         ("--arch-Ir=3", r"unknown option '--arch-Ir'; did you mean '--arch-lr'\?"),
         ("--no-flp", r"unknown option '--no-flp'; did you mean '--no-flip'\?"),
         # An abbreviation today is an ambiguity, or another option, tomorrow.
-        ("--batch 3", r"unknown option '--batch'; did you mean '--batch-size'\?"),
+        (
+            "--batch 3",
+            r"unknown option '--batch'; did you mean '--batch-size'\? See python -m "
+            r"autoseg\.x --help\.$",
+        ),
+        ("--zzz", r"unknown option '--zzz'\. See python -m autoseg\.x --help\.$"),
         ("stray", r"unexpected argument 'stray'"),
         ("--strategy dart", r"unknown --strategy value 'dart'; did you mean 'darts'\?"),
         ("--batch-size 1e3", r"--batch-size must be a whole number, not '1e3'"),
