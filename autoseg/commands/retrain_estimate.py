@@ -139,7 +139,7 @@ def _lines(
         )
     num_trainings = num_seeds * len(estimate.seconds)
     if config.seconds is not None:
-        in_all = f", {_minutes(num_trainings * config.seconds)} in all" if num_trainings > 1 else ""
+        in_all = f", {_exactly(num_trainings * config.seconds)} in all" if num_trainings > 1 else ""
         lines.append(
             f"{config.budget} for each training (--budget){in_all}, and the validation at its end"
         )
@@ -162,6 +162,13 @@ def _lines(
 
 def _size(gib: float) -> str:
     return f"{gib:.1f} GiB" if gib >= 1 else f"{1024 * gib:.0f} MiB"
+
+
+def _exactly(seconds: float) -> str:
+    """Write a time that was asked for, not reckoned: 9 min, 1 min 20 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    parts = [(minutes, "min"), (rest, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
 
 
 def _minutes(seconds: float) -> str:

@@ -94,7 +94,7 @@ def test_a_budget_that_is_gone_on_with_has_what_is_left(said):
     assert (
         f"retrain: plan: a step takes about {1024 * plan['memory_gib']:.0f} MiB for unet\n" in said
     )
-    assert "retrain: plan: 3s for each training (--budget), 1 min in all, and" in said
+    assert "retrain: plan: 3s for each training (--budget), 9 s in all, and" in said
 
 
 def test_a_comparison_and_a_model_card_tell_the_steps_that_were_made(said):

@@ -89,13 +89,16 @@ def test_measured_steps_take_the_time_that_is_reckoned_within_a_half(name, monke
     assert 0.68 < MEASURED[name] * preset.num_steps / found < 1.27
 
 
-def test_a_budget_is_the_time_of_each_training(counted, capsys):
-    config = dataclasses.replace(CONFIG, budget="90s")
+@pytest.mark.parametrize(
+    ("budget", "seconds", "in_all"), [("90s", 90, "9 min"), ("15s", 15, "1 min 30 s")]
+)
+def test_a_budget_is_the_time_of_each_training(counted, capsys, budget, seconds, in_all):
+    config = dataclasses.replace(CONFIG, budget=budget)
     found = estimate(UNET, SEGNET, config=config, num_seeds=3)
-    assert found.seconds == {"unet": 90.0, "segnet": 90.0}
+    assert found.seconds == {"unet": seconds, "segnet": seconds}
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "retrain: plan: 90s for each training (--budget), 9 min in all, and the validation at its "
-        "end"
+        f"retrain: plan: {budget} for each training (--budget), {in_all} in all, and the "
+        "validation at its end"
     )
 
 
