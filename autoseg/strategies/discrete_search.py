@@ -231,8 +231,9 @@ class DiscreteSearch(Strategy):
             else ""
         )
         if num_scored < 2:
+            few = "Only one" if num_scored else "None"
             doubt = (
-                f"Only {num_scored} of the architectures that were drawn has a score: nothing was "
+                f"{few} of the architectures that were drawn has a score: nothing was "
                 "chosen. Give the search more time, or fewer steps to what comes before a score."
                 f"{failed}"
             )

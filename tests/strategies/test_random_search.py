@@ -96,6 +96,13 @@ def test_a_search_of_which_all_samples_failed_says_so_and_is_not_finished(tmp_pa
         contract.run_search("random", tmp_path / "run")
 
 
+@pytest.mark.parametrize(("step", "few"), [(1, "None"), (NUM_STEPS, "Only one")])
+def test_a_stop_before_the_second_score_says_that_nothing_was_chosen(tmp_path, step, few):
+    part = contract.run_search("random", tmp_path / "run", stop=Flag(step))
+    (doubt,) = part.report.doubts
+    assert doubt.startswith(f"{few} of the architectures that were drawn has a score: nothing was")
+
+
 def test_a_path_of_the_supernet_whose_output_is_nan_fails_alone(tmp_path, monkeypatch):
     estimate, count = estimator.estimate_statistics, itertools.count(1)
 
