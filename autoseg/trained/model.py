@@ -45,7 +45,9 @@ class Prediction:
         """Share of the pixels that each class has, of those that occur, the largest first."""
         counts = np.bincount(self.labels.ravel(), minlength=len(self.class_names))
         order = [int(number) for number in np.argsort(-counts, kind="stable") if counts[number]]
-        return {self.class_names[number]: counts[number] / self.labels.size for number in order}
+        return {
+            self.class_names[number]: float(counts[number] / self.labels.size) for number in order
+        }
 
     def picture(self) -> Image.Image:
         """Return an image whose pixel values are the labels, shown in the classes' colours.

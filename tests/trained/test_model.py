@@ -59,6 +59,7 @@ def test_a_loaded_model_predicts_what_the_command_does(folder, name):
     np.testing.assert_array_equal(np.array(prediction.picture().convert("RGB")), shown)
     counts = {f"class {number}": (expected.labels == number).mean() for number in range(4)}
     assert prediction.shares == {name: share for name, share in counts.items() if share}
+    assert "float64" not in repr(prediction.shares)  # it is printed by whoever tries it
     assert [*prediction.shares.values()] == sorted(prediction.shares.values(), reverse=True)
 
 
