@@ -1,5 +1,6 @@
 """What a training step takes of memory, and what it writes, counted before one is made."""
 
+import itertools
 import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -80,10 +81,11 @@ def count_step(
     """Count what a training step takes, without making one.
 
     A forward and a backward pass by cross-entropy run on tensors that have sizes and no numbers,
-    and what their operators make is added up. On top come weights and buffers, the optimizer's
-    state (one number a weight for SGD, two for AdamW) and the averaged weights. Not counted: what
-    libraries take by themselves (oneDNN, cuDNN and the CUDA context), the batch that is prepared
-    meanwhile, the maps of class weights, and what processes send to each other.
+    and what their operators make is added up; of a batch in parts the first two, which the others
+    are like. On top come weights and buffers, the optimizer's state (one number a weight for SGD,
+    two for AdamW) and the averaged weights. Not counted: what libraries take by themselves (oneDNN,
+    cuDNN and the CUDA context), the batch that is prepared meanwhile, the maps of class weights,
+    and what processes send to each other.
 
     Args:
         build: Builds the network.
@@ -134,14 +136,21 @@ def _count(
         with Storages() as storages:
             images = torch.empty(shape)
             target = torch.zeros(shape[0], *shape[2:], dtype=torch.int64)
-            parts = (each.chunk(config.accumulate) for each in (images, target))
-            for part, labels in zip(*parts, strict=True):
+            parts = [each.chunk(config.accumulate) for each in (images, target)]
+            written = []
+            # From the second part on the gradients are there, and no part is larger than it.
+            for part, labels in itertools.islice(zip(*parts, strict=True), 2):
                 with autocast(precision, images.device):
                     output = network(part)
                 loss = segmentation_loss(
                     output, labels, ignore_index=num_classes, loss=_cross_entropy
                 )
                 loss.backward()
+                written.append(storages.made_bytes)
+    further = images.shape[0] - sum(len(part) for part in parts[0][:2])
+    made_bytes = written[-1]
+    if further:
+        made_bytes += (written[1] - written[0]) * further / len(parts[0][1])
     num_moments = {"sgd": int(config.momentum > 0), "adamw": 2}[config.optimizer]
     averaged = weights + buffers if config.ema_decay > 0 else 0
     kept = weights + buffers + num_moments * trained + averaged
@@ -151,7 +160,7 @@ def _count(
     stepping = (2 if makes else 1) * trained
     return StepTally(
         memory_gib=(kept + max(storages.peak_bytes, stepping)) / 2**30,
-        written_gb=storages.made_bytes / 1e9,
+        written_gb=made_bytes / 1e9,
     )
 
 

@@ -9,7 +9,9 @@ from torch import nn
 from autoseg.config import TrainingConfig
 from autoseg.cost import measure_peak_memory
 from autoseg.data import build_dataset
-from autoseg.training import step_tally
+from autoseg.training import resolve_precision, step_tally
+from autoseg.training.accumulation import add_gradients
+from autoseg.training.loss_functions import cross_entropy
 from autoseg.training.step_tally import UncountableError, count_step
 from autoseg.training.trial_step import training_step
 from tests.networks.zoo import CASES
@@ -34,6 +36,31 @@ def measured_gib(build, config):
     dataset = build_dataset("synthetic", split="train", image_size=(48, 64), length=4)
     step = training_step(build, config, dataset=dataset, device=CPU)
     return measure_peak_memory(lambda: step(config.batch_size), device="cpu") / 1024
+
+
+def measured_in_parts_gib(build, config, *, num_classes=NUM_CLASSES):
+    """Let torch's allocator say what two steps take, of batches that pass in parts."""
+
+    def steps():
+        network = build().train()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+        images = torch.randn(config.batch_size, 3, *config.crop_size)
+        target = torch.randint(num_classes, (config.batch_size, *config.crop_size))
+        for _ in range(2):
+            optimizer.zero_grad()
+            add_gradients(
+                network,
+                images,
+                target,
+                num_parts=config.accumulate,
+                loss=cross_entropy,
+                class_weights=None,
+                ignore_index=num_classes,
+                precision=resolve_precision("fp32", CPU),
+            )
+            optimizer.step()
+
+    return measure_peak_memory(steps, device="cpu") / 1024
 
 
 class Deep(nn.Sequential):
@@ -62,7 +89,7 @@ def test_the_count_is_the_measured_peak(network, changes):
     config = dataclasses.replace(CONFIG, **changes)
     if network is Deep:
         config = dataclasses.replace(config, crop_size=(16, 16))
-    found = counted(network, config).memory_gib
+    found = counted(network, config, num_images=config.batch_size).memory_gib
     assert found == pytest.approx(measured_gib(network, config), rel=0.03)
 
 
@@ -97,6 +124,21 @@ def test_a_part_of_a_batch_takes_a_part_of_the_maps():
     assert half.memory_gib < parts.memory_gib < 0.6 * whole.memory_gib
     assert parts.memory_gib == pytest.approx(half.memory_gib + once, rel=0.05)
     assert whole.written_gb == pytest.approx(2 * half.written_gb, rel=0.01)
+
+
+@pytest.mark.parametrize(("batch_size", "parts"), [(8, 4), (8, 1), (7, 4)])
+def test_the_count_of_a_batch_in_parts_is_the_measured_peak(batch_size, parts):
+    config = dataclasses.replace(CONFIG, batch_size=batch_size, accumulate=parts)
+    found = counted(Network, config, num_images=batch_size).memory_gib
+    assert found == pytest.approx(measured_in_parts_gib(Network, config), rel=0.05)
+
+
+def test_parts_that_are_not_counted_write_as_much_as_those_that_are():
+    # 2, 2, 2 and 1 images; by themselves, and with the sums of their gradients from the second on.
+    config = dataclasses.replace(CONFIG, batch_size=7, accumulate=4)
+    by_itself = [counted(Network, CONFIG, num_images=number).written_gb for number in (2, 2, 2, 1)]
+    found = counted(Network, config, num_images=7).written_gb
+    assert found == pytest.approx(sum(by_itself), rel=0.01)
 
 
 def test_what_operators_write_is_counted_whether_it_is_held_or_not():
