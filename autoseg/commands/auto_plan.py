@@ -6,7 +6,7 @@ and the memory at hand. The rules and numbers here are for this search; docs/pla
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -20,12 +20,19 @@ Size = Literal["tiny", "paper"]
 DEFAULT_BUDGET_S = {"cpu": 300.0, "cuda": 7200.0}
 """Time that a search is planned for where the user names none."""
 
+GIVEN_SIZES = ("image_scale", "crop_size", "batch_size")
+"""Settings that, where the user gives them, decide what a step takes of memory and time."""
+
 SHORTEST_SIDE = 64
 """Shorter side to which images are enlarged: maps at stride 32 are then larger than one pixel."""
 
 LONGEST_SIDE = {"tiny": 160, "paper": 1024}
 """Longer side, in pixels, to which images are reduced: a crop then shows enough of the scene. The
 paper halves Cityscapes' 2048."""
+
+MEMORY_SHARE = 0.8
+"""Share of a GPU's memory that a step is planned to take at most; the rest is for the CUDA context,
+for libraries' work space, and for what an estimate misses."""
 
 _MICROSECONDS = {"cpu": 6.9, "cuda": 0.41}
 """Of a half-step, forward and backward, for each pixel of a crop: the small supernet on one core of
@@ -34,7 +41,6 @@ an AMD EPYC, the whole one on an H100."""
 _KIB = {"tiny": 3.3, "paper": 16.0}
 """Memory of a half-step for each pixel of its crops, KiB, with the compiled kernels."""
 
-_MEMORY_SHARE = 0.8
 _MAX_USEFUL_CORES = 8
 _RARE_SHARE = 0.95  # of one class, from which on crops are placed on the others as well
 _NUM_LOOKED_AT = 16
@@ -129,7 +135,11 @@ def facts_of(device: torch.device) -> DeviceFacts:
 
 
 def plan_search(
-    data: Fingerprint, device: DeviceFacts, *, budget_s: float | None = None
+    data: Fingerprint,
+    device: DeviceFacts,
+    *,
+    budget_s: float | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> AutoPlan:
     """Choose a search's settings. A pure function: the same arguments give the same plan.
 
@@ -137,17 +147,20 @@ def plan_search(
         data: The images.
         device: Where the search runs.
         budget_s: Seconds that it may take; None plans for `DEFAULT_BUDGET_S`.
+        given: What the user says of `GIVEN_SIZES`, which the plan is then made for.
     """
+    given = given or {}
     seconds = DEFAULT_BUDGET_S[device.kind] if budget_s is None else budget_s
-    size = _size(data, device, seconds)
+    size = _size(data, device, seconds, given)
     preset = SEARCH_PRESETS[size]
     height, width = data.largest_size
     scale = min(1.0, LONGEST_SIDE[size] / max(height, width))
-    scale = max(scale, SHORTEST_SIDE / min(height, width))
+    scale = given.get("image_scale", max(scale, SHORTEST_SIDE / min(height, width)))
     sides = [max(1, round(side * scale)) for side in (height, width)]
     crop = (min(preset.crop_size[0], sides[0]), min(preset.crop_size[1], sides[1]))
+    crop = given.get("crop_size", crop)
     # trainB is never the larger half.
-    batch = max(1, min(preset.batch_size, data.num_images // 2))
+    batch = given.get("batch_size", max(1, min(preset.batch_size, data.num_images // 2)))
     pixels = batch * math.prod(crop)
 
     warm_up = preset.arch_start_epoch / (preset.num_epochs - preset.arch_start_epoch)
@@ -181,18 +194,19 @@ def plan_search(
         )
     return AutoPlan(
         size=size,
-        settings=settings,
-        reasons=reasons,
+        settings={name: value for name, value in settings.items() if name not in given},
+        reasons={name: reason for name, reason in reasons.items() if name not in given},
         memory_gib=pixels * _KIB[size] / 2**20,
         seconds=num_steps * step_s if budget_s is None else seconds,
     )
 
 
-def _size(data: Fingerprint, device: DeviceFacts, seconds: float) -> Size:
+def _size(data: Fingerprint, device: DeviceFacts, seconds: float, given: Mapping[str, Any]) -> Size:
     """Take the paper's supernet where a GPU has the memory and the budget has the steps for it."""
     paper = SEARCH_PRESETS["paper"]
-    pixels = paper.batch_size * math.prod(paper.crop_size)
-    has_memory = pixels * _KIB["paper"] / 2**20 <= _MEMORY_SHARE * device.memory_gib
+    batch = given.get("batch_size", paper.batch_size)
+    pixels = batch * math.prod(given.get("crop_size", paper.crop_size))
+    has_memory = pixels * _KIB["paper"] / 2**20 <= MEMORY_SHARE * device.memory_gib
     num_steps = seconds / (3 * pixels * _MICROSECONDS["cuda"] * 1e-6)
     fills_crops = min(data.largest_size) >= 64
     is_paper = device.kind == "cuda" and has_memory and num_steps >= 1000 and fills_crops

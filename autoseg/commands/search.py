@@ -17,7 +17,13 @@ from autoseg.architecture import (
 from autoseg.backends import choose_backend
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
-from autoseg.commands.auto_plan import AutoPlan, facts_of, fingerprint_of, plan_search
+from autoseg.commands.auto_plan import (
+    GIVEN_SIZES,
+    AutoPlan,
+    facts_of,
+    fingerprint_of,
+    plan_search,
+)
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
 from autoseg.commands.default_strategy import choose_strategy, strategy_settings
 from autoseg.commands.latency import keep_table, predicted_latency, with_latency_table
@@ -280,7 +286,12 @@ def _auto_plan(
     if request.preset != "auto" or request.dataset == "synthetic":
         return None
     budget_s = request.pick(SearchConfig).seconds if "budget" in request.given else None
-    plan = plan_search(fingerprint_of(dataset), facts_of(device), budget_s=budget_s)
+    plan = plan_search(
+        fingerprint_of(dataset),
+        facts_of(device),
+        budget_s=budget_s,
+        given={name: getattr(request, name) for name in GIVEN_SIZES if name in request.given},
+    )
     has_end = request.given & {"budget", "arch_steps", "num_epochs", "num_samples"}
     return plan.without_steps() if has_end else plan
 

@@ -79,6 +79,28 @@ def test_a_large_gpu_gets_the_papers_sizes_and_a_small_one_or_a_short_time_does_
     assert plan_search(CITYSCAPES, GPU, budget_s=60).size == "tiny"
 
 
+def test_sizes_that_are_given_decide_with_which_supernet_a_step_fits():
+    # 16 KiB for each of 2 x 769 x 769 pixels are 18.05 GiB, of which 80 % of 24 have room.
+    large = {"crop_size": (769, 769)}
+    fits, does_not, half = (
+        plan_search(CITYSCAPES, DeviceFacts(kind="cuda", memory_gib=gib), given=given)
+        for gib, given in ((24, large), (22, large), (22, large | {"batch_size": 1}))
+    )
+    assert (fits.size, does_not.size, half.size) == ("paper", "tiny", "paper")
+    assert fits.memory_gib == pytest.approx(18.05, abs=0.01)
+    assert half.memory_gib == pytest.approx(fits.memory_gib / 2)
+    # Twice the pixels of a step are half of the steps, in the same time.
+    steps = [
+        plan_search(CAMVID, TWO_CORES, given={"batch_size": batch}).settings["arch_steps"]
+        for batch in (8, 16)
+    ]
+    assert steps[0] == pytest.approx(2 * steps[1], abs=1)
+    for named in (fits.settings, fits.reasons):
+        assert "crop_size" not in named  # that was no choice of the plan
+    whole = plan_search(CAMVID, TWO_CORES, given={"image_scale": 1.0, "batch_size": 2})
+    assert whole.settings["crop_size"] == SEARCH_PRESETS["tiny"].crop_size
+
+
 def test_a_budget_of_time_leaves_the_end_to_the_clock():
     plan = plan_search(MICROSCOPE, TWO_CORES, budget_s=1200)
     assert "arch_steps" not in plan.settings
