@@ -26,6 +26,7 @@ from autoseg.commands.retrain_plan import (
     plan_retraining,
 )
 from autoseg.commands.retrain_seeds import SeedScores, scores_over_seeds
+from autoseg.commands.step_counts import StepCounts
 from autoseg.commands.tensorboard import mirrored, require_tensorboard
 from autoseg.distributed import is_first_process, num_processes
 from autoseg.errors import UsageError
@@ -118,8 +119,8 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
             "--batch-norm frozen: random weights have no statistics to keep; name a file with "
             "--weights, or leave the option out."
         )
-    if plan.is_planned and not request.resume:
-        plan = replace(plan, estimate=_estimate(plan, device))
+    if plan.counts is not None:
+        plan = replace(plan, estimate=_estimate(plan, plan.counts))
     opened = open_run(
         plan.folder,
         resume=request.resume,
@@ -168,15 +169,14 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     )
 
 
-def _estimate(plan: RetrainPlan, device: torch.device) -> Estimate:
+def _estimate(plan: RetrainPlan, counts: StepCounts) -> Estimate:
     """Say what the trainings of a plan will take."""
     return estimate_trainings(
         plan.networks,
         plan.training,
-        plan.train_dataset,
+        counts,
         num_seeds=max(1, len(plan.request.seeds)),
         is_published_size=plan.request.preset == "paper",
-        device=device,
     )
 
 

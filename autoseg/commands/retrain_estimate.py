@@ -3,22 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import Any
 
 from autoseg.cli.console import announce
 from autoseg.commands.auto_plan import facts_of, speed_up
 from autoseg.commands.retrain_steps import step_seconds
+from autoseg.commands.step_counts import StepCounts
 from autoseg.config import TrainingConfig
-from autoseg.data import SegmentationDataset
 from autoseg.distributed import num_processes
 from autoseg.runs import schema
 from autoseg.trained import NetworkChoice
-from autoseg.training import lower_memory
-
-if TYPE_CHECKING:
-    from autoseg.training.step_tally import StepTally
 
 ESTIMATE_FIELDS = {
     "memory_gib": schema.mapping_of(schema.optional(schema.number(0))),
@@ -57,36 +51,34 @@ class Estimate:
 def estimate_trainings(
     networks: Sequence[NetworkChoice],
     config: TrainingConfig,
-    dataset: SegmentationDataset,
+    counts: StepCounts,
     *,
     num_seeds: int,
     is_published_size: bool,
-    device: torch.device,
 ) -> Estimate:
     """Estimate what trainings take, and say so, and what is not known.
 
     Args:
         networks: What is trained.
         config: The recipe; several processes share its batch.
-        dataset: The train split.
+        counts: Counts the steps, where they will be made.
         num_seeds: Trainings of each network.
         is_published_size: Whether networks are of the published sizes, whose speed on a GPU is
             known.
-        device: Where they run.
     """
     # Late: torch's tensors without numbers take half a second to import.
     from autoseg.training.step_tally import UncountableError
 
-    facts = facts_of(device)
+    device = counts.device
     memory: dict[str, float | None] = {}
     seconds: dict[str, float | None] = {}
     for choice in networks:
         label, step_s = choice.label, None
         try:
-            tally = _count(choice, config, dataset, device)
+            tally = counts(choice, config)
             memory[label] = round(tally.memory_gib, 4)
             if device.type == "cpu":
-                step_s = tally.written_gb * _SECONDS_PER_GB / speed_up(facts)
+                step_s = tally.written_gb * _SECONDS_PER_GB / speed_up(facts_of(device))
         except UncountableError as error:
             memory[label] = None
             announce(f"retrain: plan: memory of {label} is not known: {error}")
@@ -96,47 +88,19 @@ def estimate_trainings(
         if config.seconds is None and step_s is not None:
             seconds[label] = round(config.num_steps * step_s)
     estimate = Estimate(memory_gib=memory, seconds=seconds)
-    for line in _lines(estimate, config, num_seeds=num_seeds, room_gib=facts.memory_gib):
+    for line in _lines(estimate, config, num_seeds=num_seeds):
         announce(f"retrain: plan: {line}")
     return estimate
 
 
-def _count(
-    choice: NetworkChoice,
-    config: TrainingConfig,
-    dataset: SegmentationDataset,
-    device: torch.device,
-) -> "StepTally":
-    """Count a step of a network, with this process's share of the batch."""
-    from autoseg.training.step_tally import UncountableError, count_step
-
-    if choice.crf_layer is not None:
-        raise UncountableError("the lattice of its CRF depends on the images")
-    return count_step(
-        lambda: choice.build(dataset.num_classes, normalisation=dataset.normalisation),
-        config,
-        num_images=config.batch_size // num_processes(),
-        num_classes=dataset.num_classes,
-        num_channels=dataset.num_channels,
-        device=device,
-    )
-
-
-def _lines(
-    estimate: Estimate, config: TrainingConfig, *, num_seeds: int, room_gib: float
-) -> list[str]:
+def _lines(estimate: Estimate, config: TrainingConfig, *, num_seeds: int) -> list[str]:
     """Return what a person reads before the trainings begin."""
     lines = []
     memory = {label: gib for label, gib in estimate.memory_gib.items() if gib is not None}
     if memory:
-        shown = ", ".join(f"{_size(gib)} for {label}" for label, gib in memory.items())
+        shown = ", ".join(f"{memory_text(gib)} for {label}" for label, gib in memory.items())
         each = f", in each of {num_processes()} processes" if num_processes() > 1 else ""
         lines.append(f"a step takes about {shown}{each}")
-    if too_large := [label for label, gib in memory.items() if gib > room_gib]:
-        lines.append(
-            f"{too_large[0]} does not fit into the {room_gib:.0f} GiB of the GPU. "
-            f"{lower_memory(config)}"
-        )
     num_trainings = num_seeds * len(estimate.seconds)
     if config.seconds is not None:
         in_all = f", {_exactly(num_trainings * config.seconds)} in all" if num_trainings > 1 else ""
@@ -160,7 +124,8 @@ def _lines(
     return lines
 
 
-def _size(gib: float) -> str:
+def memory_text(gib: float) -> str:
+    """Return a size in GiB, or MiB where it is smaller."""
     return f"{gib:.1f} GiB" if gib >= 1 else f"{1024 * gib:.0f} MiB"
 
 

@@ -15,12 +15,14 @@ from autoseg.commands.resuming import (
     settings_of,
 )
 from autoseg.commands.retrain_estimate import ESTIMATE_FIELDS, Estimate
+from autoseg.commands.retrain_memory import planned_memory
 from autoseg.commands.retrain_networks import (
     choose_networks,
     require_same_networks,
     sizes_of,
 )
 from autoseg.commands.retrain_steps import planned_steps, require_one_end
+from autoseg.commands.step_counts import StepCounts
 from autoseg.config import (
     RETRAIN_PRESETS,
     DataConfig,
@@ -87,7 +89,10 @@ class RetrainPlan:
     is_planned: bool = False
     """Whether it follows from the images and the device: no one named a preset for them."""
     reasons: tuple[str, ...] = ()
-    """Why the training lasts as long as it does, where that was planned from the images."""
+    """Why the training has the sizes and steps that were planned for it."""
+    counts: StepCounts | None = None
+    """What counts its networks' steps; None where none of it is planned, or all of it was before
+    it was resumed."""
     estimate: Estimate | None = None
     """What the trainings are reckoned to take; None where none of it was planned."""
 
@@ -188,11 +193,6 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
     require_one_end(request.pick(TrainingConfig), given=request.given)
     # The drawn scenes are what the preset tiny was made for, as in a search.
     is_planned = is_planned and request.overfit is None and request.dataset != "synthetic"
-    reasons = ()
-    if is_planned and request.preset == "paper":
-        recipe = request.pick(TrainingConfig)
-        steps = planned_steps(recipe, train_dataset, val_dataset, given=request.given)
-        request, reasons = request.with_defaults(**steps.settings), steps.reasons
     if request.seeds:
         request = request.with_values(seed=request.seeds[0])
     networks = choose_networks(request, train_dataset)
@@ -202,6 +202,16 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
             "only the cells of an architecture have it, and none is trained; leave it out, or name "
             "one with --architecture.",
         )
+    counts = StepCounts(train_dataset, device) if is_planned else None
+    reasons: tuple[str, ...] = ()
+    # --auto-batch tries what fits.
+    if counts is not None and not request.auto_batch:
+        memory = planned_memory(networks, request.pick(TrainingConfig), counts, given=request.given)
+        request, reasons = request.with_defaults(**memory.settings), memory.reasons
+    if is_planned and request.preset == "paper":
+        recipe = request.pick(TrainingConfig)
+        steps = planned_steps(recipe, train_dataset, val_dataset, given=request.given)
+        request, reasons = request.with_defaults(**steps.settings), (*reasons, *steps.reasons)
     return RetrainPlan(
         request=request,
         networks=tuple(networks),
@@ -210,6 +220,7 @@ def plan_retraining(request: RetrainRequest, device: torch.device) -> RetrainPla
         val_dataset=val_dataset,
         is_planned=is_planned,
         reasons=reasons,
+        counts=counts,
     )
 
 

@@ -26,8 +26,9 @@ class RetrainRequest(Request, TrainingConfig, NetworkSizes, DataConfig):
     to train beside it, with about as many MACs: what a search has to beat."""
     preset: Preset = "auto"
     """Sizes and recipe to start from: paper (as published), tiny (minutes on two CPU cores, narrow
-    networks), auto (paper for a real dataset on a GPU, with steps for the images at hand, otherwise
-    tiny; it says beforehand what memory and time real images will take; docs/plan.md)."""
+    networks), auto (paper for a real dataset on a GPU, with steps for the images at hand, and parts
+    of a batch or crops that fit into its memory, otherwise tiny; it says beforehand what memory and
+    time real images will take; docs/plan.md)."""
     weights: Path | None = None
     """File with the weights that the one network starts from, of torch.save or safetensors: an
     ImageNet classifier's for its encoder (torchvision's or timm's, which fit at --width 1), or a

@@ -15,7 +15,7 @@ from autoseg.training.loop import TrainingResult, train
 from autoseg.training.loop_state import LOOP_FIELDS, LoopState
 from autoseg.training.loss_functions import cross_entropy, segmentation_loss
 from autoseg.training.losses import LOSSES
-from autoseg.training.memory import OutOfMemoryError, explaining_memory, lower_memory
+from autoseg.training.memory import OutOfMemoryError, explaining_memory
 from autoseg.training.optimisers import SGD, Adam
 from autoseg.training.precision import (
     ResolvedPrecision,
@@ -46,7 +46,6 @@ __all__ = [
     "cosine",
     "cross_entropy",
     "explaining_memory",
-    "lower_memory",
     "pixels_together",
     "poly",
     "require_finite",

@@ -37,12 +37,12 @@ def explaining_memory(config: RecipeConfig) -> Iterator[None]:
         height, width = config.crop_size
         raise OutOfMemoryError(
             f"a step of {config.batch_size} image(s) with crops of {height} x {width} does not fit "
-            f"into memory ({reason}). {lower_memory(config)} What was saved is whole: where "
+            f"into memory ({reason}). {_lower_memory(config)} What was saved is whole: where "
             "another program took the memory, go on with --resume."
         ) from error
 
 
-def lower_memory(config: RecipeConfig) -> str:
+def _lower_memory(config: RecipeConfig) -> str:
     """Return a sentence that says which settings to lower, and how far."""
     height, width = (max(1, round(side / math.sqrt(2))) for side in config.crop_size)
     ways = [f"--crop-size {height} {width}"]

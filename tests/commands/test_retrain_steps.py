@@ -1,6 +1,7 @@
 """How long `--preset auto` trains: two hours of an H100, and never longer than the paper."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from PIL import Image
 
 from autoseg.architecture import load_architecture
+from autoseg.commands import retrain_memory
+from autoseg.commands.auto_plan import DeviceFacts
 from autoseg.commands.retrain_plan import plan_retraining
 from autoseg.commands.retrain_steps import plan_steps
 from autoseg.config import RETRAIN_PRESETS
@@ -82,6 +85,9 @@ def test_small_images_train_no_longer_than_the_paper_and_few_ones_shorter(num_im
 @pytest.fixture
 def images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # Where there is no GPU, its memory cannot be asked for.
+    gpu = DeviceFacts(kind="cuda", memory_gib=math.inf)
+    monkeypatch.setattr(retrain_memory, "facts_of", lambda device: gpu)
     generator = np.random.default_rng(0)
     for folder in ("images", "masks"):
         (tmp_path / "set" / folder).mkdir(parents=True)
