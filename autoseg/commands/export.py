@@ -19,7 +19,7 @@ from autoseg.export import (
     origin_of,
     require_packages,
 )
-from autoseg.foreign_text import folder_name
+from autoseg.foreign_text import folder_name, printable
 from autoseg.requests import ExportRequest
 from autoseg.runs import load_weights, weights_path
 from autoseg.trained import RetrainedNetwork, save_model_file
@@ -78,6 +78,10 @@ def run_export(request: ExportRequest) -> Iterator[Path]:
                 normalisation=description.normalisation,
                 image_scale=description.image_scale,
             ).eval()
+            announce(
+                f"export: recording the graph of {printable(description.choice.label)}; each form "
+                "is then written and held against the network"
+            )
             program = export_graph(graph)
         metadata = {
             "autoseg": __version__,

@@ -1,5 +1,7 @@
 """`python -m autoseg.export`: every form gives what the network gives, and says what it is."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -48,7 +50,15 @@ def exported(tmp_path_factory):
     make_run(folder / "run", network=NETWORK)
     pixels = np.random.default_rng(0).integers(256, size=(75, 110, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "photo.png")
-    export.main([str(folder / "run"), "--licence", "CC0-1.0", "--format", *FORMATS])
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        export.main([str(folder / "run"), "--licence", "CC0-1.0", "--format", *FORMATS])
+    # What takes long is said once, before it begins.
+    first, *others = said.getvalue().splitlines()
+    assert first.startswith("export: recording the graph of unet; each form")
+    assert [line.split(": ")[1] for line in others] == [
+        f"unet{e}" for e in (".onnx", ".pt2", ".torchscript")
+    ]
     return folder
 
 
