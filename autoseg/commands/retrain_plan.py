@@ -309,7 +309,9 @@ def _with_recipe(
         command="retrain",
     )
     request = request.with_defaults(fitted)
-    announce(f"retrain: crops of {request.crop_size} pixels (--crop-size)")
+    announce(
+        f"retrain: crops of {request.crop_size[0]} x {request.crop_size[1]} pixels (--crop-size)"
+    )
     return request
 
 

@@ -15,7 +15,10 @@ from autoseg.runs.record import RECORD_NAME
 
 INDEX_NAME = "index.html"
 
-_PICTURES = ("trellis", "path", "cell", "paths", "history", "training", "predictions", "crf_tuning")
+_PICTURES = (
+    *("trellis", "path", "cell", "scores", "front", "paths", "history", "training"),
+    *("predictions", "crf_tuning"),
+)
 """Names of a run's pictures, the most telling first."""
 _MAX_PICTURES = 3
 _MAX_ABOUT = 300  # characters
@@ -81,6 +84,7 @@ def _entry(folder: Path, runs: Path) -> RunEntry:
                 kind="",
                 state="unreadable",
                 about=str(error)[:_MAX_ABOUT],
+                doubts=(),
                 score=None,
                 started="",
                 pictures=pictures,
@@ -91,6 +95,7 @@ def _entry(folder: Path, runs: Path) -> RunEntry:
         kind=record["kind"],
         state=record["state"],
         about=_about(record)[:_MAX_ABOUT],
+        doubts=_doubts(record["results"]),
         score=score if isinstance(score, float) else None,
         started=record["created"][:16].replace("T", " "),
         pictures=pictures,
@@ -98,7 +103,7 @@ def _entry(folder: Path, runs: Path) -> RunEntry:
 
 
 def _about(record: Mapping[str, Any]) -> str:
-    """Say in a line what a run is about: its network or strategy, its dataset, and its doubts."""
+    """Say in a line what a run is about: its network or strategy, and its dataset."""
     config, results = record["config"], record["results"]
     network = config.get("network")
     networks = config.get("networks")
@@ -108,9 +113,12 @@ def _about(record: Mapping[str, Any]) -> str:
         f"{len(networks)} networks" if isinstance(networks, list) else None,
         config.get("dataset"),
         results.get("note"),
-        results.get("doubt"),
     ]
-    doubts = results.get("doubts")
-    if isinstance(doubts, list) and doubts:
-        parts.append(f"{len(doubts)} reason{'s' if len(doubts) > 1 else ''} to doubt its decision")
     return ", ".join(part for part in parts if isinstance(part, str) and part)
+
+
+def _doubts(results: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a run says against its result: one sentence of a retraining, more of a search."""
+    doubts = results.get("doubts")
+    told = [results.get("doubt"), *(doubts if isinstance(doubts, list) else ())]
+    return tuple(doubt[:_MAX_ABOUT] for doubt in told if isinstance(doubt, str) and doubt)

@@ -24,6 +24,8 @@ class RunEntry:
     """"finished" and the like; "unreadable" if its record cannot be read."""
     about: str
     """What was searched or trained, or why the record cannot be read."""
+    doubts: tuple[str, ...]
+    """Why its result is no achievement, or its decision doubtful; a sentence each."""
     score: float | None
     """mIoU on val, a fraction; None where there is none."""
     started: str
@@ -41,6 +43,11 @@ class RunEntry:
         """Each picture's address and its name."""
         return [(_address(path), path.rpartition("/")[2].rpartition(".")[0])
                 for path in self.pictures]  # fmt: skip
+
+    @property
+    def doubts_text(self) -> str:
+        """How many reasons there are to doubt it, to stand for them while they are folded."""
+        return f"{len(self.doubts)} reason{'s' if len(self.doubts) > 1 else ''} to doubt it"
 
     @property
     def score_text(self) -> str:

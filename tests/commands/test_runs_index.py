@@ -26,7 +26,9 @@ def make_run(folder, *, kind="retrain", config=None, state="finished", **results
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("here") / "runs"
-    search = make_run(root / NAME, kind="search", config={"strategy": "darts"}, doubts=["a", "b"])
+    search = make_run(
+        root / NAME, kind="search", config={"strategy": "darts"}, doubts=["a <i>", "b"]
+    )
     (search / "figures").mkdir()
     for name in ("trellis", "cell", "other"):
         (search / "figures" / f"{name}.png").write_bytes(PNG)
@@ -59,11 +61,16 @@ def test_every_run_is_listed_with_what_it_is(runs):
     assert rows[escaped][:4] == [
         "search",
         "finished",
-        "darts, 2 reasons to doubt its decision",
+        "darts2 reasons to doubt ita &lt;i&gt;b",  # without the elements around them
         "-",
     ]
     assert rows["set"][:4] == ["retrain-set", "failed", "1 networks", "-"]
-    assert rows["set/unet"][:4] == ["retrain", "finished", "unet, camvid, dull.", "51.24"]
+    assert rows["set/unet"][:4] == [
+        "retrain",
+        "finished",
+        "unet, camvid1 reason to doubt itdull.",
+        "51.24",
+    ]
     assert rows["odd"][:4] == ["retrain", "interrupted", "-", "-"]
     assert rows["damaged"][1] == "unreadable"
     assert "run.json is not a run&#39;s record" in rows["damaged"][2]
@@ -103,6 +110,11 @@ def test_it_shows_pictures_and_sorts_in_a_browser(runs):
         assert browser.run(f"{right} <= {cell}.getBoundingClientRect().right")
         width = "[...document.images].map(image => (image.loading = 'eager', image.naturalWidth))"
         assert browser.run(width) == [1, 1]
+        folded = "document.querySelector('details')"
+        shown = f"{folded}.querySelector('p').checkVisibility()"
+        assert not browser.run(shown)
+        browser.run(f"{folded}.querySelector('summary').click()")
+        assert browser.run(shown)
         browser.run("document.querySelectorAll('thead button')[4].click()")
         first = "document.querySelector('tbody tr').cells[0].textContent"
         assert browser.run(first) == "set/unet"
