@@ -11,6 +11,8 @@ from autoseg.data.__main__ import main
 from autoseg.errors import FileError, UsageError
 from tests.data.folder.drawing import binary_folder, grey, mask, save
 
+NAMES = ("images/cell_0.png", "masks/cell_1.png", "masks/cell_3.png")
+
 
 def test_a_card_is_printed_and_saved_with_a_contact_sheet(tmp_path, capsys):
     root, out = binary_folder(tmp_path / "cells"), tmp_path / "card"
@@ -47,6 +49,24 @@ def test_every_pair_that_does_not_fit_is_named(tmp_path):
         save(root / f"masks/cell_{number}.png", mask(0, 255, size=(5, 5)))
     with pytest.raises(FileError, match=r"^2 files cannot be used:\n  .*cell_1.*\n  .*cell_3"):
         main([str(root), "--out", str(tmp_path / "card")])
+
+
+def test_what_headers_do_not_tell_is_named_with_what_they_tell(tmp_path, capsys):
+    root = binary_folder(tmp_path / "cells")
+    save(root / "masks/cell_1.png", mask(0, 255, size=(5, 5)))
+    for name in ("images/cell_0.png", "masks/cell_3.png"):
+        path = root / name
+        path.write_bytes(path.read_bytes()[:45])  # the header is whole
+    with pytest.raises(FileError) as raised:
+        main([str(root), "--out", str(tmp_path / "card")])
+    said = str(raised.value).split("\n  ")
+    assert said[0] == "3 files cannot be used:"
+    assert [next(name for name in NAMES if name in line) for line in said[1:]] == [
+        "images/cell_0.png",
+        "masks/cell_1.png",
+        "masks/cell_3.png",
+    ]
+    assert "all others are read, to name what is wrong" in capsys.readouterr().err
 
 
 def test_a_dataset_by_its_name(tmp_path, capsys):

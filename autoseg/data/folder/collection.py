@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.data.channels import size_and_channels
+from autoseg.data.channels import read_channels, size_and_channels
 from autoseg.data.folder.description import (
     DESCRIPTION_NAME,
     ClassEntry,
@@ -105,6 +105,36 @@ def read_folder(root: Path, description_path: Path | None = None) -> FolderColle
             *class_notes,
         ),
     )
+
+
+def require_pairs(root: Path, description_path: Path | None) -> None:
+    """Decode all images and masks of a folder, of which `read_folder` reads headers for the most.
+
+    Args:
+        root: The folder.
+        description_path: Its dataset.toml; None for the one that lies in it, if any.
+
+    Raises:
+        UsageError: If the folder has no known layout.
+        FileError: If a file is damaged, or an image and its mask differ in size; all are named.
+    """
+    description = find_description(root, description_path)
+    settings = description.settings
+    layout = find_layout(root, images=settings.images, masks=settings.masks)
+    splits, _ = divide(layout, description)
+    with all_faults() as each:
+        for pair in (pair for split in splits.values() for pair in split):
+            sizes = []
+            with each:
+                size, channels = size_and_channels(pair.image)
+                read_channels(pair.image, channels)
+                sizes.append(size)
+            with each:
+                read_mask_file(pair.mask)
+                sizes.append(mask_size(pair.mask))
+            if len(sizes) == 2:
+                with each:
+                    _require_equal(pair.image, sizes[0], pair.mask, sizes[1])
 
 
 def find_description(root: Path, path: Path | None) -> Description:

@@ -11,7 +11,7 @@ from torch import Tensor
 from autoseg.contract import SPLITS, ReadsRegions, Sample, SegmentationDataset
 from autoseg.data.cache import DEFAULT_CACHE_MIB, KeepsSamples, Pixels, SampleCache
 from autoseg.data.channels import allows_regions, open_regions, read_channels
-from autoseg.data.folder.collection import read_folder
+from autoseg.data.folder.collection import read_folder, require_pairs
 from autoseg.data.folder.masks import allows_parts
 from autoseg.data.folder.splitting import place
 from autoseg.data.scaled_part import MAX_WHOLE
@@ -152,6 +152,21 @@ class FolderImages(SegmentationDataset, KeepsSamples, ReadsRegions):
     def _read_label(self, path: Path) -> Tensor:
         label = self._codec.decode(path, ignore_index=self.ignore_index)
         return torch.from_numpy(label.astype(np.uint8) if self.ignore_index == _SMALL else label)
+
+
+def require_readable(data_root: str | Path | None, description: str | Path | None) -> None:
+    """Decode every image and mask of a folder, to name all that is wrong with them at once.
+
+    Args:
+        data_root: As of `FolderImages`.
+        description: As well.
+
+    Raises:
+        UsageError: If the folder has no known layout.
+        FileError: If a file is damaged, or an image and its mask differ in size; all are named.
+    """
+    path = None if description is None else Path(description)
+    require_pairs(_find_root(data_root), path)
 
 
 def _find_root(data_root: str | Path | None) -> Path:
