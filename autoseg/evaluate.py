@@ -57,7 +57,7 @@ def _print(scores: "Scores") -> None:
     if "crf" in summary:
         crf = summary["crf"]
         print(
-            f"with CRF: mIoU {crf['mean_iou']:.4f} ({crf['mean_iou_change']:+.4f}), "
+            f"with CRF: mIoU {crf['mean_iou']:.4f} ({crf['mean_iou_change']:+z.4f}), "
             f"mean accuracy {crf['mean_accuracy']:.4f}, pixel accuracy {crf['pixel_accuracy']:.4f}"
         )
         print(f"CRF: {crf['text']}")

@@ -143,7 +143,7 @@ _IN_RUN_RECORD = (
 
 def table_of(result: TuningResult) -> str:
     """Write no CRF, the stock parameters and the best trial as a table for a terminal."""
-    texts = [(name, f"{score:.4f}", f"{change:+.4f}") for name, score, change in result.rows()]
+    texts = [(name, f"{score:.4f}", f"{change:+z.4f}") for name, score, change in result.rows()]
     frame = pd.DataFrame(texts, columns=pd.Index(["CRF", "mIoU", "change"]))
     return frame.to_string(index=False)
 

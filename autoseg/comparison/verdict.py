@@ -287,7 +287,7 @@ def _percent(row: ComparisonRow) -> str:
 
 
 def _points(change: float) -> str:
-    return f"{100 * change:+.2f} points"
+    return f"{100 * change:+z.2f} points"
 
 
 def _milliseconds(value: float) -> str:

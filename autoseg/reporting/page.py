@@ -56,7 +56,7 @@ class Heat:
         if math.isnan(value):
             return self.missing, 0.0, False
         if self.is_change:
-            return f"{100 * value:+.1f}", min(abs(value) / _FULL_CHANGE, 1.0), value < 0
+            return f"{100 * value:+z.1f}", min(abs(value) / _FULL_CHANGE, 1.0), value < 0
         return f"{100 * value:.1f}", value, False
 
 

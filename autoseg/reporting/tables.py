@@ -214,7 +214,7 @@ def _format(value: Any, kind: Kind, divisor: float) -> str:
     if kind == "percent":
         return f"{100 * value:.2f}"
     if kind == "change":
-        return f"{100 * value:+.2f}"
+        return f"{100 * value:+z.2f}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if kind in ("text", "exact"):

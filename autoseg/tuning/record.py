@@ -92,7 +92,7 @@ class TuningRecord:
         if not self.use_crf:
             notes.append(
                 f"CRF: on {where} none of {self.num_trials} trials beat the network without a "
-                f"CRF; the best of them changes mIoU by {self.mean_iou_change:+.4f}. Consider "
+                f"CRF; the best of them changes mIoU by {self.mean_iou_change:+z.4f}. Consider "
                 "leaving the CRF out."
             )
         if not self.finished:

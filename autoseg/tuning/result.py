@@ -94,7 +94,7 @@ class TuningResult:
         """What the best trial does to the score, in a sentence."""
         change = self.mean_iou_change
         verdict = (
-            f"the best CRF {self.effect}: mIoU {self.best.mean_iou:.4f} ({change:+.4f}) on "
+            f"the best CRF {self.effect}: mIoU {self.best.mean_iou:.4f} ({change:+z.4f}) on "
             f"{self.subject.split}"
         )
         return verdict if change > 0 else f"{verdict}; nothing beats no CRF, so leave it out"

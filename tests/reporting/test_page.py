@@ -154,8 +154,10 @@ def test_heat_in_percent_with_gaps():
 
 
 def test_differences_have_their_sign_and_deepen_to_ten_points():
-    heat = Heat(names=["road"], columns={"a": [0.05], "b": [-0.3]}, missing="-", is_change=True)
-    assert heat.rows == [("road", [("+5.0", 0.5, False), ("-30.0", 1.0, True)])]
+    columns = {"a": [0.05], "b": [-0.3], "c": [-0.0001]}
+    heat = Heat(names=["road"], columns=columns, missing="-", is_change=True)
+    changes = [("+5.0", 0.5, False), ("-30.0", 1.0, True), ("+0.0", 0.001, True)]
+    assert heat.rows == [("road", changes)]
 
 
 def test_nothing_outside_is_referred_to():
