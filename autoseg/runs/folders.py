@@ -46,7 +46,8 @@ def require_new_run(folder: Path) -> None:
 def require_place(folder: Path) -> None:
     """Refuse a folder that is a file, lies in one, or may not be written to, as above."""
     found = folder
-    while not found.exists() and found != found.parent:
+    # Not Path.exists, which raises where a folder on the way may not be searched.
+    while not os.path.exists(found) and found != found.parent:  # noqa: PTH110
         found = found.parent
     if not found.is_dir():
         what = "is a file" if found == folder else f"cannot be made: {found} is a file"

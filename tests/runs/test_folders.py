@@ -11,6 +11,12 @@ from autoseg.runs.folders import require_new_run
 from autoseg.search import main as search
 from tests.test_atomic import as_nobody
 
+_OF_PYTEST = (
+    "pytest",
+    "popen",
+    "test_",
+)  # beginnings of the folders that it makes, and its workers
+
 
 def test_a_folder_inside_a_file_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
@@ -38,15 +44,18 @@ def test_a_run_that_goes_on_is_in_use_and_one_that_ended_is_there(tmp_path):
 
 
 def test_a_folder_that_may_not_be_written_to(tmp_path):
-    folder = tmp_path / "kept"
-    folder.mkdir()
-    folder.chmod(0o555)
+    kept, hidden = tmp_path / "kept", tmp_path / "hidden"
+    for folder, mode in ((kept, 0o555), (hidden, 0o000)):
+        (folder / "inside").mkdir(parents=True)
+        folder.chmod(mode)
     for path in (tmp_path, *tmp_path.parents):  # so that nobody may look into it
-        if os.geteuid() == path.stat().st_uid and path.name.startswith(("pytest", "test_")):
+        if os.geteuid() == path.stat().st_uid and path.name.startswith(_OF_PYTEST):
             path.chmod(0o755)
-    rule = r"nothing can be written to .*/kept: Permission denied; name another folder"
-    with as_nobody(), pytest.raises(OSError, match=rule):
-        require_new_run(folder / "a")
+    for folder, named in ((kept / "a", kept), (hidden / "inside/a", hidden)):
+        rule = rf"nothing can be written to {named}: Permission denied; name another folder"
+        with as_nobody(), pytest.raises(OSError, match=rule):
+            require_new_run(folder)
+    hidden.chmod(0o755)
 
 
 @pytest.mark.parametrize("command", [search, retrain])
