@@ -11,11 +11,11 @@ from autoseg.data import DATASETS, SPLITS, SegmentationDataset, build_split, spr
 from autoseg.data.cache import KeepsSamples, SampleCache
 from autoseg.data.card import DatasetCard, make_card
 from autoseg.data.card_text import card_text
-from autoseg.data.folder import require_readable
+from autoseg.data.folder import BadFilesError, require_readable
 from autoseg.data.folder.description import DESCRIPTION_NAME
 from autoseg.data.folder.proposal import propose_description
 from autoseg.data.images import IMAGE_SUFFIXES
-from autoseg.errors import FileError, UsageError
+from autoseg.errors import UsageError
 from autoseg.foreign_text import printable
 from autoseg.reporting import draw_samples
 from autoseg.reporting.figure import png_bytes
@@ -69,10 +69,9 @@ def _card(request: DataRequest) -> bool:
     require_writable(request.out)
     try:
         datasets = _splits(config)
-    except FileError:
-        if config.dataset == "folder":  # headers alone were read; a person mends all files together
-            announce("data: files cannot be used; all others are read, to name what is wrong")
-            require_readable(config.data_root, config.data)
+    except BadFilesError:  # of the others headers alone were read; a person mends all together
+        announce("data: files cannot be used; all others are read, to name what is wrong")
+        require_readable(config.data_root, config.data)
         raise
     for dataset in datasets:
         if isinstance(dataset, KeepsSamples):

@@ -69,6 +69,14 @@ def test_what_headers_do_not_tell_is_named_with_what_they_tell(tmp_path, capsys)
     assert "all others are read, to name what is wrong" in capsys.readouterr().err
 
 
+def test_what_no_image_can_mend_is_said_without_reading_them(tmp_path, capsys):
+    root = binary_folder(tmp_path / "cells")
+    (root / "dataset.toml").write_text("mean = [0.1, 0.2, 0.3]\nstd = [1.0, 1.0, 1.0]\n")
+    with pytest.raises(FileError, match=r"mean and std have 3 value\(s\), but the images have 1"):
+        main([str(root), "--out", str(tmp_path / "card")])
+    assert "are read" not in capsys.readouterr().err
+
+
 def test_a_dataset_by_its_name(tmp_path, capsys):
     arguments = ["synthetic", "--num-samples", "0", "--out", str(tmp_path / "card")]
     with pytest.raises(UsageError, match="synthetic: data_root 'x' has no meaning"):

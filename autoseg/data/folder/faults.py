@@ -9,6 +9,10 @@ from autoseg.errors import FileError
 _NUM_SHOWN = 10
 
 
+class BadFilesError(FileError):
+    """Images and masks that cannot be used, each named, as far as they were read."""
+
+
 class _Each(AbstractContextManager[None]):
     """Keeps the faults of files, one a `with`."""
 
@@ -33,14 +37,18 @@ def all_faults() -> Iterator[AbstractContextManager[None]]:
     """Give a context for each file, and raise all that was wrong at the end.
 
     Raises:
-        FileError: With every fault, or the first ten and their number; one fault alone as it was.
+        BadFilesError: With every fault, or the first ten and their number; one alone has its words.
+        OSError: If the one fault is that a file is not there or may not be read.
     """
     each = _Each()
     yield each
     if len(each.faults) == 1:
-        raise each.faults[0]
+        fault = each.faults[0]
+        if isinstance(fault, OSError):
+            raise fault
+        raise BadFilesError(str(fault)) from fault
     if each.faults:
         shown = "".join(f"\n  {fault}" for fault in each.faults[:_NUM_SHOWN])
         rest = len(each.faults) - _NUM_SHOWN
         more = f"\n  ... and {rest:,} more" if rest > 0 else ""
-        raise FileError(f"{len(each.faults):,} files cannot be used:{shown}{more}")
+        raise BadFilesError(f"{len(each.faults):,} files cannot be used:{shown}{more}")
