@@ -81,11 +81,13 @@ def with_latency_table(task: SearchTask, request: SearchRequest, folder: Path) -
             the right one; or if nothing asks for it.
         FileError: If the file is no latency table.
     """
-    if request.max_latency is None and request.latency_target is None:
+    limit, target = request.max_latency, request.latency_target
+    if limit is None and target is None and request.front_cost == "macs":
         if request.latency_table is not None:
             raise UsageError(
                 f"--latency-table {request.latency_table}: nothing reads it; give --max-latency, "
-                "or --latency-weight and --latency-target, or leave it out."
+                "--latency-weight and --latency-target, or --strategy nsga2 --front-cost latency, "
+                "or leave it out."
             )
         return task
     networks = networks_of(task)

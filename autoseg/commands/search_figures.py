@@ -27,7 +27,7 @@ def draw_search(run: Run, strategy: Strategy) -> None:
         name = strategy.estimator.score_name if isinstance(strategy, DiscreteSearch) else "score"
         quantity = None if name == "mIoU" else name
         figures["scores"] = reporting.draw_scores(lines, quantity=quantity)
-        if any("macs" in line for line in lines):
+        if any("macs" in line or "latency_ms" in line for line in lines):
             figures["front"] = reporting.draw_sample_front(lines, quantity=quantity)
     for name, figure in figures.items():
         reporting.save_figure(figure, run.figures_dir / name)

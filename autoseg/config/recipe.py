@@ -41,6 +41,7 @@ _LATER = (
     ("latency_weight", 0.0),
     ("latency_target", None),
     ("latency_table", None),
+    ("front_cost", "macs"),
     ("selection", "argmax"),
     ("compile", False),
 )

@@ -44,6 +44,9 @@ EstimatorName = Literal[
 PrunerName = Literal["halving", "hyperband"]
 """What stops the training of samples that do worse than others."""
 
+FrontCostName = Literal["macs", "latency"]
+"""What the score is weighed against where both decide what is tried."""
+
 PathSamplerName = Literal["uniform", "fair"]
 """Which architectures one step of a supernet's training by sampled paths trains."""
 
@@ -98,6 +101,9 @@ class SearchConfig(RecipeConfig):
     tournament_size: Count = 5
     """Architectures of the population that are drawn to choose the parent of the next one
     (evolution): more are greedier."""
+    front_cost: FrontCostName = "macs"
+    """What nsga2 weighs the score against: macs, the same that --max-macs limits, or latency, as
+    predicted by --latency-table."""
     num_epochs: Count = 40
     """Epochs over trainA, the half of the training images that trains the weights; with --budget or
     --arch-steps the search has so many equal parts instead, each with a validation at its end."""

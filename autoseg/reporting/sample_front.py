@@ -17,21 +17,22 @@ def draw_sample_front(
     quantity: str | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw each sample's score against its MACs, and the Pareto front.
+    """Draw each sample's score against its cost, and the Pareto front.
 
     Args:
         records: Lines of metrics.jsonl with the fields `score` (a number, or None where it is not
-            defined) and `macs`; records without are passed over.
+            defined) and `macs` or `latency_ms`; records without are passed over.
         quantity: What the scores are; None: mIoU on trainB, drawn in percent.
         title: Text above the drawing; None leaves it out.
 
     Returns:
         The figure; without a score it says so. The kept sample is the best of the front.
     """
+    cost = "latency_ms" if any("latency_ms" in record for record in records) else "macs"
     samples = [
         record
         for record in records
-        if record.get("score") is not None and record.get("macs") is not None
+        if record.get("score") is not None and record.get(cost) is not None
     ]
     figure = new_figure(6.0, 3.6)
     axes = figure.subplots()
@@ -41,9 +42,12 @@ def draw_sample_front(
     axes.set_axisbelow(True)
     hide_spines(axes, "right", "top")
     if samples:
-        divisor, prefix = prefix_for(max(sample["macs"] for sample in samples))
-        axes.set_xlabel(figure_text(f"multiply-accumulates of an image ({prefix})"), fontsize=9)
-        costs = [sample["macs"] / divisor for sample in samples]
+        divisor, label = 1.0, "predicted latency of an image (ms)"
+        if cost == "macs":
+            divisor, prefix = prefix_for(max(sample["macs"] for sample in samples))
+            label = f"multiply-accumulates of an image ({prefix})"
+        axes.set_xlabel(figure_text(label), fontsize=9)
+        costs = [sample[cost] / divisor for sample in samples]
         scores = [sample["score"] * (100.0 if quantity is None else 1.0) for sample in samples]
         axes.scatter(costs, scores, color=GREY, s=18, label="one architecture", gid="sample")
         front = pareto_front(costs, scores)

@@ -25,7 +25,7 @@ class SearchRequest(Request, SearchConfig, DataConfig):
     channels, drnas: by weights that are drawn), or by architectures that are scored one after the
     other (--estimator): random (drawn at random), evolution (mutants of good ones), tpe (drawn by
     what good ones have in common), predictor (called best by a linear model of the scores), nsga2
-    (bred for mIoU against MACs)."""
+    (bred for mIoU against MACs or latency)."""
     preset: Preset = "auto"
     """Sizes and settings to start from: paper (as published), tiny (minutes on two CPU cores), auto
     (a plan from the images, the device and --budget, which is said before the search starts; tiny

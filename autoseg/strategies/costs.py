@@ -167,8 +167,8 @@ def price_latency(task: SearchTask) -> Prices:
     table, networks = task.latency_table, networks_of(task)
     if table is None:
         raise UsageError(
-            "a limit or a penalty of latency needs the times of the networks' parts; measure them "
-            "with `python -m autoseg.latency`, and give the file with --latency-table."
+            "a limit, a penalty or a front of latency needs the times of the networks' parts; "
+            "measure them with `python -m autoseg.latency`, and give the file with --latency-table."
         )
     if differences := table.networks.differences(networks):
         raise UsageError(

@@ -52,8 +52,6 @@ class DiscreteSearch(Strategy):
     """How the architectures are chosen, to follow their number."""
     sampler_settings: ClassVar[frozenset[str]] = frozenset()
     """Settings that `sampler` and `costs` read."""
-    cost_names: ClassVar[frozenset[str]] = frozenset()
-    """Names of what `costs` returns."""
 
     def __init__(self, task: SearchTask) -> None:
         """Open the study, and build the estimator."""
@@ -76,6 +74,11 @@ class DiscreteSearch(Strategy):
             | (_COURSE if isinstance(self.estimator, PrunedEstimator) else set())
         )
         self._present: AnyArchitecture | None = None
+
+    @property
+    def cost_names(self) -> frozenset[str]:
+        """Names of what `costs` returns."""
+        return frozenset()
 
     @property
     def choice(self) -> str:
@@ -122,6 +125,7 @@ class DiscreteSearch(Strategy):
         if config.storage is None:
             return None
         absent = {name for name in ("pruner", "max_latency") if getattr(config, name) is None}
+        absent |= {"front_cost"} if config.front_cost == "macs" else set()
         decided = cls.settings(config) - _OF_A_WORKER - absent - {"latency_table"}
         settings = {name: getattr(config, name) for name in decided}
         decides = [settings, task.space.to_dict(), images_in(task.train_dataset, task.val_dataset)]
@@ -199,7 +203,7 @@ class DiscreteSearch(Strategy):
             is_last=self.estimator.is_over,
         )
 
-    def costs(self, architecture: AnyArchitecture) -> dict[str, int]:
+    def costs(self, architecture: AnyArchitecture) -> dict[str, float]:
         """Return what is minimised beside the score, by its name in metrics.jsonl."""
         return {}
 

@@ -17,7 +17,7 @@ AnySupernet = Supernet | CellSupernet
 TRELLIS_ONLY = frozenset(
     {
         *("beta_norm", "path_rule", "selection", "backend", "recompute_cells"),
-        *("max_latency", "latency_weight", "latency_target", "latency_table"),
+        *("max_latency", "latency_weight", "latency_target", "latency_table", "front_cost"),
     }
 )
 """Settings that a search over cells alone does not know."""

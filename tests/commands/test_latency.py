@@ -44,9 +44,10 @@ def table():
 
 def test_without_a_table_the_command_that_measures_one_is_given(tmp_path):
     assert with_latency_table(TASK, request_of(), tmp_path) is TASK
-    with pytest.raises(UsageError) as refusal:
-        with_latency_table(TASK, request_of(max_latency="30ms"), tmp_path)
-    assert str(refusal.value).endswith(f"measure one there with\n{COMMAND}")
+    for asked in ({"max_latency": "30ms"}, {"strategy": "nsga2", "front_cost": "latency"}):
+        with pytest.raises(UsageError) as refusal:
+            with_latency_table(TASK, request_of(**asked), tmp_path)
+        assert str(refusal.value).endswith(f"measure one there with\n{COMMAND}")
 
 
 def test_a_table_that_nothing_reads_or_of_other_networks_is_refused(table, tmp_path):

@@ -20,6 +20,18 @@ def test_the_front_by_hand():
     assert figure.axes[0].get_xlabel() == "multiply-accumulates of an image (M)"
 
 
+def test_a_front_of_latency_is_in_milliseconds():
+    records = [
+        {"score": 0.25, "latency_ms": 4.5},
+        {"score": 0.5, "latency_ms": 8.0},
+        {"score": 0.4, "latency_ms": 9.0},
+    ]
+    figure = draw_sample_front(records)
+    assert artist(figure, "sample").get_offsets().tolist() == [[4.5, 25], [8, 50], [9, 40]]
+    assert artist(figure, "front").get_xydata().tolist() == [[4.5, 25], [8, 50]]
+    assert figure.axes[0].get_xlabel() == "predicted latency of an image (ms)"
+
+
 def test_without_scores_the_figure_says_so():
     figure = draw_sample_front([{"sample": 1, "score": None, "macs": 7}])
     assert [text.get_text() for text in figure.axes[0].texts] == ["not logged"]

@@ -150,6 +150,11 @@ def test_a_candidate_has_the_length_of_the_search():
         ),
         ("nsga2", {"estimator": "finetuned"}, "^--estimator finetuned does not search a cell spac"),
         ("darts", {"beta_norm": "two-thirds"}, "--beta-norm two-thirds: it belongs to spaces"),
+        (
+            "nsga2",
+            {"front_cost": "latency"},
+            "--front-cost latency: it belongs to spaces with a",
+        ),
         ("darts", {"selection": "perturbation"}, "--selection perturbation: it belongs"),
         ("darts", {"crop_size": (16, 16)}, "leaves maps of one pixel at stride 16"),
     ],

@@ -1,19 +1,31 @@
 """NSGA-II as a strategy: what it minimises, and what it keeps."""
 
+import dataclasses
+
 import pytest
 
+from autoseg.architecture import Architecture
 from autoseg.cost import count_macs
 from autoseg.errors import UsageError
 from autoseg.networks import build_network
 from autoseg.networks.weightless import weightless
+from autoseg.strategies.costs import networks_of
 from autoseg.strategies.nsga2_search import NSGA2Search
-from tests.strategies.contract import task_of
+from tests.pricing.enumeration import table_of
+from tests.strategies.contract import run_search, task_of
 from tests.strategies.test_estimator import drawn
+from tests.training.test_loop import metrics
 
 
-def searched(*samples):
-    """A search that has scored architectures by hand: (score, MACs) each."""
-    search = NSGA2Search(task_of("nsga2"))
+def with_table(name, **changes):
+    """A task that weighs mIoU against the latency of a made-up table."""
+    task = task_of(name, **{"front_cost": "latency", **changes})
+    return dataclasses.replace(task, latency_table=table_of(networks_of(task)))
+
+
+def searched(*samples, task=None):
+    """A search that has scored architectures by hand: (score, cost) each."""
+    search = NSGA2Search(task or task_of("nsga2"))
     for seed, scores in enumerate(samples):
         search.study.add(drawn(seed), scores, failure="NaN" if scores is None else None)
     return search
@@ -62,6 +74,39 @@ def test_the_costs_are_the_macs_that_a_limit_is_compared_with():
         "No other sample beats these in both mIoU and MACs (one image of 48 x 48, 12 classes, "
         "F = 20, width 1); the last is the result"
     ) in search.report().text
+
+
+def test_by_latency_what_the_table_predicts_decides(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.strategies.contract.task_of", with_table)
+    result = run_search("nsga2", tmp_path / "run")
+    prices = with_table("nsga2").latency_table.prices()
+    lines = metrics(tmp_path / "run")
+    found = [Architecture.from_dict(line["architecture"]) for line in lines]
+    assert [line["latency_ms"] for line in lines] == [prices.cost(each) / 1e6 for each in found]
+    assert len(found) == 3 and all("macs" not in line for line in lines)
+    # By the definition, over all pairs: nothing has a score as high in less time.
+    points = [(line["score"], line["latency_ms"]) for line in lines]
+    front = {
+        i + 1
+        for i, (score, ms) in enumerate(points)
+        if not any(s >= score and t <= ms and (s, t) != (score, ms) for s, t in points)
+    }
+    told = {each["sample"]: each["latency_ms"] for each in result.report.results["front"]}
+    assert told == {sample: points[sample - 1][1] for sample in front}
+    assert "No other sample beats these in both mIoU and latency by the table" in result.report.text
+
+
+def test_of_equal_scores_the_fastest_is_kept_and_told_in_milliseconds():
+    search = searched((0.5, 9.25), (0.5, 4.125), (0.3, 2.0), task=with_table("nsga2"))
+    assert search.decode() == drawn(1)
+    assert search.report().text.endswith(
+        "- sample 3: mIoU 0.3000, 2.00 ms\n- sample 2: mIoU 0.5000, 4.12 ms"
+    )
+
+
+def test_latency_without_a_table_is_refused():
+    with pytest.raises(UsageError, match="front of latency needs the times of the networks' parts"):
+        NSGA2Search.check(task_of("nsga2", front_cost="latency"))
 
 
 def test_a_population_of_one_is_refused():
