@@ -132,7 +132,9 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
     finished: dict[str, TrainingResult] = {}
     failed: dict[str, str] = {}
     baselines = announce_baselines("retrain", plan.train_dataset, plan.val_dataset, plan.training)
-    with opened as whole, StopRequest() as stop:
+    from autoseg.commands.runs_index import listed  # late: matplotlib, pandas
+
+    with listed(opened) as whole, StopRequest() as stop:
         whole.update(baselines=asdict(baselines))
         for number, planned in enumerate(trainings, start=1):
             if stop.requested:
@@ -202,7 +204,9 @@ def _train_one(
         config=plan.record_of(planned, None if starting is None else starting.record),
         seed=training.seed,
     )
-    with opened as run, mirrored(run.folder, is_wanted=plan.request.tensorboard) as board:
+    from autoseg.commands.runs_index import listed  # late: matplotlib, pandas
+
+    with listed(opened) as run, mirrored(run.folder, is_wanted=plan.request.tensorboard) as board:
         run.follow(board.add)
         if num_processes() > 1:
             run.update(processes=num_processes())

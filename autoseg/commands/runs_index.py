@@ -1,7 +1,8 @@
-"""`runs/index.html`: all runs at a glance, written anew at the end of every command."""
+"""`runs/index.html`: all runs at a glance, written anew as a run begins and as a command ends."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from autoseg.atomic import atomic_write
 from autoseg.cli.console import announce
 from autoseg.distributed import is_first_process
 from autoseg.reporting.runs_page import GENERATOR, RunEntry, render_runs
-from autoseg.runs import load_record
+from autoseg.runs import Run, load_record
 from autoseg.runs.folders import RUNS
 from autoseg.runs.record import RECORD_NAME
 
@@ -24,11 +25,12 @@ _MAX_PICTURES = 3
 _MAX_ABOUT = 300  # characters
 
 
-def refresh_index(runs: Path = RUNS) -> Path | None:
+def refresh_index(runs: Path = RUNS, *, tell: Callable[[str], None] = announce) -> Path | None:
     """Write the index of all runs anew.
 
     Args:
         runs: The folder of the run folders; the index lies in it.
+        tell: Takes the reason where it is not written.
 
     Returns:
         The index; None if there is no run, if an index.html that is not ours lies there, or if it
@@ -43,13 +45,32 @@ def refresh_index(runs: Path = RUNS) -> Path | None:
         if not entries:
             return None
         if index.exists() and not _is_ours(index):
-            announce(f"{index} was not written by autoseg, and stays as it is.")
+            tell(f"{index} was not written by autoseg, and stays as it is.")
             return None
         atomic_write(index, render_runs(entries, where=f"{runs}/").encode())
     except OSError as error:
-        announce(f"{index} was not written: {error}")
+        tell(f"{index} was not written: {error}")
         return None
     return index
+
+
+@contextmanager
+def listed(opened: Run) -> Iterator[Run]:
+    """Enter a run, and list it from its begin on; where an error ends it, as what that makes of it.
+
+    A command that ends otherwise writes the index itself, and says there why it cannot.
+    """
+    try:
+        with opened as run:
+            refresh_index(tell=_silently)
+            yield run
+    except BaseException:  # Ctrl-C too; the run has its last state now
+        refresh_index(tell=_silently)
+        raise
+
+
+def _silently(_: str) -> None:
+    """Leave it to the end of the command to say so."""
 
 
 def pictures_of(folder: Path) -> list[Path]:

@@ -176,8 +176,10 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
         config=plan.record(),
         seed=config.seed,
     )
+    from autoseg.commands.runs_index import listed  # late: matplotlib, pandas
+
     with (
-        opened as run,
+        listed(opened) as run,
         StopRequest() as stop,
         mirrored(run.folder, is_wanted=request.tensorboard) as board,
     ):

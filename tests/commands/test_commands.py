@@ -18,6 +18,7 @@ from autoseg.errors import FileError, UsageError
 from autoseg.runs import StopRequest, load_metrics, load_record
 from autoseg.strategies import Report, SearchResult
 from autoseg.trained import RetrainedNetwork
+from tests.commands.test_runs_index import listed_states
 from tests.commands.test_tensorboard import Writer
 from tests.one_pixel import one_pixel_figures
 from tests.signalled import run_signalled
@@ -63,6 +64,7 @@ def only(paths):
 
 def test_search_leaves_everything_in_its_run_folder(inside, writers):
     folder = only(inside.glob("runs/search-*"))
+    assert listed_states(inside / "runs")[folder.name] == "finished"
     architecture = Architecture.load(folder / "architecture.json")
     assert architecture.num_layers == 6  # the tiny preset
     assert len(load_metrics(folder)) == 2
@@ -136,7 +138,9 @@ def test_retrain_draws_every_network_alone_and_all_together(inside):
 @pytest.mark.usefixtures("short_split")
 def test_evaluate_prints_and_stores_scores_with_and_without_crf(inside, capsys):
     folder = only(inside.glob("runs/retrain-*")) / "icnet_resnet50"
+    (inside / "runs/index.html").unlink()
     assert evaluate.main([str(folder), "--crf", "--num-iterations", "1"]) == 0
+    assert len(listed_states(inside / "runs")) == 6  # the search, the retraining and its four
     out = capsys.readouterr().out
     stored = load_record(folder)["results"]["evaluation_val"]
     assert f"mIoU {stored['mean_iou']:.4f} over {stored['num_averaged']} classes" in out

@@ -146,6 +146,7 @@ def test_one_row_a_setting_in_every_format(tmp_path, capsys):
     assert len(table) == 4
     assert all(line in (out / "compare.md").read_text() for line in table)
     assert printed.out.splitlines()[-1] == f"open {(out / 'report.html').as_uri()}"
+    assert (tmp_path / "runs/index.html").is_file()
     assert "compare: 3/3 steps" in printed.err
     # A score below what each pixel's colour has is no achievement, and every document says so.
     doubt = doubt_about(expected.plain, [f"class {n}" for n in range(4)], colour_miou=0.99)

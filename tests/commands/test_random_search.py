@@ -15,6 +15,7 @@ from autoseg.architecture import Architecture
 from autoseg.errors import UsageError
 from autoseg.runs import load_metrics, load_record
 from autoseg.strategies import STRATEGIES
+from tests.commands.test_runs_index import listed_states
 from tests.one_pixel import one_pixel_figures
 
 DATA = ["--image-size", "64", "72", "--train-length", "8", "--device", "cpu"]
@@ -69,6 +70,7 @@ def test_killed_it_resumes_to_the_same_result(inside):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert list(Path("runs/killed").glob("checkpoint-*.pt"))
+    assert listed_states(Path("runs")) == {"whole": "finished", "killed": "running"}
     assert search.main(["--resume", "--out", "runs/killed"]) == 0
     assert without_time(Path("runs/killed")) == without_time(Path("runs/whole"))
     whole, killed = (Path(f"runs/{run}/architecture.json") for run in ("whole", "killed"))

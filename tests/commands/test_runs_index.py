@@ -5,7 +5,7 @@ import re
 import pytest
 
 from autoseg.commands import runs_index
-from autoseg.commands.runs_index import refresh_index
+from autoseg.commands.runs_index import listed, refresh_index
 from autoseg.runs import Run
 from tests.browser import CHROMIUM, chromium
 
@@ -51,6 +51,12 @@ def rows_of(page):
     }
 
 
+def listed_states(root):
+    """Return what the index in a folder says of the state of each run."""
+    page = (root / "index.html").read_text(encoding="utf-8")
+    return {name: cells[1] for name, cells in rows_of(page).items()}
+
+
 def test_every_run_is_listed_with_what_it_is(runs):
     index = refresh_index(runs)
     assert index == runs / "index.html"
@@ -78,6 +84,29 @@ def test_every_run_is_listed_with_what_it_is(runs):
     assert re.findall(r'<img src="(.*?)"', page) == [
         f"./%3Cb%3Ex%3C/b%3E%20%26%20100%25/figures/{name}.png" for name in ("trellis", "cell")
     ]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_run_is_listed_while_it_runs_and_as_what_an_error_makes_of_it(
+    error, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs" / "earlier")
+
+    def opened():
+        return Run.create(
+            tmp_path / "runs" / "new", kind="search", command=["x"], config={}, seed=0
+        )
+
+    with pytest.raises(error), listed(opened()):
+        assert listed_states(tmp_path / "runs") == {"earlier": "finished", "new": "running"}
+        raise error
+    last = "interrupted" if error is KeyboardInterrupt else "failed"
+    assert listed_states(tmp_path / "runs") == {"earlier": "finished", "new": last}
+    (tmp_path / "runs/index.html").write_text("mine")
+    with listed(Run.resume(tmp_path / "runs" / "new")) as run:
+        run.finish()
+    assert capsys.readouterr() == ("", "")  # the end of the command says so, once
 
 
 def test_of_several_processes_the_first_one_alone_writes(tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ from autoseg.errors import UsageError
 from autoseg.evaluation import evaluate as evaluate_network
 from autoseg.runs import load_record
 from autoseg.trained import RetrainedNetwork
+from tests.commands.test_runs_index import listed_states
+from tests.commands.test_tensorboard import Writer
 from tests.one_pixel import one_pixel_figures
 from tests.stop_after import StopAfter
 from tests.trained.random_run import SIZE, make_run
@@ -26,10 +28,13 @@ def read(folder):
     return json.loads((folder / "crf.json").read_text())
 
 
-def test_the_record_holds_what_evaluate_finds(tmp_path, capsys):
-    folder = make_run(tmp_path / "run")
-    assert tune.main(["crf", str(folder), *QUICK, "--seed", "5"]) == 0
+def test_the_record_holds_what_evaluate_finds(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writers = Writer.install(monkeypatch)
+    folder = make_run(tmp_path / "runs" / "run")
+    assert tune.main(["crf", str(folder), *QUICK, "--seed", "5", "--tensorboard"]) == 0
     out = capsys.readouterr().out
+    assert listed_states(tmp_path / "runs") == {"run": "finished"}
     assert f"open {(folder / 'figures/crf_tuning.png').as_uri()}\n" in out
     assert (folder / "figures/crf_tuning.png").is_file()
     record = read(folder)
@@ -52,7 +57,13 @@ def test_the_record_holds_what_evaluate_finds(tmp_path, capsys):
         assert scores.with_crf is not None
         assert plain == scores.plain.mean_iou()
         assert refined == scores.with_crf.mean_iou()
-    assert record["mean_iou"] == max(trial["mean_iou"] for trial in record["trials"])
+    tried = [trial["mean_iou"] for trial in record["trials"]]
+    assert record["mean_iou"] == max(tried)
+    (writer,) = writers
+    assert [each for each in writer.scalars if each[0] == "crf_miou"] == [
+        ("crf_miou", miou, number) for number, miou in enumerate(tried, start=1)
+    ]
+    assert "figures/crf_tuning" in [name for name, *_ in writer.images]
     assert record["use_crf"] == (record["mean_iou"] > record["mean_iou_without"])
     assert f"{record['mean_iou_change']:+.4f}" in out
     assert "no CRF" in out and "pydensecrf's readme" in out
