@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=(
             "Time every part that the networks of a search space are made of, on this machine, for "
             "`search --max-latency`: run it where the networks will be used, with nothing else "
-            "running and as many threads (OMP_NUM_THREADS) as they will have there. It takes a "
+            "running and as many threads (--threads) as they will have there. It takes a "
             "minute or two at the tiny preset. A search that is given no table, or one of other "
             "networks, prints the command that measures its own."
         ),

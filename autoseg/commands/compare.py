@@ -13,6 +13,7 @@ from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_clashes
 from autoseg.commands.border_choice import chosen_borders
 from autoseg.commands.compare_options import require_read
+from autoseg.commands.cpu_threads import pinned_threads
 from autoseg.comparison import (
     Case,
     Comparison,
@@ -71,6 +72,13 @@ def run_compare(request: CompareRequest, *, command: Sequence[str]) -> Compariso
         OSError: If --out cannot be written: before the measurements, which take long.
     """
     device = resolve_device(request.device)
+    with pinned_threads(request.threads, device):
+        return _compare(request, device, command=command)
+
+
+def _compare(
+    request: CompareRequest, device: torch.device, *, command: Sequence[str]
+) -> Comparison:
     forms = forms_of(request)
     for form in forms:
         form.require(device)

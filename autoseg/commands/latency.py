@@ -8,6 +8,7 @@ from autoseg.atomic import require_writable
 from autoseg.cli import resolve_device
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_replaced_input
+from autoseg.commands.cpu_threads import pinned_threads
 from autoseg.config import RETRAIN_PRESETS
 from autoseg.distributed import is_first_process
 from autoseg.errors import UsageError
@@ -33,7 +34,8 @@ def run_latency(request: LatencyRequest) -> str:
         What to tell of it.
 
     Raises:
-        UsageError: If the space has cells alone, or the table would replace its file.
+        UsageError: If the space has cells alone, the table would replace its file, or threads are
+            given for a GPU.
     """
     device = resolve_device(request.device)
     has_preset = request.preset in preset_names(request.space)
@@ -54,8 +56,9 @@ def run_latency(request: LatencyRequest) -> str:
         filter_multiplier=sizes.filter_multiplier,
         width=sizes.width,
     )
-    announce(f"latency: on {Machine.here(device)}")
-    table = measure_table(networks, device=device)
+    with pinned_threads(request.threads, device):
+        announce(f"latency: on {Machine.here(device)}")
+        table = measure_table(networks, device=device)
     table.write(request.out)
     prices = table.prices()
     least = cheapest(prices)

@@ -10,13 +10,21 @@ from autoseg.config.crf import PartialCRFConfig
 from autoseg.config.diagnosis import DiagnosisConfig
 from autoseg.config.forms import FormConfig
 from autoseg.config.scenarios import ScenarioConfig
+from autoseg.config.threads import ThreadConfig
 from autoseg.config.views import ViewConfig
 from autoseg.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareRequest(
-    Request, PartialCRFConfig, BorderConfig, DiagnosisConfig, FormConfig, ViewConfig, ScenarioConfig
+    Request,
+    PartialCRFConfig,
+    BorderConfig,
+    DiagnosisConfig,
+    FormConfig,
+    ViewConfig,
+    ScenarioConfig,
+    ThreadConfig,
 ):
     """What a user can say to `python -m autoseg.compare`."""
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from autoseg.config import Count, Pixels, Request
+from autoseg.config.threads import ThreadConfig
 
 PROG = "python -m autoseg.latency"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatencyRequest(Request):
+class LatencyRequest(Request, ThreadConfig):
     """The networks whose parts are timed, and the file for their times."""
 
     space: str = "autodeeplab"

@@ -81,9 +81,16 @@ def test_another_machine_is_named_and_a_resumed_search_has_its_own_copy(table, t
 
 
 def test_what_is_measured_is_what_the_search_asks_for(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(latency, "measure_table", lambda networks, device: table_of(networks))
+    before, seen = torch.get_num_threads(), []
+
+    def measured(networks, device):
+        seen.append(torch.get_num_threads())
+        return table_of(networks)
+
+    monkeypatch.setattr(latency, "measure_table", measured)
     out = tmp_path / "latency.json"
-    told = run_latency(LatencyRequest(size=(48, 64), out=out))
+    told = run_latency(LatencyRequest(size=(48, 64), out=out, device="cpu", threads=before + 1))
+    assert (seen, torch.get_num_threads()) == ([before + 1], before)
     assert LatencyTable.load(out).networks.differences(networks_of(TASK)) == []
     assert told.startswith(f"wrote {out}: {len(table.parts)} parts\nThe fastest architecture takes")
     with pytest.raises(UsageError, match="networks of a cell space have no prices"):
