@@ -98,6 +98,10 @@ class Browser:
                 type=kind, x=x, y=y, button="left", clickCount=1, modifiers=8 * shift,
             )  # fmt: skip
 
+    def point_at(self, x, y):
+        """Move the mouse to a point of the window."""
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
     def press(self, key):
         """Press a key, by its name in JavaScript."""
         for kind in ("rawKeyDown", "keyUp"):

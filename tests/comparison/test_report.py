@@ -129,6 +129,9 @@ def test_it_sorts_and_filters_and_the_address_keeps_it(opened):
     browser.run(CLICK.format(2))
     assert browser.run(order)[-1] == "untrainedno"
     assert browser.run("document.querySelectorAll('[aria-sort]').length") == 1
+    ascending = browser.run(order)
+    browser.open(browser.run("location.href"))
+    assert browser.run(order) == ascending
     assert browser.run("document.querySelectorAll('.drawn button').length") == 0
     # The column of drawings has no order; those beside it keep their own.
     buttons = "[...document.querySelectorAll('table:has(td.drawn) thead button')]"
@@ -191,6 +194,20 @@ MARKS = """(() => {
 """Brings the chart into view, and returns where its points lie in the window."""
 SHOWN_COLOURS = ["currentColor" if colour == BLACK else colour for colour in COLOURS]
 SHOWN = f"{ROWS}.map(row => row.id)"
+
+
+@needs_chromium
+def test_the_mouse_over_a_point_shows_its_numbers_and_its_row(opened):
+    browser, address = opened
+    browser.open(address)
+    marks, tip = browser.run(MARKS), "document.querySelector('.tip')"
+    chosen = "[...document.querySelectorAll('tr.chosen')].map(row => row.id)"
+    for mark, name, row in ((marks[2], "icnet", "g1-r3"), (marks[0], "searched", "g1-r1")):
+        browser.point_at(*mark)
+        assert browser.run(f"{tip}.checkVisibility() && {tip}.textContent").startswith(f"{name}\n")
+        assert browser.run(chosen) == [row]
+    browser.point_at(1, 1)
+    assert not browser.run(f"{tip}.checkVisibility()") and browser.run(chosen) == []
 
 
 @needs_chromium
