@@ -5,7 +5,7 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,10 @@ import torch
 from PIL import Image
 
 import autoseg
+from autoseg import predict
+from autoseg.config.crf import CRF_FIELDS
+from autoseg.crf import CRFConfig
+from autoseg.crf import __main__ as crf
 from autoseg.data.labels import read_labels
 from autoseg.errors import UsageError
 from autoseg.export import __main__ as export
@@ -23,10 +27,14 @@ from autoseg.export.graph import SegmentationGraph
 from autoseg.normalisation import IMAGENET
 from autoseg.runs import load_record
 from autoseg.trained import RetrainedNetwork
+from autoseg.tuning.record import TUNING_FORMAT, TUNING_FORMAT_VERSION
 from tests.trained.random_run import make_run
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "unet"  # converted fastest, and pads images whose sides are no multiples of 16
+
+TUNED = CRFConfig(num_iterations=3, bilateral_weight=2.0, bilateral_rgb_std=90.0)
+"""Parameters of a CRF that were tuned for the network."""
 
 FORMATS = ("onnx", "safetensors", "torch-export", "torchscript")
 
@@ -48,6 +56,21 @@ def exported(tmp_path_factory):
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("exported")
     make_run(folder / "run", network=NETWORK)
+    weights = RetrainedNetwork.open(folder / "run").weights_sha256("best")
+    tuned = {
+        "format": TUNING_FORMAT,
+        "format_version": TUNING_FORMAT_VERSION,
+        "split": "train",
+        "parameters": asdict(TUNED),
+        "use_crf": True,
+        "mean_iou_change": 0.01,
+        "num_images": 7,
+        "num_trials": 30,
+        "num_trials_asked": 30,
+        "finished": True,
+        "weights_sha256": weights,
+    }
+    (folder / "run/crf.json").write_text(json.dumps(tuned))
     pixels = np.random.default_rng(0).integers(256, size=(75, 110, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "photo.png")
     said = io.StringIO()
@@ -127,6 +150,25 @@ def test_the_file_says_what_it_is(exported):
     assert "- licence of the weights: CC0-1.0" in card
     assert 'autoseg.load("unet.safetensors")' in card
     assert "Held against the network when it was written: logits differ by" in card
+
+
+def test_a_crf_behind_the_graph_gives_what_predict_gives(exported, monkeypatch, capsys):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(exported / "run/export/unet.onnx")
+    tuned = json.loads(session.get_modelmeta().custom_metadata_map["crf"])
+    assert CRFConfig(**tuned) == TUNED
+    monkeypatch.chdir(exported)
+    pixels = np.asarray(Image.open("photo.png").convert("RGB"))
+    (logits,) = session.run(["logits"], {"images": pixels[None]})
+    np.save("logits.npy", logits[0])
+    # A tuning moves what the command line can say, and no other parameter.
+    words = [f"--{name.replace('_', '-')}={tuned[name]}" for name in CRF_FIELDS if name in tuned]
+    crf.main(["photo.png", "logits.npy", "--logits", "--no-picture", "--out", "second", *words])
+    predict.main(["run", "photo.png", "--crf", "--out", "first"])  # by the run's crf.json
+    first, second = (read_labels(Path(each, "photo.png")).labels for each in ("first", "second"))
+    assert (first == second).mean() > 0.999
+    assert (second != logits[0].argmax(0)).mean() > 0.01  # it does something
 
 
 def test_a_card_escapes_names_and_says_how_the_score_was_chosen(tmp_path):

@@ -7,6 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from autoseg.cost import (
+    count_macs_fvcore,
+    count_macs_thop,
+    count_macs_torch,
+    explain_macs,
+)
 from autoseg.networks import inference_parameters
 from autoseg.networks.weightless import weightless
 from tests.networks.test_contract import (
@@ -94,6 +100,27 @@ def test_macs_are_those_of_its_layers(case: Case) -> None:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(images)
     assert counter.get_total_flops() == 2 * total
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case, marks=() if case.name in ("segnet_basic", "unet") else pytest.mark.nightly
+        )
+        for case in CASES
+    ],
+    ids=lambda case: case.name,
+)
+def test_what_every_other_counter_says_is_predicted_to_the_unit(case: Case) -> None:
+    network, size = build_small(case).eval(), (65, 97)
+    explanation = explain_macs(network, size)
+    for count, prediction in (
+        (count_macs_fvcore, explanation.fvcore),
+        (count_macs_thop, explanation.thop),
+        (count_macs_torch, explanation.canonical),
+    ):
+        assert count(network, size).macs == prediction.macs > 0
 
 
 @one_of_each_kind_and_nightly_the_rest
