@@ -6,10 +6,44 @@ triton is imported for the first time, which another test may have done already,
 chosen for other tests: so it has a process of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
+
+from tests.fresh_process import fresh_process
+
+
+@contextmanager
+def interpreting_process() -> Iterator[ProcessPoolExecutor]:
+    """Give a process of its own to triton's interpreter."""
+    with fresh_process(TRITON_INTERPRET="1") as process:
+        process.submit(_replace_operators_once).result()
+        yield process
+
+
+def _replace_operators_once() -> None:
+    """Spare the interpreter a third of its time.
+
+    When a kernel starts, it replaces the operators of triton's language by its own. It looks
+    through all of them again at each call of a function in the kernel, and finds none left.
+    """
+    from triton import language
+    from triton.runtime import interpreter
+
+    replace = interpreter._patch_lang
+
+    def replace_what_is_left(function: Any) -> Any:
+        modules = [
+            value for value in function.__globals__.values() if value in (language, language.core)
+        ]
+        if any(language.core.is_builtin(module.load) for module in modules):
+            return replace(function)
+        return None
+
+    interpreter._patch_lang = replace_what_is_left
 
 
 def to_device(value: Any, device: str) -> Any:

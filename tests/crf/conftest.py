@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from tests.fresh_process import fresh_process
-from tests.triton_process import call
+from tests.triton_process import call, interpreting_process
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +12,7 @@ def on_device():
     if torch.cuda.is_available():
         yield lambda function, *arguments, **options: call(function, "cuda", arguments, options)
         return
-    with fresh_process(TRITON_INTERPRET="1") as process:
+    with interpreting_process() as process:
         yield lambda function, *arguments, **options: process.submit(
             call, function, "cpu", arguments, options
         ).result()

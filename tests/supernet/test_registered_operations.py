@@ -24,7 +24,6 @@ from autoseg.runs import Run
 from autoseg.supernet import SinglePath
 from autoseg.supernet.reference import reference_logits
 from autoseg.supernet.source_op import SourceOp
-from tests.fresh_process import fresh_process
 from tests.strategies.test_search_loop import SPACE, new_run, run_search
 from tests.supernet.test_single_path import supernet_logits
 from tests.supernet.test_supernet import (
@@ -36,6 +35,7 @@ from tests.supernet.test_supernet import (
     small_space,
 )
 from tests.training.test_loop import Flag
+from tests.triton_process import interpreting_process
 
 
 @pytest.fixture(autouse=True)
@@ -236,7 +236,7 @@ def through_plain_operators_and_triton():
 @pytest.mark.nightly  # 4 s
 @pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
 def test_stands_beside_tritons_kernels():
-    with fresh_process(TRITON_INTERPRET="1") as process:
+    with interpreting_process() as process:
         plain, triton = process.submit(through_plain_operators_and_triton).result()
     for got, want in zip(triton, plain, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-10)

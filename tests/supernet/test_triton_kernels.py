@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.fresh_process import fresh_process, printed_by
+from tests.fresh_process import printed_by
 from tests.supernet.bf16_cell import run_cell_on_bf16_maps
 from tests.supernet.triton_source import (
     ATROUS,
@@ -22,6 +22,7 @@ from tests.supernet.triton_source import (
     reference,
     run_kernels,
 )
+from tests.triton_process import interpreting_process
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"
@@ -41,7 +42,7 @@ def run_function():
     if HAS_CUDA:
         yield lambda function, *arguments: function(*arguments, "cuda")
         return
-    with fresh_process(TRITON_INTERPRET="1") as process:
+    with interpreting_process() as process:
         yield lambda function, *arguments: process.submit(function, *arguments, "cpu").result()
 
 
