@@ -57,9 +57,9 @@ def test_an_edge_is_live_if_and_only_if_a_path_takes_it(num_layers, num_levels):
     paths = all_paths(num_layers, num_levels)
     before = np.column_stack([np.zeros(len(paths), dtype=np.int64), paths[:, :-1]])
     taken = [
-        (layer, *step)
+        (layer, *divmod(step, num_levels))
         for layer in range(num_layers)
-        for step in np.unique(np.column_stack([before[:, layer], paths[:, layer]]), axis=0).tolist()
+        for step in np.unique(before[:, layer] * num_levels + paths[:, layer]).tolist()
     ]
     # np.unique sorts, so this is also the documented order: layer, source, target.
     assert list(trellis_edges(num_layers, num_levels)) == taken
