@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -109,6 +110,7 @@ MAX_LINES = 400
 LONG_FILES: dict[str, str] = {}
 
 
+@cache
 def imported_modules(source, package):
     """List the dotted names that a file imports, wherever in the file it does.
 
