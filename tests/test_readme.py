@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from autoseg.commands.refine import CRFRequest
+from tests.one_pixel import one_pixel_figures
 from tests.trained.random_run import make_run
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +38,7 @@ def test_every_command_and_file_it_names_is_there():
         assert (ROOT / path).exists(), path
 
 
+@one_pixel_figures()
 def test_its_crf_commands_run_as_written(tmp_path, monkeypatch, capsys):
     import numpy as np
     from PIL import Image

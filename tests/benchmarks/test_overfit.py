@@ -54,6 +54,8 @@ def test_every_network_is_checked(module):
 @pytest.mark.slow
 def test_table_record_and_picture(overfit, capsys, monkeypatch):
     monkeypatch.setattr(overfit, "GRIDS", ((8, 4),))
+    # The curves of a training are drawn in its own tests.
+    monkeypatch.setattr("autoseg.commands.retrain.draw_retraining", lambda *_, **__: None)
     names = ["segnet_basic", "autodeeplab_paper"]
     assert overfit.main(["--networks", *names, *QUICK, "--goal", "0.99"]) == 1
     assert [row["network"] for row in rows()] == names
@@ -125,6 +127,7 @@ def test_a_stopped_check_goes_on_where_it_was(overfit, monkeypatch, capsys):
     assert rows()[0]["miou"] == second["miou"]
 
 
+@one_pixel_figures()
 def test_a_network_that_diverges_is_a_row_that_says_why(overfit):
     names = ["--networks", "segnet_basic", *QUICK, "--learning-rate", "1e30"]
     assert overfit.main([*names, "--gradient-clip", "0"]) == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import UsageError
+from tests.one_pixel import one_pixel_figures
 
 
 @pytest.fixture
@@ -15,6 +16,7 @@ def soak(monkeypatch):
     return importlib.import_module("soak")
 
 
+@one_pixel_figures()
 def test_growth_is_seen_after_the_first_quarter_alone(soak, tmp_path):
     assert soak.growth([1, 9, 100, 100, 300, 0, 110, 110]) == pytest.approx(0.1)
 

@@ -13,6 +13,7 @@ from PIL import Image
 from autoseg.crf import CRFConfig, DenseCRF
 from autoseg.errors import FileError, UsageError
 from autoseg.tuning.record import TUNING_FORMAT, TUNING_FORMAT_VERSION
+from tests.one_pixel import one_pixel_figures
 
 command = importlib.import_module("autoseg.crf.__main__")
 SIZE = (14, 19)
@@ -76,6 +77,7 @@ def test_marginals_are_the_crfs(files, arguments):
     assert not list(files.glob("crf/*_picture.png"))
 
 
+@one_pixel_figures()
 def test_unsure_pixels_get_a_class_and_the_numbers_stay(files):
     labels = pixels_of("labels/photo.png") + 1
     labels[5:8, 2:6] = 0
@@ -86,6 +88,7 @@ def test_unsure_pixels_get_a_class_and_the_numbers_stay(files):
     np.testing.assert_array_equal(pixels_of("out/photo.png"), expected)
 
 
+@one_pixel_figures()
 def test_folders_go_file_by_file(files):
     (files / "photos").mkdir()
     for name in ("a", "b"):
@@ -100,6 +103,7 @@ def test_folders_go_file_by_file(files):
     ]
 
 
+@one_pixel_figures()
 def test_parameters_of_a_tuning_record(files, capsys):
     record = {
         "format": TUNING_FORMAT,
@@ -158,6 +162,7 @@ def test_bad_requests_are_told_what_to_do(files, arguments, message):
     np.testing.assert_array_equal(pixels_of("photo.png"), before)
 
 
+@one_pixel_figures()
 def test_a_mask_of_0_and_255_is_refined_as_one_of_0_and_1(files):
     labels = pixels_of("labels/photo.png")
     Image.fromarray(labels * 255).save("mask.png")
@@ -168,6 +173,7 @@ def test_a_mask_of_0_and_255_is_refined_as_one_of_0_and_1(files):
     )
 
 
+@one_pixel_figures()
 def test_the_border_of_pascal_is_void_and_gets_a_class(files, capsys):
     labels = pixels_of("labels/photo.png").copy()
     labels[:, 8:10] = 255
@@ -179,6 +185,7 @@ def test_the_border_of_pascal_is_void_and_gets_a_class(files, capsys):
     assert "0.38% of pixels changed, 10.53% had no class and got one" in capsys.readouterr().out
 
 
+@one_pixel_figures()
 @pytest.mark.parametrize(("dtype", "value", "mode"), [(bool, 1, "1"), (np.uint16, 300, "I;16")])
 def test_labels_are_written_as_they_were_stored(files, dtype, value, mode):
     labels = (pixels_of("labels/photo.png") * np.uint16(value)).astype(dtype)
@@ -192,6 +199,7 @@ def test_labels_are_written_as_they_were_stored(files, dtype, value, mode):
     np.testing.assert_array_equal(refined, expected)
 
 
+@one_pixel_figures()
 def test_one_broken_file_does_not_end_a_folder(files, capsys):
     (files / "photos").mkdir()
     for name in ("a", "b", "c"):

@@ -10,10 +10,12 @@ import torch
 from autoseg.data import DATASETS, build_dataset
 from autoseg.errors import FileError, UsageError
 from autoseg.runs import load_record
+from tests.one_pixel import one_pixel_figures
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding_datasets.md"
 
 
+@one_pixel_figures()
 def test_the_pages_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     known = dict(DATASETS)
