@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     folder, result = run_retrain(request, command=[*PROG.split(), *arguments])
-    from autoseg.commands.runs_index import refresh_index  # later still: matplotlib, pandas
+    from autoseg.commands.runs_index import pictures_of, refresh_index  # later still: pandas
 
     refresh_index()
     score = "val mIoU" if result.note is None else "training mIoU"
@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for label, scores in result.over_seeds.items():
         print(f"{label}: {score} {scores}")
     if not result.is_finished:
+        for picture in pictures_of(folder)[:1]:
+            print_link(picture)
         print(f"stopped, saved. Go on: {go_on(PROG, request, folder)}")
         return INTERRUPTED
     print(f"saved {folder}, curves in {folder}/figures/training.png")

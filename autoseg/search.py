@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from autoseg.commands.runs_index import pictures_of, refresh_index  # later: matplotlib
 
     refresh_index()
+    pictures = pictures_of(folder)[:1]
     if not result.is_finished:
+        for picture in pictures:
+            print_link(picture)
         print(
             f"stopped at {result.round_name} {result.rounds}, saved. "
             f"Go on: {go_on(PROG, request, folder)}"
@@ -50,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(result.architecture)
     print(result.report.text)
     print(f"saved {folder}/architecture.json, pictures in {folder}/figures")
-    for picture in pictures_of(folder)[:1]:
+    for picture in pictures:
         print_link(picture)
     print(f"next: {after_search(request, folder)}")
     return OK

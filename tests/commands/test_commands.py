@@ -243,6 +243,8 @@ def test_a_signal_saves_and_the_command_that_is_named_finishes_with_the_same_res
     assert load_record(out)["state"] == "interrupted"
     stopped, _, named = ended.stdout.splitlines()[-1].partition(" Go on: ")
     assert stopped == "stopped at epoch 1, saved."
+    picture = out / "figures/trellis.png"
+    assert ended.stdout.splitlines()[-2] == f"open {picture.as_uri()}" and picture.is_file()
     assert named == "python -m autoseg.search --resume --out run"
     assert search.main(["--resume", "--out", str(out)]) == 0
     whole = only(inside.glob("runs/search-*"))

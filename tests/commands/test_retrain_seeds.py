@@ -1,5 +1,8 @@
 """One retraining with several seeds is what as many retrainings with one seed each are."""
 
+import io
+from contextlib import redirect_stdout
+
 import pytest
 import torch
 
@@ -60,7 +63,13 @@ def workplace(tmp_path_factory, writers):
     assert retrain.main(one) == 0
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(retrain_command, "StopRequest", StopInTheSecond)
-        assert retrain.main(many) == 130
+        said = io.StringIO()
+        with redirect_stdout(said):
+            assert retrain.main(many) == 130
+    # What there is so far is shown before the line to go on with.
+    link, last = said.getvalue().splitlines()[-2:]
+    assert link == f"open {(folder / 'many/figures/training.png').as_uri()}"
+    assert last.startswith("stopped, saved. Go on: ")
     return folder
 
 
