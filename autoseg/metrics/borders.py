@@ -6,6 +6,7 @@ width 2 around a straight border is 2 pixels wide on either side, as with a squa
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -65,8 +66,7 @@ def within(mask: Tensor, *, distance: int) -> Tensor:
     num_rows = len(mask)
     for dy in range(min(distance, num_rows - 1) + 1):
         reach = math.isqrt(distance**2 - dy**2)
-        pooled = F.max_pool2d(mask[None].float(), (1, 2 * reach + 1), stride=1, padding=(0, reach))
-        is_near = pooled[0] > 0
+        is_near = _sliding_max(F.pad(mask, (reach, reach)), 2 * reach + 1, dim=1)
         found[dy:] |= is_near[: num_rows - dy]
         found[: num_rows - dy] |= is_near[dy:]
     return found
@@ -74,6 +74,20 @@ def within(mask: Tensor, *, distance: int) -> Tensor:
 
 def _window_max(values: Tensor, width: int) -> Tensor:
     """Take the largest value within `width` rows and columns; (H, W), the edge adds nothing."""
-    size = 2 * width + 1
-    rows = F.max_pool2d(values[None], (size, 1), stride=1, padding=(width, 0))
-    return F.max_pool2d(rows, (1, size), stride=1, padding=(0, width))[0]
+    padded = F.pad(values, (width,) * 4, value=-math.inf)
+    return _sliding_max(_sliding_max(padded, 2 * width + 1, dim=0), 2 * width + 1, dim=1)
+
+
+def _sliding_max(values: Tensor, size: int, *, dim: int) -> Tensor:
+    """Take the largest of each `size` neighbours along a dimension, which gets shorter by size - 1.
+
+    Windows of 1, 2, 4, ... values are made of two of half the size, and the last of two that
+    overlap: several times faster than max-pooling, whose time grows with the size.
+    """
+    reach = 1
+    while reach < size:
+        shift = min(reach, size - reach)
+        length = values.shape[dim] - shift
+        values = torch.maximum(values.narrow(dim, 0, length), values.narrow(dim, shift, length))
+        reach += shift
+    return values
