@@ -157,7 +157,9 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
             if result.is_finished:
                 finished[planned.name] = result
         is_finished = len(finished) + len(failed) == len(trainings)
-        folders = {planned.title: plan.folder / planned.name for planned in trainings}
+        folders: dict[str, list[Path]] = {}
+        for planned in trainings:
+            folders.setdefault(planned.choice.label, []).append(plan.folder / planned.name)
         if is_first_process():
             draw_retraining(whole, folders, note=plan.note)
         whole.update(results={"failed": failed, "finished": sorted(finished)})
@@ -248,7 +250,7 @@ def _train_one(
             on_validation=show_predictions if plan.request.tensorboard else None,
         )
         if is_first_process():
-            draw_retraining(run, {planned.title: folder}, note=plan.note)
+            draw_retraining(run, {planned.title: [folder]}, note=plan.note)
         note = {} if plan.note is None else {"note": plan.note}
         run.update(results={**asdict(result), **note}, baselines=asdict(baselines))
         if result.is_finished:

@@ -1,7 +1,7 @@
 """Pictures of a retraining."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +21,21 @@ _NUM_PREDICTIONS = 3
 _MAX_WIDTH = 500  # pixels of each of the three pictures in a row
 
 
-def draw_retraining(run: Run, folders: Mapping[str, Path], *, note: str | None) -> None:
+def draw_retraining(run: Run, folders: Mapping[str, Sequence[Path]], *, note: str | None) -> None:
     """Draw loss and mIoU over the steps of some networks into a run's figures.
 
     Args:
         run: Gets figures/training.png and .svg.
-        folders: The networks' run folders by label; those that have logged nothing are left out.
+        folders: The run folders of each network's trainings, one a seed, by the network's label;
+            those that have logged nothing are left out.
         note: What a reader of the scores must know: that they are those of a sanity check.
     """
-    histories = {label: load_metrics(folder) for label, folder in folders.items()}
+    histories = {
+        label: [lines for folder in each if (lines := load_metrics(folder))]
+        for label, each in folders.items()
+    }
     figure = reporting.draw_training(
-        {label: records for label, records in histories.items() if records},
+        {label: each for label, each in histories.items() if each},
         score="validation mIoU" if note is None else "mIoU on the training images",
         title=note,
     )

@@ -12,7 +12,7 @@ from autoseg.trained import REFERENCES, SEARCHED
 
 def colours_of_curves(names):
     line = {"step": 1, "loss": 1.0, "val_miou": 0.5}
-    figure = draw_training({name: [line] for name in names})
+    figure = draw_training({name: [[line]] for name in names})
     curves = {line.get_gid(): to_hex(line.get_color()) for line in figure.axes[1].lines}
     return {name: curves[f"{SCORE_GID}-{number}"].upper() for number, name in enumerate(names)}
 

@@ -23,7 +23,7 @@ def legend(figure):
 
 
 def test_curves_by_hand():
-    figure = draw_training({"unet": UNET, "icnet": ICNET}, title="two networks")
+    figure = draw_training({"unet": [UNET], "icnet": [ICNET]}, title="two networks")
     assert curve(figure, f"{LOSS_GID}-0") == [[100, 2.0], [200, 1.5], [300, 1.25]]
     assert curve(figure, f"{SCORE_GID}-0") == [[100, 25.0], [200, 50.0], [300, 37.5]]  # percent
     first, gap = curve(figure, f"{LOSS_GID}-1")
@@ -37,12 +37,12 @@ def test_curves_by_hand():
 
 def test_of_equal_scores_the_first_is_the_best():
     lines = [{"step": step, "loss": 1.0, "val_miou": 0.5} for step in (1, 2)]
-    assert legend(draw_training({"a": lines})) == ["a: best 50.00 % at step 1"]
+    assert legend(draw_training({"a": [lines]})) == ["a: best 50.00 % at step 1"]
 
 
 def test_every_network_has_its_own_stroke():
     names = [f"net {number}" for number in range(20)]
-    figure = draw_training(dict.fromkeys(names, UNET), score="training mIoU")
+    figure = draw_training({name: [UNET] for name in names}, score="training mIoU")
     strokes = {
         (line.get_color(), str(line.get_linestyle()), str(line._dash_pattern))
         for line in figure.axes[0].lines
@@ -52,6 +52,26 @@ def test_every_network_has_its_own_stroke():
 
 
 def test_nothing_logged_is_drawn_as_nothing():
-    figure = draw_training({"a": []})
+    figure = draw_training({"a": [[]]})
     assert curve(figure, f"{LOSS_GID}-0") == []
     assert legend(figure) == ["a: not validated"]
+
+
+def test_trainings_of_one_network_are_one_curve_with_all_of_them_behind_it():
+    other = [
+        {"step": 100, "loss": 1.0, "val_miou": 0.75},
+        {"step": 300, "loss": 0.75, "val_miou": 0.125},
+    ]
+    figure = draw_training({"icnet": [ICNET], "unet": [UNET, other]})
+    # The mean is at the steps that both have.
+    assert curve(figure, f"{LOSS_GID}-1") == [[100, 1.5], [300, 1.0]]
+    assert curve(figure, f"{SCORE_GID}-1") == [[100, 50.0], [300, 25.0]]
+    thin = [line for line in figure.axes[1].lines if line.get_linewidth() == 0.7]
+    assert [line.get_xydata().tolist() for line in thin] == [
+        [[100, 25.0], [200, 50.0], [300, 37.5]],
+        [[100, 75.0], [300, 12.5]],
+    ]
+    assert legend(figure)[1] == "unet: best 62.50 %, deviation 17.68, of 2 seeds"  # 25 / sqrt(2)
+    assert legend(figure)[0] == "icnet: not validated"
+    rings = [line for line in figure.axes[1].lines if line.get_markersize() == 9]
+    assert [ring.get_xydata().tolist() for ring in rings] == [[[200, 50.0]], [[100, 75.0]]]
