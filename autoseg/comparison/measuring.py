@@ -1,5 +1,6 @@
 """Measure one network for a comparison: what is scored is what is counted and timed."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from autoseg.comparison.mac_counts import Macs, count_all_macs
 from autoseg.comparison.measured_rows import crf_row, plain_row
 from autoseg.comparison.offline import Offline, measure_offline
 from autoseg.comparison.rows import DOUBTFUL, BorderResult, NetworkComparison
+from autoseg.comparison.seeds import middle
 from autoseg.comparison.timing import Costs, Stages, TimingConfig, time_networks
 from autoseg.config.diagnosis import DiagnosisConfig
 from autoseg.evaluation import Evaluation, evaluate
@@ -44,6 +46,16 @@ class _Scored:
     counts: Macs
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Timed:
+    """What a network costs."""
+
+    costs: Costs
+    offline: Sequence[Offline | str]
+    seed: int | None
+    """Seed of the training that was timed in its place; None: it was itself."""
+
+
 def measure_networks(
     cases: Sequence[Case],
     *,
@@ -54,6 +66,9 @@ def measure_networks(
     diagnosis: DiagnosisConfig = _NO_DIAGNOSIS,
 ) -> tuple[list[NetworkComparison], list[str]]:
     """Score and count networks one by one, then time them in turn, without the CRF and with it.
+
+    Of trainings that differ by their seed alone one is timed for all, the one in the middle of
+    their scores: networks that differ by the values of their weights take the same time.
 
     Args:
         cases: The networks.
@@ -106,25 +121,63 @@ def measure_networks(
         else:
             scored.append((each, timed))
         progress.update(num_done - progress.num_done)
+    timed_as = _timed_as([each for each, _ in scored])
+    to_time = sorted(set(timed_as))
     with progress.phase("timing all networks in turn") as on_timing:
-        costs = time_networks(
-            [timed for _, timed in scored], device=device, timing=timing, on_timing=on_timing
+        times = time_networks(
+            [scored[i][1] for i in to_time], device=device, timing=timing, on_timing=on_timing
         )
-    lasting: list[tuple[_Scored, Costs, list[Offline | str]]] = []
-    for (each, timed), cost in zip(scored, costs, strict=True):
-        if isinstance(cost, FormError):
-            leave_out(each.case, cost)
+    costs = {
+        i: cost
+        if isinstance(cost, FormError)
+        else (cost, _offline(*scored[i], device, timing, progress))
+        for i, cost in zip(to_time, times, strict=True)
+    }
+    lasting: list[tuple[_Scored, _Timed]] = []
+    for (each, _), i in zip(scored, timed_as, strict=True):
+        found = costs[i]
+        if isinstance(found, FormError):
+            leave_out(each.case, found)
         else:
-            lasting.append((each, cost, _offline(each, timed, device, timing, progress)))
+            lasting.append(
+                (
+                    each,
+                    _Timed(
+                        costs=found[0], offline=found[1], seed=_seed_of(scored[i][0], unless=each)
+                    ),
+                )
+            )
     measured = []  # graded after the timing: what failed there has no part in the choice of images
-    graded = _grade([each for each, _, _ in lasting], device=device, progress=progress)
-    for (each, cost, offline), scenes in zip(lasting, graded, strict=True):
+    graded = _grade([each for each, _ in lasting], device=device, progress=progress)
+    for (each, timed), scenes in zip(lasting, graded, strict=True):
         if isinstance(scenes, FormError):
             leave_out(each.case, scenes)
         else:
-            network = _assemble(each, scenes, cost, offline, device=device, timing=timing)
+            network = _assemble(each, scenes, timed, device=device, timing=timing)
             measured.append(_diagnosed(network, each, diagnosis))
     return measured, left_out
+
+
+def _timed_as(scored: Sequence[_Scored]) -> list[int]:
+    """Choose, for each network, the number of the one whose times are its own as well."""
+    groups: defaultdict[object, list[int]] = defaultdict(list)
+    for number, each in enumerate(scored):
+        case, trained = each.case, each.case.subject.trained
+        setting = number if trained is None else (trained.training_sha256, trained.weights)
+        groups[setting, case.form, str(case.views), case.crf_text].append(number)
+    chosen = {}
+    for members in groups.values():
+        chosen |= dict.fromkeys(members, middle(members, lambda number: _miou(scored[number])))
+    return [chosen[number] for number in range(len(scored))]
+
+
+def _miou(scored: _Scored) -> float:
+    return scored.scores.plain.mean_iou() if scored.scores else 0.0
+
+
+def _seed_of(timed: _Scored, *, unless: _Scored) -> int | None:
+    trained = timed.case.subject.trained
+    return None if timed is unless or trained is None else trained.seed
 
 
 def _diagnosed(
@@ -240,13 +293,12 @@ def _offline(
 def _assemble(
     scored: _Scored,
     graded: tuple[TrueScene, ...],
-    costs: Costs,
-    offline: Sequence[Offline | str],
+    timed: _Timed,
     *,
     device: torch.device,
     timing: TimingConfig,
 ) -> NetworkComparison:
-    case, scores = scored.case, scored.scores
+    case, scores, costs, offline = scored.case, scored.scores, timed.costs, timed.offline
     subject = case.subject
     plain_counts = scores.plain if scores else None
     plain = plain_row(
@@ -267,7 +319,7 @@ def _assemble(
         if isinstance(found, Offline):
             rows[number] = replace(rows[number], **found.fields)
     return NetworkComparison(
-        rows=tuple(rows),
+        rows=tuple(replace(row, timed_seed=timed.seed) for row in rows),
         class_names=subject.dataset.class_names,
         class_iou=tuple(class_iou),
         notes=(

@@ -200,6 +200,10 @@ class ComparisonRow:
     timed_width: int | None = None
     """Width of those images, in pixels."""
 
+    timed_seed: int | None = None
+    """Seed of the training whose times, memory and energy these are, as its network is the same but
+    for the weights; None: its own."""
+
     measured_elsewhere: bool = False
     """Whether it was measured on another machine than most of its table, so that its times and
     memory say nothing beside theirs."""

@@ -54,8 +54,8 @@ def join_seeds(networks: Sequence[NetworkComparison]) -> list[NetworkComparison]
 def _joined(networks: Sequence[NetworkComparison]) -> NetworkComparison:
     members = sorted(networks, key=lambda network: network.rows[0].seed or 0)
     # One of the trainings is shown in pictures: the one in the middle of the scores.
-    shown = _middle(members, lambda network: network.rows[0].miou or 0.0)
-    timed = _middle(
+    shown = middle(members, lambda network: network.rows[0].miou or 0.0)
+    timed = middle(
         [m for m in members if all(row.is_total_latency_settled for row in m.rows)] or members,
         lambda network: network.rows[-1].total_latency_median_ms,
     )
@@ -73,7 +73,7 @@ def _joined(networks: Sequence[NetworkComparison]) -> NetworkComparison:
         notes=(
             *_notes(members),
             f"mean of the trainings with seeds {_listed(members)}; times are those of seed "
-            f"{timed.rows[0].seed}, and pictures and confusions of seed "
+            f"{_timed_seed(timed.rows[0])}, and pictures and confusions of seed "
             f"{shown.rows[0].seed}, which lie in the middle.",
         ),
         borders=tuple(
@@ -95,9 +95,13 @@ def _joined(networks: Sequence[NetworkComparison]) -> NetworkComparison:
     )
 
 
-def _middle(items: Sequence[_T], value: Callable[[_T], float]) -> _T:
+def middle(items: Sequence[_T], value: Callable[[_T], float]) -> _T:
     """Return the item in the middle by a value; of two the lower."""
     return sorted(items, key=value)[(len(items) - 1) // 2]
+
+
+def _timed_seed(row: ComparisonRow) -> int | None:
+    return row.seed if row.timed_seed is None else row.timed_seed
 
 
 def _joined_row(rows: Sequence[ComparisonRow], timed: ComparisonRow) -> ComparisonRow:

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from autoseg.comparison import Case, Subject, TimingConfig, Trained, measure_networks
+from autoseg.comparison import measuring as measuring_module
 from autoseg.comparison import timing as timing_module
 from autoseg.comparison.mac_counts import explain_count
+from autoseg.comparison.seeds import join_seeds
 from autoseg.config.diagnosis import DiagnosisConfig
 from autoseg.cost import MacPrediction, MacTerm, ToolCount, count_macs
 from autoseg.crf import DenseCRF
@@ -340,3 +342,51 @@ def count(macs, failure=None):
 )
 def test_explanations_by_hand(counted, predicted, text):
     assert explain_count(counted, predicted) == text
+
+
+def test_of_trainings_that_differ_by_their_seed_the_middle_one_is_timed_for_all(monkeypatch):
+    description = ModelDescription.from_dict(
+        {"network": {"label": "x", "name": SHALLOW}, "class_names": ["a"], "image_scale": 1.0}
+    )
+
+    def training(seed, *, batch_size=8):
+        run = RetrainedNetwork(
+            folder=Path(f"seed-{seed}"),
+            record={"seed": seed, "config": {"batch_size": batch_size, "seed": seed}},
+            description=description,
+        )
+        network = build_network(SHALLOW, num_classes=4, width=0.125).eval()
+        with torch.no_grad():  # each predicts a class of its own, and so has a score of its own
+            list(network.parameters())[-1][seed] += 1e3
+        return replace(
+            subject(SHALLOW, num_images=1),
+            network=network,
+            trained=Trained(run=run, num_steps=1, best_step=1, weights_sha256="0" * 64),
+        )
+
+    timed = []
+    real = timing_module.time_networks
+
+    def time_networks(stages, **settings):
+        timed.extend(each._network for each in stages)
+        return real(stages, **settings)
+
+    monkeypatch.setattr(measuring_module, "time_networks", time_networks)
+    subjects = [training(1), training(2), training(3), training(3, batch_size=4)]
+    measured, left_out = measure_networks(
+        [Case(subject=each) for each in subjects],
+        device=torch.device("cpu"),
+        timing=ONCE,
+        progress=Progress(len(subjects), description="x", stream=io.StringIO()),
+    )
+    assert not left_out
+    rows = [network.rows[0] for network in measured]
+    middle = sorted(range(3), key=lambda number: rows[number].miou)[1]
+    assert len({row.miou for row in rows[:3]}) == 3
+    assert timed == [subjects[middle].network, subjects[3].network]
+    # Each keeps its own score, and says whose times it has.
+    expected = [None if number == middle else middle + 1 for number in range(3)]
+    assert [row.timed_seed for row in rows] == [*expected, None]
+    assert len({row.total_latency_median_ms for row in rows[:3]}) == 1
+    (joined,) = join_seeds(measured[:3])
+    assert f"times are those of seed {middle + 1}, and" in joined.notes[-1]
