@@ -17,6 +17,10 @@ from autoseg.reporting.tables import Record, prefix_for
 
 FRONT_GID = "pareto-front"
 """Name of the artist that holds the Pareto front."""
+UNSETTLED_GID = "unsettled"
+"""Name of the artist that crosses the points whose time is not ranked."""
+
+_UNSETTLED = {"linestyle": "none", "marker": "x", "markersize": 5, "color": "black"}
 
 
 def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
@@ -52,8 +56,8 @@ def draw_pareto(records: Sequence[Record], *, title: str | None = None) -> Figur
         records: Rows with `label`, `has_crf`, `miou` (a fraction), `macs` and
             `total_latency_median_ms`; the two rows of a network have the same label, which must be
             its own. A row whose time is None has no place in its panel, and one whose
-            `is_total_latency_settled` is False no part in its front. `miou_deviation` (a fraction),
-            where there is one, is drawn as a bar. Rows without mIoU are passed over.
+            `is_total_latency_settled` is False a cross and no part in its front. `miou_deviation`
+            (a fraction), where there is one, is drawn as a bar. Rows without mIoU are passed over.
         title: Text above the drawing; None leaves it out.
 
     Returns:
@@ -82,7 +86,15 @@ def draw_pareto(records: Sequence[Record], *, title: str | None = None) -> Figur
         right, timed, "total_latency_median_ms", 1.0, f"median latency (ms{note})"
     )
     left.set_ylabel("mIoU (%)")
-    _draw_legend(figure, has_crf=has_crf)
+    unsettled = [record for record in timed if not _is_settled(record)]
+    right.plot(
+        [record["total_latency_median_ms"] for record in unsettled],
+        [100 * record["miou"] for record in unsettled],
+        **_UNSETTLED,
+        zorder=5,
+        gid=UNSETTLED_GID,
+    )
+    _draw_legend(figure, has_crf=has_crf, has_unsettled=bool(unsettled))
     if title is not None:
         figure.suptitle(figure_text(title), fontsize=11)
     for axes in (left, right):
@@ -105,11 +117,7 @@ def _draw_panel(
     competing = [
         i
         for i, record in enumerate(records)
-        if not (
-            record["has_crf"]
-            if cost == "macs"
-            else record.get("is_total_latency_settled", True) is False
-        )
+        if (not record["has_crf"] if cost == "macs" else _is_settled(record))
     ]
     front = [
         competing[i] for i in pareto_front([xs[i] for i in competing], [ys[i] for i in competing])
@@ -136,6 +144,10 @@ def _draw_panel(
     axes.set_axisbelow(True)
     hide_spines(axes, "right", "top")
     return labels, [(xs[i], ys[i]) for i in front]
+
+
+def _is_settled(record: Record) -> bool:
+    return record.get("is_total_latency_settled", True) is not False
 
 
 def _draw_front(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
@@ -173,19 +185,22 @@ def _draw_network(axes: Axes, name: str, points: Sequence[tuple[bool, float, flo
     return label
 
 
-def _draw_legend(figure: Figure, *, has_crf: bool) -> None:
-    marks = [
-        Line2D([], [], marker="o", linestyle="none", color=BLUE, label="network alone"),
-        Line2D(
-            [], [], marker="D", linestyle="none", color=BLUE, markerfacecolor="none",
-            markersize=8, label="with CRF",
-        ),
-        Line2D([], [], color=GREY, linestyle=(0, (5, 2)), label="Pareto front"),
-    ]  # fmt: skip
+def _draw_legend(figure: Figure, *, has_crf: bool, has_unsettled: bool) -> None:
+    marks = [Line2D([], [], marker="o", linestyle="none", color=BLUE, label="network alone")]
+    if has_crf:
+        marks.append(
+            Line2D(
+                [], [], marker="D", linestyle="none", color=BLUE, markerfacecolor="none",
+                markersize=8, label="with CRF",
+            )
+        )  # fmt: skip
+    marks.append(Line2D([], [], color=GREY, linestyle=(0, (5, 2)), label="Pareto front"))
+    if has_unsettled:
+        marks.append(Line2D([], [], **_UNSETTLED, label="its time is not settled: not ranked"))
     figure.legend(
-        handles=marks if has_crf else [marks[0], marks[2]],
+        handles=marks,
         loc="outside lower center",
-        ncols=3,
+        ncols=len(marks),
         frameon=False,
         fontsize=9,
     )

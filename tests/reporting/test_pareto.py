@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from autoseg.reporting import draw_pareto, pareto_front
-from autoseg.reporting.pareto import FRONT_GID
+from autoseg.reporting.pareto import FRONT_GID, UNSETTLED_GID
 
 
 def row(label, miou, macs, latency, *, has_crf=False):
@@ -74,6 +74,20 @@ def test_fronts_of_the_drawing():
         inner = corners(axes)[1:-1]
         # A staircase: right at the score of the cheaper one, then up.
         assert inner == [cheap, (dear[0], cheap[1]), dear]
+
+
+def test_what_has_not_settled_is_crossed_and_has_no_part_in_the_front():
+    rows = [{**each, "is_total_latency_settled": each["label"] != "small"} for each in ROWS]
+    figure = draw_pareto(rows)
+    macs, latency = figure.axes
+    assert corners(macs)[1:-1] == [(1, 40), (5, 40), (5, 50)]  # needs no time
+    assert corners(latency)[1:-1] == [(50, 50)]
+    (crosses,) = figure.findobj(lambda artist: artist.get_gid() == UNSETTLED_GID)
+    assert crosses.axes is latency
+    assert crosses.get_xydata().tolist() == [[10, 40], [60, 45]]
+    for drawn, told in ((rows, True), (ROWS, False)):
+        texts = [text.get_text() for text in draw_pareto(drawn).legends[0].get_texts()]
+        assert ("its time is not settled: not ranked" in texts) == told
 
 
 def test_points_and_joining_lines():
