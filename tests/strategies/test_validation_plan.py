@@ -68,7 +68,7 @@ def test_the_page_tells_the_share_of_validation_that_recorded_searches_had():
     root = Path(__file__).parents[2]
     page = " ".join((root / "docs/plan.md").read_text(encoding="utf-8").split())
     for name, words in (("camvid", "on CamVid"), ("synthetic", "on the embedded dataset")):
-        record = load_record(root / "results/main_job" / name / "search")
+        record = load_record(root / "results/strategies/darts" / name)
         share = record["results"]["cost"]["round_ends_share"]
         assert share <= record["config"]["val_share"] == TINY.val_share
         assert f"{100 * share:.1f} % {words}" in page
