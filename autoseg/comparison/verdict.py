@@ -13,6 +13,7 @@ from autoseg.reporting.tables import scaled, significant
 from autoseg.trained import DRAWN, SEARCHED
 
 _IMAGES = "images"
+_MAX_NAMED = 6  # rows that a sentence lists; of more it tells how many
 _PLAIN = ("eager", "float32", "contiguous", False)
 """The form of a row that plain torch ran as it is."""
 
@@ -175,7 +176,11 @@ def _budgets(scored: Sequence[_Scored]) -> list[str]:
     if unsettled:
         sentences.append(
             "Not ranked by latency, for the times had not settled or the machine's speed changed: "
-            f"{', '.join(unsettled)}."
+            + (
+                f"{', '.join(unsettled)}."
+                if len(unsettled) <= _MAX_NAMED
+                else f"{len(unsettled)} of {len(scored)} rows, which the table calls unsettled."
+            )
         )
     return sentences
 
@@ -257,17 +262,7 @@ def _searches(rows: Sequence[ComparisonRow]) -> list[str]:
 def _seeds(scored: Sequence[_Scored]) -> list[str]:
     """Say how the scores vary with the seed of the training, or that nobody knows."""
     rows = [each.row for each in scored]
-    over_seeds = [
-        f"{row_name(row)} {_percent(row)}, {100 * row.miou_deviation:.2f} ({row.num_seeds})"
-        for row in rows
-        if row.miou_deviation is not None
-    ]
-    sentences = []
-    if over_seeds:
-        sentences.append(
-            "Over seeds, mean mIoU, standard deviation in points and number: "
-            f"{'; '.join(over_seeds)}."
-        )
+    sentences = _over_seeds([row for row in rows if row.miou_deviation is not None])
     if len({row.label for row in rows}) > 1 and any(row.num_seeds == 1 for row in rows):
         sentences.append(
             "A network that was trained with one seed alone may stand elsewhere with another."
@@ -275,6 +270,28 @@ def _seeds(scored: Sequence[_Scored]) -> list[str]:
             else "Each network was trained with one seed; with another one it may stand elsewhere."
         )
     return sentences
+
+
+def _over_seeds(rows: Sequence[ComparisonRow]) -> list[str]:
+    """Say how the scores of rows with several seeds deviate: each, or of many the ends."""
+    told = [f"{100 * (row.miou_deviation or 0.0):.2f}" for row in rows]
+    if not rows:
+        return []
+    if len(rows) <= _MAX_NAMED:
+        each = [
+            f"{row_name(row)} {_percent(row)}, {deviation} ({row.num_seeds})"
+            for row, deviation in zip(rows, told, strict=True)
+        ]
+        text = "Over seeds, mean mIoU, standard deviation in points and number: "
+        return [f"{text}{'; '.join(each)}."]
+    order = sorted(range(len(rows)), key=lambda number: rows[number].miou_deviation or 0.0)
+    least, most = (
+        f"{told[number]} points ({row_name(rows[number])})" for number in (order[0], order[-1])
+    )
+    return [
+        f"Over seeds the mIoU has a standard deviation of {least} to {most}; the table has that of "
+        "each row, and the number of its seeds."
+    ]
 
 
 def _where(row: ComparisonRow) -> str:

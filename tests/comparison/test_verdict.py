@@ -195,3 +195,27 @@ def test_a_search_is_measured_by_what_nobody_searched():
 
 def test_nothing_scored_nothing_said():
     assert sentences(network(miou=None), network(label="b", miou=None)) == []
+
+
+def test_of_many_rows_the_verdict_tells_how_many_and_the_ends():
+    networks = [
+        each
+        for number in range(7)
+        for each in seeds_of(
+            f"n{number}", (0.4 - 0.01 * number, 0.4, 0.4 + 0.01 * number), (60,) * 3
+        )
+    ]
+    unsettled = [
+        replace(each, rows=tuple(replace(row, is_total_latency_settled=False) for row in each.rows))
+        for each in networks
+    ]
+    told = sentences(*networks)
+    assert told[-1] == (
+        "Over seeds the mIoU has a standard deviation of 0.00 points (n0) to 6.00 points (n6); the "
+        "table has that of each row, and the number of its seeds."
+    )
+    assert not any("Not ranked" in sentence for sentence in told)
+    assert (
+        "Not ranked by latency, for the times had not settled or the machine's speed changed: "
+        "7 of 7 rows, which the table calls unsettled."
+    ) in sentences(*unsettled)
