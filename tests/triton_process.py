@@ -25,7 +25,7 @@ def interpreting_process() -> Iterator[ProcessPoolExecutor]:
 
 
 def _replace_operators_once() -> None:
-    """Spare the interpreter a third of its time.
+    """Spare the interpreter a quarter of its time.
 
     When a kernel starts, it replaces the operators of triton's language by its own. It looks
     through all of them again at each call of a function in the kernel, and finds none left.

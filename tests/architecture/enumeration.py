@@ -31,7 +31,7 @@ def beta_indices(num_layers, num_levels):
 
 @cache
 def _beta_indices_by_layer(num_layers, num_levels):
-    """List `beta_indices` of one layer after another: five times as fast to add up."""
+    """List `beta_indices` of one layer after another, which are added up sooner."""
     return tuple(np.ascontiguousarray(beta_indices(num_layers, num_levels).T))
 
 
