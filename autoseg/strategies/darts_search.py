@@ -58,7 +58,7 @@ _WEIGHTS, _ARCHITECTURE = "weights' (--weight-lr)", "architecture's (--arch-lr)"
 
 _OF_SAMPLES = {
     *("num_samples", "sample_steps", "estimator", "path_sampler"),
-    *("population_size", "tournament_size", "storage", "worker"),
+    *("population_size", "tournament_size", "front_cost", "storage", "worker"),
     *("pruner", "min_steps", "reduction_factor"),
 }
 """Settings of strategies that draw architectures."""
