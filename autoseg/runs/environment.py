@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ def describe_environment() -> dict[str, Any]:
         `git` (commit and whether tracked files differ from it; None outside a checkout of autoseg),
         `versions` (python, torch, its CUDA, numpy, autoseg) and `hardware` (CPU model, logical
         cores of the machine, cores this process may use, torch's threads, memory in MiB, GPUs).
+        Git is asked once in a process: what is edited later is not what it has imported.
     """
-    return {"git": git_state(), "versions": versions(), "hardware": hardware()}
+    git = _git_state_of_this_process()
+    return {"git": git and dict(git), "versions": versions(), "hardware": hardware()}
 
 
 def git_state() -> dict[str, Any] | None:
@@ -41,6 +44,11 @@ def git_state() -> dict[str, Any] | None:
     if commit is None or changes is None:
         return None
     return {"commit": commit, "dirty": bool(changes)}
+
+
+@cache
+def _git_state_of_this_process() -> dict[str, Any] | None:
+    return git_state()
 
 
 def versions() -> dict[str, str | None]:

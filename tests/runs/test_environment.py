@@ -36,6 +36,18 @@ def test_git_state_follows_the_checkout_that_tracks_the_file(tmp_path, monkeypat
     assert environment.git_state() == {"commit": commit, "dirty": True}
 
 
+def test_git_is_asked_once_in_a_process(monkeypatch):
+    states = [{"commit": "1" * 40, "dirty": False}, {"commit": "1" * 40, "dirty": True}]
+    monkeypatch.setattr(environment, "git_state", lambda: states.pop(0))
+    environment._git_state_of_this_process.cache_clear()
+    try:
+        first = environment.describe_environment()["git"]
+        first["dirty"] = "changed by whom it was given to"
+        assert environment.describe_environment()["git"] == {"commit": "1" * 40, "dirty": False}
+    finally:
+        environment._git_state_of_this_process.cache_clear()
+
+
 def test_git_state_without_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert environment.git_state() is None
