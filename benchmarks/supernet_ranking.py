@@ -1,9 +1,10 @@
 """Measure whether cheap scores rank architectures as retraining them does.
 
 `python benchmarks/supernet_ranking.py --help`. Architectures are drawn evenly over four quarters of
-the paths, retrained alike on the embedded dataset, and scored by the weights that they inherit from
-supernets, by short trainings and by their size. Every score is written when it is known; the same
-call goes on where one was stopped, and calls with other scorers add to the table.
+the paths, retrained alike, and scored by the weights that they inherit from supernets, by short
+trainings and by their size, all on the embedded dataset or one of `--dataset`. Every score is
+written when it is known; the same call goes on where one was stopped, and calls with other scorers
+add to the table.
 """
 
 import sys
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ranking.candidates import Candidate, draw_candidates
-from ranking.report import write_figure, write_report
+from ranking.report import require_same_images, write_figure, write_report
 from ranking.rows import Score, describe_cell, describe_path, read_scores, write_scores
 from ranking.scorers import UNTRAINED, build_scorer
 
 from autoseg.architecture import SearchSpace
 from autoseg.cli import OK, read_request, run_command
+from autoseg.config import DataConfig
 from autoseg.runs.environment import git_state
 
 PROG = "python benchmarks/supernet_ranking.py"
@@ -43,8 +45,18 @@ class RankingRequest:
     """Architectures, a quarter of them from each quarter of the paths by mean stride."""
     space: str = "autodeeplab"
     """Search space, in its tiny preset."""
+    dataset: str = DataConfig().dataset
+    """Dataset by name, as of `python -m autoseg.search`."""
+    data_root: Path | None = None
+    """Where it lies; none: $AUTOSEG_DATA."""
     out: Path = Path("results/ranking")
-    """Folder for scores.csv, ranking.csv, ranking.md, ranking.json, ranking.png and ranking.svg."""
+    """Folder for scores.csv, ranking.csv, ranking.md, ranking.json, ranking.png and ranking.svg, of
+    one dataset."""
+
+    @property
+    def data(self) -> DataConfig:
+        """Images that train and score."""
+        return DataConfig(dataset=self.dataset, data_root=self.data_root)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,12 +70,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         example=f"{PROG}\n{PROG} --scorers retrain:200 --seeds 0 1",
     )
     space = SearchSpace.load(request.space, preset="tiny")
+    require_same_images(request.out, request.dataset)
     candidates = draw_candidates(space, request.num_architectures, seed=0)
     scores = read_scores(request.out / "scores.csv", candidates)
     command = [*PROG.split(), *arguments]
 
     def report() -> str:
-        return write_report(request.out, scores, space=space, truth=request.truth, command=command)
+        return write_report(
+            request.out,
+            scores,
+            space=space,
+            dataset=request.dataset,
+            truth=request.truth,
+            command=command,
+        )
 
     text = report()
     for seed in request.seeds:
@@ -88,7 +108,7 @@ def score_all(
     """Score the candidates that have none by this scorer, and write each score when it is known."""
     known = {score.key for score in scores}
     missing = [each for each in candidates if (name, seed, each.number) not in known]
-    scorer = build_scorer(name, space, seed=seed)
+    scorer = build_scorer(name, space, data=request.data, seed=seed)
     state = git_state()
     commit = "unknown" if state is None else state["commit"] + "+changes" * state["dirty"]
     scores = list(scores)

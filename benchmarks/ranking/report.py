@@ -10,6 +10,8 @@ from earlier_calls import calls_so_far
 
 from autoseg.architecture import SearchSpace
 from autoseg.atomic import atomic_write
+from autoseg.config import DataConfig
+from autoseg.errors import UsageError
 from autoseg.reporting.figure import save_figure
 from autoseg.reporting.tables import Column, to_csv, to_markdown
 from autoseg.runs.json_values import to_json
@@ -43,11 +45,27 @@ NUM_STEPS = 1024
 """Steps for which it is counted how often an operation is trained."""
 
 
+def require_same_images(folder: Path, dataset: str) -> None:
+    """Refuse to add to a table of other images.
+
+    Raises:
+        UsageError: If the folder's record is of another dataset.
+    """
+    path = folder / _RECORD
+    if path.exists():
+        earlier = json.loads(path.read_text(encoding="utf-8")).get("dataset", DataConfig().dataset)
+        if earlier != dataset:
+            raise UsageError(
+                f"{path} is of --dataset {earlier}, and this call of {dataset}; give another --out."
+            )
+
+
 def write_report(
     folder: Path,
     scores: Sequence[Score],
     *,
     space: SearchSpace,
+    dataset: str,
     truth: str,
     command: Sequence[str],
 ) -> str:
@@ -57,6 +75,7 @@ def write_report(
         folder: For ranking.csv, ranking.md and ranking.json.
         scores: All scores so far.
         space: What the architectures are of.
+        dataset: Name of the images that trained and scored.
         truth: The scorer that is believed.
         command: The command line of this call; those of earlier calls stay in the record.
 
@@ -69,6 +88,7 @@ def write_report(
     calls = calls_so_far(folder / _RECORD, command)
     truths_spread = spread(scores, truth)
     record = {
+        "dataset": dataset,
         "truth": truth,
         "spread": None if truths_spread is None else asdict(truths_spread),
         "exact": {

@@ -1,12 +1,9 @@
 """What scores an architecture: a training, the weights of a supernet, or its size."""
 
-import tempfile
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -16,16 +13,11 @@ from autoseg.config import (
     RETRAIN_PRESETS,
     SEARCH_PRESETS,
     DataConfig,
-    RetrainPreset,
-    TrainingConfig,
-    values_of,
 )
 from autoseg.config.search import EstimatorName, PathSamplerName
 from autoseg.cost import count_macs, count_parameters
-from autoseg.data import build_split
 from autoseg.errors import UsageError
-from autoseg.networks import build_network
-from autoseg.runs import Progress, Run, StopRequest, seed_everything
+from autoseg.runs import Progress, seed_everything
 from autoseg.strategies import ESTIMATORS, Darts, SearchTask
 from autoseg.strategies.estimator import (
     Estimator,
@@ -36,100 +28,25 @@ from autoseg.strategies.estimator import (
 from autoseg.strategies.finetuned import FinetunedEstimator
 from autoseg.strategies.training_speed import SpeedEstimator
 from autoseg.supernet import Supernet
-from autoseg.training import train
 
-CPU = torch.device("cpu")
+from .retraining import CPU, Retraining, Scorer, build_retrained
+
 NUM_STATISTICS_IMAGES = 64
 """Images of trainB that an estimator scores on: a search takes 16, whose noise would be measured
 along with the estimator."""
-
-
-class Scorer(ABC):
-    """Scores architectures; higher is better."""
-
-    def __init__(self, space: SearchSpace, *, num_steps: int, seed: int) -> None:
-        """Take the settings.
-
-        Args:
-            space: Space of the architectures.
-            num_steps: Training steps, of each architecture or of the supernet.
-            seed: Seed of weights, batches and sampled paths.
-        """
-        self.space = space
-        self.num_steps = num_steps
-        self.seed = seed
-
-    @abstractmethod
-    def score(self, architecture: Architecture) -> float:
-        """Score an architecture; the higher the better."""
-
-
-class Retraining(Scorer):
-    """The truth: mIoU on val after a training by the recipe of `retrain`, shortened."""
-
-    def score(self, architecture: Architecture) -> float:
-        """Train on the whole train split, and score the last weights."""
-        preset = replace(
-            RETRAIN_PRESETS["tiny"],
-            num_steps=self.num_steps,
-            validate_every=self.num_steps,
-            val_images=0,
-            seed=self.seed,
-        )
-        train_dataset, val_dataset = (
-            build_split(DataConfig(), split) for split in ("train", "val")
-        )
-        seed_everything(self.seed)
-        network = build_retrained(architecture, preset, num_classes=train_dataset.num_classes)
-        settings = {name: getattr(preset, name) for name in values_of(TrainingConfig())}
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            Run.create(
-                Path(folder) / "run", kind="retrain", command=[], config={}, seed=self.seed
-            ) as run,
-            StopRequest() as stop,
-        ):
-            result = train(
-                network,
-                run=run,
-                config=TrainingConfig(**settings),
-                train_dataset=train_dataset,
-                val_dataset=val_dataset,
-                identity={},
-                device=CPU,
-                stop=stop,
-                description="retrain",
-            )
-            if not result.is_finished:
-                raise KeyboardInterrupt
-        return result.best_val_miou
-
-
-def build_retrained(
-    architecture: Architecture, preset: RetrainPreset, *, num_classes: int
-) -> torch.nn.Module:
-    """Build the network that is retrained."""
-    return build_network(
-        architecture,
-        num_classes=num_classes,
-        width=preset.width,
-        filter_multiplier=preset.filter_multiplier,
-        drop_path_keep=preset.drop_path_keep,
-    )
 
 
 class _Estimated(Scorer):
     """What a search's estimator says, mIoU on trainB."""
 
     def _task(self, *, path_sampler: PathSamplerName = "uniform") -> SearchTask:
-        train_dataset, val_dataset = (
-            build_split(DataConfig(), split) for split in ("train", "val")
-        )
+        train_dataset, val_dataset = map(self.split, ("train", "val"))
         steps = dict.fromkeys(("arch_steps", "sample_steps"), self.num_steps)
         config = replace(
             SEARCH_PRESETS["tiny"],
             seed=self.seed,
             val_images=NUM_STATISTICS_IMAGES,
+            image_scale=self.image_scale,
             **(steps if self.num_steps else {}),
             path_sampler=path_sampler,
         )
@@ -168,7 +85,7 @@ class Sampled(_Estimated):
 
     def score(self, architecture: Architecture) -> float:
         """Score by inherited weights; the supernet is trained at the first call."""
-        estimator = supernet_of(type(self), self.space, self.num_steps, self.seed)
+        estimator = supernet_of(type(self), self.space, self.data, self.num_steps, self.seed)
         return _run(estimator, architecture, type(self).__name__.lower())
 
     def train(self) -> SupernetEstimator:
@@ -181,11 +98,11 @@ class Sampled(_Estimated):
 
 @cache
 def supernet_of(
-    scorer: type[Sampled], space: SearchSpace, num_steps: int, seed: int
+    scorer: type[Sampled], space: SearchSpace, data: DataConfig, num_steps: int, seed: int
 ) -> SupernetEstimator:
     """Train a scorer's supernet, once for all that score by it."""
     seed_everything(seed)
-    return scorer(space, num_steps=num_steps, seed=seed).train()
+    return scorer(space, data=data, num_steps=num_steps, seed=seed).train()
 
 
 class FairlySampled(Sampled):
@@ -228,7 +145,7 @@ class Finetuned(_Estimated):
 
     def score(self, architecture: Architecture) -> float:
         """Train on from inherited weights, and score."""
-        inherited = supernet_of(Shared, self.space, self.num_steps, self.seed)
+        inherited = supernet_of(Shared, self.space, self.data, self.num_steps, self.seed)
         config = replace(inherited.task.config, sample_steps=self.NUM_OWN_STEPS)
         estimator = FinetunedEstimator(replace(inherited.task, config=config))
         # The supernet that the row of `shared` has trained.
@@ -265,16 +182,21 @@ class Parameters(Scorer):
 
     def score(self, architecture: Architecture) -> float:
         """Count the parameters."""
-        return float(count_parameters(build_retrained(architecture, _SIZES, num_classes=12)))
+        num_classes = self.split("train").num_classes
+        return float(
+            count_parameters(build_retrained(architecture, _SIZES, num_classes=num_classes))
+        )
 
 
 class Macs(Scorer):
-    """Multiply-accumulates of the network that is retrained, on an image of 96 x 128."""
+    """Multiply-accumulates of the network that is retrained, on the largest image it sees."""
 
     def score(self, architecture: Architecture) -> float:
         """Count the multiply-accumulates of one image."""
-        network = build_retrained(architecture, _SIZES, num_classes=12).eval()
-        return float(count_macs(network, (96, 128)).macs)
+        dataset = self.split("train")
+        network = build_retrained(architecture, _SIZES, num_classes=dataset.num_classes).eval()
+        height, width = (round(self.image_scale * side) for side in dataset.largest_size)
+        return float(count_macs(network, (height, width)).macs)
 
 
 class ZeroCost(_Estimated):
@@ -349,7 +271,7 @@ UNTRAINED = frozenset({"parameters", "macs", "fineness", "jacov", "nwot", "snip"
 """Those that do not train, and so have no steps; they are asked once, with the first seed."""
 
 
-def build_scorer(name: str, space: SearchSpace, *, seed: int) -> Scorer:
+def build_scorer(name: str, space: SearchSpace, *, data: DataConfig, seed: int) -> Scorer:
     """Build a scorer by a name such as "short:100" or "macs".
 
     Raises:
@@ -361,7 +283,7 @@ def build_scorer(name: str, space: SearchSpace, *, seed: int) -> Scorer:
     if build is None or is_trained != (steps.isdecimal() and int(steps) > 0):
         known = [f"{each}:STEPS" if each not in UNTRAINED else each for each in SCORERS]
         raise UsageError(f"--scorers {name}: use one of {', '.join(known)}.")
-    return build(space, num_steps=int(steps or 0), seed=seed)
+    return build(space, data=data, num_steps=int(steps or 0), seed=seed)
 
 
 def _make_steps(

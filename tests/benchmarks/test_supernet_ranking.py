@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch.utils.flop_counter import FlopCounterMode
 
 from autoseg.architecture import SearchSpace, path_of_rank, sample_architecture
+from autoseg.config import DataConfig
 from autoseg.errors import UsageError
 
 SPACE = SearchSpace.load("autodeeplab", preset="tiny")
+DATA = DataConfig()
 CALL = ["--num-architectures", "8", "--out", "out", "--truth", "retrain:9"]
 SAME = {"stratum": 0, "path": "4", "cell": "", "seconds": 1.0, "commit": "a"}
 
@@ -47,7 +50,7 @@ class Stub:
 @pytest.fixture
 def ranking(module, monkeypatch):
     main = module("supernet_ranking")
-    monkeypatch.setattr(main, "build_scorer", lambda name, space, *, seed: Stub(name, seed))
+    monkeypatch.setattr(main, "build_scorer", lambda name, space, *, data, seed: Stub(name, seed))
     monkeypatch.setattr(Stub, "calls", 0)
     monkeypatch.setattr(main, "write_figure", mock.MagicMock())  # takes a second
     return main
@@ -192,7 +195,7 @@ def test_what_was_stopped_goes_on_and_no_score_is_computed_twice(ranking, monkey
 @pytest.mark.parametrize("name", ["short", "short:0", "macs:3", "nothing:3"])
 def test_a_scorer_that_is_not_known_is_refused(module, name):
     with pytest.raises(UsageError, match=rf"--scorers {name}: use one of retrain:STEPS, short:"):
-        module("ranking.scorers").build_scorer(name, SPACE, seed=0)
+        module("ranking.scorers").build_scorer(name, SPACE, data=DATA, seed=0)
 
 
 @pytest.mark.nightly
@@ -213,7 +216,9 @@ def test_a_scorer_that_is_not_known_is_refused(module, name):
 def test_a_score_repeats(module, name):
     scorers, candidates = module("ranking.scorers"), module("ranking.candidates")
     drawn = candidates.draw_candidates(SPACE, 4, seed=0)[2].architecture
-    one, other = (scorers.build_scorer(f"{name}:1", SPACE, seed=0).score(drawn) for _ in range(2))
+    one, other = (
+        scorers.build_scorer(f"{name}:1", SPACE, data=DATA, seed=0).score(drawn) for _ in range(2)
+    )
     assert one == other
     assert 0 <= one < 0.2  # one step
 
@@ -222,7 +227,9 @@ def test_a_score_repeats(module, name):
 def test_speed_repeats_and_is_a_loss_of_twelve_classes_before_the_first_step(module):
     scorers, candidates = module("ranking.scorers"), module("ranking.candidates")
     drawn = candidates.draw_candidates(SPACE, 4, seed=0)[2].architecture
-    one, other = (scorers.build_scorer("speed:1", SPACE, seed=0).score(drawn) for _ in range(2))
+    one, other = (
+        scorers.build_scorer("speed:1", SPACE, data=DATA, seed=0).score(drawn) for _ in range(2)
+    )
     assert one == other
     assert -3 < one < -2  # random logits: about log(12) = 2.48 nats
 
@@ -230,6 +237,34 @@ def test_speed_repeats_and_is_a_loss_of_twelve_classes_before_the_first_step(mod
 def test_sizes_are_those_of_the_network_that_is_retrained(module):
     scorers, candidates = module("ranking.scorers"), module("ranking.candidates")
     drawn = candidates.draw_candidates(SPACE, 4, seed=0)[2].architecture
-    num_params = scorers.build_scorer("parameters", SPACE, seed=0).score(drawn)
+    num_params = scorers.build_scorer("parameters", SPACE, data=DATA, seed=0).score(drawn)
     network = scorers.build_retrained(drawn, scorers.RETRAIN_PRESETS["tiny"], num_classes=12)
     assert num_params == sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_images_are_seen_as_a_search_in_the_tiny_preset_sees_them(module):
+    scorers, candidates = module("ranking.scorers"), module("ranking.candidates")
+    drawn = candidates.draw_candidates(SPACE, 4, seed=0)[2].architecture
+    # The longer side comes to 160 pixels, so that four thirds of both sides are left as they are.
+    sizes = [(120, 160), (180, 240)]
+    macs, enlarged = (
+        scorers.build_scorer(
+            "macs", SPACE, data=DataConfig(image_size=size, num_classes=5), seed=0
+        ).score(drawn)
+        for size in sizes
+    )
+    network = scorers.build_retrained(drawn, scorers.RETRAIN_PRESETS["tiny"], num_classes=5).eval()
+    with FlopCounterMode(display=False) as counter:  # of two operations for each multiply-add
+        network(torch.zeros(1, 3, 120, 160))
+    assert macs == enlarged
+    assert macs == pytest.approx(counter.get_total_flops() / 2, rel=0.02)  # resizing beside
+    task = scorers.build_scorer(
+        "short:1", SPACE, data=DataConfig(image_size=(180, 240)), seed=0
+    )._task()
+    assert task.config.image_scale == pytest.approx(2 / 3)
+
+
+def test_a_table_is_of_one_dataset(ranking):
+    assert ranking.main([*CALL, "--scorers", "macs"]) == 0
+    with pytest.raises(UsageError, match="is of --dataset synthetic, and this call of camvid"):
+        ranking.main([*CALL, "--scorers", "macs", "--dataset", "camvid"])
