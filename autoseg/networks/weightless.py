@@ -5,7 +5,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
+
+_DRAWS = {torch.Tensor.normal_, torch.Tensor.uniform_}
+# These give themselves to the mode, and what they call inside escapes it.
+_INITIAL_DRAWS = {nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}
 
 
 class _NoDraws(TorchFunctionMode):
@@ -18,9 +23,12 @@ class _NoDraws(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
+        kwargs = kwargs or {}
+        if func in _DRAWS:
             return args[0]
-        return func(*args, **(kwargs or {}))
+        if func in _INITIAL_DRAWS:
+            return kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 @contextlib.contextmanager
