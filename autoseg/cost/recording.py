@@ -186,9 +186,8 @@ class _OperatorRecorder(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         before = _macs_so_far(self._counter)
-        if func is torch.ops.aten.batch_norm.default and args[0].is_meta:
-            output = torch.empty_like(args[0])  # which torch would work out in milliseconds
-        else:
+        output = _known_output(func, args)
+        if output is None:
             output = func(*args, **(kwargs or {}))
         self.calls.append(
             OperatorCall(
@@ -199,6 +198,21 @@ class _OperatorRecorder(TorchDispatchMode):
             )
         )
         return output
+
+
+def _known_output(func: Callable[..., Any], args: tuple[Any, ...]) -> Tensor | None:
+    """Return what the commonest operators without MACs give for meta tensors.
+
+    Torch works each of them out in milliseconds, by taking it apart in Python.
+    """
+    aten = torch.ops.aten
+    if func in (aten.batch_norm.default, aten.relu.default) and args[0].is_meta:
+        return torch.empty_like(args[0])
+    if func is aten.relu_.default and args[0].is_meta:
+        return args[0]
+    if func is aten.upsample_bilinear2d.vec and args[0].is_meta and args[1] is not None:
+        return args[0].new_empty((*args[0].shape[:2], *args[1]))
+    return None
 
 
 def _shape_or_value(value: Any) -> Any:

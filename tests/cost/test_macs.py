@@ -38,6 +38,8 @@ CLOSED_FORMS = [
     (nn.Linear(W, 7), 3 * H * W * 7),
     (Functional(), H * W * 4 * 27 + 4 * 5 + H * W * 4 * 5),
     (nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Upsample((H, W))), 0),
+    (nn.Sequential(nn.ReLU(inplace=True), nn.Upsample((9, 4), mode="bilinear")), 0),
+    (nn.Upsample(scale_factor=2.5, mode="bilinear"), 0),
 ]
 
 
