@@ -5,6 +5,7 @@ import os
 import tempfile
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -13,6 +14,9 @@ from hypothesis import settings
 from autoseg import user_imports
 from tests import fuzzing, quick
 from tests.one_pixel import one_pixel_figures
+from tests.streets import streets_drawn_once
+
+OWN_TESTS_OF_DATA = Path(__file__).with_name("data")
 
 settings.load_profile(fuzzing.SUITE)  # `--hypothesis-profile` wins: it is read after this
 # What helpers assert is told as fully as what tests do, whichever test imports them first.
@@ -67,6 +71,23 @@ def pytest_collection_finish():
 def pytest_unconfigure():
     """Let modules that are written in C++ see their objects freed."""
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk():
+    """Leave files in the system's memory: no test's have to survive a power cut."""
+    with mock.patch.object(os, "fsync", lambda descriptor: None):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def streets(request):
+    """Draw each of the embedded dataset's streets once, but for the dataset's own tests."""
+    if request.path.is_relative_to(OWN_TESTS_OF_DATA):
+        yield
+        return
+    with streets_drawn_once():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ from unittest import mock
 from matplotlib.figure import Figure
 from PIL import Image
 
+from autoseg.reporting import figure as figure_module
+
 
 def _save(figure: Figure, file: IO[Any], *, format: str, **_: Any) -> None:
     if format == "svg":
@@ -18,6 +20,9 @@ def _save(figure: Figure, file: IO[Any], *, format: str, **_: Any) -> None:
 
 @contextmanager
 def one_pixel_figures() -> Iterator[None]:
-    """Save every figure, in this process, as one pixel; it is made as always."""
-    with mock.patch.object(Figure, "savefig", _save):
+    """Save every figure, in this process, as one pixel; it is made as always, without its fonts."""
+    with (
+        mock.patch.object(Figure, "savefig", _save),
+        mock.patch.object(figure_module, "choose_fonts", lambda figure: None),
+    ):
         yield
