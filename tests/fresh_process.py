@@ -4,11 +4,12 @@ One process for each of pytest's imports torch alone and does nothing else; fres
 off it, and so get nothing of what other tests imported, set or loaded.
 """
 
-import io
 import multiprocessing
 import os
+import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stdout
+from pathlib import Path
 
 import torch
 
@@ -32,14 +33,20 @@ def fresh_process(**changes: str) -> ProcessPoolExecutor:
     )
 
 
-def printed_by(script: str) -> str:
-    """Run a script in a fresh process, and return what it prints."""
+def printed_by(script: str, *arguments: str) -> str:
+    """Run a script in a fresh process; return what it says, on standard output and error."""
     with fresh_process() as process:
-        return process.submit(_run, script).result()
+        return process.submit(_run, script, arguments, Path.cwd()).result()
 
 
-def _run(script: str) -> str:
-    printed = io.StringIO()
-    with redirect_stdout(printed):
+def _run(script: str, arguments: tuple[str, ...], folder: Path) -> str:
+    os.chdir(folder)
+    sys.argv[1:] = arguments
+    with tempfile.TemporaryFile() as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())  # what is no Python prints there too
         exec(script, {})
-    return printed.getvalue()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        file.seek(0)
+        return file.read().decode()

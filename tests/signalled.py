@@ -1,37 +1,23 @@
-"""A command as a process of its own, which gets a signal after some of its steps."""
+"""A command in a process of its own, which gets a signal after some of its steps."""
 
+import contextlib
+import importlib
+import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
-
-_SCRIPT = """\
-import importlib, os, signal, sys
 
 from autoseg.cli import run_command
 from autoseg.runs import Progress
+from tests.processes import run_processes
 
-module, number, num_steps, *words = sys.argv[1:]
-num_left, update = int(num_steps), Progress.update
+ROOT = Path(__file__).parents[1]
 
-
-def counted(progress, num_steps=1, **shown):
-    global num_left
-    update(progress, num_steps, **shown)
-    num_left -= num_steps
-    if num_steps == 1 and num_left == 0:
-        if "LOCAL_RANK" not in os.environ:
-            os.kill(os.getpid(), int(number))
-        else:  # torchrun gets it, and passes it on to all
-            if os.environ["LOCAL_RANK"] == "0":
-                os.kill(os.getppid(), int(number))
-            signal.pause()
-
-
-Progress.update = counted
-main = importlib.import_module(module).main
-run_command(lambda _: main(words), joins_processes=True)
-"""
+_PASSING_ON_S = 3.0
+"""What torchrun may take to hand on a signal, on a busy machine."""
 
 
 def run_signalled(
@@ -42,21 +28,56 @@ def run_signalled(
     Args:
         module: Of the command.
         words: Its arguments.
-        folder: Where it runs, with the project's own folder to import from.
+        folder: Where it runs.
         number: Of the signal.
         num_steps: Steps of its progress after which the signal comes.
         num_processes: More than one are started by torchrun, which then gets the signal.
     """
-    script = Path(folder) / "signalled.py"
-    script.write_text(_SCRIPT)
-    python = [sys.executable]
+    arguments = [module, str(int(number)), str(num_steps), *words]
     if num_processes > 1:
-        python += ["-m", "torch.distributed.run", "--nproc-per-node", str(num_processes)]
-    return subprocess.run(
-        [*python, str(script), module, str(int(number)), str(num_steps), *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+        torchrun = ["torch.distributed.run", "--nproc-per-node", str(num_processes), "-m"]
+        return subprocess.run(
+            [sys.executable, "-m", *torchrun, __name__, *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    with tempfile.TemporaryDirectory() as said, contextlib.chdir(folder):
+        files = [Path(said, name) for name in ("stdout", "stderr")]
+        (code,) = run_processes(_say_and_run, files, arguments, num_processes=1)
+        assert code is None or isinstance(code, int), code
+        stdout, stderr = (file.read_text() for file in files)
+    return subprocess.CompletedProcess(arguments, -number if code is None else code, stdout, stderr)
+
+
+def _say_and_run(files, arguments):
+    """Run the command in this process; what it says goes to two files."""
+    for stream, file in zip((sys.stdout, sys.stderr), files, strict=True):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), stream.fileno())
+    _run(*arguments)
+
+
+def _run(module, number, num_steps, *words):
+    num_left, update = int(num_steps), Progress.update
+
+    def counted(progress, num_steps=1, **shown):
+        nonlocal num_left
+        update(progress, num_steps, **shown)
+        num_left -= num_steps
+        if num_steps == 1 and num_left == 0:
+            if int(os.environ["WORLD_SIZE"]) == 1:
+                os.kill(os.getpid(), int(number))
+            elif os.environ["LOCAL_RANK"] == "0":  # torchrun gets it, and passes it on to all
+                os.kill(os.getppid(), int(number))
+                time.sleep(_PASSING_ON_S)  # the others wait for this one in their next step
+
+    Progress.update = counted
+    main = importlib.import_module(module).main
+    run_command(lambda _: main(list(words)), joins_processes=True)
+
+
+if __name__ == "__main__":
+    _run(*sys.argv[1:])

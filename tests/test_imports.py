@@ -1,9 +1,7 @@
 """The floors of the house: which folder may import which, and what importing may do."""
 
 import ast
-import os
 import re
-import subprocess
 import sys
 import tomllib
 from functools import cache
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.__main__ import COMMANDS
+from tests.fresh_process import printed_by
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted(
@@ -345,7 +344,7 @@ assert not early, f"{early} take seconds, which only what compiles or exports sh
 """
 
 
-def test_importing_does_nothing(tmp_path):
+def test_importing_does_nothing(tmp_path, monkeypatch):
     # No prints, no warnings, no files, no seeds, no device, no compiler: every module in a fresh
     # process.
     modules = [
@@ -353,13 +352,6 @@ def test_importing_does_nothing(tmp_path):
         for path in PATHS
         if path.startswith("autoseg/") and not path.endswith("__main__.py")
     ]
-    result = subprocess.run(
-        [sys.executable, "-c", PROBE, *modules],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    monkeypatch.chdir(tmp_path)
+    assert printed_by(PROBE, *modules) == ""
     assert list(tmp_path.iterdir()) == []

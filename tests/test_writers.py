@@ -49,15 +49,21 @@ def writing_calls(source: str) -> Iterator[tuple[str, int]]:
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Call):
-            if ast.unparse(node.func).split(".")[-1] == "atomic_write":
+            if _name_of(node) == "atomic_write":
                 continue
             if name := _written_by(node):
                 yield name, node.lineno
         waiting += ast.iter_child_nodes(node)
 
 
+def _name_of(call: ast.Call) -> str | None:
+    """Return the last name of what is called; None where it has none, as `f()()`."""
+    function = call.func
+    return getattr(function, "attr", None) or getattr(function, "id", None)
+
+
 def _written_by(call: ast.Call) -> str | None:
-    name = ast.unparse(call.func).split(".")[-1]
+    name = _name_of(call)
     arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
     if name == "open":
         texts = [a.value for a in arguments if isinstance(a, ast.Constant)]

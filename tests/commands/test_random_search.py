@@ -3,9 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from autoseg.runs import load_metrics, load_record
 from autoseg.strategies import STRATEGIES
 from tests.commands.test_runs_index import listed_states
 from tests.one_pixel import one_pixel_figures
+from tests.signalled import run_signalled
 
 DATA = ["--image-size", "64", "72", "--train-length", "8", "--device", "cpu"]
 SETTINGS = [
@@ -57,18 +55,12 @@ def test_every_sample_is_kept_and_the_best_is_the_result(inside):
 
 @one_pixel_figures()
 def test_killed_it_resumes_to_the_same_result(inside):
-    command = [sys.executable, "-m", "autoseg.search", *SETTINGS, "--out", "runs/killed"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(search.__file__).parents[1])}
-    process = subprocess.Popen(
-        command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
+    words = [*SETTINGS, "--out", "runs/killed"]
+    # In the middle of the second sample: the first was scored.
+    ended = run_signalled(
+        "autoseg.search", words, folder=inside, number=signal.SIGKILL, num_steps=3
     )
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        if list(Path("runs/killed").glob("checkpoint-*.pt")):  # one sample was scored
-            break
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert list(Path("runs/killed").glob("checkpoint-*.pt"))
     assert listed_states(Path("runs")) == {"whole": "finished", "killed": "running"}
     assert search.main(["--resume", "--out", "runs/killed"]) == 0

@@ -1,7 +1,4 @@
 import json
-import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -9,6 +6,7 @@ import torch
 from autoseg.errors import FileError, UsageError
 from autoseg.runs import Run, load_checkpoint, load_record, load_weights
 from autoseg.runs import run as run_module
+from tests.fresh_process import CONTEXT
 
 IDENTITY = {"space": "toy"}
 
@@ -188,29 +186,31 @@ def test_a_failing_record_does_not_hide_the_first_error(tmp_path, monkeypatch):
     assert caught.value.__notes__ == ["The state of the run could not be saved either: disk full"]
 
 
+def hold(folder, connection):
+    """Hold a run until a kill."""
+    run = create(folder)
+    run.log(step=1)
+    run.save_checkpoint({"step": 1}, identity=IDENTITY, step=1)
+    run.log(step=2)
+    connection.send("ready")
+    connection.recv()
+
+
 def test_a_folder_in_use_and_a_kill(tmp_path):
     """Another process holds the run, is killed without warning, and the run goes on."""
     folder = tmp_path / "a"
-    script = f"""
-import pathlib, sys
-from autoseg.runs import Run
-run = Run.create(pathlib.Path({str(folder)!r}), kind="search", command=[], config={{}}, seed=0)
-run.log(step=1)
-run.save_checkpoint({{"step": 1}}, identity={IDENTITY!r}, step=1)
-run.log(step=2)
-print("ready", flush=True)
-sys.stdin.read()
-"""
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=hold, args=(folder, theirs))
+    process.start()
+    try:
+        assert ours.poll(60) and ours.recv() == "ready"
         for attempt in (create, Run.resume, Run.annotate):
             rule = rf"is in use by process {process.pid} on .*another --out"
             with pytest.raises(UsageError, match=rule):
                 attempt(folder)
-        process.send_signal(signal.SIGKILL)
-        process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.join(60)
     assert load_record(folder)["state"] == "running"  # nobody was left to say otherwise
     (folder / ".weights-best.safetensors.1.tmp").touch()  # a save that the kill cut off
     with Run.resume(folder) as run:
