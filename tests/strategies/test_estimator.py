@@ -143,8 +143,9 @@ def test_finetuned_weights_are_inherited_and_trained_on_while_the_shared_ones_re
     for _ in range(2):  # what was scored before leaves nothing behind
         assert scored(estimator, drawn(1)) == expected.mean_iou()
     assert estimator.num_evaluations == 1 + 2 * 2
+    left = estimator.trainer.supernet.state_dict()
     for name, value in shared.state_dict().items():
-        assert torch.equal(estimator.trainer.supernet.state_dict()[name], value), name
+        assert torch.equal(left[name], value), name
 
 
 def test_a_budget_of_time_trains_the_supernet_for_three_quarters_of_it():

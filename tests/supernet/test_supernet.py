@@ -122,8 +122,8 @@ def at_the_papers_size(request):
     name, num_layers = request.param
     space = dataclasses.replace(SearchSpace.load(name), num_layers=num_layers)
     net = random_supernet(space, backend="torch")
-    images = torch.randn(2, 3, 65, 65, dtype=torch.float64)
-    target = torch.randint(5, (2, 65, 65))
+    images = torch.randn(2, 3, 33, 33, dtype=torch.float64)
+    target = torch.randint(5, (2, 33, 33))
     return space, net.state_dict(), images, target, expected_of(net, images, target)
 
 

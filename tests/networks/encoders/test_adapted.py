@@ -93,8 +93,9 @@ def test_a_whole_networks_file_fills_it(tmp_path) -> None:
     )
     torch.save({"model": source.state_dict()}, tmp_path / "weights.pth")
     load_weights_(network, tmp_path / "weights.pth")
+    expected = source.state_dict()
     for name, value in network.state_dict().items():
-        assert torch.equal(value, source.state_dict()[name])
+        assert torch.equal(value, expected[name])
 
 
 @pytest.mark.parametrize("channels", [(8, 12, 16, 20, 24), (12, 16), (0, 1, 2, 3), (1.0,) * 4])

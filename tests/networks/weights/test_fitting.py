@@ -76,14 +76,14 @@ def test_a_classifiers_file_fills_the_encoder(
     assert loaded.parts == parts
     assert loaded.left_out
     assert loaded.num_tensors + len(loaded.left_out) == len(source.state_dict())
-    num_filled = 0
+    num_filled, filled_with = 0, source.state_dict()
     for name, value in built.state_dict().items():
         is_filled = name.split(".")[0] in parts
         theirs = classifiers_name(name, is_vgg=classifier.startswith("vgg")) if is_filled else None
         if theirs is None:
             assert torch.equal(value, before[name]), name
         else:
-            assert torch.equal(value.flatten(), source.state_dict()[theirs].flatten()), name
+            assert torch.equal(value.flatten(), filled_with[theirs].flatten()), name
             num_filled += 1
     assert num_filled == loaded.num_tensors
 
@@ -176,8 +176,9 @@ def test_a_network_that_a_crf_follows_takes_the_files_of_the_network(tmp_path: P
         path = save(source.state_dict(), tmp_path / f"{kind}.pth")
         assert load_weights_(network, path).parts == parts[kind]
         load_weights_(same, path)
+        filled = inner.state_dict()
         for name, value in same.state_dict().items():
-            assert torch.equal(inner.state_dict()[name], value), name
+            assert torch.equal(filled[name], value), name
         for name, value in network.crf.state_dict().items():
             assert torch.equal(crf[name], value), name
         # Its own file fills the CRF as well.
@@ -191,8 +192,9 @@ def test_a_whole_networks_file_fills_all_of_it(tmp_path: Path) -> None:
     path = save(source.state_dict(), tmp_path / "whole.safetensors")
     loaded = load_weights_(network, path)
     assert loaded == LoadedWeights((), len(source.state_dict()), ())
+    expected = source.state_dict()
     for name, value in network.state_dict().items():
-        assert torch.equal(value, source.state_dict()[name])
+        assert torch.equal(value, expected[name])
 
 
 @pytest.mark.parametrize(
@@ -222,8 +224,9 @@ def test_torchvisions_names(tmp_path: Path, name: str, layout: layouts.Layout) -
     network = build_network(name, num_classes=5, width=0.125)
     path = save(to_torchvision(source.state_dict()), tmp_path / "theirs.pth")
     assert load_weights_(network, path).parts == ()
+    expected = source.state_dict()
     for key, value in network.state_dict().items():
-        assert torch.equal(value, source.state_dict()[key])
+        assert torch.equal(value, expected[key])
 
 
 def test_old_densenet_names_and_files_without_counts(tmp_path: Path) -> None:
@@ -262,9 +265,9 @@ def test_a_file_of_other_classes_fills_all_but_what_depends_on_them(tmp_path: Pa
     last = ("head.4.weight", "head.4.bias", "auxiliary.4.weight", "auxiliary.4.bias")
     assert loaded.random == last
     assert loaded.num_tensors == len(before) - len(last)
+    read = source.state_dict()
     for name, value in network.state_dict().items():
-        expected = before[name] if name in last else source.state_dict()[name]
-        assert torch.equal(value, expected), name
+        assert torch.equal(value, (before if name in last else read)[name]), name
     assert str(loaded) == (
         f"{loaded.num_tensors} tensors; left random, as the file lacks them or has other classes: "
         + ", ".join(last)
@@ -279,8 +282,9 @@ def test_every_kind_of_head_may_be_of_other_classes(tmp_path: Path, name: str) -
     source, network = build(4), build(6)
     loaded = load_weights_(network, save(source.state_dict(), tmp_path / "four.pth"), build=build)
     assert loaded.random
+    read = source.state_dict()
     for own, value in network.state_dict().items():
-        theirs = source.state_dict()[own]
+        theirs = read[own]
         assert (value.shape != theirs.shape) == (own in loaded.random)
         assert own in loaded.random or torch.equal(value, theirs)
 
@@ -342,5 +346,6 @@ def test_a_networks_file_with_a_crf_fills_the_network_alone(tmp_path: Path) -> N
     source = crf_rnn(inner, num_classes=3, mean=(0.5,) * 3, std=(0.5,) * 3)
     loaded = load_weights_(network, save(source.state_dict(), tmp_path / "crf.pth"))
     assert loaded.parts == () and all(name.startswith("crf.") for name in loaded.beside)
+    expected = inner.state_dict()
     for name, value in network.state_dict().items():
-        assert torch.equal(value, inner.state_dict()[name])
+        assert torch.equal(value, expected[name])

@@ -58,8 +58,9 @@ def test_prefixes_of_wrappers_are_taken_off(tmp_path: Path, prefix: str, said: s
     torch.save(renamed(source.state_dict(), prefix), tmp_path / "file.pth")
     loaded = load_weights_(network, tmp_path / "file.pth")
     assert loaded == LoadedWeights((), len(source.state_dict()), (), notes=(said,))
+    expected = source.state_dict()
     for name, value in network.state_dict().items():
-        assert torch.equal(value, source.state_dict()[name])
+        assert torch.equal(value, expected[name])
 
 
 @pytest.mark.parametrize("prefix", ["encoder.", "backbone.", "module.backbone.", "model.encoder."])
@@ -119,8 +120,9 @@ def test_torchs_averaged_model_is_the_network(tmp_path: Path) -> None:
         "without 'module.' in its names",
         "the moving average that torch's AveragedModel kept",
     )
+    expected = source.state_dict()
     for name, value in network.state_dict().items():
-        assert torch.equal(value, source.state_dict()[name])
+        assert torch.equal(value, expected[name])
 
 
 @pytest.mark.parametrize(
