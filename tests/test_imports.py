@@ -279,6 +279,7 @@ def test_what_is_allowed_passes(path, line):
 OPTIONAL = {
     "triton": "torch's CUDA builds bring it; the CPU's tests have it in their extra",
     "onnxruntime": "the extra export",
+    "onnxscript": "the extra export",
     "openvino": "the extra openvino",
     "pynvml": "the extra energy",
     "scipy": "the extra sbd; PNGs take its place",

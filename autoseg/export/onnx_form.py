@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 from autoseg.export.agreement import Agreement, require_agreement
 from autoseg.export.form import require_packages
 from autoseg.export.graph import SegmentationGraph, quiet_exporter
+from autoseg.export.unpooling import unpooling_translations
 
 OPSET = 18
 INPUT, OUTPUTS = "images", ("logits", "labels")
@@ -88,6 +89,7 @@ def to_onnx(
             opset_version=OPSET,
             input_names=list(inputs),
             output_names=list(outputs),
+            custom_translation_table=unpooling_translations(program),
             verbose=False,
         )
     assert exported is not None
