@@ -11,7 +11,7 @@ from autoseg.comparison.subject import Subject
 from autoseg.cost import synchronised_clock
 from autoseg.data import normalise
 from autoseg.evaluation import best_class, predict_logits
-from autoseg.export import Form, forming, run_in_form
+from autoseg.export import Form, UnpoolingWatch, forming, run_in_form
 
 _NUM_COMPARED = 4  # images
 
@@ -29,14 +29,16 @@ class Formed:
     logits_error: float | None
     """Norm of the logits' difference from plain torch's over the norm of those, the largest of the
     images; None for plain torch."""
+    tolerance: float | None
+    """How large that may be; None for plain torch."""
     equal_labels: float | None
     """Share of the pixels of those images that get the same class."""
 
     @property
     def fault(self) -> str | None:
         """Say why the form counts for nothing, if it gives something else."""
-        error, tolerance = self.logits_error, self.form.tolerance
-        if error is None or error <= tolerance:  # NaN is a fault
+        error, tolerance = self.logits_error, self.tolerance
+        if error is None or tolerance is None or error <= tolerance:  # NaN is a fault
             return None
         return (
             f"as {self.form} it gives other logits than by plain torch: they differ by "
@@ -53,7 +55,7 @@ class Formed:
             "is_folded": self.form.is_folded,
             "cold_start_ms": self.cold_start_ms,
             "logits_error": self.logits_error,
-            "logits_tolerance": None if self.form.is_plain else self.form.tolerance,
+            "logits_tolerance": self.tolerance,
             "equal_labels": self.equal_labels,
             "form_fault": self.fault,
         }
@@ -84,17 +86,19 @@ def bring_into_form(subject: Subject, form: Form, *, device: torch.device) -> Fo
             best_class(_predict(running, images[0]))  # torch.compile compiles here
             seconds = load_seconds + now() - begin
     with torch.inference_mode():
-        error = equal = None
+        error = tolerance = equal = None
         if not form.is_plain:
-            expected, given = (
-                [_predict(each, image) for image in images] for each in (subject, running)
-            )
+            with UnpoolingWatch() as watch:
+                expected = [_predict(subject, image) for image in images]
+            given = [_predict(running, image) for image in images]
             error, equal = _differences(expected, given)
+            tolerance = form.tolerance(has_unpooled=watch.has_unpooled)
     return Formed(
         form=form,
         running=running,
         cold_start_ms=1000 * seconds,
         logits_error=error,
+        tolerance=tolerance,
         equal_labels=equal,
     )
 

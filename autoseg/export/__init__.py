@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 from autoseg.deferred import deferred_names
 
 if TYPE_CHECKING:
-    from autoseg.export.agreement import TOLERANCE, Agreement, DisagreementError
+    from autoseg.export.agreement import (
+        TOLERANCE,
+        Agreement,
+        DisagreementError,
+        UnpoolingWatch,
+    )
     from autoseg.export.form import PLAIN, Form, forms_of, require_packages
     from autoseg.export.graph import SegmentationGraph, export_graph
     from autoseg.export.model_card import model_card, origin_of
@@ -26,6 +31,7 @@ __all__ = [
     "Form",
     "FormError",
     "SegmentationGraph",
+    "UnpoolingWatch",
     "export_graph",
     "export_onnx",
     "export_pt2",

@@ -11,7 +11,7 @@ import torch
 
 from autoseg.config.forms import FormConfig, InferenceBackend, NumberFormat
 from autoseg.errors import UsageError
-from autoseg.export.agreement import TOLERANCE
+from autoseg.export.agreement import TOLERANCE, allowed_difference
 
 EXPORTED: tuple[InferenceBackend, ...] = ("onnxruntime", "openvino")
 """Back ends that run an exported graph, lay out their maps themselves and fold batch norm."""
@@ -58,10 +58,9 @@ class Form:
         """Whether torch's allocator holds its maps, and so knows the peak."""
         return self.backend not in EXPORTED
 
-    @property
-    def tolerance(self) -> float:
-        """Largest norm of the logits' difference from plain torch's, as a share of their norm."""
-        return _TOLERANCES[self.dtype]
+    def tolerance(self, *, has_unpooled: bool) -> float:
+        """Return what `allowed_difference` gives for its numbers."""
+        return allowed_difference(_TOLERANCES[self.dtype], has_unpooled=has_unpooled)
 
     def __str__(self) -> str:
         """Name what sets it apart from plain torch, for example "eager, folded"."""

@@ -178,6 +178,11 @@ def test_no_logits_at_all_are_a_fault():
     logits = torch.rand(1, 2, 3, 3)
     error, _ = forms_module._differences([logits, logits], [logits * float("nan"), logits])
     formed = forms_module.Formed(
-        form=FOLDED, running=subject(), cold_start_ms=0.0, logits_error=error, equal_labels=0.0
+        form=FOLDED,
+        running=subject(),
+        cold_start_ms=0.0,
+        logits_error=error,
+        tolerance=1e-4,
+        equal_labels=0.0,
     )
     assert "differ by nan of their norm" in formed.fault
