@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoseg.comparison.case import Case
 from autoseg.comparison.evidence import EvidenceOf, TrueScene, scene_indices, true_scenes
@@ -32,6 +32,10 @@ from autoseg.runs import Progress
 
 _NO_DIAGNOSIS = DiagnosisConfig()
 _NUM_CONFUSIONS = 5  # of a row, that its table shows
+
+
+_Counts = dict[tuple[nn.Module, str, tuple[int, int]], Macs]
+"""Counts by network, the views of an image that it sees, and the size of the image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +92,7 @@ def measure_networks(
     """
     scored: list[tuple[_Scored, Stages]] = []
     left_out: list[str] = []
+    known_counts: _Counts = {}
 
     def leave_out(case: Case, error: FormError) -> None:
         left_out.append(f"{case.label}: {error}")
@@ -106,6 +111,7 @@ def measure_networks(
                 new_borders=new_borders,
                 has_calibration=diagnosis.calibration,
                 image_size=timing.image_size,
+                known_counts=known_counts,
             )
             timed = Stages(
                 each.formed.running,
@@ -218,6 +224,7 @@ def _score(
     new_borders: Callable[[int, int], Sequence[BorderScore]],
     has_calibration: bool,
     image_size: tuple[int, int] | None,
+    known_counts: _Counts,
 ) -> _Scored:
     subject, dataset = case.subject, case.subject.dataset
     subject.network.to(device)
@@ -259,14 +266,17 @@ def _score(
         )
     with progress.phase("counting MACs"):
         input_size = counted.input_size_for(image_size or counted.image_size)
-        counts = count_all_macs(counted.network, input_size, device=device)
+        # Another form, or a CRF behind it, changes nothing in the network that is counted.
+        key = (subject.network, str(case.views), input_size)
+        if key not in known_counts:
+            known_counts[key] = count_all_macs(counted.network, input_size, device=device)
     return _Scored(
         case=case,
         formed=formed,
         scores=scores,
         evidence=evidence if scores else (),
         scenes=true_scenes(dataset, shown),
-        counts=counts,
+        counts=known_counts[key],
     )
 
 

@@ -99,7 +99,7 @@ def group():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forms_module, "run_in_form", run_in_form)
-        for phase in ("time_networks", "grade"):
+        for phase in ("count_all_macs", "time_networks", "grade"):
             patch.setattr(measuring, phase, noting(phase))
         progress = Progress(3 * len(FORMS), description="x", stream=io.StringIO())
         measured, left_out = measure_networks(
@@ -109,6 +109,7 @@ def group():
             progress=progress,
         )
     assert progress.num_done == progress.total
+    assert phases.count("count_all_macs") == 1  # of seven forms
     # The others are measured, though forms between them cannot be had, or fail later.
     assert left_out == [
         "icnet_resnet50 x0.125 (compile): cannot run as compile: NotImplementedError: no kernel "
