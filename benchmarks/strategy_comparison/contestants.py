@@ -104,6 +104,13 @@ _CONTESTANTS = (
         search=("--strategy", "tpe", *_BY_SPEED),
     ),
     Contestant(
+        name="predictor",
+        search=(
+            *("--strategy", "predictor", "--population-size", "14", *_SCORED),
+            *("--sample-steps", "75", "--arch-steps", "2100"),
+        ),
+    ),
+    Contestant(
         name="predictor by speed",
         search=("--strategy", "predictor", "--population-size", "16", *_BY_SPEED),
     ),
