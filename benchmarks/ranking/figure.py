@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from autoseg.reporting.figure import BLUE, GREEN, ORANGE, VERMILLION, new_figure
 from autoseg.reporting.fonts import figure_text
@@ -46,6 +47,9 @@ def draw_ranking(scores: Sequence[Score], compared: Sequence[Agreement], *, trut
             )
         axes.set_title(figure_text(f"{row.scorer}, seed {row.seed}: tau {row.tau:.2f}"), fontsize=9)
         axes.tick_params(labelsize=7)
+        if max(abs(limit) for limit in axes.get_ylim()) >= 10_000:
+            # 50M, where the common factor 1e7 would stand in the title
+            axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     handles, _ = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
     figure.supxlabel(figure_text(f"mIoU of {truth}"), fontsize=9)
