@@ -1,7 +1,7 @@
 """Trainings that differ by their seed alone as one row: mean, deviation and number."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean, stdev
 from typing import Any, TypeVar
@@ -162,14 +162,22 @@ def _notes(members: Sequence[NetworkComparison]) -> list[str]:
     doubted = {note: seeds for note, seeds in by_note.items() if note.startswith(DOUBTFUL)}
     notes = []
     if 2 * sum(len(seeds) for seeds in doubted.values()) > len(members):
-        texts = [_under(seeds, note.removeprefix(DOUBTFUL)) for note, seeds in doubted.items()]
-        notes.append(DOUBTFUL + " ".join(texts))
+        notes.append(DOUBTFUL + _in_one(doubted))
     told = {} if not notes else doubted
     return notes + [
         note if len(seeds) == len(members) else _under(seeds, note)
         for note, seeds in by_note.items()
         if note not in told
     ]
+
+
+def _in_one(doubted: Mapping[str, Sequence[int | None]]) -> str:
+    """Put doubts into one text, with the seeds of each; advice that all end with is said once."""
+    texts = [_under(seeds, note.removeprefix(DOUBTFUL)) for note, seeds in doubted.items()]
+    reasons, separators, advice = zip(*(text.rpartition("; ") for text in texts), strict=True)
+    if len(texts) > 1 and all(separators) and len(set(advice)) == 1:
+        return f"{'; '.join(reasons)}; {advice[0]}"
+    return " ".join(texts)
 
 
 def _under(seeds: Sequence[int | None], note: str) -> str:

@@ -107,10 +107,12 @@ def test_steps_are_told_where_all_seeds_made_as_many(num_steps, told):
 
 
 def test_doubt_of_most_seeds_is_doubt_of_the_row():
-    def notes(*doubted):
+    def notes(*doubted, advice=""):
         trainings = [
             network(
-                seed=s, training_sha256="t", notes=(f"doubtful: {s} is dull.",) * (s in doubted)
+                seed=s,
+                training_sha256="t",
+                notes=(f"doubtful: {s} is dull{advice}.",) * (s in doubted),
             )
             for s in range(3)
         ]
@@ -119,6 +121,9 @@ def test_doubt_of_most_seeds_is_doubt_of_the_row():
 
     assert notes(0) == ("seed 0: doubtful: 0 is dull.",)
     assert notes(0, 2) == ("doubtful: seed 0: 0 is dull. seed 2: 2 is dull.",)
+    assert notes(0, 2, advice="; train longer") == (
+        "doubtful: seed 0: 0 is dull; seed 2: 2 is dull; train longer.",
+    )
 
 
 def test_every_document_shows_the_row_and_its_seeds(group):
