@@ -154,7 +154,10 @@ def draw_comparison(rows: Sequence[Row]) -> Figure:
     labels = [f"{each.contestant} ({each.macs / 1e6:.0f}M MACs)" for each in summaries]
     axes.set_yticks(range(len(labels)), [figure_text(label) for label in labels])
     axes.invert_yaxis()
+    # In two lines: long names leave the axes little width.
     axes.set_xlabel(
-        figure_text(f"test mIoU (%): each seed; mean and 2 standard errors; dotted: {DRAWN}")
+        figure_text("test mIoU (%): each seed; mean and")
+        + "\n"
+        + figure_text(f"2 standard errors; dotted: {DRAWN}")
     )
     return figure
