@@ -156,8 +156,6 @@ def draw_comparison(rows: Sequence[Row]) -> Figure:
     axes.invert_yaxis()
     # In two lines: long names leave the axes little width.
     axes.set_xlabel(
-        figure_text("test mIoU (%): each seed; mean and")
-        + "\n"
-        + figure_text(f"2 standard errors; dotted: {DRAWN}")
+        figure_text(f"test mIoU (%): each seed; mean and\n2 standard errors; dotted: {DRAWN}")
     )
     return figure
