@@ -36,6 +36,9 @@ class Agreement:
     """Tau in each stratum, the finest first."""
     stratum_means: tuple[float, ...]
     """Mean score in each stratum, the finest first: which strides the scorer prefers."""
+    mean_of_best: float
+    """Mean of the truth over the quarter of the architectures that the scorer ranks highest, at
+    least one: what a search that trusts it keeps."""
     seconds: float
     """Time of all scores together."""
 
@@ -96,10 +99,16 @@ def agreements(scores: Sequence[Score], truth: str) -> list[Agreement]:
                 tau_within=within_strata(own, true, strata),
                 stratum_taus=tuple(_tau(each, true) for each in members),
                 stratum_means=tuple(fmean(each.values()) if each else math.nan for each in members),
+                mean_of_best=fmean(true[number] for number in best_quarter(own)),
                 seconds=sum(score.seconds for score in group),
             )
         )
     return compared
+
+
+def best_quarter(own: Scores) -> list[int]:
+    """Return the quarter of the candidates with the highest scores, at least one; ties in order."""
+    return sorted(own, key=lambda number: -own[number])[: max(1, len(own) // 4)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

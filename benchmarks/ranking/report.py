@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from earlier_calls import calls_so_far
@@ -12,11 +13,12 @@ from autoseg.architecture import SearchSpace
 from autoseg.atomic import atomic_write
 from autoseg.config import DataConfig
 from autoseg.errors import UsageError
+from autoseg.foreign_text import printable
 from autoseg.reporting.figure import save_figure
 from autoseg.reporting.tables import Column, to_csv, to_markdown
 from autoseg.runs.json_values import to_json
 
-from .agreement import Agreement, Spread, agreements, spread
+from .agreement import Agreement, Spread, agreements, spread, true_scores
 from .candidates import NUM_STRATA
 from .exact import share_with_state0, trainings_of_an_operation
 from .figure import draw_ranking
@@ -30,6 +32,7 @@ COLUMNS = (
     Column(key="low", heading="from", kind="number"),
     Column(key="high", heading="to", kind="number"),
     Column(key="tau_within", heading="within quarters", kind="number"),
+    Column(key="mean_of_best", heading="mIoU of its best quarter", kind="percent"),
     *(
         Column(key=f"mean_{stratum}", heading=f"mean, quarter {stratum + 1}", kind="number")
         for stratum in range(NUM_STRATA)
@@ -56,7 +59,8 @@ def require_same_images(folder: Path, dataset: str) -> None:
         earlier = json.loads(path.read_text(encoding="utf-8")).get("dataset", DataConfig().dataset)
         if earlier != dataset:
             raise UsageError(
-                f"{path} is of --dataset {earlier}, and this call of {dataset}; give another --out."
+                f"{printable(f'{path} is of --dataset {earlier}, and this call of {dataset}')}; "
+                "give another --out."
             )
 
 
@@ -101,7 +105,12 @@ def write_report(
         "rows": [asdict(row) for row in compared],
     }
     text = markdown(
-        records, truth=truth, truths_spread=truths_spread, exact=record["exact"], calls=calls
+        records,
+        truth=truth,
+        means=_means(scores, truth),
+        truths_spread=truths_spread,
+        exact=record["exact"],
+        calls=calls,
     )
     atomic_write(folder / "ranking.csv", to_csv(records, [*COLUMNS, *_CSV_ONLY]).encode())
     atomic_write(folder / "ranking.md", text.encode())
@@ -120,6 +129,7 @@ def markdown(
     records: Sequence[dict[str, Any]],
     *,
     truth: str,
+    means: str,
     truths_spread: Spread | None,
     exact: Mapping[str, Any],
     calls: Sequence[dict[str, Any]],
@@ -145,13 +155,32 @@ def markdown(
         f"Kendall's tau-b against the mean of {truth} over its seeds, with a 95 % interval by "
         f"bootstrap over architectures; {truth} itself against its other seeds, which is the "
         "ceiling of the others. Within quarters: over pairs of architectures from one quarter of "
-        "all paths by mean stride (1 is the finest). Mean: of the score in each quarter. Time: of "
+        "all paths by mean stride (1 is the finest). Best quarter: the architectures that the "
+        f"scorer ranks highest, by {truth}. Mean: of the score in each quarter. Time: of "
         "all scores of the row, on one core shared with other work; a supernet's training is in "
         "the first row that it scores, and finetuned takes that of shared.\n\n"
+        f"{means}"
         f"{noise}"
         f"{counts}"
         f"Commands, in the order of the rows' first calls:\n\n{commands}\n\n"
         "Commits in scores.csv.\n"
+    )
+
+
+def _means(scores: Sequence[Score], truth: str) -> str:
+    """Say what the truth is on average, of all and of each quarter of the paths."""
+    true = true_scores(scores, truth)
+    strata = {score.number: score.stratum for score in scores}
+    if not true:
+        return ""
+    quarters = [
+        [true[number] for number in true if strata[number] == stratum]
+        for stratum in range(NUM_STRATA)
+    ]
+    by_quarter = ", ".join(f"{fmean(each):.1%}" if each else "none" for each in quarters)
+    return (
+        f"{truth}: mIoU {min(true.values()):.1%} to {max(true.values()):.1%}, "
+        f"{fmean(true.values()):.1%} on average; by quarter {by_quarter}.\n\n"
     )
 
 

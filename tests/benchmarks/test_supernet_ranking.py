@@ -87,16 +87,23 @@ def test_the_table_compares_with_the_mean_of_the_retrainings(ranking):
     retrained = np.array([scores["retrain:9", seed] for seed in range(3)])
     record = json.loads(Path("out/ranking.json").read_text())
     taus = {(row["scorer"], row["seed"]): row["tau"] for row in record["rows"]}
+    bests = {(row["scorer"], row["seed"]): row["mean_of_best"] for row in record["rows"]}
     for (scorer, seed), own in scores.items():
         # A retraining is compared with the other seeds' mean, not with itself.
         others = [n for n in range(3) if scorer != "retrain:9" or n != seed]
         expected = stats.kendalltau(own, retrained[others].mean(axis=0)).statistic
         assert taus[scorer, seed] == pytest.approx(expected)
+        best = retrained[others].mean(axis=0)[np.argsort(own)[-2:]].mean()  # two of eight
+        assert bests[scorer, seed] == pytest.approx(best)
     assert [call["command"].split()[-2:] for call in record["calls"]] == [
         ["1", "2"],
         ["short:5", "macs"],
     ]
-    assert "python benchmarks/supernet_ranking.py --num" in Path("out/ranking.md").read_text()
+    text = Path("out/ranking.md").read_text()
+    assert "python benchmarks/supernet_ranking.py --num" in text
+    true = 100 * retrained.mean(axis=0)
+    by_quarter = ", ".join(f"{true[quarter::4].mean():.1f}%" for quarter in range(4))
+    assert f"{true.mean():.1f}% on average; by quarter {by_quarter}." in text
 
 
 def test_a_panel_for_each_scorer_and_seed(module):
