@@ -193,7 +193,7 @@ def tables_of(comparison: Comparison) -> str:
     """Write the tables, and what a reader must know of them, for a terminal."""
     blocks = []
     for group in comparison.groups:
-        blocks += [str(group.key), group_table_markdown(group), "\n".join(verdict(group))]
+        blocks += [group.heading, group_table_markdown(group), "\n".join(verdict(group))]
     if comparison.warning:
         blocks.append(comparison.warning)
     return "\n" + "\n\n".join(block for block in blocks if block)
@@ -375,7 +375,7 @@ def _latency_text(request: CompareRequest) -> str:
     at_size = f" at {size_text(request.size)}" if request.size else ""
     text = (
         f"{scenario}{images} a call{at_size}, warmed up, at least {request.min_runs} runs and "
-        f"{request.min_seconds:g} s each, networks in turn"
+        f"{request.min_seconds:g} s each, networks in turn, on the first image of the split"
     )
     if "offline" in request.scenario:
         text += "; offline, copies of that image in the largest batch, networks one by one"

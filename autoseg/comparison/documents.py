@@ -45,6 +45,9 @@ READING = (
     "Calibration: pixels are put into 15 bins by the probability of their predicted class; the "
     "error is the mean over the bins of how far the share of right pixels lies from the mean "
     "probability, weighted by their pixels.",
+    "Images: where they are of several sizes, a heading gives the least and the largest height and "
+    "width of those that were scored. Costs (latency, MACs, memory and energy) are of the split's "
+    "first image, whose size it gives then, or of that image resized to what was asked for.",
     "MACs: multiply-accumulates of one image; FLOPs are twice that. The CRF is not in them.",
     "Latency: one image, or all those of a call where a heading says how many they are, from "
     "normalised input to classes, resizing and argmax included. Networks are timed in turn, and a "
@@ -106,7 +109,7 @@ class Comparison:
         """What the reader is told if there is more than one group."""
         if len(self.groups) < 2:
             return None
-        keys = "; ".join(str(group.key) for group in self.groups)
+        keys = "; ".join(group.heading for group in self.groups)
         return (
             f"Not everything here can be compared: there are {len(self.groups)} tables, one for "
             f"each of {keys}. Compare numbers inside a table only."
@@ -119,7 +122,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     if comparison.warning:
         blocks.append(f"**{markdown_text(comparison.warning)}**")
     for group in comparison.groups:
-        blocks.append(f"## {markdown_text(str(group.key))}")
+        blocks.append(f"## {markdown_text(group.heading)}")
         blocks += _bullets(verdict(group))
         blocks.append(group_table_markdown(group))
         stages = stage_tables(group)
@@ -155,10 +158,10 @@ def comparison_latex(comparison: Comparison) -> str:
     """Write each group's tables in LaTeX: its scores, and its largest batches where asked for."""
     tables = []
     for group in comparison.groups:
-        caption = f"{group.key}. {shared_text(group)}"
+        caption = f"{group.heading}. {shared_text(group)}"
         tables.append(to_latex(group.records, score_columns(group), caption=caption))
         tables += [
-            to_latex(each.records, each.columns, caption=f"{group.key}. {each.caption}")
+            to_latex(each.records, each.columns, caption=f"{group.heading}. {each.caption}")
             for each in offline_tables(group)
         ]
     return "\n".join(tables)

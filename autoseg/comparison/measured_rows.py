@@ -1,5 +1,6 @@
 """The rows of a network that was measured: each field from what was scored, counted and timed."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ def plain_row(
     confusion: ConfusionMatrix | None,
     costs: Costs,
     *,
+    image_sizes: Sequence[tuple[int, int]],
     device: torch.device,
     timing: TimingConfig,
 ) -> ComparisonRow:
@@ -35,6 +37,8 @@ def plain_row(
         counts: Its multiply-accumulates.
         confusion: Its score; None if it was not scored.
         costs: What it costs.
+        image_sizes: Height and width of the images that it was scored on, in pixels; without a
+            score of the one that it was timed on.
         device: Where that was measured.
         timing: On what.
     """
@@ -42,7 +46,8 @@ def plain_row(
     dataset, trained = subject.dataset, subject.trained
     image_height, image_width = subject.image_size
     input_height, input_width = subject.input_size
-    timed_height, timed_width = timing.image_size or subject.image_size
+    timed_height, timed_width = timing.image_size or subject.first_size
+    heights, widths = zip(*image_sizes, strict=True)
     return ComparisonRow(
         label=case.label,
         network=subject.name,
@@ -81,6 +86,8 @@ def plain_row(
         image_width=image_width,
         input_height=input_height,
         input_width=input_width,
+        image_heights=(min(heights), max(heights)),
+        image_widths=(min(widths), max(widths)),
         batch_size=timing.batch_size,
         timed_height=timed_height,
         timed_width=timed_width,

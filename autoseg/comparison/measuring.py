@@ -48,6 +48,8 @@ class _Scored:
     evidence: tuple[EvidenceOf, ...]
     scenes: tuple[TrueScene, ...]
     counts: Macs
+    image_sizes: Sequence[tuple[int, int]]
+    """Height and width of each scored image; of the timed one if none was scored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,6 +234,7 @@ def _score(
         formed = bring_into_form(subject, case.form, device=device)
     counted, formed = case.seen(subject), replace(formed, running=case.seen(formed.running))
     scores = None
+    image_sizes: list[tuple[int, int]] = []
     shown = scene_indices(subject.indices) if subject.indices else []
     evidence = tuple(
         EvidenceOf(
@@ -244,6 +247,7 @@ def _score(
     )
 
     def on_prediction(index: int, target: Tensor, *preds: Tensor) -> None:
+        image_sizes.append((target.shape[0], target.shape[1]))
         for collected, pred in zip(evidence, preds, strict=True):
             collected.add(index, pred, target)
 
@@ -265,7 +269,7 @@ def _score(
             on_confidence=on_confidence if has_calibration else None,
         )
     with progress.phase("counting MACs"):
-        input_size = counted.input_size_for(image_size or counted.image_size)
+        input_size = counted.input_size_for(image_size or counted.first_size)
         # Another form, or a CRF behind it, changes nothing in the network that is counted.
         key = (subject.network, str(case.views), input_size)
         if key not in known_counts:
@@ -277,6 +281,7 @@ def _score(
         evidence=evidence if scores else (),
         scenes=true_scenes(dataset, shown),
         counts=known_counts[key],
+        image_sizes=image_sizes or [subject.first_size],
     )
 
 
@@ -317,6 +322,7 @@ def _assemble(
         scored.counts,
         plain_counts,
         costs,
+        image_sizes=scored.image_sizes,
         device=device,
         timing=timing,
     )

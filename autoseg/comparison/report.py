@@ -95,7 +95,7 @@ def _section(group: ComparisonGroup, *, anchor: str, facts: Sequence[str]) -> Se
     borders, calibration = border_table(group), calibration_table(group)
     confused, forms = confusion_table(group), form_table(group)
     return Section(
-        heading=str(group.key),
+        heading=group.heading,
         anchor=anchor,
         verdict=tuple(verdict(group)),
         text=" ".join([shared_text(group), *(f"{fact}." for fact in facts)]),

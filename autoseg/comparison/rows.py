@@ -109,13 +109,13 @@ class ComparisonRow:
     num_images: int | None
     """Images that were scored."""
     image_height: int
-    """Height of images and labels, in pixels."""
+    """Height that no image of the split exceeds, nor its label, in pixels."""
     image_width: int
-    """Width of images and labels, in pixels."""
+    """Width that none exceeds, in pixels."""
     input_height: int
-    """Height of what the network sees, in pixels."""
+    """Height of what the network sees of an image of that size, in pixels."""
     input_width: int
-    """Width of what the network sees, in pixels."""
+    """Width of what it sees, in pixels."""
     device: str
     """Where everything was measured."""
     processor: str
@@ -195,8 +195,13 @@ class ComparisonRow:
 
     batch_size: int = 1
     """Images a call: times and memory are those of so many at once."""
+    image_heights: tuple[int, ...] = ()
+    """Least and largest height of the images that it was scored on, without a score of the one
+    that it was timed on; empty in records of before they were kept."""
+    image_widths: tuple[int, ...] = ()
+    """Least and largest width of those images, in pixels."""
     timed_height: int | None = None
-    """Height of the images that times, MACs, memory and energy are of; None: of those scored."""
+    """Height of the images that times, MACs, memory and energy are of; None: of the largest."""
     timed_width: int | None = None
     """Width of those images, in pixels."""
 
@@ -319,6 +324,16 @@ class ComparisonGroup:
     """What they agree on."""
     networks: tuple[NetworkComparison, ...]
     """The most accurate first; those without a score last, the cheapest first."""
+
+    @property
+    def heading(self) -> str:
+        """What the networks agree on, and between which sizes their images lie."""
+        rows = [training.rows[0] for network in self.networks for training in network.trainings]
+        is_known = all(row.image_heights and row.image_widths for row in rows)
+        return self.key.heading(
+            [height for row in rows for height in row.image_heights if is_known],
+            [width for row in rows for width in row.image_widths if is_known],
+        )
 
     @property
     def machine(self) -> str:

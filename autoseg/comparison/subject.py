@@ -132,12 +132,21 @@ class Subject:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of images and labels, in pixels."""
+        """Height and width that no image exceeds, nor its label, in pixels."""
         return self.dataset.largest_size
 
     @property
+    def first_size(self) -> tuple[int, int]:
+        """Height and width of the first image, on which costs are measured; it is read."""
+        height, width = self.dataset[0].target.shape
+        return height, width
+
+    @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of what the network sees, rounded as `predict_logits` does it."""
+        """Height and width of what the network sees of the largest image.
+
+        They are rounded as `predict_logits` does it.
+        """
         return self.input_size_for(self.image_size)
 
     def input_size_for(self, image_size: tuple[int, int]) -> tuple[int, int]:

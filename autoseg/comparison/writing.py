@@ -55,7 +55,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
         table, picture, _, fields, _ = _group_files(folder, number)
         written.append(_write(table, to_csv(group.records, CSV_COLUMNS)))
         if any(record["miou"] is not None for record in group.records):
-            figure = draw_pareto(group.records, title=str(group.key))
+            figure = draw_pareto(group.records, title=group.heading)
             written += save_figure(figure, picture.with_suffix(""))
         drawn = draw_fields(group)
         if drawn is not None:
@@ -78,7 +78,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         "left_out": comparison.left_out,
         "groups": [
             {
-                "group": str(group.key),
+                "group": group.heading,
                 "verdict": verdict(group),
                 "networks": [_network_record(network) for network in group.networks],
             }

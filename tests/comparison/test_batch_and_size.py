@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from autoseg.commands.compare import tables_of
 from autoseg.comparison import Comparison, group_networks, timing
 from autoseg.comparison.documents import comparison_latex, comparison_markdown
 from autoseg.comparison.earlier import earlier_networks
@@ -16,6 +17,7 @@ from autoseg.comparison.report import comparison_page
 from autoseg.comparison.timing import Stages, time_networks
 from autoseg.comparison.writing import comparison_record
 from autoseg.cost import count_macs
+from autoseg.data import Sample, SegmentationDataset
 from autoseg.evaluation import evaluate
 from autoseg.runs import Progress
 from tests.comparison.rows import network
@@ -39,6 +41,31 @@ class Mixing(Plain):
         return (
             super().forward(images).roll(1, dims=1) if len(images) > 1 else super().forward(images)
         )
+
+
+class OfSizes(SegmentationDataset):
+    """Images of noise of the sizes that are given."""
+
+    def __init__(self, sizes):
+        super().__init__(
+            name="mixed",
+            split="val",
+            class_names=("a", "b", "c", "d"),
+            palette=np.zeros((4, 3), np.uint8),
+            ignore_index=255,
+            largest_size=tuple(np.max(sizes, axis=0).tolist()),
+            attribution="",
+        )
+        self.sizes = sizes
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def __getitem__(self, index):
+        draw = np.random.default_rng(index)
+        image = draw.integers(256, size=(3, *self.sizes[index]), dtype=np.uint8)
+        target = draw.integers(4, size=self.sizes[index])
+        return Sample(torch.from_numpy(image), torch.from_numpy(target), str(index))
 
 
 def measured(given, asked):
@@ -125,3 +152,33 @@ def test_rows_of_another_batch_or_size_stand_in_tables_of_their_own(tmp_path):
         assert "96 x 128, costs at 512 x 1024" in text
     assert "at 10.00 ms for 8 images and 2.000 G MACs" in comparison_markdown(again)
     assert [record["batch_size"] for record in groups[1].records] == [8]
+
+
+def test_the_heading_says_which_sizes_were_scored_and_at_which_all_costs_are(tmp_path):
+    given = replace(
+        subject("icnet_resnet50", num_images=2),
+        network=torch.nn.Conv2d(3, 4, 1).eval(),
+        dataset=OfSizes([(20, 36), (32, 24), (16, 64)]),  # the last one is not scored
+    )
+    seen = []
+    given.network.register_forward_pre_hook(
+        lambda _, args: seen.append(tuple(map(int, args[0].shape[2:])))
+    )
+    untrained = measured(replace(given, indices=()), ONCE)
+    assert set(seen) == {(20, 36)}  # the first image is timed and counted
+    assert untrained.rows[0].image_heights == (20, 20)
+    scored = measured(given, ONCE)
+    (row,) = scored.rows
+    assert (row.image_heights, row.image_widths) == ((20, 32), (24, 36))
+    assert (row.image_height, row.image_width) == (32, 64)
+    assert (row.timed_height, row.timed_width, row.macs) == (20, 36, 3 * 4 * 20 * 36)
+    now = Comparison(groups=tuple(group_networks([scored, untrained])), left_out=(), protocol={})
+    heading = "mixed val, 4 classes, images 20-32 x 24-36, costs at 20 x 36"
+    assert tables_of(now).split("\n", 2)[1] == now.groups[0].heading == heading
+    record = comparison_record(now)
+    assert record["groups"][0]["group"] == heading
+    for write in (comparison_markdown, comparison_latex, comparison_page):
+        assert heading in write(now)
+    (tmp_path / "compare.json").write_text(json.dumps(record))
+    (again,) = group_networks(earlier_networks(tmp_path / "compare.json"))
+    assert again.heading == heading

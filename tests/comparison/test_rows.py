@@ -96,8 +96,17 @@ def test_the_same_label_in_other_groups_stays():
 
 def test_group_names_itself():
     key = GroupKey("camvid", "val", 11, (360, 480), (360, 480))
-    assert str(key) == "camvid val, 11 classes, images 360 x 480"
-    assert str(key._replace(input_size=(180, 240))).endswith("network input 180 x 240")
+    alike, halved = ([360, 360], [480]), key._replace(input_size=(180, 240))
+    assert key.heading(*alike) == "camvid val, 11 classes, images 360 x 480"
+    assert halved.heading(*alike).endswith("images 360 x 480, network input 180 x 240")
+    # Records of before sizes were kept tell the largest alone.
+    assert key.heading([], []).endswith("images up to 360 x 480")
+    assert halved.heading([], []).endswith("images up to 360 x 480, network input up to 180 x 240")
+    assert halved.heading([90, 360], [480, 480]).endswith(
+        "images 90-360 x 480, network input up to 180 x 240, costs at 360 x 480"
+    )
+    small_first = key._replace(timed_size=(90, 480))
+    assert small_first.heading([90, 360], [480]).endswith("images 90-360 x 480, costs at 90 x 480")
     assert size_text((96, 128)) == "96 x 128"
 
 
