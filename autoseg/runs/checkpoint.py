@@ -109,11 +109,22 @@ def save_checkpoint(
     atomic_write(path, buffer.getbuffer())
     # A file of a later step is one that was passed over as damaged, or a future that an older
     # checkpoint has replaced: resuming from it would undo what was just saved.
-    earlier = [other for other_step, other in _checkpoints(folder) if other_step < step]
-    for _, other in _checkpoints(folder):
-        if other not in (path, *earlier[:1]):
+    for other_step, other in _checkpoints(folder):
+        if other_step > step:
             other.unlink()
+    remove_superseded(folder, step=step)
     return path
+
+
+def remove_superseded(folder: Path, *, step: int) -> None:
+    """Delete what the checkpoint of a step and the newest one before it have replaced.
+
+    A kill between saving and this leaves one file too many, and a run that has nothing more to save
+    would keep it.
+    """
+    earlier = [path for other_step, path in _checkpoints(folder) if other_step < step]
+    for path in earlier[1:]:
+        path.unlink()
 
 
 def load_checkpoint(

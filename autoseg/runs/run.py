@@ -10,7 +10,12 @@ from torch import Tensor
 
 from autoseg.atomic import remove_leftovers
 from autoseg.errors import LostProcessError
-from autoseg.runs.checkpoint import Restore, load_checkpoint, save_checkpoint
+from autoseg.runs.checkpoint import (
+    Restore,
+    load_checkpoint,
+    remove_superseded,
+    save_checkpoint,
+)
 from autoseg.runs.environment import describe_environment
 from autoseg.runs.folders import require_no_run, require_place
 from autoseg.runs.json_values import to_json
@@ -237,7 +242,8 @@ class Run:
         """Go back to the newest checkpoint that is whole.
 
         Lines of metrics.jsonl that are newer than it are removed, all of them if there is no
-        checkpoint: their steps are done and logged again.
+        checkpoint: their steps are done and logged again. So is a checkpoint that a kill has kept
+        from being deleted.
 
         Args:
             identity: What this run is; must equal what the checkpoint was saved with.
@@ -266,6 +272,7 @@ class Run:
             self._metrics_log().truncate(0, step=-1)
             return None
         self._metrics_log().truncate(checkpoint.metrics_bytes, step=checkpoint.step)
+        remove_superseded(self.folder, step=checkpoint.step)
         return checkpoint.state
 
     def save_weights(

@@ -62,8 +62,9 @@ class DiscreteSearch(Strategy):
             journal=task.journal,
             shared=self._shared(task),
         )
+        self.has_shared_trials = self.study.shared is not None
         self._num_scored = 0
-        self.estimator = build_estimator(task, lambda: self.study.trials)
+        self.estimator = build_estimator(task, self._others)
         has_epochs = self.estimator.epochs_done(Fraction(1)) > 0
         self.round_name = "round" if has_epochs else "sample"
         self.logs = frozenset(
@@ -202,6 +203,16 @@ class DiscreteSearch(Strategy):
             message=f"sample {number}: {words}, {architecture.summary}",
             is_last=self.estimator.is_over,
         )
+
+    def _others(self) -> Sequence[Trial[AnyArchitecture]]:
+        """Return the trials that the present sample is compared with while it is trained.
+
+        Those that are shared may have it already: a worker that was killed before it saved.
+        """
+        trials = self.study.trials
+        if not self.has_shared_trials:
+            return trials
+        return [trial for trial in trials if trial.value != self._present]
 
     def costs(self, architecture: AnyArchitecture) -> dict[str, float]:
         """Return what is minimised beside the score, by its name in metrics.jsonl."""

@@ -116,7 +116,7 @@ def search(
         rounds_s, processor_s = saved.get("rounds_s", 0.0), saved.get("processor_s", 0.0)
 
     own_randomness(task.config.seed)
-    run.load_checkpoint(
+    saved = run.load_checkpoint(
         identity=identity,
         map_location=task.device,
         restore=restore,
@@ -157,6 +157,8 @@ def search(
             step=state.step,
         )
 
+    if saved is None and strategy.has_shared_trials:
+        save()
     num_done, total, unit = budget.units(state.step)
     is_over, is_saved = is_ended or budget.share(state.step) == 1, True
     with (

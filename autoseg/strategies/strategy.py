@@ -144,6 +144,9 @@ class Strategy(Closing):
     can_leave_round_end: bool = False
     """Whether `end_round` changes nothing that counts before its last phase is over, so that a
     signal may give it up: it is then called again, by this search or one that goes on."""
+    has_shared_trials = False
+    """Whether what it has tried is seen by other processes at once, and no checkpoint takes that
+    back: the loop then saves before the first step, so that one which goes on tries the same."""
 
     @property
     def announcement(self) -> str:

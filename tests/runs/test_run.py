@@ -67,6 +67,20 @@ def test_what_a_kill_inside_a_save_left_is_removed(tmp_path, open_again):
         assert [path for path in left if path.exists()] == []
 
 
+def test_resuming_deletes_a_checkpoint_that_a_kill_has_kept(tmp_path):
+    names = [f"checkpoint-0000000{step}.pt" for step in (1, 2, 3, 4)]
+    with create(tmp_path / "a") as run:
+        for step in (1, 2):
+            run.save_checkpoint({"step": step}, identity=IDENTITY, step=step)
+        first = (run.folder / names[0]).read_bytes()
+        run.save_checkpoint({"step": 3}, identity=IDENTITY, step=3)
+    (run.folder / names[0]).write_bytes(first)
+    (run.folder / names[3]).write_bytes(b"damaged")  # who goes on may want to look at it
+    with Run.resume(run.folder) as run, pytest.warns(UserWarning, match="resuming from"):
+        assert run.load_checkpoint(identity=IDENTITY, map_location="cpu") == {"step": 3}
+    assert sorted(path.name for path in run.folder.glob("checkpoint-*")) == names[1:]
+
+
 def test_resuming_without_a_checkpoint_starts_the_log_again(tmp_path):
     with create(tmp_path / "a") as run:
         run.log(step=1)
