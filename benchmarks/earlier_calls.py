@@ -10,17 +10,20 @@ from autoseg.reporting.publishing import published_command
 from autoseg.runs import describe_environment
 
 
-def calls_so_far(record: Path, command: Sequence[str]) -> list[dict[str, Any]]:
+def calls_so_far(record: Path | None, command: Sequence[str]) -> list[dict[str, Any]]:
     """List the calls in a record and the present one, each with its machine and versions.
 
     A call that is made again counts once, as the last.
 
     Args:
-        record: JSON with the earlier calls under "calls"; none where there is no file.
+        record: JSON with the earlier calls under "calls"; there are none without such a file, or
+            if it is None.
         command: The command line of this call.
     """
     line = published_command(command)
-    earlier = json.loads(record.read_text(encoding="utf-8"))["calls"] if record.exists() else []
+    earlier = []
+    if record is not None and record.exists():
+        earlier = json.loads(record.read_text(encoding="utf-8"))["calls"]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     present = {"command": line, "date": now, **describe_environment()}
     return [*(call for call in earlier if call["command"] != line), present]

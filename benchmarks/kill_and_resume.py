@@ -8,20 +8,19 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from earlier_calls import calls_so_far
 from killed_runs.jobs import RUN, Job, jobs, prepare
 from killed_runs.outcomes import differences, num_irregular_lines, outcome
 from killed_runs.processes import LINE, WRITTEN, Ended, Event, Kill, events_of, run_process
-from killed_runs.report import KillRow, load_rows, write_rows
+from killed_runs.report import NAME, KillRow, load_rows, write_rows
 
 from autoseg.cli import FAILED, OK, read_request, run_command
 from autoseg.errors import UsageError
-from autoseg.reporting.publishing import published_command
-from autoseg.runs import Progress, describe_environment, load_record
+from autoseg.runs import Progress, load_record
 
 SCRIPT = "benchmarks/kill_and_resume.py"
 PROG = f"python {SCRIPT}"
@@ -32,14 +31,15 @@ class KillRequest:
     """What a user can say to `python benchmarks/kill_and_resume.py`."""
 
     jobs: tuple[str, ...] = tuple(jobs())
-    """What is killed: search, retraining, tuning, evolution."""
-    num_kills: int = 20
+    """What is killed: strategies, estimators and pruners by name, perturbation (darts with that
+    selection), storage (trials in a database), retraining, tuning."""
+    num_kills: int = 4
     """Runs of each job that are killed once; every other one inside a save."""
     seed: int = 0
     """Decides the moments."""
     out: Path = Path("results/kill_and_resume")
     """Folder of table and record, written anew after every run; runs that are in the record of the
-    same settings are not done again."""
+    same job and seed are not done again."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.jobs if name not in jobs()]
@@ -70,20 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         command,
         prog=PROG,
         description="Kill runs at drawn moments, go on, and compare with runs never killed.",
-        example=f"{PROG} --jobs search --num-kills 4 --out kills",
+        example=f"{PROG} --jobs darts storage --num-kills 2 --out kills",
     )
-    settings = {"seed": request.seed, "jobs": {name: asdict(job) for name, job in jobs().items()}}
-    settings["jobs"] = {
-        name: {key: list(v) if isinstance(v, tuple) else v for key, v in job.items()}
-        for name, job in settings["jobs"].items()
-    }
-    record = {
-        "command": published_command(["python", SCRIPT, *command]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": settings,
-        **describe_environment(),
-    }
-    rows = load_rows(request.out, settings)
+    rows = load_rows(request.out, jobs(), seed=request.seed)
+    record = request.out / f"{NAME}.json" if rows else None
+    calls = calls_so_far(record, ["python", SCRIPT, *command])
     wanted = [(name, number) for name in request.jobs for number in range(request.num_kills)]
     done = {(row.job, row.number) for row in rows}
     missing = [each for each in wanted if each not in done]
@@ -96,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             job = jobs()[name]
             reference = reference_of(job, Path(place), references)
             rows.append(kill_once(job, number, reference, references, Path(place), request.seed))
-            write_rows(request.out, rows, record)
+            write_rows(request.out, rows, jobs(), seed=request.seed, calls=calls)
             progress.update()
     unequal = [row for row in rows if not row.is_equal]
     for row in unequal:
@@ -115,7 +106,7 @@ def reference_of(job: Job, place: Path, references: dict[str, Reference]) -> Ref
         ended = run_process(job.module, job.arguments, folder=folder, log=log)
         require_success(ended, log)
         references[job.name] = Reference(
-            folder=folder, outcome=outcome(folder / RUN), events=events_of(log), ended=ended
+            folder=folder, outcome=outcome(folder), events=events_of(log), ended=ended
         )
     return references[job.name]
 
@@ -162,8 +153,8 @@ def kill_once(
         moment=moment,
         is_in_save=kill.event is not None,
         checkpoint_step=step,
-        differing_files=tuple(differences(reference.outcome, outcome(folder / RUN))),
-        num_irregular_lines=num_irregular_lines(folder / RUN, reference.outcome),
+        differing_files=tuple(differences(reference.outcome, outcome(folder))),
+        num_irregular_lines=num_irregular_lines(folder, reference.outcome),
     )
     shutil.rmtree(folder)
     return row

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,11 @@ def outcome(folder: Path) -> dict[str, Any]:
     """Describe every result in a folder and the folders below.
 
     Args:
-        folder: A run folder, or one of several.
+        folder: A run folder, or one of several and of what they share.
 
     Returns:
-        By file: the lines of logs, the finished trials of journals, the values of records, and of
-        tensors a hash of every bit.
+        By file: the lines of logs, the finished trials of journals, the rows of databases, the
+        values of records, and of tensors a hash of every bit.
     """
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
@@ -44,6 +46,8 @@ def outcome(folder: Path) -> dict[str, Any]:
             found[name] = _digest(torch.load(path, weights_only=True)["state"])
         elif path.suffix == ".journal":
             found[name] = _finished_trials(path)
+        elif path.suffix == ".db":
+            found[name] = _rows(path)
         elif path.suffix == ".json":
             found[name] = _plain(json.loads(path.read_text()))
         elif path.suffix == ".tmp":
@@ -80,6 +84,17 @@ def _finished_trials(path: Path) -> list[list[Any]]:
             if line.get("state") == TrialState.COMPLETE.value:
                 finished.append(open_trials.pop(trial))
     return finished
+
+
+def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """List the rows of each table of an SQLite database."""
+    with closing(sqlite3.connect(path)) as database:
+        database.row_factory = sqlite3.Row
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {
+            table: _plain([dict(row) for row in database.execute(f'SELECT * FROM "{table}"')])
+            for (table,) in tables
+        }
 
 
 def _plain(value: Any) -> Any:

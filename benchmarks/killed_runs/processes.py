@@ -20,22 +20,29 @@ from unittest import mock
 
 import torch
 from matplotlib.figure import Figure
+from sqlalchemy.engine.default import DefaultDialect
 
 from autoseg.runs.json_lines import JsonLines
 
-WRITTEN, RENAMING, RENAMED, LINE = (
+WRITTEN, RENAMING, RENAMED, LINE, COMMITTING, COMMITTED = (
     "half written",
     "before its name",
     "under its name",
     "half a line",
+    "before its commit",
+    "after its commit",
 )
 """Moments inside of a save: the temporary file is cut to a share and not renamed; it is whole and
-not renamed; it has its name, and nothing was done since; a line is cut to a share."""
+not renamed; it has its name, and nothing was done since; a line is cut to a share; a database has
+all rows of a transaction and does not hold them yet; it holds them, and nothing was done since."""
 
+DATABASE = "database"
+"""Stands for the name of a database's file."""
 
 _NEEDED_LATER = (
     *(f"autoseg.commands.{name}" for name in ("search", "retrain", "tune", "next_steps")),
     *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
+    *("autoseg.proposers.database", "sqlalchemy.dialects.sqlite"),
 )
 """Modules that the commands import when they are needed."""
 
@@ -151,6 +158,7 @@ class _Watch:
     def install(self) -> None:
         """Stand between the program and the system."""
         fsync, replace, append = os.fsync, os.replace, JsonLines.append
+        commit = DefaultDialect.do_commit
 
         def watched_fsync(descriptor: int) -> None:
             path = Path(f"/proc/self/fd/{descriptor}").readlink()
@@ -174,8 +182,17 @@ class _Watch:
                 _die()
             append(lines, *values)
 
+        def watched_commit(dialect: DefaultDialect, connection: Any) -> None:
+            writes = connection.in_transaction  # not so where rows were read alone
+            if writes and self._is_due(COMMITTING, DATABASE):
+                _die()
+            commit(dialect, connection)
+            if writes and self._is_due(COMMITTED, DATABASE):
+                _die()
+
         os.fsync, os.replace = watched_fsync, watched_replace
         mock.patch.object(JsonLines, "append", watched_append).start()
+        mock.patch.object(DefaultDialect, "do_commit", watched_commit).start()
 
     def _is_due(self, kind: str, name: str) -> bool:
         file = "checkpoint" if name.startswith("checkpoint-") else name

@@ -69,8 +69,8 @@ def stop(module, words, folder, *, num_steps, num_processes=1):
 @pytest.mark.parametrize(
     ("name", "num_processes", "num_steps"),
     [
-        ("search", 1, 7),
-        ("search", 2, 7),
+        ("darts", 1, 7),
+        ("darts", 2, 7),
         ("evolution", 1, 5),
         ("retraining", 1, 3),
         ("retraining", 2, 3),
