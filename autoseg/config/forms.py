@@ -21,7 +21,8 @@ class FormConfig:
     the exported graph on the CPU. The logits of each are held against plain torch's."""
     dtype: NumberFormat = "float32"
     """Numbers that the networks compute with; onnxruntime has float32 alone, and openvino bfloat16
-    too where the processor has it."""
+    too where the processor has it. In openvino's bfloat16 what decides where a network unpools its
+    values to stays float32."""
     memory_format: MemoryFormat = "contiguous"
     """Order of maps in memory; onnxruntime and openvino have their own."""
     fold_batch_norm: bool = False

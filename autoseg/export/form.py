@@ -59,8 +59,15 @@ class Form:
         return self.backend not in EXPORTED
 
     def tolerance(self, *, has_unpooled: bool) -> float:
-        """Return what `allowed_difference` gives for its numbers."""
-        return allowed_difference(_TOLERANCES[self.dtype], has_unpooled=has_unpooled)
+        """Return what rounding to its numbers, and to those that decide places, may make of logits.
+
+        Args:
+            has_unpooled: Whether the network unpools; see `allowed_difference`.
+        """
+        # Exported graphs decide places in float32: see autoseg.export.places.
+        deciding = TOLERANCE if self.backend in EXPORTED else _TOLERANCES[self.dtype]
+        moved = allowed_difference(deciding, has_unpooled=has_unpooled)
+        return max(_TOLERANCES[self.dtype], moved)
 
     def __str__(self) -> str:
         """Name what sets it apart from plain torch, for example "eager, folded"."""

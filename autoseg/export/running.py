@@ -15,6 +15,7 @@ from autoseg.export.folding import fold_batch_norm
 from autoseg.export.form import EXPORTED, Form
 from autoseg.export.graph import record
 from autoseg.export.onnx_form import to_onnx
+from autoseg.export.places import cut_behind_places
 from autoseg.foreign_text import printable
 from autoseg.networks import NetworkWithCRF
 
@@ -201,22 +202,38 @@ class _OpenVINO(nn.Module):
         self._content, self._dtype = content, dtype
         import openvino  # late: an extra  # pyright: ignore[reportMissingImports]
 
-        settings: dict[str, Any] = {
+        core = openvino.Core()
+        model = core.read_model(content)
+        # Cut, and not marked node by node: OpenVINO's marks for that are not public, and get lost
+        # where it makes one node of several.
+        parts = [model] if dtype == "float32" else cut_behind_places(model)
+        numbers: tuple[NumberFormat, ...] = ("float32", dtype)
+        self._requests = [
+            core.compile_model(part, "CPU", self._settings(each)).create_infer_request()
+            for part, each in zip(parts, numbers[-len(parts) :], strict=True)
+        ]
+        self._tensor = openvino.Tensor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Load the graph anew in another process: a compiled one cannot be sent there."""
+        return type(self), (self._content, self._dtype)
+
+    @staticmethod
+    def _settings(dtype: NumberFormat) -> dict[str, Any]:
+        return {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             # A hint: by itself a processor that has bfloat16 would take it, and without it would
             # compute in float32 in silence; `Form.require` has asked.
             "INFERENCE_PRECISION_HINT": _OPENVINO_NAMES[dtype],
         }
-        core = openvino.Core()
-        compiled = core.compile_model(core.read_model(content), "CPU", settings)
-        self._request, self._tensor = compiled.create_infer_request(), openvino.Tensor
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Load the graph anew in another process: a compiled one cannot be sent there."""
-        return type(self), (self._content, self._dtype)
 
     def forward(self, images: Tensor) -> Tensor:
         # Handed to `infer`, an array of another number of channels would be taken in silence.
-        self._request.set_input_tensor(self._tensor(images.contiguous().numpy(), True))
-        return torch.as_tensor(self._request.infer()[0])
+        tensors = [self._tensor(images.contiguous().numpy(), True)]
+        for request in self._requests:
+            for place, tensor in enumerate(tensors):
+                request.set_input_tensor(place, tensor)
+            request.infer(share_outputs=True)
+            tensors = request.output_tensors
+        return torch.tensor(tensors[0].data)  # a copy: the next images are written there

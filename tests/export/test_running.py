@@ -94,7 +94,8 @@ def threads_of(loaded):
     """Ask a back end itself how many threads it uses."""
     if isinstance(loaded, running._OnnxRuntime):
         return loaded._session.get_session_options().intra_op_num_threads
-    return loaded._request.get_compiled_model().get_property("INFERENCE_NUM_THREADS")
+    (request,) = loaded._requests
+    return request.get_compiled_model().get_property("INFERENCE_NUM_THREADS")
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
