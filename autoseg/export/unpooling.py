@@ -17,8 +17,8 @@ from torch.fx import Node
 
 _POOL = torch.ops.aten.max_pool2d_with_indices.default
 _UNPOOL = torch.ops.aten.max_unpool2d.default
-_HALVING = ([2, 2], [2, 2], [0, 0], [1, 1], True)
-"""Kernel, stride, padding, dilation and rounding up of `autoseg.ops.pool_with_indices`."""
+_HALVING = ([2, 2], [2, 2], [0, 0], [1, 1])
+"""Kernel, stride, padding and dilation of `autoseg.ops.pool_with_indices`."""
 
 
 def unpooling_translations(program: ExportedProgram) -> dict[OpOverload, Callable[..., Any]]:
@@ -29,14 +29,15 @@ def unpooling_translations(program: ExportedProgram) -> dict[OpOverload, Callabl
 
     Returns:
         A function of onnxscript for each of the two operators; together they give what torch gives,
-        but for NaN. Empty if the graph does more than halve float32 maps (N, C, H, W), rounding up,
-        and restore their size: an index is here a place in a window, and none in the map.
+        but for NaN. Empty if the graph does more than halve float32 maps (N, C, H, W) and restore
+        their size: an index is here a place in a window, and none in the map.
     """
     find = program.graph.find_nodes
     poolings = find(op="call_function", target=_POOL)
     unpoolings = find(op="call_function", target=_UNPOOL)
     if all(map(_is_halving, poolings)) and all(map(_is_restoring, unpoolings)):
-        return {_POOL: _pool, _UNPOOL: _unpool}
+        is_covered = all(_rounds_up(pooling) for pooling in poolings)
+        return {_POOL: _pool, _UNPOOL: _unpool if is_covered else _unpool_uncovered}
     return {}
 
 
@@ -47,9 +48,14 @@ def _is_halving(pooling: Node) -> bool:
     return (
         maps.ndim == 4
         and maps.dtype == torch.float32
-        and pooling.args[1:] == _HALVING
+        and pooling.args[1:5] == _HALVING[: len(pooling.args) - 1]
         and all(taker.target is _UNPOOL for taker in takers)
     )
+
+
+def _rounds_up(pooling: Node) -> bool:
+    """Whether a row or column that is left over has windows of its own."""
+    return bool(pooling.args[5:6] and pooling.args[5])
 
 
 def _is_restoring(unpooling: Node) -> bool:
@@ -78,16 +84,19 @@ def _value(argument: Any) -> Any:
 def _pool(
     maps: Any,
     kernel_size: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    ceil_mode: bool,
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (),
+    dilation: Sequence[int] = (),
+    ceil_mode: bool = False,
 ) -> tuple[Any, Any]:
     """Return the maximum of each window of 2 x 2, and its place there, 0 to 3 row by row."""
     op = _operators()
     is_odd = op.Mod(op.Shape(maps, start=2), [2, 2])
-    pads = op.Concat(op.Constant(value_ints=[0] * 6), is_odd, axis=0)  # below, on the right
-    whole = op.Pad(maps, pads, -math.inf)
+    if ceil_mode:
+        pads = op.Concat(op.Constant(value_ints=[0] * 6), is_odd, axis=0)  # below, on the right
+        whole = op.Pad(maps, pads, -math.inf)
+    else:
+        whole = op.Slice(maps, [0, 0], op.Sub(op.Shape(maps, start=2), is_odd), [2, 3])
     # (N, C, H, W) -> four of (N, C, H/2, W/2), one for each place
     values = op.Split(op.SpaceToDepth(whole, blocksize=2), axis=1, num_outputs=4)
     maxima = op.Max(*values)
@@ -105,8 +114,21 @@ def _unpool(maps: Any, places: Any, output_size: Any) -> Any:
     values = [op.Where(op.Equal(places, number), maps, 0.0) for number in numbers]
     # DCR, the order of SpaceToDepth: all channels of the first place, of the second, ...
     whole = op.DepthToSpace(op.Concat(*values, axis=1), blocksize=2, mode="DCR")
-    size = op.Concat(*(op.Reshape(side, [1]) for side in output_size), axis=0)
-    return op.Slice(whole, [0, 0], size, [2, 3])
+    return op.Slice(whole, [0, 0], _sides(output_size), [2, 3])
+
+
+def _unpool_uncovered(maps: Any, places: Any, output_size: Any) -> Any:
+    """Do the same where a last row or column may be in no window: it is zero."""
+    op = _operators()
+    covered = _unpool(maps, places, output_size)
+    missing = op.Sub(_sides(output_size), op.Shape(covered, start=2))
+    return op.Pad(covered, op.Concat(op.Constant(value_ints=[0] * 6), missing, axis=0), 0.0)
+
+
+def _sides(output_size: Any) -> Any:
+    """Return height and width as a vector."""
+    op = _operators()
+    return op.Concat(*(op.Reshape(side, [1]) for side in output_size), axis=0)
 
 
 def _operators() -> Any:
