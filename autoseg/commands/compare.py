@@ -1,7 +1,8 @@
 """What is compared, and the comparison itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -33,8 +34,9 @@ from autoseg.comparison import (
 from autoseg.comparison.group_key import size_text
 from autoseg.comparison.receptive_fields import ReceptiveField, measure_receptive_field
 from autoseg.comparison.searches import SearchHistory
+from autoseg.config import DataConfig
 from autoseg.config.diagnosis import DiagnosisConfig
-from autoseg.data import SegmentationDataset, build_dataset
+from autoseg.data import SegmentationDataset, build_dataset, build_split
 from autoseg.errors import UsageError
 from autoseg.evaluation import Views, Windows
 from autoseg.export import forms_of
@@ -218,9 +220,10 @@ def find_subjects(request: CompareRequest) -> tuple[list[Subject], list[str]]:
     """
     subjects: list[Subject] = []
     left_out: list[str] = []
+    build = cache(build_split)  # networks of one dataset share it, and the images that it keeps
     for folder in _folders(request):
         try:
-            subjects.append(_subject_of_run(folder, request))
+            subjects.append(_subject_of_run(folder, request, build))
         except ValueError as error:
             if request.run:
                 raise
@@ -252,7 +255,11 @@ def _folders(request: CompareRequest) -> list[Path]:
     return folders
 
 
-def _subject_of_run(folder: Path, request: CompareRequest) -> Subject:
+def _subject_of_run(
+    folder: Path,
+    request: CompareRequest,
+    build: Callable[[DataConfig, str], SegmentationDataset],
+) -> Subject:
     run = RetrainedNetwork.open(folder)
     # Drawn scenes have no folder; the option is for the other runs then.
     is_drawn = run.config.get("dataset") == "synthetic"
@@ -262,6 +269,7 @@ def _subject_of_run(folder: Path, request: CompareRequest) -> Subject:
         limit=request.limit or 0,
         data_root=None if is_drawn else request.data_root,
         weights=request.weights,
+        build=build,
     )
 
 

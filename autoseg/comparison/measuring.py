@@ -18,6 +18,7 @@ from autoseg.comparison.rows import DOUBTFUL, BorderResult, NetworkComparison
 from autoseg.comparison.seeds import middle
 from autoseg.comparison.timing import Costs, Stages, TimingConfig, time_networks
 from autoseg.config.diagnosis import DiagnosisConfig
+from autoseg.data import SegmentationDataset
 from autoseg.evaluation import Evaluation, evaluate
 from autoseg.export import FormError
 from autoseg.metrics import (
@@ -34,6 +35,8 @@ _NO_DIAGNOSIS = DiagnosisConfig()
 _NUM_CONFUSIONS = 5  # of a row, that its table shows
 
 
+_Scenes = dict[SegmentationDataset, dict[tuple[int, ...], tuple[TrueScene, ...]]]
+"""Images that the report shows, by the dataset that networks share, and by their indices."""
 _Counts = dict[tuple[nn.Module, str, tuple[int, int]], Macs]
 """Counts by network, the views of an image that it sees, and the size of the image."""
 
@@ -95,6 +98,7 @@ def measure_networks(
     scored: list[tuple[_Scored, Stages]] = []
     left_out: list[str] = []
     known_counts: _Counts = {}
+    known_scenes: _Scenes = {}
 
     def leave_out(case: Case, error: FormError) -> None:
         left_out.append(f"{case.label}: {error}")
@@ -114,6 +118,7 @@ def measure_networks(
                 has_calibration=diagnosis.calibration,
                 image_size=timing.image_size,
                 known_counts=known_counts,
+                known_scenes=known_scenes,
             )
             timed = Stages(
                 each.formed.running,
@@ -227,6 +232,7 @@ def _score(
     has_calibration: bool,
     image_size: tuple[int, int] | None,
     known_counts: _Counts,
+    known_scenes: _Scenes,
 ) -> _Scored:
     subject, dataset = case.subject, case.subject.dataset
     subject.network.to(device)
@@ -240,6 +246,7 @@ def _score(
         EvidenceOf(
             dataset,
             shown,
+            len(subject.indices),
             new_borders(dataset.num_classes, dataset.ignore_index),
             Calibration(dataset.ignore_index) if has_calibration else None,
         )
@@ -274,12 +281,15 @@ def _score(
         key = (subject.network, str(case.views), input_size)
         if key not in known_counts:
             known_counts[key] = count_all_macs(counted.network, input_size, device=device)
+    of_dataset = known_scenes.setdefault(dataset, {})
+    scenes = of_dataset.get(tuple(shown)) or true_scenes(dataset, shown)
+    of_dataset[tuple(shown)] = scenes
     return _Scored(
         case=case,
         formed=formed,
         scores=scores,
         evidence=evidence if scores else (),
-        scenes=true_scenes(dataset, shown),
+        scenes=scenes,
         counts=known_counts[key],
         image_sizes=image_sizes or [subject.first_size],
     )
@@ -347,7 +357,10 @@ def _assemble(
             *(case.receptive_field.notes if case.receptive_field else ()),
             *case.crf_notes,
         ),
-        borders=tuple(_border_results(collected.borders) for collected in scored.evidence),
+        borders=tuple(
+            tuple(BorderResult.read(score) for score in collected.borders)
+            for collected in scored.evidence
+        ),
         evidence=tuple(collected.result() for collected in scored.evidence),
         scenes=scored.scenes,
         graded_scenes=graded,
@@ -377,18 +390,6 @@ def _doubts(scored: _Scored, confusion: ConfusionMatrix | None) -> tuple[str, ..
     colour_miou = subject.trained.colour_miou if dataset.split == "val" else None
     doubt = doubt_about(confusion, dataset.class_names, colour_miou=colour_miou)
     return () if doubt is None else (f"{DOUBTFUL}{doubt}.",)
-
-
-def _border_results(scores: Sequence[BorderScore]) -> tuple[BorderResult, ...]:
-    return tuple(
-        BorderResult(
-            key=score.key,
-            heading=score.heading,
-            mean=score.mean(),
-            by_class=tuple(score.by_class().tolist()),
-        )
-        for score in scores
-    )
 
 
 def _class_iou(confusion: ConfusionMatrix | None) -> tuple[float, ...] | None:

@@ -14,7 +14,7 @@ from autoseg.comparison.evidence import Evidence, TrueScene
 from autoseg.comparison.group_key import GroupKey
 from autoseg.comparison.receptive_fields import ReceptiveField
 from autoseg.comparison.searches import SearchHistory
-from autoseg.metrics import CalibrationResult, Confused
+from autoseg.metrics import BorderScore, CalibrationResult, Confused
 
 DOUBTFUL = "doubtful: "
 """How the note begins that says why a score is no achievement."""
@@ -266,6 +266,12 @@ class BorderResult:
     """Over the classes that have such a border, a fraction; None if none has."""
     by_class: tuple[float, ...]
     """The score of each class, nan for one without such a border."""
+
+    @classmethod
+    def read(cls, score: BorderScore) -> "BorderResult":
+        """Read a score when all images are counted."""
+        by_class = tuple(score.by_class().tolist())
+        return cls(key=score.key, heading=score.heading, mean=score.mean(), by_class=by_class)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

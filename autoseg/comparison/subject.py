@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from autoseg.config import DataConfig
 from autoseg.config.recipe import NOT_DECIDING
-from autoseg.data import SegmentationDataset, spread_indices
+from autoseg.data import SegmentationDataset, build_split, spread_indices
 from autoseg.errors import UsageError
 from autoseg.runs import reading_record, schema
 from autoseg.runs.weights import Which
@@ -172,6 +173,7 @@ def trained_subject(
     limit: int,
     data_root: Path | None,
     weights: Which = "best",
+    build: Callable[[DataConfig, str], SegmentationDataset] = build_split,
 ) -> Subject:
     """Take the weights of a finished retraining, and the images that score them.
 
@@ -181,6 +183,7 @@ def trained_subject(
         limit: Images that are scored, evenly spread over the split; 0 takes all.
         data_root: Where the dataset lies now; None takes the place in the record.
         weights: "best" (by validation) or "last".
+        build: Builds the split; where several networks share images, one that remembers.
 
     Raises:
         UsageError: If the run is not finished, was a sanity check, or lacks weights or images.
@@ -204,7 +207,7 @@ def trained_subject(
         # By the clock, a training makes as many steps as the machine manages.
         by_clock = config.get("budget") is not None
         num_steps = results["step"] if by_clock else config["num_steps"]
-    dataset = run.dataset(split, data_root=data_root)
+    dataset = run.dataset(split, data_root=data_root, build=build)
     return _subject(
         run.choice,
         run.network(weights),

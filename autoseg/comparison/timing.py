@@ -129,7 +129,8 @@ class Stages:
         self._in_host = (self._images.cpu(), self._colours.cpu())
         with torch.inference_mode():
             self._replay = _Recorded(self._network)
-            self._fixed = predict_logits(self._replay, self._images, scales=self._scales)
+            fixed = predict_logits(self._replay, self._images, scales=self._scales)
+        self._fixed = None if crf is None else fixed  # as many numbers as K images have pixels
 
     def __getstate__(self) -> dict[str, Any]:
         """Take what whole predictions need into another process, and no results of this one."""
@@ -189,7 +190,7 @@ class Stages:
 
     def crf(self) -> Tensor:
         """Run the CRF alone, on logits at the label's size."""
-        assert self._crf is not None
+        assert self._crf is not None and self._fixed is not None
         return best_class(self._crf(self._fixed, self._colours))
 
     def refined(self) -> Tensor:

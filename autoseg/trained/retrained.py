@@ -1,5 +1,6 @@
 """A retrained network: everything that its run folder says of it, opened once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -145,12 +146,19 @@ class RetrainedNetwork:
         """
         return weights_sha256(self.folder, which)
 
-    def dataset(self, split: str, *, data_root: Path | None = None) -> SegmentationDataset:
+    def dataset(
+        self,
+        split: str,
+        *,
+        data_root: Path | None = None,
+        build: Callable[[DataConfig, str], SegmentationDataset] = build_split,
+    ) -> SegmentationDataset:
         """Build a split of the dataset that it was trained on.
 
         Args:
             split: "train", "val" or "test".
             data_root: Where the dataset lies now; None takes the place in the record.
+            build: Builds the split; where several networks share images, one that remembers.
 
         Raises:
             UsageError: If the dataset is not there, or the record does not say which it is.
@@ -158,7 +166,7 @@ class RetrainedNetwork:
         data = read_values(DataConfig, self.config, where=f"{self.folder}/run.json")
         # The cache was the training's choice, on its machine.
         data = replace(data, data_root=data_root or data.data_root, cache="memory", cache_gib=None)
-        return build_split(data, split)
+        return build(data, split)
 
 
 def _find(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -259,6 +259,16 @@ def test_networks_without_a_run_join_the_runs(tmp_path):
     assert subjects[2].label == "autodeeplab_paper F20"
 
 
+def test_networks_of_one_dataset_share_its_images(tmp_path):
+    for name in ("a", "b"):
+        make_run(tmp_path / "runs" / name, num_classes=5)
+    make_run(tmp_path / "runs" / "c", num_classes=4)
+    subjects, _ = find_subjects(request(tmp_path))
+    shared = {subject.dataset.num_classes: subject.dataset for subject in subjects}
+    assert [s.dataset is shared[s.dataset.num_classes] for s in subjects] == [True] * 3
+    assert set(shared) == {4, 5}
+
+
 def test_a_folder_stands_for_the_runs_in_it_and_none_counts_twice(tmp_path):
     for name in ("a", "b"):
         make_run(tmp_path / "runs" / name)

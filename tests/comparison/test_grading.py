@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 
 from autoseg.comparison import Subject
 from autoseg.comparison.documents import Comparison
-from autoseg.comparison.evidence import EvidenceOf
+from autoseg.comparison.evidence import EvidenceOf, compact_labels
 from autoseg.comparison.grading import Graded, grade, grades, image_miou
 from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
@@ -66,7 +67,7 @@ def graded():
             network=OneClass(which).eval(), dataset=dataset, indices=(0, 7, 3, 5, 9),
             image_scale=1.0, trained=None,
         )  # fmt: skip
-        evidence = EvidenceOf(dataset, [7])
+        evidence = EvidenceOf(dataset, [7], len(subject.indices))
         evaluate(
             subject.network,
             dataset,
@@ -144,3 +145,19 @@ def test_pictures_beyond_the_limit_are_left_out_in_words(graded, monkeypatch):
     groups = tuple(group_networks([compared]))
     page = comparison_page(Comparison(groups=groups, left_out=(), protocol={}))
     assert "<img" not in page and "12 pictures are left out, for the page would be too" in page
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "ignore_index", "itemsize"),
+    [(11, 11, 1), (254, 255, 1), (256, 256, 2), (4, -1, 2), (40_000, 65_535, 4)],
+)
+def test_labels_that_are_kept_take_no_more_bytes_than_they_need(
+    num_classes, ignore_index, itemsize
+):
+    dataset = SimpleNamespace(num_classes=num_classes, ignore_index=ignore_index)
+    batch = torch.tensor([[[0, num_classes - 1], [ignore_index, 1]]] * 3)
+    kept = compact_labels(batch[1], dataset)
+    assert kept.tolist() == batch[1].tolist()
+    assert kept.itemsize == itemsize
+    batch[1] = 0  # not a view, which would keep the whole batch in memory
+    assert kept.tolist() == batch[2].tolist()
