@@ -281,9 +281,9 @@ def _score(
         key = (subject.network, str(case.views), input_size)
         if key not in known_counts:
             known_counts[key] = count_all_macs(counted.network, input_size, device=device)
-    of_dataset = known_scenes.setdefault(dataset, {})
-    scenes = of_dataset.get(tuple(shown)) or true_scenes(dataset, shown)
-    of_dataset[tuple(shown)] = scenes
+    its_scenes = known_scenes.setdefault(dataset, {})
+    scenes = its_scenes.get(tuple(shown)) or true_scenes(dataset, shown)
+    its_scenes[tuple(shown)] = scenes
     return _Scored(
         case=case,
         formed=formed,
