@@ -29,20 +29,25 @@ def training_step(
 
     Args:
         build: Builds the network.
-        config: The recipe; its batch size is not read, and a step takes one part of `accumulate`.
+        config: The recipe; its batch size is not read.
         dataset: The train split, for classes, channels and the loss's weights.
         device: Where the steps are made.
+
+    Returns:
+        A function of the images of each of a batch's `accumulate` parts. All parts are there and
+        pass the network: from the second one on, gradients take memory beside its maps.
     """
     chosen = choose_loss(config, dataset)
     loss = build_loss(chosen, device=device)
     class_weights = weights_of_classes(chosen, device=device)
     precision = resolve_precision(config.precision, device)
 
-    def step(batch_size: int) -> None:
+    def step(part_size: int) -> None:
         network = build().to(device).train()
         prepare_batch_norm_(network, config.batch_norm)
         optimizer = build_optimizer(network, config)
         average = averaged_network(network, config.ema_decay) if config.ema_decay > 0 else None
+        batch_size = part_size * config.accumulate
         images = torch.randn(batch_size, dataset.num_channels, *config.crop_size, device=device)
         shape = (batch_size, *config.crop_size)
         target = torch.randint(dataset.num_classes, shape, device=device)
@@ -53,7 +58,7 @@ def training_step(
                     network,
                     images,
                     target,
-                    num_parts=1,
+                    num_parts=config.accumulate,
                     loss=loss,
                     class_weights=class_weights,
                     ignore_index=dataset.ignore_index,
