@@ -119,6 +119,11 @@ def run_retrain(request: RetrainRequest, *, command: Sequence[str]) -> tuple[Pat
             "--batch-norm frozen: random weights have no statistics to keep; name a file with "
             "--weights, or leave the option out."
         )
+    if plan.training.batch_norm == "per-device" and num_processes() == 1:
+        announce(
+            "retrain: --batch-norm per-device: one process has all images of a batch, so that this "
+            "is the same as synced; several are begun by torchrun"
+        )
     if plan.counts is not None:
         plan = replace(plan, estimate=_estimate(plan, plan.counts))
     opened = open_run(

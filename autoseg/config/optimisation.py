@@ -36,8 +36,8 @@ class OptimisationConfig:
     part, unless it is frozen."""
     batch_norm: BatchNormStatistics = "synced"
     """Statistics of batch norm in training: synced, those of the whole batch, however many
-    processes share it (torchrun); per-device, those of each process's part, which is faster;
-    frozen, those that --weights brought."""
+    processes share it (torchrun); per-device, those of each process's part, which is faster, and
+    in one process the same; frozen, those that --weights brought."""
 
 
 WITHOUT_EFFECT: dict[str, Any] = {

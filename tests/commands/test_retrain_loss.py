@@ -17,13 +17,15 @@ ARGUMENTS = [
 ]
 
 
-def test_the_loss_and_its_options_arrive(tmp_path, monkeypatch):
+def test_the_loss_and_its_options_arrive(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     asked = [
         *("--loss", "focal", "dice", "--focal-gamma", "1.5"),
         *("--class-weights", "median_frequency"),
+        *("--batch-norm", "per-device"),
     ]
     assert retrain.main([*ARGUMENTS, *asked]) == 0
+    assert capsys.readouterr().err.count("all images of a batch, so that this is the same as") == 1
     record = load_record(tmp_path / "run" / "unet")
     assert record["loss"]["terms"] == {"focal": {"gamma": 1.5}, "dice": {}}
     names = record["config"]["class_names"]
@@ -43,10 +45,11 @@ def test_frozen_batch_norms_need_weights(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_resuming_keeps_the_loss_and_refuses_another(tmp_path, monkeypatch):
+def test_resuming_keeps_the_loss_and_refuses_another(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert retrain.main([*ARGUMENTS, "--loss", "lovasz"]) == 0
     assert retrain.main(["--resume", "--out", "run"]) == 0
+    assert "the same as synced" not in capsys.readouterr().err
     assert load_record(tmp_path / "run" / "unet")["loss"]["terms"] == {"lovasz": {}}
     message = r"run was started with loss = lovasz, not dice; leave --loss out"
     with pytest.raises(UsageError, match=message):

@@ -55,6 +55,14 @@ def plain(tmp_path_factory):
     return load_weights(folder, "last")
 
 
+def test_in_one_process_batch_norm_per_device_is_synced(tmp_path, plain):
+    with new_run(tmp_path / "run") as run:
+        run_training(run, config=dataclasses.replace(CONFIG, batch_norm="per-device"))
+    found = load_weights(tmp_path / "run", "last")
+    assert found.keys() == plain.keys()
+    assert all(torch.equal(found[name], plain[name]) for name in plain)
+
+
 @pytest.mark.parametrize("name", WITHOUT_EFFECT)
 def test_every_switch_changes_the_training(tmp_path, plain, name):
     with new_run(tmp_path / name) as run:
