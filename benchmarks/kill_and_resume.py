@@ -166,15 +166,22 @@ def draw_kill(draw: random.Random, number: int, reference: Reference) -> tuple[K
     if number % 2 == 0:
         kill = Kill(cpu_seconds=share * reference.ended.cpu_seconds)
         return kill, in_words(share)
-    # Every kind of file as often: else pictures, of which there are most, would be nearly all.
-    file = draw.choice(sorted({event.file for event in reference.events}))
+    # Every file as often, and pictures, of which there are many, as one: else they are nearly all.
+    drawn = draw.choice(sorted({drawn_as(event.file) for event in reference.events}))
+    place = draw.choice(
+        [place for place, event in enumerate(reference.events) if drawn_as(event.file) == drawn]
+    )
+    kind, file = reference.events[place].kind, reference.events[place].file
     places = [place for place, event in enumerate(reference.events) if event.file == file]
-    place = draw.choice(places)
-    kind = reference.events[place].kind
     cut = f" ({share:.0%})" if kind in (WRITTEN, LINE) else ""
     which = places.index(place) + 1
     moment = f"{file} {kind}{cut}, moment {which} of {len(places)} of this file"
     return Kill(event=place, share=share), moment
+
+
+def drawn_as(file: str) -> str:
+    """Return under which name a file takes part in the draw."""
+    return "picture" if file.endswith((".png", ".svg")) else file
 
 
 def in_words(share: float) -> str:

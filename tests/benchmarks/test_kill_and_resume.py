@@ -31,7 +31,8 @@ def bench(monkeypatch):
 
 def test_every_kind_of_file_is_as_likely(bench, tmp_path):
     written, line = bench.processes.WRITTEN, bench.processes.LINE
-    names = [(written, "run.json"), *[(written, "a.png")] * 98, (line, "metrics.jsonl")]
+    pictures = [(written, f"{number}.png") for number in range(98)]
+    names = [(written, "run.json"), *pictures, (line, "metrics.jsonl")]
     events = [bench.processes.Event(*each) for each in names]
     draw_kill = bench.command.draw_kill
     ended = bench.processes.Ended(code=0, cpu_seconds=10.0)
