@@ -45,7 +45,7 @@ def draw_ranking(scores: Sequence[Score], compared: Sequence[Agreement], *, trut
                 color=colour,
                 label=figure_text(f"quarter {stratum + 1} by stride{', finest' * (stratum == 0)}"),
             )
-        axes.set_title(figure_text(f"{row.scorer}, seed {row.seed}: tau {row.tau:.2f}"), fontsize=9)
+        axes.set_title(figure_text(f"{row.scorer}, seed {row.seed}: tau {row.tau:.2f}"), fontsize=8)
         axes.tick_params(labelsize=7)
         if max(abs(limit) for limit in axes.get_ylim()) >= 10_000:
             # 50M, where the common factor 1e7 would stand in the title

@@ -23,6 +23,7 @@ from autoseg.errors import UsageError
 from autoseg.networks import build_network
 from autoseg.requests import SearchRequest
 from autoseg.strategies import STRATEGIES
+from tests.reporting.drawn_texts import require_readable
 
 SPACE = SearchSpace.load("autodeeplab", preset="tiny")
 
@@ -204,6 +205,19 @@ def test_summaries_compare_with_what_was_drawn(module):
         "random (0M MACs)",
         "drawn (0M MACs)",
     ]
+
+
+def test_every_text_of_the_picture_can_be_read(module):
+    names = module("strategy_comparison.contestants").CONTESTANT_NAMES
+    rows = [
+        dataclasses.replace(row(module, name, seed, 0.3 + 0.02 * place + 0.01 * seed), macs=10**8)
+        for place, name in enumerate(names)
+        for seed in range(3)
+    ]
+    for shown in (rows, rows[:6]):  # all, and as few as there may be
+        texts = require_readable(module("strategy_comparison.report").draw_comparison(shown))
+        assert {f"{each.contestant} (100M MACs)" for each in shown} <= {*texts}
+        assert "test mIoU (%): each seed; mean and\n2 standard errors; dotted: drawn" in texts
 
 
 def test_it_goes_on_where_it_was_stopped(module, monkeypatch):

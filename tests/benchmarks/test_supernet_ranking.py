@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from autoseg.architecture import SearchSpace, path_of_rank, sample_architecture
 from autoseg.config import DataConfig
 from autoseg.errors import UsageError
+from tests.reporting.drawn_texts import require_readable
 
 SPACE = SearchSpace.load("autodeeplab", preset="tiny")
 DATA = DataConfig()
@@ -120,6 +121,32 @@ def test_a_panel_for_each_scorer_and_seed(module):
     assert titles == ["macs, seed 0: tau 1.00", "short:5, seed 0: tau 1.00"]
     points = figure.axes[0].collections[0].get_offsets()
     assert points[:, 1].tolist() == pytest.approx([number / 7 for number in range(4)])
+
+
+def test_every_text_of_the_picture_can_be_read(module):
+    rows, agreement = module("ranking.rows"), module("ranking.agreement")
+    factors = {"retrain:200": 1.0, "finetuned:1024": -1e-4, "parameters": 4e5, "macs": 5e7}
+    scores = [
+        rows.Score(
+            scorer=scorer,
+            seed=seed,
+            number=n,
+            score=factor * (n + 1) / 8,
+            **SAME | {"stratum": n % 4},
+        )
+        for scorer, factor in factors.items()
+        for seed in (0, 1, 2)
+        for n in range(8)
+    ]
+    compared = agreement.agreements(scores, "retrain:200")
+    figure = module("ranking.figure").draw_ranking(scores, compared, truth="retrain:200")
+    texts = require_readable(figure)
+    assert len(compared) == 12
+    for scorer in factors:
+        for seed in (0, 1, 2):
+            assert any(text.startswith(f"{scorer}, seed {seed}: tau ") for text in texts)
+    assert {"quarter 1 by stride, finest", "quarter 4 by stride", "score"} <= {*texts}
+    assert "mIoU of retrain:200" in texts
 
 
 def test_tau_within_quarters_leaves_out_pairs_of_two(module):
