@@ -13,6 +13,9 @@ from contextlib import contextmanager
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 """The program; None where there is none, and tests that need it are skipped."""
 
+WITHOUT_CHROMIUM = "needs Chromium as chromium or chromium-browser: apt install chromium"
+"""Why a test is skipped without it."""
+
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-quic"),

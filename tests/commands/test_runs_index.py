@@ -7,7 +7,7 @@ import pytest
 from autoseg.commands import runs_index
 from autoseg.commands.runs_index import listed, refresh_index
 from autoseg.runs import Run
-from tests.browser import CHROMIUM, chromium
+from tests.browser import CHROMIUM, WITHOUT_CHROMIUM, chromium
 
 NAME = "<b>x</b> & 100%"
 PNG = bytes.fromhex(
@@ -127,7 +127,7 @@ def test_another_ones_page_stays_and_a_folder_is_not_made(tmp_path, capsys):
     assert refresh_index(tmp_path) and refresh_index(tmp_path)  # its own it writes anew
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+@pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT_CHROMIUM)
 def test_it_shows_pictures_and_sorts_in_a_browser(runs):
     index = refresh_index(runs)
     with chromium(runs.parent / "profile") as browser:

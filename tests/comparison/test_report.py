@@ -14,7 +14,7 @@ from autoseg.comparison.evidence import Evidence, TrueScene
 from autoseg.comparison.grouping import group_networks
 from autoseg.comparison.report import comparison_page
 from autoseg.reporting.figure import BLACK, COLOURS
-from tests.browser import CHROMIUM, chromium
+from tests.browser import CHROMIUM, WITHOUT_CHROMIUM, chromium
 from tests.comparison.rows import network
 from tests.foreign_names import NAMES
 
@@ -84,7 +84,7 @@ def test_stages_are_stacked_and_their_spread_is_drawn():
     assert len(words) == 5
 
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT_CHROMIUM)
 
 
 @pytest.fixture(scope="module")

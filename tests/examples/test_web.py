@@ -13,7 +13,7 @@ from PIL import Image
 
 import autoseg
 from autoseg.export import __main__ as export
-from tests.browser import CHROMIUM, chromium
+from tests.browser import CHROMIUM, WITHOUT_CHROMIUM, chromium
 from tests.trained.random_run import make_run
 
 WEB = Path(__file__).parents[2] / "examples/web"
@@ -22,7 +22,7 @@ PACKAGE = os.environ.get("AUTOSEG_ONNXRUNTIME_WEB")
 
 pytestmark = [
     pytest.mark.nightly,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium"),
+    pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT_CHROMIUM),
     pytest.mark.skipif(
         PACKAGE is None,
         reason="needs npm install onnxruntime-web, and AUTOSEG_ONNXRUNTIME_WEB=its folder",

@@ -25,7 +25,7 @@ def get(app, path):
 @pytest.mark.filterwarnings("ignore")  # those of another project
 @pytest.mark.parametrize("kind", ["journal", "database"])
 def test_the_dashboard_shows_every_trial(kind, tmp_path):
-    dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
+    dashboard = pytest.importorskip("optuna_dashboard", reason="needs pip install optuna-dashboard")
     where = str(tmp_path / "trials.journal")
     shared = None
     if kind == "database":

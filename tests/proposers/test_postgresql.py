@@ -43,7 +43,7 @@ def as_server(command):
 @pytest.fixture(scope="module")
 def url():
     """The address of a database that is thrown away."""
-    pytest.importorskip("psycopg2", reason="no driver for PostgreSQL (psycopg2)")
+    pytest.importorskip("psycopg2", reason="needs pip install psycopg2-binary")
     initdb, pg_ctl = (shutil.which(name, path=PROGRAMS) for name in ("initdb", "pg_ctl"))
     if initdb is None or pg_ctl is None:
         pytest.skip("no PostgreSQL server (initdb, pg_ctl; Debian's package is postgresql)")
