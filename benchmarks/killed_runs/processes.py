@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -134,9 +135,13 @@ def _command(
         mock.patch.object(Figure, "savefig", _no_picture).start()
         watch = _Watch(kill)
         watch.install()
-        with warnings.catch_warnings():
-            code = main(list(arguments))
+        # A test's filters make an error of what tells that a kill has cut a line.
+        warnings.simplefilter("default")
+        code = main(list(arguments))
         log.with_suffix(".events").write_text(json.dumps(watch.events))
+    except BaseException:
+        with log.open("a") as file:
+            traceback.print_exc(file=file)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
