@@ -96,6 +96,9 @@ def test_the_sample_of_a_worker_that_was_killed_is_tried_again(url, tmp_path, mo
     def worker(number):
         return [*settings, "--worker", str(number), "--out", f"worker-{number}"]
 
+    def checkpoints():
+        return sorted(Path("worker-0").glob("checkpoint-*.pt"))
+
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "autoseg.search", *worker(0)]
     process = subprocess.Popen(
@@ -103,14 +106,13 @@ def test_the_sample_of_a_worker_that_was_killed_is_tried_again(url, tmp_path, mo
     )
     deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
-        if list(Path("worker-0").glob("checkpoint-*.pt")):  # one sample was scored
+        if len(checkpoints()) == 2:  # before the first sample, and after it
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
 
-    (checkpoint,) = Path("worker-0").glob("checkpoint-*.pt")
-    interrupted = torch.load(checkpoint, weights_only=True)["state"]["strategy"]["present"]
+    interrupted = torch.load(checkpoints()[-1], weights_only=True)["state"]["strategy"]["present"]
     assert search.main(worker(1)) == 0  # another goes on in the meantime
     assert search.main(["--resume", "--out", "worker-0"]) == 0
 
