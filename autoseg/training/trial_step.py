@@ -44,8 +44,6 @@ def training_step(
 
     def step(part_size: int) -> None:
         network = build().to(device).train()
-        if config.memory_format == "channels-last":
-            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         prepare_batch_norm_(network, config.batch_norm)
         optimizer = build_optimizer(network, config)
         average = averaged_network(network, config.ema_decay) if config.ema_decay > 0 else None
