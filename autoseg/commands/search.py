@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -46,6 +46,7 @@ from autoseg.config import (
     RETRAIN_PRESETS,
     SEARCH_PRESETS,
     DataConfig,
+    PrunerName,
     SearchConfig,
     read_values,
     values_of,
@@ -305,11 +306,12 @@ def _require_read(request: SearchRequest) -> None:
         UsageError: With the strategies that read the setting.
     """
     read = STRATEGIES[request.strategy].settings(request)
+    is_estimator_given = "estimator" in request.given & read
     for name in values_of(SearchConfig()):
         if name in request.given and name not in read:
             raise UsageError(
                 f"--{name.replace('_', '-')}: {_searching(request)} does not read it; leave it "
-                f"out{_who_reads(name)}."
+                f"out{_who_reads(name, is_estimator_given=is_estimator_given)}."
             )
     # A supernet is trained for some steps before the samples are drawn.
     is_prepared = "estimator" in read and not issubclass(
@@ -329,24 +331,22 @@ def _searching(request: SearchRequest) -> str:
     return f"--strategy {request.strategy}{estimator}{pruner}"
 
 
-def _who_reads(name: str) -> str:
+def _who_reads(name: str, *, is_estimator_given: bool) -> str:
     """Say which strategies read a setting, to follow "leave it out"."""
-    ways = {"": SearchConfig()} | {
-        f" --estimator {each}": SearchConfig(estimator=each)
-        for each in ESTIMATORS
-        if each != SearchConfig().estimator
-    }
+    option, ways = "estimator", {each: SearchConfig(estimator=each) for each in ESTIMATORS}
+    default, is_given = SearchConfig().estimator, is_estimator_given
     if name in PrunedEstimator.reads - ShortEstimator.reads:
-        ways = {" --pruner halving|hyperband": SearchConfig(pruner="halving")}
+        ways = {each: SearchConfig(pruner=each) for each in get_args(PrunerName)}
+        option, ways, default, is_given = "pruner", {"": SearchConfig(), **ways}, "", False
     readers: dict[str, list[str]] = {}  # by the option that each needs beside its name
     for strategy in STRATEGIES:
-        for option, config in ways.items():
-            read = STRATEGIES[strategy].settings(config)
-            if name in read:
-                readers.setdefault(option if "estimator" in read else "", []).append(strategy)
+        by = [way for way, config in ways.items() if name in STRATEGIES[strategy].settings(config)]
+        is_always = len(by) == len(ways) or (default in by and not is_given)
+        if by:
+            needed = "" if is_always else f" --{option} {'|'.join(by)}"
+            readers.setdefault(needed, []).append(strategy)
     choices = [
-        f"--strategy {'|'.join(dict.fromkeys(strategies))}{option}"
-        for option, strategies in readers.items()
+        f"--strategy {'|'.join(strategies)}{needed}" for needed, strategies in readers.items()
     ]
     return f", or use {' or '.join(choices)}"
 

@@ -27,6 +27,21 @@ from autoseg.errors import FileError, UsageError
         ),
         (
             search,
+            ["--strategy", "random", "--population-size", "2"],
+            r"--strategy evolution\|tpe\|predictor\|nsga2\.$",  # each once, by any estimator
+        ),
+        (
+            search,
+            ["--strategy", "random", "--reduction-factor", "3"],
+            r"--strategy random\|evolution\|tpe\|predictor --pruner halving\|hyperband\.$",
+        ),
+        (
+            search,
+            ["--strategy", "random", "--estimator", "supernet", "--sample-steps", "3"],
+            r"--strategy random\|[a-z2|]+ --estimator short\|speed\|finetuned\.$",
+        ),
+        (
+            search,
             ["--strategy", "random", "--arch-lr", "0.1"],
             r"--arch-lr: --strategy random does not read it; leave it out, or use --strategy da",
         ),
