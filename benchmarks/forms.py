@@ -6,6 +6,8 @@ torch. A call that was stopped goes on with the networks that its table lacks.
 
 import json
 import math
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +54,10 @@ FormName = Literal[
     "folded channels-last bfloat16",
     "compile folded bfloat16",
     "openvino bfloat16",
+    "onnxruntime int8",
+    "openvino int8",
 ]
+INT8 = {"dtype": "int8", "memory_format": "own", "is_folded": True, "calibration_images": 8}
 FORMS: Mapping[str, Form] = {
     "eager": Form(),
     "channels-last": Form(memory_format="channels-last"),
@@ -70,7 +75,15 @@ FORMS: Mapping[str, Form] = {
     "openvino bfloat16": Form(
         backend="openvino", memory_format="own", is_folded=True, dtype="bfloat16"
     ),
+    "onnxruntime int8": Form(backend="onnxruntime", **INT8),
+    "openvino int8": Form(backend="openvino", **INT8),
 }
+AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}
+"""What torch, and oneDNN in torch and in OpenVINO, are told before they start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +106,9 @@ class FormsRequest:
     clock: Literal["wall", "processor"] = "wall"
     """wall is what a user waits for. processor is the time that the processor worked, which other
     programs disturb less: for a shared machine, with one thread, since waiting threads spin."""
+    instructions: Literal["all", "avx2"] = "all"
+    """Instruction sets of the processor. avx2 limits torch and OpenVINO to what older processors
+    have; ONNX Runtime knows no such limit, and is refused there."""
     min_runs: Count = 10
     """Runs of each form, at least."""
     min_seconds: Annotated[float, Range(low=0)] = 1.0
@@ -103,6 +119,13 @@ class FormsRequest:
     def __post_init__(self) -> None:
         if self.clock == "processor" and self.threads > 1:
             raise UsageError("--clock processor adds up all threads; time one with --threads 1.")
+        if self.instructions == "avx2":
+            bound = [name for name in self.forms if FORMS[name].backend == "onnxruntime"]
+            if bound:
+                raise UsageError(
+                    f"--instructions avx2: {', '.join(bound)} would use all that the processor "
+                    "has; leave it out of --forms."
+                )
         if len(self.size) != 2:
             raise UsageError("--size takes a height and a width.")
 
@@ -119,6 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     for name in request.forms:
         FORMS[name].require(CPU)
+    if request.instructions == "avx2" and not AVX2.items() <= os.environ.items():
+        # Read when torch is imported, which it is.
+        limited = [sys.executable, __file__, *command]
+        return subprocess.run(limited, env={**os.environ, **AVX2}, check=False).returncode
     torch.set_num_threads(request.threads)
     request.out.mkdir(parents=True, exist_ok=True)
     path = request.out / "forms.json"
@@ -140,7 +167,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _setting(request: FormsRequest) -> tuple[Any, ...]:
     """What rows must agree on to be measured once."""
-    return request.width, *request.size, request.threads, request.clock, processor_name(CPU)
+    processor = processor_name(CPU)
+    if request.instructions != "all":
+        processor += f", limited to {request.instructions.upper()}"
+    return request.width, *request.size, request.threads, request.clock, processor
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

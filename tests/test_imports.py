@@ -278,6 +278,7 @@ def test_what_is_allowed_passes(path, line):
 # Imported where it is at hand, and done without elsewhere: package: what declares or brings it.
 OPTIONAL = {
     "triton": "torch's CUDA builds bring it; the CPU's tests have it in their extra",
+    "onnx": "the extra export",
     "onnxruntime": "the extra export",
     "onnxscript": "the extra export",
     "openvino": "the extra openvino",

@@ -354,6 +354,10 @@ def _protocol(
         commit = "not a checkout"
     else:
         commit = git["commit"] + (" and uncommitted changes" if git["dirty"] else "")
+    calibration = {
+        "int8": f"ranges by {request.calibration_images} images of the training split, or all of "
+        "fewer; of networks without a run by those of the split here"
+    }
     return {
         "Command": published_command(command),
         "Commit": commit,
@@ -363,6 +367,7 @@ def _protocol(
         "Date": datetime.now(UTC).isoformat(timespec="seconds"),
         "Weights": _weights_text(request, subjects),
         "Latency": _latency_text(request),
+        **(calibration if "int8" in request.dtype else {}),
         "CRF": "; ".join(dict.fromkeys(crf.text for crf in crfs)) or "not measured (--no-crf)",
     }
 

@@ -24,6 +24,12 @@ def require_read(request: CompareRequest, subjects: Sequence[Subject]) -> None:
     """
     if not request.crf:
         request.refuse(CRF_FIELDS, "--no-crf measures no CRF; leave one or the other out.")
+    if "int8" not in request.dtype:
+        request.refuse(
+            ("calibration_images",),
+            "only int8 has ranges to find; add --dtype int8 with --backend openvino or "
+            "onnxruntime, or leave it out.",
+        )
     if all(subject.trained is None for subject in subjects):
         request.refuse(
             _OF_SCORES,

@@ -5,14 +5,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autoseg import __version__
 from autoseg.atomic import atomic_write
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_clashes
+from autoseg.data import spread_indices
 from autoseg.export import (
     SegmentationGraph,
     export_graph,
     export_onnx,
+    export_onnx_int8,
     export_pt2,
     export_torchscript,
     model_card,
@@ -27,12 +32,16 @@ from autoseg.tuning import TUNING_NAME, TuningRecord
 
 _GRAPHS: dict[str, tuple[str, Callable]] = {
     "onnx": (".onnx", export_onnx),
+    "onnx-int8": ("-int8.onnx", export_onnx_int8),
     "torch-export": (".pt2", export_pt2),
     "torchscript": (".torchscript", export_torchscript),
 }
 """Ending of the file and what writes it, by the name of the form."""
 
 _SAFETENSORS = "safetensors"
+_INT8 = "onnx-int8"
+_NUM_HELD = 4
+"""Images of val that a quantised graph is held against the network on."""
 
 
 def run_export(request: ExportRequest) -> Iterator[Path]:
@@ -47,9 +56,16 @@ def run_export(request: ExportRequest) -> Iterator[Path]:
         UsageError: If there is no such network, it has no such form, or a package is missing.
         DisagreementError: If a form gives other logits than the network; it is not written.
     """
-    if "onnx" in request.format:
-        require_packages("onnxruntime", option="--format onnx")
+    for form in ("onnx", _INT8):
+        if form in request.format:
+            require_packages("onnxruntime", option=f"--format {form}")
     trained = RetrainedNetwork.open(request.run)
+    images: dict[str, list[NDArray[np.uint8]]] = {}
+    if _INT8 in request.format:
+        images["calibration"] = _pixels(
+            trained, "train", request.calibration_images, request.data_root
+        )
+        images["held"] = _pixels(trained, "val", _NUM_HELD, request.data_root)
     description = trained.description_with_colours
     out = trained.folder / "export" if request.out is None else request.out
     name = folder_name(description.choice.label)
@@ -95,14 +111,41 @@ def run_export(request: ExportRequest) -> Iterator[Path]:
             "origin": json.dumps(origin),
             **_crf_metadata(trained),
         }
-        content, agreement = _GRAPHS[form][1](program, graph, metadata=metadata)
+        if form == _INT8:
+            metadata["quantisation"] = (
+                f"int8; ranges by {len(images['calibration'])} images of the training split"
+            )
+        settings = images if form == _INT8 else {}
+        content, agreement = _GRAPHS[form][1](program, graph, metadata=metadata, **settings)
         announce(f"export: {path.name}: {agreement}")
         notes[path.name] = f"Held against the network when it was written: {agreement}."
+        if form == _INT8:
+            notes[path.name] = (
+                "All convolutions but the last multiply 8-bit numbers, whose ranges are those of "
+                f"{len(images['calibration'])} images of the training split. Held against the "
+                f"network on images of val when it was written: {agreement}."
+            )
         atomic_write(path, content)
         yield path
     text = model_card(description, origin=origin, files=notes, licence=request.licence)
     atomic_write(card, text.encode())
     yield card
+
+
+def _pixels(
+    trained: RetrainedNetwork, split: str, count: int, data_root: Path | None
+) -> list[NDArray[np.uint8]]:
+    """Take images that are evenly spread over a split of the training's dataset.
+
+    Returns:
+        Each (1, H, W, C).
+
+    Raises:
+        UsageError: If the dataset is not there.
+    """
+    dataset = trained.dataset(split, data_root=data_root)
+    indices = spread_indices(len(dataset), count)
+    return [dataset[index].image.permute(1, 2, 0)[None].numpy() for index in indices]
 
 
 def _crf_metadata(trained: RetrainedNetwork) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """A network in another form than plain torch, held against it on the images that are scored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from autoseg.comparison.subject import Subject
 from autoseg.cost import synchronised_clock
-from autoseg.data import normalise
-from autoseg.evaluation import best_class, predict_logits
+from autoseg.data import normalise, spread_indices
+from autoseg.evaluation import best_class, predict_logits, scale_images
 from autoseg.export import Form, UnpoolingWatch, forming, run_in_form
 
 _NUM_COMPARED = 4  # images
@@ -78,7 +78,11 @@ def bring_into_form(subject: Subject, form: Form, *, device: torch.device) -> Fo
     now = synchronised_clock(device)
     with forming(form):
         network, load_seconds = run_in_form(
-            subject.network, form, num_channels=channels, device=device
+            subject.network,
+            form,
+            num_channels=channels,
+            device=device,
+            calibration=_calibration(subject, form.calibration_images),
         )
         running = replace(subject, network=network)
         with torch.inference_mode():
@@ -101,6 +105,15 @@ def bring_into_form(subject: Subject, form: Form, *, device: torch.device) -> Fo
         tolerance=tolerance,
         equal_labels=equal,
     )
+
+
+def _calibration(subject: Subject, num_images: int) -> Iterator[Tensor]:
+    """Yield what the network sees of images of its training split; without one, of those here."""
+    if num_images:
+        dataset = (subject.training_split or (lambda: subject.dataset))()
+        for index in spread_indices(len(dataset), num_images):
+            pixels = dataset[index].image.unsqueeze(0)
+            yield scale_images(normalise(pixels, dataset.normalisation), subject.image_scale)
 
 
 def _normalised(subject: Subject, index: int, device: torch.device) -> Tensor:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ class Subject:
     """Factor on the images' sides before the network sees them, as in the training."""
     trained: Trained | None
     """The training that the weights come from; None for a network without a run."""
+    training_split: Callable[[], SegmentationDataset] | None = None
+    """Builds the split that it was trained on; None for a network without a run."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -214,6 +217,7 @@ def trained_subject(
         dataset=dataset,
         indices=tuple(spread_indices(len(dataset), limit)),
         image_scale=run.image_scale,
+        training_split=partial(run.dataset, "train", data_root=data_root, build=build),
         trained=Trained(
             run=run,
             num_steps=num_steps,
@@ -255,6 +259,7 @@ def _subject(
     indices: tuple[int, ...],
     image_scale: float,
     trained: Trained | None,
+    training_split: Callable[[], SegmentationDataset] | None = None,
 ) -> Subject:
     return Subject(
         name=choice.label,
@@ -266,6 +271,7 @@ def _subject(
         indices=indices,
         image_scale=image_scale,
         trained=trained,
+        training_split=training_split,
     )
 
 

@@ -4,7 +4,7 @@ from autoseg.evaluation.baselines import Baselines, measure_baselines
 from autoseg.evaluation.evaluate import Evaluation, NonFiniteLogitsError, evaluate
 from autoseg.evaluation.legend import with_legend
 from autoseg.evaluation.masks import colour_mask, overlay, reduced_classes, reduced_image
-from autoseg.evaluation.predict import best_class, predict_logits
+from autoseg.evaluation.predict import best_class, predict_logits, scale_images
 from autoseg.evaluation.views import Views
 from autoseg.evaluation.windows import (
     Windows,
@@ -29,6 +29,7 @@ __all__ = [
     "predict_logits",
     "reduced_classes",
     "reduced_image",
+    "scale_images",
     "view_size",
     "with_legend",
 ]

@@ -61,6 +61,12 @@ def predict_logits(
     return total - math.log(num_views)
 
 
+def scale_images(images: Tensor, scale: float) -> Tensor:
+    """Return what a network sees of normalised images (N, C, H, W) at a factor on their sides."""
+    size = [_scaled(side, scale) for side in images.shape[2:]]
+    return _resize(images, size, antialias=True)
+
+
 def best_class(scores: Tensor) -> Tensor:
     """Return the class with the highest score at each pixel, of equal ones the first.
 
@@ -76,8 +82,7 @@ def best_class(scores: Tensor) -> Tensor:
 def _views(images: Tensor, scales: Sequence[float], *, flip: bool) -> Iterator[tuple[Tensor, bool]]:
     """Yield each view of the images and whether it is mirrored."""
     for scale in scales:
-        size = [_scaled(side, scale) for side in images.shape[2:]]
-        view = _resize(images, size, antialias=True)
+        view = scale_images(images, scale)
         yield view, False
         if flip:
             yield view.flip(-1), True

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from autoseg.export.form import PLAIN, Form, forms_of, require_packages
     from autoseg.export.graph import SegmentationGraph, export_graph
     from autoseg.export.model_card import model_card, origin_of
-    from autoseg.export.onnx_form import export_onnx
+    from autoseg.export.onnx_form import export_onnx, export_onnx_int8
     from autoseg.export.running import FormError, forming, run_in_form
     from autoseg.export.torch_forms import export_pt2, export_torchscript
 else:
@@ -34,6 +34,7 @@ __all__ = [
     "UnpoolingWatch",
     "export_graph",
     "export_onnx",
+    "export_onnx_int8",
     "export_pt2",
     "export_torchscript",
     "forming",

@@ -1,7 +1,7 @@
 """Whether an exported form gives what its network gives."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +65,7 @@ class Agreement:
     equal_labels: float
     """Share of all pixels that have the same class."""
     sizes: tuple[tuple[int, int, int], ...]
-    """Images, height and width of each batch that was compared."""
+    """How many images were compared, with their height and width."""
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -76,56 +76,67 @@ class Agreement:
         )
 
 
+def random_batches(num_channels: int, image_scale: float) -> Iterator[NDArray[np.uint8]]:
+    """Yield random images, uint8 (N, H, W, C), that the network sees in each of `SIZES`.
+
+    Args:
+        num_channels: C.
+        image_scale: Factor on the images' sides before the network sees them.
+    """
+    generator = np.random.default_rng(0)
+    for count, height, width in SIZES:
+        sides = (math.ceil(height / image_scale), math.ceil(width / image_scale))
+        yield generator.integers(256, size=(count, *sides, num_channels), dtype=np.uint8)
+
+
 def require_agreement(
     run: Callable[[NDArray[np.uint8]], Sequence[NDArray[Any]]],
     network: nn.Module,
     *,
     form: str,
-    num_channels: int,
-    image_scale: float,
+    batches: Iterable[NDArray[np.uint8]],
+    rounding: float = TOLERANCE,
 ) -> Agreement:
-    """Hold an exported form against its network, on random images of several sizes.
+    """Hold an exported form against its network.
 
     Args:
         run: Maps images uint8 (N, H, W, C) to logits and labels.
         network: A `SegmentationGraph` in eval mode.
         form: What the form is called in the message.
-        num_channels: C.
-        image_scale: Factor on the images' sides before the network sees them.
+        batches: Images, one or more times (N, H, W, C).
+        rounding: What logits may differ by, as a share of their norm.
 
     Raises:
         DisagreementError: If the logits differ by more than is allowed.
     """
-    sizes = [
-        (count, math.ceil(height / image_scale), math.ceil(width / image_scale))
-        for count, height, width in SIZES
-    ]
-    generator = np.random.default_rng(0)
-    largest, allowed, num_equal, num_pixels = 0.0, TOLERANCE, 0, 0
-    for count, height, width in sizes:
-        shape = (count, height, width, num_channels)
-        images = generator.integers(256, size=shape, dtype=np.uint8)
+    largest, allowed, num_equal, num_pixels = 0.0, rounding, 0, 0
+    counts: dict[tuple[int, int], int] = {}
+    for images in batches:
         with torch.inference_mode(), UnpoolingWatch() as watch:
             expected, expected_labels = (each.numpy() for each in network(torch.from_numpy(images)))
         logits, labels = run(images)
         if logits.shape != expected.shape:
             raise DisagreementError(
-                f"{form}: images {shape} give logits {logits.shape} where the network gives "
+                f"{form}: images {images.shape} give logits {logits.shape} where the network gives "
                 f"{expected.shape}; nothing was written."
             )
         difference = float(np.linalg.norm(logits - expected) / np.linalg.norm(expected))
-        allowed = allowed_difference(TOLERANCE, has_unpooled=watch.has_unpooled)
+        # Places are decided in float32, whatever else is rounded to.
+        moved = allowed_difference(TOLERANCE, has_unpooled=watch.has_unpooled)
+        allowed = max(rounding, moved)
         if not difference <= allowed:  # NaN included
             raise DisagreementError(
-                f"{form}: on images {shape} the logits differ from the network's by "
+                f"{form}: on images {images.shape} the logits differ from the network's by "
                 f"{difference:.1e} of their norm, more than {allowed:g}; nothing was written."
             )
         largest = max(largest, difference)
         num_equal += int((labels == expected_labels).sum())
         num_pixels += labels.size
+        count, height, width, _ = images.shape
+        counts[height, width] = counts.get((height, width), 0) + count
     return Agreement(
         largest_error=largest,
         allowed=allowed,
         equal_labels=num_equal / num_pixels,
-        sizes=tuple(sizes),
+        sizes=tuple((count, *size) for size, count in counts.items()),
     )

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -22,16 +22,19 @@ _PACKAGES = {
 }
 """Packages that a back end needs, and the extra that installs them."""
 
-_ONLY = {
-    "onnxruntime": "it has no convolution of such numbers for CPUs, and computes in float32",
-    "openvino": "it computes in float32 or bfloat16",
+_NUMBERS: dict[InferenceBackend, tuple[NumberFormat, ...]] = {
+    "onnxruntime": ("float32", "int8"),
+    "openvino": ("float32", "bfloat16", "int8"),
 }
 """What a back end of exported graphs computes in."""
+
+_TORCHS_NUMBERS: tuple[NumberFormat, ...] = ("float32", "float16", "bfloat16")
 
 _TOLERANCES: dict[NumberFormat, float] = {
     "float32": TOLERANCE,
     "float16": 0.01,  # 11 bits of each value
     "bfloat16": 0.05,  # 8 bits; networks of the zoo differ by up to 0.04
+    "int8": 0.2,  # 8 bits of the largest value, see docs/scores.md
 }
 
 
@@ -47,6 +50,8 @@ class Form:
     """Order of its maps in memory; "own" is the back end's choice."""
     is_folded: bool = False
     """Whether batch norm is folded into the convolutions before it."""
+    calibration_images: int = 0
+    """Images of the training split that set the ranges of int8; 0 with other numbers."""
 
     @property
     def is_plain(self) -> bool:
@@ -87,6 +92,7 @@ class Form:
             UsageError: With what is missing.
         """
         option = f"--backend {self.backend}"
+        _numbers_of(self.backend, [self.dtype])
         if self.backend in EXPORTED:
             require_packages(self.backend, option=option)
             if device.type != "cpu":
@@ -105,15 +111,10 @@ class Form:
                 )
 
     def _require_numbers(self, option: str) -> None:
-        """Refuse numbers that a back end of exported graphs lacks, or that the processor lacks."""
-        if self.dtype == "float32":
-            return
-        if (self.backend, self.dtype) != ("openvino", "bfloat16"):
-            raise UsageError(
-                f"{option} has no --dtype {self.dtype} here: {_ONLY[self.backend]}; leave one of "
-                "them out."
-            )
-        if "BF16" not in _openvino_capabilities():
+        """Refuse numbers for which a package is missing, or that the processor lacks."""
+        if self.dtype == "int8":
+            require_packages("onnxruntime", option=f"{option} --dtype int8")  # it quantises
+        if self.dtype == "bfloat16" and "BF16" not in _openvino_capabilities():
             raise UsageError(
                 f"{option} --dtype {self.dtype} needs a processor that multiplies such numbers "
                 "(avx512_bf16 or amx_bf16), and by OpenVINO's account this one does not; leave one "
@@ -126,27 +127,57 @@ PLAIN = Form()
 
 
 def forms_of(choice: FormConfig) -> list[Form]:
-    """List the forms that were asked for, each once.
+    """List the forms that were asked for, each once: each back end with all numbers that it has.
 
     Raises:
-        UsageError: If none was, or an order in memory that none of them takes.
+        UsageError: If none was, a back end has none of the numbers or no back end has one of them,
+            or an order in memory that none of them takes.
     """
-    if not choice.backend:
-        raise UsageError("--backend is empty; name at least one, for example --backend eager.")
+    for name in ("backend", "dtype"):
+        if not getattr(choice, name):
+            example = getattr(FormConfig(), name)[0]
+            raise UsageError(
+                f"--{name} is empty; name at least one, for example --{name} {example}."
+            )
     if choice.memory_format != "contiguous" and all(each in EXPORTED for each in choice.backend):
         raise UsageError(
             f"--memory-format {choice.memory_format}: --backend {' '.join(choice.backend)} has an "
             "order of its own; leave it out."
         )
-    return [
+    forms = [
         Form(
             backend=backend,
-            dtype=choice.dtype,
+            dtype=dtype,
             memory_format="own" if backend in EXPORTED else choice.memory_format,
             is_folded=backend in EXPORTED or choice.fold_batch_norm,
+            calibration_images=choice.calibration_images if dtype == "int8" else 0,
         )
         for backend in dict.fromkeys(choice.backend)
+        for dtype in _numbers_of(backend, choice.dtype)
     ]
+    unused = [each for each in choice.dtype if each not in {form.dtype for form in forms}]
+    if unused:
+        able = [each for each in get_args(InferenceBackend) if unused[0] in _has(each)]
+        raise UsageError(
+            f"--dtype {unused[0]}: --backend {' '.join(choice.backend)} does not compute in it; "
+            f"add --backend {'|'.join(able)}, or leave it out."
+        )
+    return forms
+
+
+def _numbers_of(backend: InferenceBackend, asked: Sequence[NumberFormat]) -> list[NumberFormat]:
+    """List those of the numbers that a back end has."""
+    numbers: list[NumberFormat] = [each for each in _has(backend) if each in asked]
+    if not numbers:
+        raise UsageError(
+            f"--backend {backend} has no --dtype {' or '.join(asked)} here: it computes in "
+            f"{' or '.join(_has(backend))}; leave one of them out, or add one of these."
+        )
+    return numbers
+
+
+def _has(backend: InferenceBackend) -> tuple[NumberFormat, ...]:
+    return _NUMBERS.get(backend, _TORCHS_NUMBERS)
 
 
 def require_packages(backend: str, *, option: str) -> None:

@@ -1,6 +1,6 @@
 """ONNX: runs under ONNX Runtime, without torch, and in a browser."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
-from autoseg.export.agreement import Agreement, require_agreement
-from autoseg.export.form import require_packages
+from autoseg.export.agreement import Agreement, random_batches, require_agreement
+from autoseg.export.form import Form, require_packages
 from autoseg.export.graph import SegmentationGraph, quiet_exporter
+from autoseg.export.quantised import quantise
 from autoseg.export.unpooling import unpooling_translations
 
 OPSET = 18
@@ -34,10 +35,50 @@ def export_onnx(
         UsageError: If a package is missing.
         DisagreementError: If it gives other logits.
     """
-    require_packages("onnxruntime", option="--format onnx")
-    import onnxruntime  # late: an extra
+    content = _with_metadata(_model(program), metadata)
+    agreement = require_agreement(
+        _runner(content),
+        graph,
+        form="ONNX",
+        batches=random_batches(graph.normalisation.num_channels, graph.image_scale),
+    )
+    return content, agreement
 
-    model = to_onnx(
+
+def export_onnx_int8(
+    program: ExportedProgram,
+    graph: SegmentationGraph,
+    *,
+    metadata: Mapping[str, str],
+    calibration: Iterable[NDArray[np.uint8]],
+    held: Iterable[NDArray[np.uint8]],
+) -> tuple[bytes, Agreement]:
+    """Write a graph as ONNX whose convolutions multiply 8-bit numbers, and run it.
+
+    Other arguments, result and errors are those of `export_onnx`.
+
+    Args:
+        program: As there.
+        graph: As there.
+        metadata: As there.
+        calibration: Images (1, H, W, C), whose values set the ranges; see `quantise`.
+        held: Others, on which it is held against the graph: random ones would leave the ranges.
+    """
+    content = _with_metadata(quantise(_model(program), calibration), metadata)
+    agreement = require_agreement(
+        _runner(content),
+        graph,
+        form="ONNX in int8",
+        batches=held,
+        rounding=Form(backend="onnxruntime", dtype="int8").tolerance(has_unpooled=False),
+    )
+    return content, agreement
+
+
+def _model(program: ExportedProgram) -> Any:
+    """Convert a recorded `SegmentationGraph`."""
+    require_packages("onnxruntime", option="--format onnx")
+    return to_onnx(
         program,
         inputs={INPUT: ("batch", "height", "width", None)},
         outputs={
@@ -45,9 +86,19 @@ def export_onnx(
             OUTPUTS[1]: ("batch", "height", "width"),
         },
     )
+
+
+def _with_metadata(model: Any, metadata: Mapping[str, str]) -> bytes:
+    del model.metadata_props[:]  # a quantiser's own
     for key, text in metadata.items():
         model.metadata_props.add(key=key, value=text)
-    content = model.SerializeToString()
+    return model.SerializeToString()
+
+
+def _runner(content: bytes) -> Callable[[NDArray[np.uint8]], Sequence[NDArray[Any]]]:
+    """Return a function that maps images to logits and labels by ONNX Runtime."""
+    import onnxruntime  # late: an extra
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -56,14 +107,7 @@ def export_onnx(
         # Both outputs are tensors, and none of ONNX Runtime's other kinds of value.
         return cast(Sequence[NDArray[Any]], session.run(list(OUTPUTS), {INPUT: images}))
 
-    agreement = require_agreement(
-        run,
-        graph,
-        form="ONNX",
-        num_channels=graph.normalisation.num_channels,
-        image_scale=graph.image_scale,
-    )
-    return content, agreement
+    return run
 
 
 def to_onnx(

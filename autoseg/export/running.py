@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -16,12 +16,13 @@ from autoseg.export.form import EXPORTED, Form
 from autoseg.export.graph import record
 from autoseg.export.onnx_form import to_onnx
 from autoseg.export.places import cut_behind_places
+from autoseg.export.quantised import quantise
 from autoseg.foreign_text import printable
 from autoseg.networks import NetworkWithCRF
 
 _EXAMPLE_SIZE = (97, 130)  # see autoseg.export.graph
 _INPUT, _OUTPUT = "images", "logits"
-_OPENVINO_NAMES = {"float32": "f32", "bfloat16": "bf16"}
+_OPENVINO_NAMES = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}  # the quantised: 8 bits
 _MAX_REASON = 300
 """Characters of a converter's message that are shown: some print the graph."""
 
@@ -40,7 +41,12 @@ class Running(NamedTuple):
 
 
 def run_in_form(
-    network: nn.Module, form: Form, *, num_channels: int, device: torch.device
+    network: nn.Module,
+    form: Form,
+    *,
+    num_channels: int,
+    device: torch.device,
+    calibration: Iterable[Tensor] = (),
 ) -> Running:
     """Bring a network into a form.
 
@@ -49,6 +55,8 @@ def run_in_form(
         form: The form; `Form.require` has passed.
         num_channels: C of its images.
         device: Where it runs.
+        calibration: For int8: what the network sees of images, one or more (1, C, h, w), on the
+            CPU; no others are asked for.
 
     Raises:
         FormError: If the network ends in a dense CRF, and the form is not the network itself; later
@@ -62,7 +70,10 @@ def run_in_form(
     if form.is_plain:
         return Running(network, 0.0)
     if form.backend in EXPORTED:
-        content = _exported(network, num_channels=num_channels)
+        model = _exported(network, num_channels=num_channels)
+        if form.dtype == "int8":
+            model = quantise(model, (images.numpy() for images in calibration))
+        content = model.SerializeToString()
         begin = time.perf_counter()
         if form.backend == "onnxruntime":
             loaded = _OnnxRuntime(content)
@@ -107,12 +118,12 @@ def forming(form: Form) -> Iterator[None]:
         raise FormError(f"cannot run as {form}: {type(error).__name__}: {reason}") from error
 
 
-def _exported(network: nn.Module, *, num_channels: int) -> bytes:
-    """Write a network alone as ONNX, for any number of images of any size."""
+def _exported(network: nn.Module, *, num_channels: int) -> Any:
+    """Write a network alone as a `ModelProto`, for any number of images of any size."""
     images = torch.zeros(2, num_channels, *_EXAMPLE_SIZE)
     program = record(network, images, free=(0, 2, 3))
     sizes = ("batch", None, "height", "width")
-    return to_onnx(program, inputs={_INPUT: sizes}, outputs={_OUTPUT: sizes}).SerializeToString()
+    return to_onnx(program, inputs={_INPUT: sizes}, outputs={_OUTPUT: sizes})
 
 
 class _Guarded(nn.Module):
@@ -206,7 +217,7 @@ class _OpenVINO(nn.Module):
         model = core.read_model(content)
         # Cut, and not marked node by node: OpenVINO's marks for that are not public, and get lost
         # where it makes one node of several.
-        parts = [model] if dtype == "float32" else cut_behind_places(model)
+        parts = cut_behind_places(model) if dtype == "bfloat16" else [model]
         numbers: tuple[NumberFormat, ...] = ("float32", dtype)
         self._requests = [
             core.compile_model(part, "CPU", self._settings(each)).create_infer_request()

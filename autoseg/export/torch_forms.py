@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from torch.fx import Graph, GraphModule
 from torch.fx.graph import CodeGen
 
-from autoseg.export.agreement import Agreement, require_agreement
+from autoseg.export.agreement import Agreement, random_batches, require_agreement
 from autoseg.export.graph import SegmentationGraph, quiet_exporter
 
 METADATA_FILE = "autoseg.json"
@@ -78,6 +78,5 @@ def _agreement(
         run,
         graph,
         form=form,
-        num_channels=graph.normalisation.num_channels,
-        image_scale=graph.image_scale,
+        batches=random_batches(graph.normalisation.num_channels, graph.image_scale),
     )

@@ -8,6 +8,7 @@ from PIL import Image
 
 from autoseg import compare, evaluate, predict, retrain, user_imports
 from autoseg.errors import UsageError
+from autoseg.export import __main__ as export
 from tests.commands.test_compare import QUICK, make_run
 
 cost, data, networks = (
@@ -65,6 +66,18 @@ def folder(tmp_path, monkeypatch):
             ["--scales", "1"],
             "--scales: by itself 1 is the image at its own size, which every network is scored on; "
             "name other factors as well, or leave it out.",
+        ),
+        (
+            compare,
+            ["--calibration-images", "8"],
+            "--calibration-images: only int8 has ranges to find; add --dtype int8 with --backend "
+            "openvino or onnxruntime, or leave it out.",
+        ),
+        (
+            export,
+            ["runs/set/segnet", "--data-root", "images"],
+            "--data-root: images are looked at for --format onnx-int8 alone; add it, or leave this "
+            "out.",
         ),
         (
             compare,

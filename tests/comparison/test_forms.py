@@ -1,6 +1,7 @@
 """Rows of other forms: scored and timed as such, held against plain torch, or not ranked."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ import torch
 from autoseg.comparison import Case, group_networks, measure_networks, measuring, verdict
 from autoseg.comparison import forms as forms_module
 from autoseg.comparison.documents import form_table, group_table_markdown
+from autoseg.data import build_dataset, normalise
+from autoseg.evaluation import predict_logits
 from autoseg.export import Form, FormError, running
 from autoseg.runs import Progress
 from tests.comparison.test_measuring import ONCE, subject
@@ -187,3 +190,29 @@ def test_no_logits_at_all_are_a_fault():
         equal_labels=0.0,
     )
     assert "differ by nan of their norm" in formed.fault
+
+
+def test_int8_is_calibrated_on_the_training_split_as_the_network_sees_it(monkeypatch):
+    sizes = {"image_size": (32, 48), "num_classes": 4}
+    train = build_dataset("synthetic", split="train", **sizes)
+    given = replace(subject(image_scale=0.5), training_split=lambda: train)
+    given.network.forward = lambda images: (
+        seen.append(images) or images.new_zeros(len(images), 4, *images.shape[2:])
+    )
+    taken, seen = [], []
+
+    def run_in_form(network, form, *, calibration, **_):
+        taken.extend(calibration)
+        return network, 0.0
+
+    monkeypatch.setattr(forms_module, "run_in_form", run_in_form)
+    form = Form(backend="openvino", dtype="int8", calibration_images=3)
+    formed = forms_module.bring_into_form(given, form, device=torch.device("cpu"))
+    assert (formed.form.dtype, formed.tolerance) == ("int8", 0.2)
+    seen.clear()
+    expected = [train[index] for index in (0, len(train) // 3, 2 * len(train) // 3)]
+    for sample in expected:
+        pixels = normalise(sample.image[None], train.normalisation)
+        predict_logits(given.network, pixels, scales=(0.5,))
+    assert [tuple(each.shape) for each in taken] == [(1, 3, 16, 24)] * 3
+    assert all(map(torch.equal, taken, seen))

@@ -22,7 +22,7 @@ from autoseg.data.labels import read_labels
 from autoseg.errors import UsageError
 from autoseg.export import __main__ as export
 from autoseg.export import model_card, origin_of
-from autoseg.export.agreement import DisagreementError, require_agreement
+from autoseg.export.agreement import DisagreementError, random_batches, require_agreement
 from autoseg.export.graph import SegmentationGraph
 from autoseg.normalisation import IMAGENET
 from autoseg.runs import load_record
@@ -36,7 +36,7 @@ NETWORK = "unet"  # converted fastest, and pads images whose sides are no multip
 TUNED = CRFConfig(num_iterations=3, bilateral_weight=2.0, bilateral_rgb_std=90.0)
 """Parameters of a CRF that were tuned for the network."""
 
-FORMATS = ("onnx", "safetensors", "torch-export", "torchscript")
+FORMATS = ("onnx", "onnx-int8", "safetensors", "torch-export", "torchscript")
 
 # torch's exporters use what torch itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -80,7 +80,7 @@ def exported(tmp_path_factory):
     first, *others = said.getvalue().splitlines()
     assert first.startswith("export: recording the graph of unet; each form")
     assert [line.split(": ")[1] for line in others] == [
-        f"unet{e}" for e in (".onnx", ".pt2", ".torchscript")
+        f"unet{e}" for e in (".onnx", "-int8.onnx", ".pt2", ".torchscript")
     ]
     return folder
 
@@ -152,6 +152,28 @@ def test_the_file_says_what_it_is(exported):
     assert "Held against the network when it was written: logits differ by" in card
 
 
+def test_int8_is_smaller_and_nearly_the_network(exported):
+    import onnxruntime
+
+    whole, path = (exported / f"run/export/unet{end}" for end in (".onnx", "-int8.onnx"))
+    assert path.stat().st_size < 0.4 * whole.stat().st_size  # a quarter of the weights' bytes
+    session = onnxruntime.InferenceSession(path)
+    about = session.get_modelmeta().custom_metadata_map
+    # The run's training split has eight images, fewer than were asked for.
+    assert about.pop("quantisation") == "int8; ranges by 8 images of the training split"
+    assert about == onnxruntime.InferenceSession(whole).get_modelmeta().custom_metadata_map
+    card = (exported / "run/export/unet.md").read_text(encoding="utf-8")
+    assert "ranges are those of 8 images of the training split. Held against the network on" in card
+    model, val = autoseg.load(exported / "run"), RetrainedNetwork.open(exported / "run")
+    pixels = val.dataset("val")[1].image[None]  # one that it was not held against
+    expected = model.logits(pixels).numpy()
+    logits, labels = session.run(
+        ["logits", "labels"], {"images": pixels.permute(0, 2, 3, 1).numpy()}
+    )
+    assert 1e-3 < np.linalg.norm(logits - expected) / np.linalg.norm(expected) < 0.2
+    np.testing.assert_array_equal(labels, logits.argmax(axis=1))
+
+
 def test_a_crf_behind_the_graph_gives_what_predict_gives(exported, monkeypatch, capsys):
     import onnxruntime
 
@@ -197,7 +219,7 @@ def test_what_differs_is_refused():
         return (1.001 * logits).numpy(), labels.numpy()
 
     with pytest.raises(DisagreementError, match=r"^ONNX: on images \(1, 161, 97, 3\) the logits"):
-        require_agreement(run, graph, form="ONNX", num_channels=3, image_scale=1.0)
+        require_agreement(run, graph, form="ONNX", batches=random_batches(3, 1.0))
 
 
 def test_a_crf_layer_has_no_graph_and_is_told_what_has(tmp_path):

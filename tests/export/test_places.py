@@ -9,6 +9,7 @@ from autoseg.export.places import cut_behind_places
 from autoseg.ops import pool_after_each, unpool, unpool_before_each
 
 openvino = pytest.importorskip("openvino")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
 # torch's exporters use what torch itself has deprecated.
@@ -57,10 +58,19 @@ def images(*shape):
     return torch.randint(-99, 100, shape, generator=generator).float()
 
 
+def run_by(form):
+    return run_in_form(
+        Unpooling().eval(),
+        form,
+        num_channels=3,
+        device=torch.device("cpu"),
+        calibration=[images(1, 3, 16, 16)],
+    ).network
+
+
 @pytest.fixture(scope="module")
 def running():
-    device = torch.device("cpu")
-    return run_in_form(Unpooling().eval(), BFLOAT16, num_channels=3, device=device).network
+    return run_by(BFLOAT16)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 16, 16), (3, 3, 9, 14)])
@@ -76,6 +86,19 @@ def test_convolutions_run_in_float32_before_the_last_place_and_in_bfloat16_after
         pytest.skip("no bfloat16 here")
     encoder, decoder = (precisions(request) for request in running.network._requests)
     assert (encoder, decoder) == (["f32"] * 2, ["bf16"] * 2)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_in_int8_the_places_are_those_of_float64(backend):
+    pytest.importorskip("onnxruntime")
+    running = run_by(Form(backend=backend, memory_format="own", is_folded=True, dtype="int8"))
+    given = images(3, 3, 9, 14)
+    exact = Unpooling().double()(given.double())
+    assert torch.equal(running(given).double()[:, :8], exact[:, :8])  # ones, among zeros
+    assert (running(given) - exact).abs().max() <= 2  # signs
+    graph = onnx.load_from_string(running.network._content).graph
+    rounded = [node.input[1] for node in graph.node if node.op_type == "Conv"]
+    assert ["Dequantize" in name for name in rounded] == [False, False, True, False]
 
 
 def precisions(request):

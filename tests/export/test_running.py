@@ -1,6 +1,7 @@
 """A network gives the same in every form, and a form that cannot run says what it lacks."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -111,7 +112,8 @@ def test_an_exported_form_gives_the_same_or_says_why_it_fails(network, backend, 
     assert threads_of(loaded.network) == other
     with pytest.raises(FormError, match=rf"^cannot run as {backend}: \w+: .*"):
         loaded(images(1, 20, 31)[:, :2])  # a channel is missing
-    monkeypatch.setattr(running, "_exported", lambda *_, **__: b"no graph")
+    no_graph = SimpleNamespace(SerializeToString=lambda: b"no graph")
+    monkeypatch.setattr(running, "_exported", lambda *_, **__: no_graph)
     with pytest.raises(FormError, match=rf"^cannot run as {backend}: \w+: "), forming(given):
         run_in_form(network, given, num_channels=3, device=CPU)
 
@@ -119,7 +121,7 @@ def test_an_exported_form_gives_the_same_or_says_why_it_fails(network, backend, 
 def test_openvino_computes_in_bfloat16_where_the_processor_does(network):
     for package in ("onnxscript", "openvino"):
         pytest.importorskip(package)
-    given = forms_of(FormConfig(backend=("openvino",), dtype="bfloat16"))[0]
+    given = forms_of(FormConfig(backend=("openvino",), dtype=("bfloat16",)))[0]
     if "BF16" not in form._openvino_capabilities():
         pytest.skip("no bfloat16 here")
     check(network, given, tolerance=0.02)
@@ -153,8 +155,22 @@ def test_forms_say_what_they_are():
     eager, onnxruntime = forms_of(choice)
     assert str(eager) == "eager, channels-last, folded"
     assert (str(onnxruntime), onnxruntime.memory_format) == ("onnxruntime", "own")
-    with pytest.raises(UsageError, match=r"^--backend is empty; name at least one"):
-        forms_of(FormConfig(backend=()))
+    for name in ("backend", "dtype"):
+        with pytest.raises(UsageError, match=rf"^--{name} is empty; name at least one"):
+            forms_of(FormConfig(**{name: ()}))
+
+
+def test_each_back_end_takes_the_numbers_that_it_has():
+    choice = FormConfig(
+        backend=("eager", "openvino"), dtype=("float32", "int8", "float32"), calibration_images=5
+    )
+    assert [str(each) for each in forms_of(choice)] == ["eager", "openvino", "openvino, int8"]
+    assert [each.calibration_images for each in forms_of(choice)] == [0, 0, 5]
+    with pytest.raises(UsageError, match=r"^--backend openvino has no --dtype float16 here: it"):
+        forms_of(FormConfig(backend=("eager", "openvino"), dtype=("float16",)))
+    rule = r"^--dtype float16: --backend openvino does not compute in it; add --backend eager\|comp"
+    with pytest.raises(UsageError, match=rule):
+        forms_of(FormConfig(backend=("openvino",), dtype=("float32", "float16")))
 
 
 def test_what_cannot_run_is_refused_with_the_remedy(monkeypatch):
@@ -166,7 +182,8 @@ def test_what_cannot_run_is_refused_with_the_remedy(monkeypatch):
         (Form(backend="openvino"), CPU, r"needs openvino: pip install 'autoseg-nas\[openvino\]'"),
         (Form(backend="onnxruntime"), cuda, r"on the CPU here, not on cuda:0; .* --device cpu"),
         (Form(backend="onnxruntime", dtype="float16"), CPU, r"has no --dtype float16 here"),
-        (Form(backend="onnxruntime", dtype="bfloat16"), CPU, r"no convolution of such numbers"),
+        (Form(backend="onnxruntime", dtype="bfloat16"), CPU, r"computes in float32 or int8; leave"),
+        (Form(dtype="int8"), CPU, r"has no --dtype int8 here: it computes .* or bfloat16; leave"),
         (Form(backend="cuda-graph"), CPU, r"needs a GPU, and the device is cpu; leave it out"),
         (Form(backend="compile"), CPU, r"needs a C\+\+ compiler, and neither .*apt install g\+\+"),
     ):

@@ -65,7 +65,7 @@ def network(request):
 @pytest.fixture(scope="module")
 def content(network):
     pytest.importorskip("onnxscript")
-    return running._exported(network, num_channels=3)
+    return running._exported(network, num_channels=3).SerializeToString()
 
 
 @pytest.mark.parametrize(
