@@ -1,7 +1,7 @@
 """Write a retrained network in forms that run elsewhere."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from autoseg.export import (
 )
 from autoseg.foreign_text import folder_name, printable
 from autoseg.requests import ExportRequest
-from autoseg.runs import load_weights, weights_path
+from autoseg.runs import Progress, load_weights, weights_path
 from autoseg.trained import RetrainedNetwork, save_model_file
 from autoseg.tuning import TUNING_NAME, TuningRecord
 
@@ -115,7 +115,9 @@ def run_export(request: ExportRequest) -> Iterator[Path]:
             metadata["quantisation"] = (
                 f"int8; ranges by {len(images['calibration'])} images of the training split"
             )
-        settings = images if form == _INT8 else {}
+        settings = {}
+        if form == _INT8:
+            settings = {**images, "calibration": _counted(images["calibration"])}
         content, agreement = _GRAPHS[form][1](program, graph, metadata=metadata, **settings)
         announce(f"export: {path.name}: {agreement}")
         notes[path.name] = f"Held against the network when it was written: {agreement}."
@@ -146,6 +148,14 @@ def _pixels(
     dataset = trained.dataset(split, data_root=data_root)
     indices = spread_indices(len(dataset), count)
     return [dataset[index].image.permute(1, 2, 0)[None].numpy() for index in indices]
+
+
+def _counted(images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """Yield images, and show how many are left: large ones take seconds each."""
+    with Progress(len(images), description="export: ranges of int8", unit="image") as progress:
+        for image in images:
+            yield image
+            progress.update()
 
 
 def _crf_metadata(trained: RetrainedNetwork) -> dict[str, str]:
