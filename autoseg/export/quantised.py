@@ -28,6 +28,11 @@ _QUANTISED = (
 """Operators whose maps get 8 bits, so that a convolution takes them as they are. Softmax is none of
 them: small probabilities would be 0."""
 
+_NO_RANGE = (
+    "int8: on the images that set the ranges some map of the network is infinite or not a number, "
+    "and 8 bits cannot say that; run it in float32."
+)
+
 
 def quantise(model: Any, images: Iterable[NDArray[Any]]) -> Any:
     """Quantise the convolutions of a graph, and what lies between them.
@@ -45,7 +50,7 @@ def quantise(model: Any, images: Iterable[NDArray[Any]]) -> Any:
         A `ModelProto`, with pairs of QuantizeLinear and DequantizeLinear (operator set 13).
 
     Raises:
-        UsageError: If no convolution is left that may be quantised.
+        UsageError: If no convolution is left that may be quantised, or a map has no finite range.
     """
     import onnx  # late: an extra
     import onnxruntime
@@ -61,26 +66,34 @@ def quantise(model: Any, images: Iterable[NDArray[Any]]) -> Any:
         content = model.SerializeToString()
         onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         graph = onnx.load(folded).graph
-        kept = [node.name for node in _kept_in_float(graph.node)]
-        if all(node.name in kept for node in graph.node if node.op_type in _CONVOLUTIONS):
+        kept = [*_kept_in_float(graph.node), *_clipped_beside_zero(graph)]
+        names = [node.name for node in kept]
+        if all(node.name in names for node in graph.node if node.op_type in _CONVOLUTIONS):
             raise UsageError(
                 "int8: the network has no convolution between its first and its last one that "
                 "could be quantised; run it in float32."
             )
-        quantize_static(
-            folded,
-            written,
-            _Images(graph.input[0].name, images),  # pyright: ignore[reportArgumentType]  # does
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(_QUANTISED),
-            nodes_to_exclude=kept,
-            per_channel=True,
-            # Weights of 7 bits: a processor without VNNI adds two products in 16 bits.
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-        return onnx.load(written)
+        try:
+            quantize_static(
+                folded,
+                written,
+                _Images(graph.input[0].name, images),  # pyright: ignore[reportArgumentType]  # does
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(_QUANTISED),
+                nodes_to_exclude=names,
+                per_channel=True,
+                # Weights of 7 bits: a processor without VNNI adds two products in 16 bits.
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+        except AssertionError as error:  # its word for NaN in a range
+            raise UsageError(_NO_RANGE) from error
+        quantised = onnx.load(written)
+    numbers = map(onnx.numpy_helper.to_array, quantised.graph.initializer)
+    if not all(np.isfinite(each).all() for each in numbers if each.dtype == np.float32):
+        raise UsageError(_NO_RANGE)
+    return quantised
 
 
 class _Images:
@@ -93,6 +106,22 @@ class _Images:
         """Return the next ones; None at the end."""
         image = next(self._images, None)
         return None if image is None else {self._name: np.ascontiguousarray(image)}
+
+
+def _clipped_beside_zero(graph: Any) -> Iterator[Any]:
+    """List the Clips whose result is never 0.
+
+    The quantiser takes a Clip out, since values beyond the range of its result are rounded into it;
+    but 0 is in every range, so that a bound beyond 0 would be lost.
+    """
+    import onnx  # late: an extra
+
+    numbers = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Clip":
+            low, high = (numbers.get(name, 0.0) for name in [*node.input[1:], "", ""][:2])
+            if not low <= 0 <= high:
+                yield node
 
 
 def _kept_in_float(nodes: Sequence[Any]) -> Iterator[Any]:

@@ -119,6 +119,39 @@ def test_all_images_count(model):
     assert any(scale == pytest.approx((high - low) / 255, rel=1e-6) for scale in scales)
 
 
+def test_a_bound_beyond_zero_holds():
+    torch.manual_seed(0)
+    above = [nn.Conv2d(8, 8, 3), nn.Hardtanh(0.5, 2.0)]
+    below = [nn.Conv2d(8, 8, 3), nn.Hardtanh(-2.0, -0.5)]
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), *above, *below, nn.Conv2d(8, 5, 1)).eval()
+    form = Form(backend="onnxruntime", **INT8)
+    running = run_in_form(
+        network, form, num_channels=3, device=CPU, calibration=CALIBRATION
+    ).network
+    with torch.inference_mode():
+        expected = network(CALIBRATION[1])
+    assert (running(CALIBRATION[1]) - expected).norm() < 2e-2 * expected.norm()
+
+
+def test_a_map_of_no_numbers_is_refused():
+    network = Chain().eval()
+    network.second.weight.data[2, 0, 1, 1] = np.nan
+    with pytest.raises(UsageError, match=r"^int8: on the images .* infinite or not a number"):
+        quantise(_exported(network, num_channels=3), [CALIBRATION[0].numpy()])
+
+
+def test_padding_by_infinity_is_refused():
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3),
+        nn.ConstantPad2d(1, -np.inf),
+        nn.MaxPool2d(3, 1),
+        nn.Conv2d(8, 8, 3),
+        nn.Conv2d(8, 5, 1),
+    )
+    with pytest.raises(UsageError, match=r"^int8: on the images .* infinite or not a number"):
+        quantise(_exported(network.eval(), num_channels=3), [CALIBRATION[0].numpy()])
+
+
 def test_a_network_of_one_convolution_has_none_to_quantise():
     network = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU()).eval()
     exported = _exported(network, num_channels=3)
