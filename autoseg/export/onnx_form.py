@@ -145,4 +145,7 @@ def to_onnx(
             if name is not None:
                 place.dim_param = name
     del model.graph.value_info[:]  # it knows the sizes by other names
+    # Where each operator was called, in folders of whoever exports, and addresses in memory.
+    for part in (model.graph, *model.graph.node, *model.functions):
+        del part.metadata_props[:]
     return model

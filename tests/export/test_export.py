@@ -148,6 +148,10 @@ def test_the_file_says_what_it_is(exported):
     script = {"autoseg.json": ""}
     torch.jit.load(exported / "run/export/unet.torchscript", _extra_files=script)
     assert json.loads(script["autoseg.json"]) == about
+    for ending in (".onnx", "-int8.onnx"):
+        content = (exported / f"run/export/unet{ending}").read_bytes()
+        assert str(ROOT).encode() not in content  # the folders of whoever exported it
+        assert b" at 0x" not in content  # addresses: another file each time
     card = (exported / "run/export/unet.md").read_text(encoding="utf-8")
     assert "- licence of the weights: CC0-1.0" in card
     assert 'autoseg.load("unet.safetensors")' in card
