@@ -13,6 +13,7 @@ from autoseg.atomic import atomic_write
 from autoseg.cli.console import announce
 from autoseg.cli.outputs import refuse_clashes
 from autoseg.data import spread_indices
+from autoseg.errors import UsageError
 from autoseg.export import (
     SegmentationGraph,
     export_graph,
@@ -143,9 +144,16 @@ def _pixels(
         Each (1, H, W, C).
 
     Raises:
-        UsageError: If the dataset is not there.
+        UsageError: If the dataset is not there, or its images have other channels by now.
     """
     dataset = trained.dataset(split, data_root=data_root)
+    given, read = dataset.num_channels, trained.normalisation.num_channels
+    if given != read:
+        raise UsageError(
+            f"--format {_INT8}: the images of {printable(str(trained.config['dataset']))} have "
+            f"{given} channel(s), and the network reads {read}; name the dataset that it was "
+            "trained on by --data-root."
+        )
     indices = spread_indices(len(dataset), count)
     return [dataset[index].image.permute(1, 2, 0)[None].numpy() for index in indices]
 

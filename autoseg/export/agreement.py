@@ -118,7 +118,7 @@ def require_agreement(
         if logits.shape != expected.shape:
             raise DisagreementError(
                 f"{form}: images {images.shape} give logits {logits.shape} where the network gives "
-                f"{expected.shape}; nothing was written."
+                f"{expected.shape}; this form was not written."
             )
         difference = float(np.linalg.norm(logits - expected) / np.linalg.norm(expected))
         # Places are decided in float32, whatever else is rounded to.
@@ -127,7 +127,8 @@ def require_agreement(
         if not difference <= allowed:  # NaN included
             raise DisagreementError(
                 f"{form}: on images {images.shape} the logits differ from the network's by "
-                f"{difference:.1e} of their norm, more than {allowed:g}; nothing was written."
+                f"{difference:.1e} of their norm, more than {allowed:g}; this form was not "
+                "written."
             )
         largest = max(largest, difference)
         num_equal += int((labels == expected_labels).sum())

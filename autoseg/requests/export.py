@@ -17,9 +17,9 @@ class ExportRequest(Request):
     format: tuple[
         Literal["onnx", "onnx-int8", "torch-export", "torchscript", "safetensors"], ...
     ] = ("onnx",)
-    """Forms to write: onnx runs without torch and in a browser; onnx-int8 too, is a quarter as
-    large and faster on CPUs, and gives other logits; torch-export (.pt2) and torchscript run with
-    torch alone; safetensors is one file that autoseg.load reads."""
+    """Forms to write: onnx runs without torch and in a browser; onnx-int8 too, is about a quarter
+    as large and faster on CPUs, and gives other logits; torch-export (.pt2) and torchscript run
+    with torch alone; safetensors is one file that autoseg.load reads."""
     calibration_images: Count = 32
     """For onnx-int8: images of the training split, evenly spread, whose least and largest values
     bound what 8 bits can say."""

@@ -24,7 +24,7 @@ from autoseg.export import __main__ as export
 from autoseg.export import model_card, origin_of
 from autoseg.export.agreement import DisagreementError, random_batches, require_agreement
 from autoseg.export.graph import SegmentationGraph
-from autoseg.normalisation import IMAGENET
+from autoseg.normalisation import IMAGENET, usual_normalisation
 from autoseg.runs import load_record
 from autoseg.trained import RetrainedNetwork
 from autoseg.tuning.record import TUNING_FORMAT, TUNING_FORMAT_VERSION
@@ -178,6 +178,15 @@ def test_int8_is_smaller_and_nearly_the_network(exported):
     )
     assert 1e-3 < np.linalg.norm(logits - expected) / np.linalg.norm(expected) < 0.2
     np.testing.assert_array_equal(labels, logits.argmax(axis=1))
+
+
+def test_images_of_other_channels_set_no_ranges(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    grey = make_run(tmp_path / "run", network=NETWORK, normalisation=usual_normalisation(1))
+    rule = r"^--format onnx-int8: the images of synthetic have 3 .* reads 1; .* by --data-root\.$"
+    with pytest.raises(UsageError, match=rule):
+        export.main([str(grey), "--format", "onnx-int8"])
 
 
 def test_a_crf_behind_the_graph_gives_what_predict_gives(exported, monkeypatch, capsys):
