@@ -11,6 +11,7 @@ from autoseg.errors import UsageError
 from autoseg.export import Form, run_in_form
 from autoseg.export.quantised import quantise
 from autoseg.export.running import _exported
+from autoseg.networks import build_network
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -157,3 +158,16 @@ def test_a_network_of_one_convolution_has_none_to_quantise():
     exported = _exported(network, num_channels=3)
     with pytest.raises(UsageError, match=r"^int8: the network has no convolution between its fir"):
         quantise(exported, [CALIBRATION[0].numpy()])
+
+
+def test_a_network_that_unpools_is_quantised_behind_its_places():
+    network = build_network("segnet_basic", num_classes=4, width=0.125).eval()
+    seen = [images(1, 45, 60)]  # halved to odd sides: windows reach beyond the map
+    form = Form(backend="onnxruntime", **INT8)
+    running = run_in_form(network, form, num_channels=3, device=CPU, calibration=seen).network
+    with torch.inference_mode():
+        expected = network(seen[0])
+    assert 1e-3 < (running(seen[0]) - expected).norm() / expected.norm() < 0.2
+    graph = onnx.load_from_string(running.network._content).graph
+    rounded = ["Dequantize" in each.input[1] for each in graph.node if each.op_type == "Conv"]
+    assert rounded == [False] * 4 + [True] * 4 + [False]  # encoder, decoder, logits
