@@ -124,7 +124,8 @@ def run_export(request: ExportRequest) -> Iterator[Path]:
         notes[path.name] = f"Held against the network when it was written: {agreement}."
         if form == _INT8:
             notes[path.name] = (
-                "All convolutions but the last multiply 8-bit numbers, whose ranges are those of "
+                "Convolutions multiply 8-bit numbers, but for the last and those before a place to "
+                "which values are unpooled. Ranges are those of "
                 f"{len(images['calibration'])} images of the training split. Held against the "
                 f"network on images of val when it was written: {agreement}."
             )

@@ -169,7 +169,7 @@ def test_int8_is_smaller_and_nearly_the_network(exported):
     assert about.pop("quantisation") == "int8; ranges by 8 images of the training split"
     assert about == onnxruntime.InferenceSession(whole).get_modelmeta().custom_metadata_map
     card = (exported / "run/export/unet.md").read_text(encoding="utf-8")
-    assert "ranges are those of 8 images of the training split. Held against the network on" in card
+    assert "Ranges are those of 8 images of the training split. Held against the network on" in card
     model, val = autoseg.load(exported / "run"), RetrainedNetwork.open(exported / "run")
     pixels = val.dataset("val")[1].image[None]  # one that it was not held against
     expected = model.logits(pixels).numpy()
