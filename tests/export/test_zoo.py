@@ -17,6 +17,10 @@ from tests.networks.zoo import CASES
 
 CONVERTED = [case for case in CASES if not case.name.endswith("+crf")]
 
+BEYOND = ("deconvnet_vgg16", "fc_densenet103")
+"""Networks that int8 changes by more than is allowed, with random weights and an eighth of the
+channels: `compare` calls such a row doubtful, and `export` does not write it."""
+
 pytestmark = [
     pytest.mark.nightly,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
@@ -51,4 +55,5 @@ def test_a_network_runs_in_int8(case, backend):
     with torch.inference_mode():
         expected, logits = network(images[0]), running(images[0])
     rounding = (logits - expected).norm() / expected.norm()
-    assert 1e-4 < rounding <= form.tolerance(has_unpooled=False)
+    assert rounding > 1e-4
+    assert (rounding > form.tolerance(has_unpooled=False)) == (case.name in BEYOND)
