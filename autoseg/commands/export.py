@@ -112,23 +112,19 @@ def run_export(request: ExportRequest) -> Iterator[Path]:
             "origin": json.dumps(origin),
             **_crf_metadata(trained),
         }
+        settings, note = {}, "Held against the network when it was written"
         if form == _INT8:
-            metadata["quantisation"] = (
-                f"int8; ranges by {len(images['calibration'])} images of the training split"
-            )
-        settings = {}
-        if form == _INT8:
+            ranges = f"{len(images['calibration'])} images of the training split"
+            metadata["quantisation"] = f"int8; ranges by {ranges}"
             settings = {**images, "calibration": _counted(images["calibration"])}
+            note = (
+                "Convolutions multiply 8-bit numbers, but for the last and those before a place to "
+                f"which values are unpooled. Ranges are those of {ranges}. Held against the "
+                "network on images of val when it was written"
+            )
         content, agreement = _GRAPHS[form][1](program, graph, metadata=metadata, **settings)
         announce(f"export: {path.name}: {agreement}")
-        notes[path.name] = f"Held against the network when it was written: {agreement}."
-        if form == _INT8:
-            notes[path.name] = (
-                "Convolutions multiply 8-bit numbers, but for the last and those before a place to "
-                "which values are unpooled. Ranges are those of "
-                f"{len(images['calibration'])} images of the training split. Held against the "
-                f"network on images of val when it was written: {agreement}."
-            )
+        notes[path.name] = f"{note}: {agreement}."
         atomic_write(path, content)
         yield path
     text = model_card(description, origin=origin, files=notes, licence=request.licence)
