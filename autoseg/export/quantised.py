@@ -167,5 +167,7 @@ def _kept_in_float(nodes: Sequence[Any]) -> Iterator[Any]:
     }
     for node in nodes:
         is_between = node.name in before and (node.op_type in _CONVOLUTIONS or node.name in behind)
-        if not is_between or node.name in deciding | joined:
+        # The quantiser rounds a map for all that take it, the deciders of places among them.
+        is_shared = any(each.name in deciding for each in feeding(node))
+        if not is_between or is_shared or node.name in deciding | joined:
             yield node
