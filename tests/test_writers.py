@@ -26,6 +26,7 @@ REASONS = {
     "autoseg/atomic.py: open": "the one writer",
     "autoseg/atomic.py: touch": "an empty probe, removed at once",
     "autoseg/runs/lock.py: write_text": "tells a person who holds the lock; nothing reads it back",
+    "benchmarks/on_gpu.py: open": "what a program says as it runs; appended to by each call",
     "autoseg/runs/json_lines.py: open": "appended to; a cut last line is healed when it is opened",
     "autoseg/data/shards/archive.py: write_bytes": "a file of one reading, gone with it",
     "autoseg/tuning/logits_cache.py: save": "files of one process, gone with it",

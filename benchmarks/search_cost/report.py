@@ -59,10 +59,12 @@ TABLE_COLUMNS = (
         kind="number",
         unit="reference = 1, min / median",
     ),
+    Column(key="warm_up_ms", heading="First step", kind="number", unit="ms"),
     Column(key="memory_mib", heading="Peak memory", kind="number", unit="MiB"),
     Column(key="memory_peer", heading="Less memory", kind="number", unit="peer = 1"),
     Column(key="num_operator_calls", heading="Operator calls", kind="scaled"),
     Column(key="num_kernel_calls", heading="Kernel calls", kind="exact"),
+    Column(key="num_gpu_kernels", heading="Kernels on the GPU", kind="exact"),
     Column(key="floor_share", heading="Share of the floor", kind="percent"),
 )
 """Columns of the table that is read; those without any value are left out."""

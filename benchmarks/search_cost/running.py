@@ -191,6 +191,7 @@ def row_of(measurement: Measurement, ceilings: Ceilings) -> Row:
         memory_reference=None,
         num_operator_calls=measurement.calls.num_operator_calls if measurement.calls else None,
         num_kernel_calls=measurement.calls.num_kernel_calls if measurement.calls else None,
+        num_gpu_kernels=measurement.calls.num_gpu_kernels if measurement.calls else None,
         gflop=work.step_flops / 1e9,
         floor_ms=floor_ms,
         floor_share=None if step_min_ms is None else floor_ms / step_min_ms,

@@ -93,6 +93,8 @@ class Calls:
     """Calls of operators that are not torch's own."""
     num_free_calls: int
     """Views and allocations, in neither of the two."""
+    num_gpu_kernels: int | None = None
+    """Kernels that ran on the GPU, those of a replayed graph included; None on the CPU."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,3 +160,5 @@ class Row:
     floor_share: float | None
     """Floor over smallest step time, in [0, 1]."""
     failure: str | None
+    num_gpu_kernels: int | None = None
+    """Kernels that ran on the GPU in one step."""

@@ -9,10 +9,12 @@ import multiprocessing
 import traceback
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
+from gpu_kernels import count_kernels
 from torch.profiler import ProfilerActivity, profile
 
 from autoseg.cost import PeakMemory, synchronised_clock
@@ -160,7 +162,9 @@ class _Server:
         return self._memory.read_mib()
 
     def count_calls(self) -> Calls:
-        return count_calls(self.step)
+        calls = count_calls(self.step)
+        num_gpu_kernels = count_kernels(self.step, torch.device(self._setting.device))
+        return replace(calls, num_gpu_kernels=num_gpu_kernels)
 
     def profile(self) -> str:
         activities = [ProfilerActivity.CPU]
