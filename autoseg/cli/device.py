@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Find the device to run on.
+    """Find the device to run on, and make a GPU that is named the current one.
+
+    What names no device, as a question for its precisions or the capture of a CUDA graph, means the
+    current one.
 
     Args:
         name: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" (the current CUDA
@@ -45,6 +48,7 @@ def resolve_device(name: str) -> torch.device:
             f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(num_devices)
         )
         raise UsageError(f"--device {name}: there is no such device; present: {present}.")
+    torch.cuda.set_device(index)
     return torch.device("cuda", index)
 
 

@@ -176,7 +176,7 @@ class _CudaGraph(nn.Module):
                 self.network(images)
         torch.cuda.current_stream(images.device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=stream):  # of the images' device
             logits = self.network(images)
         return graph, images, logits
 

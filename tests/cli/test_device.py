@@ -16,6 +16,9 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU{index}")
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    return chosen
 
 
 @pytest.mark.usefixtures("no_cuda")
@@ -31,11 +34,13 @@ def test_without_cuda(monkeypatch):
         resolve_device("cuda:1")
 
 
-@pytest.mark.usefixtures("two_gpus")
-def test_with_cuda():
+def test_with_cuda(two_gpus):
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda", 1)
+    assert two_gpus == []
+    # What names no device means the current one: precisions, graphs, names.
     assert resolve_device("cuda:0") == torch.device("cuda", 0)
+    assert two_gpus == [0]
     rule = r"--device cuda:2: there is no such device; present: cuda:0 \(GPU0\), cuda:1 \(GPU1\)\."
     with pytest.raises(UsageError, match=rule):
         resolve_device("cuda:2")

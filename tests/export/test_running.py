@@ -1,6 +1,7 @@
 """A network gives the same in every form, and a form that cannot run says what it lacks."""
 
 import copy
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -141,6 +142,64 @@ def test_a_recorded_graph_gives_the_same(network):
         inputs = images(*size).cuda()
         with torch.inference_mode():
             torch.testing.assert_close(running.network(inputs), on_gpu(inputs))
+
+
+def test_a_graph_is_recorded_once_for_each_size_on_a_stream_of_the_images_device(monkeypatch):
+    log = []
+
+    class Stream(str):
+        def wait_stream(self, other):
+            log.append(f"{self} waits for {other}")
+
+    @contextmanager
+    def on(what):
+        log.append(f"on {what}")
+        yield
+        log.append("done")
+
+    class Doubling(nn.Module):
+        def forward(self, images):
+            log.append("run")
+            self.seen = images
+            self.logits = 2 * images
+            return self.logits
+
+    class Graph:
+        def replay(self):
+            log.append("replay")
+            images, logits = recorded[id(self)]
+            logits.copy_(2 * images)
+
+    @contextmanager
+    def capture(graph, *, stream):
+        with on(f"{stream}, recorded"):
+            yield
+        recorded[id(graph)] = (network.seen, network.logits)
+
+    network, recorded = Doubling(), {}
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream(f"side of {device}"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream(f"main of {device}"))
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    graphed = running._CudaGraph(network)
+    begun = [
+        "side of cpu waits for main of cpu",
+        *("on side of cpu", "run", "run", "run", "done"),
+        "main of cpu waits for side of cpu",
+        *("on side of cpu, recorded", "run", "done"),
+        "replay",
+    ]
+    kept = []
+    for size, expected in (((1, 4, 5), begun), ((1, 4, 5), ["replay"]), ((2, 4, 4), begun)):
+        log.clear()
+        given = images(*size) + len(kept)
+        before = given.clone()
+        kept.append((graphed(given), 2 * before))
+        assert log == expected
+        assert given.equal(before)
+    for logits, doubled in kept:  # no later replay writes there
+        assert logits.equal(doubled)
 
 
 def test_the_plain_form_is_the_network_itself(network):

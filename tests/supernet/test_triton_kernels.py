@@ -7,6 +7,7 @@ process of its own. What the interpreter does not see is in `test_triton_compila
 """
 
 import importlib.util
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -188,3 +189,24 @@ def test_the_package_does_not_need_triton():
     # None in sys.modules makes an import fail.
     script = "import sys; sys.modules['triton'] = None; import autoseg.supernet"
     assert printed_by(script) == ""
+
+
+def test_kernels_start_on_the_device_of_their_tensors(monkeypatch):
+    # Triton itself starts them on the current one, where the pointers are foreign.
+    from autoseg.supernet.triton_kernels import launches
+
+    log = []
+
+    @contextmanager
+    def device_of(tensor):
+        log.append(f"on {tensor}'s device")
+        yield
+        log.append("off")
+
+    def start(*arguments, **constants):
+        log.append((arguments, constants))
+
+    monkeypatch.setattr(torch.cuda, "device_of", device_of)
+    launches._launch({(2, 3): start}, (2, 3), "state", 5, C=4)
+    started = (("state", 5), {"C": 4, "enable_fp_fusion": True})
+    assert log == ["on state's device", started, "off"]

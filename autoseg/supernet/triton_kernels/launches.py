@@ -317,6 +317,11 @@ class Launches:
         return self.tiling.num_blocks, self.plan.num_inputs, self.tiling.num_channel_blocks
 
 
-def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
-    # Fused multiply-add rounds once instead of twice. Said here, since triton's default changes.
-    kernel[grid](*arguments, **constants, enable_fp_fusion=True)
+def _launch(
+    kernel: Any, grid: tuple[int, ...], tensor: Tensor, *rest: Any, **constants: Any
+) -> None:
+    # Triton launches on the current device, whichever device the tensors are on.
+    with torch.cuda.device_of(tensor):
+        # Fused multiply-add rounds once instead of twice. Said here, since triton's default
+        # changes.
+        kernel[grid](tensor, *rest, **constants, enable_fp_fusion=True)
