@@ -170,7 +170,7 @@ def planned_memory(
         given: Names of the settings that the user gave.
     """
     memory = facts_of(counts.device).memory_gib
-    step = MEMORY_SHARE * memory - _resident_gib(counts.dataset, config)
+    step = MEMORY_SHARE * memory - resident_gib(counts.dataset, config)
     # Processes train with one recipe, whichever GPUs they have.
     room = GpuRoom(memory_gib=min(from_all(memory)), step_gib=min(from_all(step)))
     known = {} if math.isinf(room.memory_gib) else _known(networks, config, counts)
@@ -203,7 +203,7 @@ def _known(
     return known
 
 
-def _resident_gib(dataset: SegmentationDataset, config: TrainingConfig) -> float:
+def resident_gib(dataset: SegmentationDataset, config: TrainingConfig) -> float:
     """Return what training images take at most that stay on the device, GiB."""
     bytes_a_pixel = dataset.num_channels + (1 if dataset.ignore_index < 2**8 else 4)
     all_of_them = len(dataset) * math.prod(dataset.largest_size) * bytes_a_pixel

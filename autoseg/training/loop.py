@@ -38,7 +38,8 @@ from autoseg.training.divergence import (
 )
 from autoseg.training.loop_state import LOOP_FIELDS, LoopState
 from autoseg.training.memory import explaining_memory
-from autoseg.training.optimisers import build_optimizer
+from autoseg.training.memory_format import lay_out_
+from autoseg.training.optimisers import build_optimizer, load_optimizer_
 from autoseg.training.precision import resolve_precision, tensor_float
 from autoseg.training.schedules import poly, warm_up
 from autoseg.training.validation import pixels_together, validate
@@ -152,8 +153,7 @@ def train(
     }
     loss_function = build_loss(chosen_loss, device=device)
     weights = weights_of_classes(chosen_loss, device=device)
-    if config.memory_format == "channels-last":
-        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    lay_out_(network, config.memory_format)
     network.train()
     prepare_batch_norm_(network, config.batch_norm)
     optimizer = build_optimizer(network, config)
@@ -168,7 +168,7 @@ def train(
         nonlocal best, is_due, spent_s, processor_s
         _STATE(saved, "")
         network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
+        load_optimizer_(optimizer, saved["optimizer"])
         if average is not None:
             average.load_state_dict(saved["average"])
         state.load_state_dict(saved)

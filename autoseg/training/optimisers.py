@@ -7,11 +7,15 @@ from under the decorators that do it.
 """
 
 import inspect
+from typing import Any
 
 import torch
 from torch import nn, optim
 
 from autoseg.config import TrainingConfig
+
+_KERNELS = ("fused", "foreach", "capturable")
+"""Settings of an optimizer that choose its kernels."""
 
 
 class _WithoutCompiler(optim.Optimizer):
@@ -72,3 +76,20 @@ def build_optimizer(network: nn.Module, config: TrainingConfig) -> optim.Optimiz
         weight_decay=config.weight_decay,
         **how,
     )
+
+
+def load_optimizer_(optimizer: optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Go back to a state, on this device or another, and keep what makes the steps here.
+
+    Which kernels do that belongs to the device, not to what is resumed: AdamW with the CPU's reads
+    its counters from a GPU at each step, one by one, and waits for each.
+
+    Args:
+        optimizer: On its device.
+        saved: What the optimizer's `state_dict` was.
+    """
+    groups = [
+        {**group, **{name: own[name] for name in _KERNELS if name in own}}
+        for group, own in zip(saved["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict({**saved, "param_groups": groups})

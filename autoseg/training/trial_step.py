@@ -11,6 +11,7 @@ from autoseg.training.accumulation import add_gradients
 from autoseg.training.averaging import averaged_network
 from autoseg.training.batch_norm import prepare_batch_norm_
 from autoseg.training.chosen_loss import build_loss, choose_loss, weights_of_classes
+from autoseg.training.memory_format import lay_out_
 from autoseg.training.optimisers import build_optimizer
 from autoseg.training.precision import resolve_precision, tensor_float
 
@@ -44,6 +45,7 @@ def training_step(
 
     def step(part_size: int) -> None:
         network = build().to(device).train()
+        lay_out_(network, config.memory_format)
         prepare_batch_norm_(network, config.batch_norm)
         optimizer = build_optimizer(network, config)
         average = averaged_network(network, config.ema_decay) if config.ema_decay > 0 else None

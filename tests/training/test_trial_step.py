@@ -1,5 +1,6 @@
 """`--auto-batch`: the largest batch that memory holds, against an allocator with a limit."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import torch
 
 from autoseg.commands import auto_batch
 from autoseg.commands.auto_batch import require_trying, with_largest_batch
+from autoseg.commands.auto_plan import DeviceFacts
 from autoseg.commands.retrain_plan import RetrainPlan
 from autoseg.data import build_dataset
 from autoseg.errors import UsageError
 from autoseg.requests import RetrainRequest
-from autoseg.training import OutOfMemoryError
-from tests.training.test_loop import CPU, Network
+from autoseg.training import OutOfMemoryError, trial_step
+from tests.training.precision_watch import Precisions
+from tests.training.test_loop import CONFIG, CPU, Network, datasets
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +96,32 @@ def test_where_nothing_can_be_tried_it_says_what_to_give(monkeypatch):
     monkeypatch.setattr(auto_batch, "num_processes", lambda: 4)
     with pytest.raises(UsageError, match="give 4 times as many images with --batch-size here"):
         require_trying(asked, cuda)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels-last"])
+def test_a_tried_step_is_a_step_of_the_training(monkeypatch, precision, memory_format):
+    monkeypatch.setattr(trial_step, "resolve_precision", lambda asked, device: asked)
+    network = Network()
+    seen, (dataset, _) = Precisions(network), datasets()
+    config = replace(CONFIG, precision=precision, memory_format=memory_format)
+    trial_step.training_step(lambda: network, config, dataset=dataset, device=CPU)(2)
+    seen.require(precision)
+    is_last = network[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert is_last == (memory_format == "channels-last")
+
+
+def test_images_that_will_stay_on_the_gpu_leave_less_room(monkeypatch):
+    shares = []
+
+    def share_of(device, share):
+        shares.append(share)
+        return nullcontext()
+
+    monkeypatch.setattr(auto_batch, "memory_share", share_of)
+    # 5 images of 24 x 32 in 3 colours and a label of a byte are 15,360 bytes, on a GPU of 61,440.
+    facts = DeviceFacts(kind="cuda", memory_gib=61_440 / 2**30)
+    monkeypatch.setattr(auto_batch, "facts_of", lambda device: facts)
+    for resident_gib in (0.0, 1.0):
+        with_largest_batch(plan(5, resident_gib=resident_gib), CPU)
+    assert shares == pytest.approx([0.9, 0.9 - 0.25])
