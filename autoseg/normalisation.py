@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from autoseg.upload import to_device
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of the ImageNet training images, RGB in [0, 1]; also the colour of padding."""
 
@@ -29,8 +31,11 @@ class Normalisation:
 
     def from_unit(self, images: Tensor) -> Tensor:
         """Normalise float images in [0, 1], (..., C, H, W)."""
-        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
+        # Made on a GPU's device, each would wait for all that the GPU still has to do.
+        mean, std = (
+            to_device(torch.tensor(numbers), images.device).view(-1, 1, 1)
+            for numbers in (self.mean, self.std)
+        )
         return (images - mean) / std
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from autoseg.contract import Sample, SegmentationDataset
 from autoseg.data.view import DatasetView
+from autoseg.upload import to_device
 
 
 class ResidentSamples(DatasetView):
@@ -62,7 +63,8 @@ class ResidentSamples(DatasetView):
 
     def _move(self, sample: Sample) -> tuple[Tensor, Tensor, str]:
         label = sample.target.to(self._label_dtype)  # before the way, which is then shorter
-        return sample.image.to(self._device), label.to(self._device), sample.name
+        image, label = (to_device(each, self._device) for each in (sample.image, label))
+        return image, label, sample.name
 
     def _contents(self) -> Iterator[str]:
         yield self._dataset.fingerprint()

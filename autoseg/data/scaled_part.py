@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from autoseg.contract import Sample
+from autoseg.upload import to_device
 
 MAX_WHOLE = 2**24
 """Pixels of the largest image that is scaled, and read, as a whole where a part is enough."""
@@ -53,7 +54,8 @@ def scaled_part(
     part = read(down.needed, across.needed)
     image = _weighted(_weighted(part.image, across, dim=2), down, dim=1) / 255
     device = part.target.device
-    return image, part.target[down.nearest.to(device)[:, None], across.nearest.to(device)]
+    nearest_rows, nearest_columns = (to_device(axis.nearest, device) for axis in (down, across))
+    return image, part.target[nearest_rows[:, None], nearest_columns]
 
 
 def _taps(part: slice, old: int, new: int) -> _Taps:
@@ -81,7 +83,10 @@ def _weighted(pixels: Tensor, taps: _Taps, *, dim: int) -> Tensor:
     shape = [1, 1, 1]
     shape[dim] = -1
     total = torch.zeros((), device=pixels.device)
-    for indices, weights in zip(taps.indices, taps.weights, strict=True):
-        chosen = pixels.index_select(dim, indices.to(pixels.device)).to(torch.float32)
-        total = total + chosen * weights.to(pixels.device).view(shape)
+    all_indices, all_weights = (
+        to_device(each, pixels.device) for each in (taps.indices, taps.weights)
+    )
+    for indices, weights in zip(all_indices, all_weights, strict=True):
+        chosen = pixels.index_select(dim, indices).to(torch.float32)
+        total = total + chosen * weights.view(shape)
     return total

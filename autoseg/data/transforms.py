@@ -12,6 +12,7 @@ from autoseg.data.crops import ANYWHERE, CropRule, span
 from autoseg.data.scaled_part import MAX_WHOLE, scaled_part
 from autoseg.errors import UsageError
 from autoseg.normalisation import IMAGENET, Normalisation
+from autoseg.upload import to_device
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: the grey that keeps the perceived brightness
 
@@ -227,7 +228,7 @@ def _resize_image(image: Tensor, size: list[int]) -> Tensor:
 def _grey(image: Tensor) -> Tensor:
     if len(image) != len(_LUMA):
         return image.mean(0)
-    luma = torch.tensor(_LUMA, device=image.device).view(3, 1, 1)
+    luma = to_device(torch.tensor(_LUMA), image.device).view(3, 1, 1)
     return (image * luma).sum(0)
 
 

@@ -8,6 +8,8 @@ what an image without the class scores.
 import torch
 from torch import Tensor
 
+from autoseg.upload import to_device
+
 
 def confusion_matrix(
     pred: Tensor, target: Tensor, *, num_classes: int, ignore_index: int
@@ -112,13 +114,13 @@ class ConfusionMatrix:
         counts = confusion_matrix(
             pred, target, num_classes=self.num_classes, ignore_index=self.ignore_index
         )
-        self.counts = self.counts.to(counts.device) + counts
+        self.counts = to_device(self.counts, counts.device) + counts
 
     def update_unchecked(self, pred: Tensor, target: Tensor) -> None:
         """Count more pixels whose labels are known to be in range, on the device and without
         waiting for it; arguments are those of `confusion_matrix`."""
         counts = _count(pred, target, num_classes=self.num_classes, ignore_index=self.ignore_index)
-        self.counts = self.counts.to(counts.device) + counts
+        self.counts = to_device(self.counts, counts.device) + counts
 
     def check_target(self, target: Tensor) -> None:
         """Refuse classes that cannot be counted, before they are sent to a device.

@@ -34,6 +34,11 @@ class StepLosses(NamedTuple):
     """Loss on the batch of trainB; None while alpha and beta rest."""
 
 
+def can_use_graph(config: SearchConfig, device: torch.device) -> bool:
+    """Tell whether a step that waits for nothing becomes one CUDA graph."""
+    return config.cuda_graph and device.type == "cuda" and num_processes() == 1
+
+
 class Darts:
     """Moves the weights on trainA and alpha and beta on trainB, in turn.
 
@@ -78,12 +83,7 @@ class Darts:
         self.precision: ResolvedPrecision = resolve_precision(config.precision, device)
         self._weights = supernet.weight_parameters()
         self._arch = supernet.arch_parameters()
-        self.uses_graph = (
-            "cuda_graph" not in self.unread
-            and config.cuda_graph
-            and device.type == "cuda"
-            and num_processes() == 1
-        )
+        self.uses_graph = "cuda_graph" not in self.unread and can_use_graph(config, device)
         # fused: one kernel for many tensors, on the CPU too. It reads a float32 learning rate from
         # the device, whatever the parameters' dtype.
         self._weight_lr = torch.tensor(config.weight_lr, dtype=torch.float32, device=device)

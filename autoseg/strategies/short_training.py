@@ -21,6 +21,7 @@ from autoseg.training import (
     segmentation_loss,
     tensor_float,
 )
+from autoseg.upload import to_device
 
 _STEM_CHANNELS = 128
 """Channels behind the stem of an architecture's network at width 1."""
@@ -114,7 +115,7 @@ class ShortTraining:
             The loss before the step: a scalar, on the device, without gradient.
         """
         task = self._task
-        images, target = (tensor.to(task.device) for tensor in batch)
+        images, target = (to_device(tensor, task.device) for tensor in batch)
         rate = self.learning_rate
         for group in self._optimizer.param_groups:
             group["lr"] = rate

@@ -36,6 +36,7 @@ from autoseg.training import (
     segmentation_loss,
     tensor_float,
 )
+from autoseg.upload import to_device
 
 PathSampler = Callable[[Space, torch.Generator], tuple[AnyArchitecture, ...]]
 """Draws the architectures whose gradients make one step."""
@@ -190,7 +191,7 @@ class SinglePathTraining:
         Returns:
             The architectures' mean loss before the step: a scalar without gradient.
         """
-        images, target = images.to(self.device), target.to(self.device)
+        images, target = to_device(images, self.device), to_device(target, self.device)
         rate = self.learning_rate(progress)
         for group in self._optimizer.param_groups:
             group["lr"] = rate

@@ -1,6 +1,5 @@
 """The Triton kernels through `DenseCRF` on a real device, against plain operators on the CPU."""
 
-import warnings
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 
 from autoseg.crf import DenseCRF
 from tests.crf.reference import scene
+from tests.waits import waits_are_errors
 
 pytestmark = pytest.mark.gpu
 MODES = ("fast", "accurate", "exact")
@@ -57,14 +57,8 @@ def test_the_host_waits_for_no_update(mode, monkeypatch):
     run_updates = mean_field.run_updates
 
     def watched(*arguments: Any, **options: Any) -> torch.Tensor:
-        try:
-            with warnings.catch_warnings():
-                # That the mode is a prototype is no fault of what it watches.
-                warnings.simplefilter("ignore")
-                torch.cuda.set_sync_debug_mode("error")
+        with waits_are_errors():
             return run_updates(*arguments, **options)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
 
     with torch.no_grad():
         crf(logits.float(), images)  # compiles

@@ -16,8 +16,10 @@ from autoseg.data import (
     SyntheticStreets,
     stay_on_device,
     training_batches,
+    transforms,
 )
 from autoseg.errors import UsageError
+from tests.waits import META, Waits
 
 CPU = torch.device("cpu")
 SIZE = (48, 64)
@@ -99,11 +101,34 @@ def test_no_step_of_the_augmentation_leaves_the_device():
     # torch's meta device computes shapes alone, and refuses tensors of any other device.
     image = torch.empty(3, *SIZE, dtype=torch.uint8, device="meta")
     target = torch.empty(SIZE, dtype=torch.int64, device="meta")
-    images, targets = Augmentation(crop_size=(40, 80))(
-        Sample(image, target, "a"), torch.Generator().manual_seed(0), ignore_index=255
-    )
+    with Waits() as waits:
+        images, targets = Augmentation(crop_size=(40, 80))(
+            Sample(image, target, "a"), torch.Generator().manual_seed(0), ignore_index=255
+        )
     assert (images.device.type, targets.device.type) == ("meta", "meta")
     assert (images.shape, targets.shape) == ((3, 40, 80), (40, 80))
+    assert waits.found == []
+
+
+def test_a_part_of_a_large_image_is_scaled_without_a_wait(monkeypatch):
+    monkeypatch.setattr(transforms, "MAX_WHOLE", 0)
+    image = torch.empty(3, *SIZE, dtype=torch.uint8, device=META)
+    target = torch.empty(SIZE, dtype=torch.int64, device=META)
+    with Waits() as waits:
+        images, targets = Augmentation(crop_size=(40, 80))(
+            Sample(image, target, "a"), torch.Generator().manual_seed(0), ignore_index=255
+        )
+    assert (images.device, targets.device) == (META, META)
+    assert waits.found == []
+
+
+def test_batches_come_on_the_device_and_only_the_first_reading_brings_them_there():
+    dataset = Counted()
+    with Waits() as waits:
+        found = batches(ResidentSamples(dataset, META, max_gib=1), CropRule())
+    assert {part.device for batch in found for part in batch} == {META}
+    assert dataset.reads == [1, 1, 1, 1]
+    assert waits.found == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from autoseg.data import Sample, SegmentationDataset, normalise
 from autoseg.evaluation import Evaluation, evaluate
+from tests.waits import META, Waits
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 COLOURS = np.array([RED, GREEN, BLUE], dtype=np.uint8)
@@ -189,6 +190,25 @@ def test_images_that_are_predicted_together_are_counted_as_one_by_one(scale: flo
     assert together == [2, 1, 1, 2, *[1] * 6]
     assert shown[:6] == shown[6:]
     assert [index for index, _ in shown] == [*range(6), *range(6)]
+
+
+@pytest.mark.parametrize("batch_pixels", [0, 100])
+def test_between_images_nothing_waits_for_the_device(batch_pixels: int) -> None:
+    square = [[0, 1], [1, 2]]
+    dataset = Flags(images=[square, square, [[0, 1, 2]]], targets=[square, square, [[0, 2, 2]]])
+    network, done = ColourNetwork().to(META), list[int]()
+    # The one reading, of all counts and of what is no number, comes behind the last image; it is
+    # of numbers that tensors of this device do not have.
+    with Waits() as waits, pytest.raises(NotImplementedError, match="no data"):
+        evaluate(
+            network,
+            dataset,
+            device=META,
+            batch_pixels=batch_pixels,
+            on_image=lambda number, _: done.append(number),
+        )
+    assert done == [1, 2, 3]
+    assert waits.found == []
 
 
 def test_of_images_predicted_together_the_one_with_nan_is_named(flags: Flags) -> None:

@@ -37,7 +37,8 @@ class Rerunner:
         def replay():
             self.replays += 1
             for fixed, value in zip(result, function(), strict=True):
-                fixed.copy_(value)
+                if value is not None:
+                    fixed.copy_(value)
 
         return result, replay
 

@@ -62,7 +62,7 @@ def datasets():
     )
 
 
-def run_training(run, *, network=None, config=CONFIG, stop=None, labelled=None):
+def run_training(run, *, network=None, config=CONFIG, stop=None, labelled=None, device=CPU):
     seed_everything(3)
     network = network or Network()
     train_dataset, val_dataset = datasets()
@@ -76,7 +76,7 @@ def run_training(run, *, network=None, config=CONFIG, stop=None, labelled=None):
         train_dataset=train_dataset,
         val_dataset=val_dataset,
         identity={"network": "small"},
-        device=CPU,
+        device=device,
         stop=stop or Flag(),
         description="test",
     )
