@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from autoseg import search
+from autoseg.commands import search as search_command
 from autoseg.commands.auto_plan import (
     DEFAULT_BUDGET_S,
     DeviceFacts,
@@ -20,6 +21,7 @@ from autoseg.commands.auto_plan import (
 )
 from autoseg.config import SEARCH_PRESETS, SearchConfig
 from autoseg.data import build_dataset
+from autoseg.requests import SearchRequest
 
 pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
 
@@ -33,7 +35,8 @@ CITYSCAPES = Fingerprint(
 MANY = Fingerprint(num_images=10_000, largest_size=(256, 256), num_classes=5, largest_share=0.5)
 ONE_CLASS = dataclasses.replace(MANY, num_classes=1, largest_share=1.0)
 THUMBNAILS = Fingerprint(num_images=100, largest_size=(32, 32), num_classes=3, largest_share=0.97)
-ALL = (MICROSCOPE, CAMVID, CITYSCAPES, MANY, ONE_CLASS, THUMBNAILS)
+FEW = Fingerprint(num_images=5, largest_size=(96, 128), num_classes=3, largest_share=0.5)
+ALL = (MICROSCOPE, CAMVID, CITYSCAPES, MANY, ONE_CLASS, THUMBNAILS, FEW)
 
 
 @pytest.mark.parametrize("device", [TWO_CORES, GPU], ids=["cpu", "gpu"])
@@ -149,3 +152,20 @@ def test_a_folder_is_searched_by_a_plan_that_is_said_and_recorded(tmp_path, caps
     assert config["image_scale"] == 2.0
     assert config["batch_size"] == 2
     assert set(config["plan"]) == {"reasons", "memory_gib", "seconds"}
+
+
+def test_a_preset_that_is_named_is_taken_as_it_is(tmp_path):
+    generator = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for number in range(3 * SEARCH_PRESETS["tiny"].batch_size):
+            pixels = generator.integers(0, 2, (96, 128), dtype=np.uint8) * 255
+            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    asked = SearchRequest(dataset="folder", data_root=tmp_path, strategy="darts")
+    planned = {
+        preset: search_command._plan(asked.with_values(preset=preset), torch.device("cpu"))
+        for preset in ("tiny", "auto")
+    }
+    assert planned["tiny"].auto is None and planned["auto"].auto is not None
+    own = planned["tiny"].request.pick(SearchConfig)
+    assert dataclasses.replace(own, arch_steps=0) == SEARCH_PRESETS["tiny"]

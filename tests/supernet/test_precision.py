@@ -4,6 +4,7 @@ What is kept in which precision: docs/precision.md.
 """
 
 import copy
+import dataclasses
 import math
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -14,8 +15,10 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from autoseg.architecture import SearchSpace
-from autoseg.supernet import Supernet
+from autoseg.supernet import CellSupernet, Supernet
+from autoseg.supernet.depthwise import depthwise_conv2d
 from autoseg.training.precision import autocast
+from tests.architecture.cells import SMALL
 from tests.supernet.test_supernet import BACK_ENDS, small_space
 
 CPU = torch.device("cpu")
@@ -38,12 +41,12 @@ ALONG = 0.1
 
 # Networks that rounding moves least, of eight drawn for each space: where batch norm divides by a
 # small deviation (a map of stride 8 has 96 values), 8 bits move gradients by more than their norm.
-SEEDS = {"autodeeplab": 2, "autodeeplab_depthwise": 7}
+SEEDS = {"autodeeplab": 2, "autodeeplab_depthwise": 7, "autodeeplab by parts": 7, "cells": 8}
 
 
 def space(name):
     return small_space(
-        operations=SearchSpace.load(name).operations,
+        operations=SearchSpace.load(name.removesuffix(" by parts")).operations,
         num_layers=2,
         strides=(4, 8),
         filter_multiplier=4,
@@ -59,10 +62,12 @@ def batch():
 
 def random_net(name, backend):
     torch.manual_seed(SEEDS[name])
-    net = Supernet(space(name), num_classes=NUM_CLASSES, backend=backend)
+    # By parts, the cells are evaluated state by state, by fused kernels as well.
+    parts = {"partial_channels": 2, "edge_normalisation": True} if "parts" in name else {}
+    net = Supernet(space(name), num_classes=NUM_CLASSES, backend=backend, **parts)
     with torch.no_grad():
-        net.alpha.normal_()
-        net.beta.normal_()
+        for logits in net.arch_parameters():
+            logits.normal_()
     return net
 
 
@@ -132,7 +137,7 @@ class RandomRounding(TorchFunctionMode):
         return self.Rounded.apply(func(images, weight, *rest, **(kwargs or {})), self.generator)
 
 
-@pytest.mark.parametrize("name", ["autodeeplab", "autodeeplab_depthwise"])
+@pytest.mark.parametrize("name", ["autodeeplab", "autodeeplab_depthwise", "autodeeplab by parts"])
 @pytest.mark.parametrize("backend", BACK_ENDS)
 def test_half_steps_are_float64s_to_rounding(backend, name):
     net = random_net(name, backend)
@@ -160,11 +165,12 @@ def test_half_steps_are_float64s_to_rounding(backend, name):
                     assert error < LOGITS[precision] * expected.abs().max().clamp_min(1)
 
 
-def require_right_size(own, right, which):
+def require_right_size(own, right, which, *, tensors=True):
     """Hold each part, and each tensor of a cell, to its size along the right gradient."""
     groups, right_groups = by_group(own), by_group(right)
     parts = [(part, groups[part].values(), right_groups[part].values()) for part in groups]
-    parts += [(name, [own[name]], [right[name]]) for name in own if name.startswith("cells.")]
+    if tensors:
+        parts += [(name, [own[name]], [right[name]]) for name in own if name.startswith("cells.")]
     for part, got, expected in parts:
         a, b = (torch.cat([each.double().flatten() for each in x]) for x in (got, expected))
         assert abs((a @ b / (b @ b)).item() - 1) < ALONG, (*which, part)
@@ -194,3 +200,52 @@ def test_what_leaves_a_cell_is_of_alphas_precision(backend):
     assert set(seen) <= {torch.float32, torch.bfloat16}
     if backend == "fused":
         assert set(seen) == {torch.float32}
+
+
+def test_half_steps_of_a_cell_space_are_float64s_to_rounding():
+    """Plain operators evaluate it; no other back end does."""
+    names = ("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_5x5")
+    operations = (names,) * SMALL.num_edges
+    torch.manual_seed(SEEDS["cells"])
+    net = CellSupernet(
+        dataclasses.replace(SMALL, normal_operations=operations, reduction_operations=operations),
+        num_classes=NUM_CLASSES,
+    )
+    with torch.no_grad():
+        for logits in net.arch_parameters():
+            logits.normal_()
+    for half in ("weights", "architecture"):
+        exact = half_step(copy.deepcopy(net).double(), half, "fp32")
+        found, own = half_step(copy.deepcopy(net), half, "fp32")
+        assert relative([found], [exact[0]]) < LOGITS["fp32"]
+        assert relative(own.values(), exact[1].values()) < GRADIENT_FP32
+        found, own = half_step(copy.deepcopy(net), half, "bf16")
+        assert {gradient.dtype for gradient in own.values()} == {torch.float32}
+        # Three cells in a row round more often than the two above: by how much, 8 bits tell.
+        rounded, _ = half_step(copy.deepcopy(net).double(), half, "fp32", RandomRounding(seed=1))
+        assert 1e-3 < relative([found], [exact[0]]) < relative([rounded], [exact[0]])
+        # Tensors are as small as 16 numbers here, of which a few may belong to ReLUs that flip.
+        require_right_size(own, exact[1], (half,), tensors=False)
+
+
+@pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)])
+def test_the_depthwise_gradients_are_those_of_plain_autocast(wanted):
+    """Its backward pass is written by hand: under autocast it knows what its forward kept."""
+    generator = torch.Generator().manual_seed(2)
+    maps, weight = (torch.randn(s, generator=generator) for s in ((2, 6, 9, 7), (6, 1, 3, 3)))
+    options = {"padding": 2, "dilation": 2, "groups": 6}
+    found = []
+    for convolve in (depthwise_conv2d, F.conv2d):
+        inputs = [
+            t.clone().requires_grad_(is_wanted)
+            for t, is_wanted in zip((maps, weight), wanted, strict=True)
+        ]
+        with autocast("bf16", CPU):
+            output = convolve(*inputs, **options)
+        assert output.dtype == torch.bfloat16
+        output.backward(torch.ones_like(output))
+        found.append([output, *(each.grad for each in inputs if each.requires_grad)])
+    for own, plain in zip(*found, strict=True):
+        assert own.dtype == plain.dtype
+        # Each product of a sum is rounded to 8 bits; they may be added in another order.
+        assert relative([own], [plain.double()]) < 2**-8
