@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 META = torch.device("meta")
 """Stands in for a GPU."""
 
-_MADE_FROM_NUMBERS = (torch.tensor, torch.as_tensor)
+_MADE_FROM_NUMBERS = (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor)
 _aten = torch.ops.aten
 
 
@@ -45,7 +45,7 @@ class Waits(TorchFunctionMode):
         made = func(*args, **(kwargs or {}))
         if func in _MADE_FROM_NUMBERS and made.device == META:
             # torch makes it on the CPU, in ordinary memory, and copies it from there.
-            self.found.append(f"{func.__name__} of numbers {args[0]}")
+            self.found.append(f"{func.__name__} of numbers {args[-1]}")
         return made
 
 

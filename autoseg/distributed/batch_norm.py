@@ -45,7 +45,7 @@ class _Synced(torch.autograd.Function):
         precise = _precise(maps)
         channels = maps.shape[1]
         var, mean = torch.var_mean(precise, dim=_OVER, correction=0)
-        own = torch.cat([mean, var, mean.new_tensor([maps.numel() // channels])])
+        own = torch.cat([mean, var, mean.new_full((1,), maps.numel() // channels)])
         parts = [torch.empty_like(own) for _ in range(num_processes())]
         with speaking():
             dist.all_gather(parts, own)

@@ -1,10 +1,14 @@
 """Synced batch norm against torch's over the whole batch."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from autoseg.distributed import (
+    batch_norm,
     joined,
     own_positions,
     sum_gradients_,
@@ -14,6 +18,7 @@ from autoseg.distributed import (
 from autoseg.errors import UsageError
 from autoseg.launch import launch
 from tests.processes import run_processes
+from tests.waits import META, Waits
 
 N, C, H, W = 6, 3, 4, 5
 
@@ -65,3 +70,53 @@ def synced_1d():
 
 def test_a_norm_that_cannot_be_synced_is_refused():
     assert run_processes(synced_1d) == [None, None]
+
+
+@pytest.fixture
+def one_of_one(monkeypatch):
+    """Let this process play the only one of a group."""
+    monkeypatch.setattr(batch_norm, "speaking", nullcontext)
+    monkeypatch.setattr(
+        batch_norm.dist,
+        "all_gather",
+        lambda parts, own: [part.copy_(own) for part in parts],
+    )
+    monkeypatch.setattr(batch_norm.dist, "all_reduce", lambda sums: None)
+
+
+@pytest.mark.usefixtures("one_of_one")
+def test_maps_in_bf16_come_out_in_bf16_and_sums_are_of_float32():
+    generator = torch.Generator().manual_seed(0)
+    maps = (torch.randn(N, C, H, W, generator=generator) * 3 + 50).bfloat16()
+    grad = torch.randn(N, C, H, W, generator=generator).bfloat16()
+    weight, bias = torch.randn(2, C, generator=generator).unbind()
+
+    def results(dtype, normalise):
+        inputs = [maps.to(dtype), weight, bias]
+        inputs = [t.detach().clone().requires_grad_() for t in inputs]
+        output = normalise(*inputs)
+        output.backward(grad.to(output.dtype))
+        return [output.detach(), *(each.grad for each in inputs)]
+
+    own = results(torch.bfloat16, lambda *inputs: batch_norm._Synced.apply(*inputs, 1e-5)[0])
+    expected = results(
+        torch.float64,
+        lambda maps, weight, bias: F.batch_norm(
+            maps, None, None, weight.double(), bias.double(), training=True, eps=1e-5
+        ),
+    )
+    assert [t.dtype for t in own] == [torch.bfloat16] * 2 + [torch.float32] * 2
+    for name, found, exact in zip(("output", "maps", "weight", "bias"), own, expected, strict=True):
+        error = (found.double() - exact).abs().max() / exact.abs().max()
+        # Maps are rounded once, to 8 bits; sums are not, though their terms have a mean of 50.
+        assert error < (2**-8 if found.dtype == torch.bfloat16 else 1e-5), name
+
+
+@pytest.mark.usefixtures("one_of_one")
+def test_a_norm_waits_for_no_device():
+    norm = nn.BatchNorm2d(C).to(META)
+    maps = torch.empty(N, C, H, W, device=META, requires_grad=True)
+    with Waits() as waits:
+        output, *_ = batch_norm._Synced.apply(maps, norm.weight, norm.bias, norm.eps)
+        output.sum().backward()
+    assert waits.found == []

@@ -192,8 +192,10 @@ class GoogLeNet(Encoder):
 
 def _with_half_statistics(images: Tensor) -> Tensor:
     """Undo ImageNet's normalisation, and normalise with mean and deviation 0.5."""
-    mean, deviation = (
-        images.new_tensor(values)[:, None, None]
-        for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    )
-    return (images * deviation + mean - 0.5) / 0.5
+    # Channel by channel: a tensor of these numbers would be sent to a GPU, and waited for.
+    statistics = zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
+    channels = [
+        (channel * deviation + mean - 0.5) / 0.5
+        for channel, (mean, deviation) in zip(images.unbind(dim=1), statistics, strict=True)
+    ]
+    return torch.stack(channels, dim=1)

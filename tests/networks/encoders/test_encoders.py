@@ -10,6 +10,7 @@ from autoseg.networks.encoders import ENCODERS, Encoder
 from autoseg.networks.encoders.googlenet import GoogLeNet, GoogLeNetLogits
 from autoseg.networks.weightless import weightless
 from tests.networks.encoders import layouts
+from tests.waits import META, Waits
 
 # Parameters with a thousand classes, from the metadata of torchvision's weights; SE-ResNet and
 # Xception from independent implementations.
@@ -279,3 +280,10 @@ def test_googlenet_renormalises_images() -> None:
     expected = network(2 * pixels - 1)
     network.is_input_halved = True
     torch.testing.assert_close(network((pixels - mean) / deviation), expected)
+
+
+def test_googlenet_waits_for_nothing_where_it_renormalises() -> None:
+    network = GoogLeNet(num_classes=None, is_input_halved=True, width=0.125).to(META)
+    with Waits() as waits:
+        network(torch.empty(2, 3, 33, 49, device=META))
+    assert waits.found == []
