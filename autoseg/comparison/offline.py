@@ -104,7 +104,7 @@ def measure_offline(
             if isinstance(latency, FormError):
                 return f"{latency}."
             whole = given.refined if has_crf else given.alone
-            memory_mib = memory_of(whole, device=device, form=stages.form)
+            memory_mib = memory_of(given.from_scratch(whole), device=device, form=stages.form)
     except FormError as error:
         return f"{error}."
     return Offline(batch=batch, latency=latency, memory_mib=memory_mib)

@@ -24,7 +24,7 @@ from autoseg.cost import (
 from autoseg.crf import DenseCRF
 from autoseg.data import as_rgb, normalise
 from autoseg.evaluation import best_class, predict_logits
-from autoseg.export import PLAIN, Form, FormError, forming
+from autoseg.export import PLAIN, Form, FormError, forget_recordings, forming
 
 MAX_DIFFERENCE = 0.001
 """Share of pixels that may get another class in another run: a GPU adds up in no fixed order."""
@@ -138,8 +138,20 @@ class Stages:
             name: value for name, value in vars(self).items() if name not in ("_replay", "_fixed")
         }
 
+    def from_scratch(self, function: Callable[[], object]) -> Callable[[], object]:
+        """Let a call record its CUDA graph anew, whose maps are then made while it runs."""
+        if self.form.backend != "cuda-graph":
+            return function
+
+        def call() -> object:
+            forget_recordings(self._network)
+            return function()
+
+        return call
+
     def repeated(self, num_images: int) -> "Stages":
         """Take the image so many times in each call; whole predictions alone can be timed then."""
+        forget_recordings(self._network)  # of other batches: they would take the room of this one
         batch = copy.copy(self)
         batch.batch_size = num_images
         batch._images = self._images[:1].repeat(num_images, 1, 1, 1)
@@ -329,7 +341,7 @@ def _memory_and_energy(
     stages: Stages, function: Callable[[], object], device: torch.device
 ) -> tuple[float | None, float | None]:
     """Measure a stage's memory, and its energy an image; what nothing counts is None."""
-    memory_mib = memory_of(function, device=device, form=stages.form)
+    memory_mib = memory_of(stages.from_scratch(function), device=device, form=stages.form)
     meter = energy_meter(device)
     if meter is None:
         return memory_mib, None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autoseg.export.graph import SegmentationGraph, export_graph
     from autoseg.export.model_card import model_card, origin_of
     from autoseg.export.onnx_form import export_onnx, export_onnx_int8
-    from autoseg.export.running import FormError, forming, run_in_form
+    from autoseg.export.running import FormError, forget_recordings, forming, run_in_form
     from autoseg.export.torch_forms import export_pt2, export_torchscript
 else:
     # Deferred, since `python -m autoseg.export --help` imports this package first.
@@ -37,6 +37,7 @@ __all__ = [
     "export_onnx_int8",
     "export_pt2",
     "export_torchscript",
+    "forget_recordings",
     "forming",
     "forms_of",
     "model_card",

@@ -97,6 +97,13 @@ def run_in_form(
     return Running(_Guarded(cast, form).eval(), 0.0)
 
 
+def forget_recordings(network: nn.Module) -> None:
+    """Give back what CUDA graphs in a network keep: the maps of every size that was seen."""
+    for module in network.modules():
+        if isinstance(module, _CudaGraph):
+            module.forget()
+
+
 @contextmanager
 def forming(form: Form) -> Iterator[None]:
     """Turn what converters, compilers and back ends raise into one error with the reason.
@@ -167,6 +174,10 @@ class _CudaGraph(nn.Module):
         seen.copy_(images)
         graph.replay()
         return logits.clone()  # the next replay writes there
+
+    def forget(self) -> None:
+        """Give back the memory of all recordings; a size that comes again is recorded again."""
+        self._recorded.clear()
 
     def _record(self, images: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
         stream = torch.cuda.Stream(images.device)

@@ -167,3 +167,28 @@ def test_the_row_holds_the_copy_and_the_tables_show_it(apart):
         for each in (network(upload_latency_median_ms=3.0), network())
     ]
     assert ["host to device" in page for page in pages] == [True, False]
+
+
+@pytest.mark.parametrize(("backend", "is_recorded"), [("eager", False), ("cuda-graph", True)])
+def test_the_memory_of_a_graph_is_measured_while_it_is_recorded(monkeypatch, backend, is_recorded):
+    # Once recorded, its maps are there before the measured call begins.
+    log = []
+    monkeypatch.setattr(timing_module, "forget_recordings", lambda network: log.append("forget"))
+    monkeypatch.setattr(
+        timing_module,
+        "measure_peak_memory",
+        lambda function, device: [function() for _ in range(2)] and 1.0,
+    )
+    given = Stages(subject(num_images=0), crf=None, device=CPU, form=Form(backend=backend))
+    given._network.register_forward_pre_hook(lambda *_: log.append("run"))
+    memory_mib, _ = timing_module._memory_and_energy(given, given.alone, CPU)
+    assert memory_mib == 1.0
+    assert log == (["forget", "run"] if is_recorded else ["run"]) * 2
+
+
+def test_another_batch_takes_the_room_of_the_graphs_before_it(monkeypatch):
+    forgotten = []
+    monkeypatch.setattr(timing_module, "forget_recordings", forgotten.append)
+    given = stages([], "a")
+    given.repeated(2)
+    assert forgotten == [given._network]

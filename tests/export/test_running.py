@@ -198,6 +198,10 @@ def test_a_graph_is_recorded_once_for_each_size_on_a_stream_of_the_images_device
         kept.append((graphed(given), 2 * before))
         assert log == expected
         assert given.equal(before)
+    log.clear()
+    running.forget_recordings(nn.Sequential(graphed))
+    graphed(images(1, 4, 5))
+    assert log == begun
     for logits, doubled in kept:  # no later replay writes there
         assert logits.equal(doubled)
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from autoseg.config import LossName
 from autoseg.config.losses import CLASS_WEIGHTED, LOSS_OPTIONS
 from autoseg.training.losses import LOSS_DEFAULTS, LOSSES
+from tests.waits import META, Waits
 
 IGNORED = 7
 WEIGHTS = torch.tensor([0.3, 1.0, 4.0, 0.1])
@@ -122,3 +123,15 @@ def test_a_certain_and_right_prediction_costs_nothing(loss):
     _, target = random_case()
     logits = 1000.0 * F.one_hot(target % IGNORED, 4).permute(0, 3, 1, 2)
     assert loss(logits, target).item() == 0
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_losses_that_choose_nothing_wait_for_no_device(name, is_weighted):
+    # The others ask for values, as docs/recipe.md says: of this device there are none.
+    weights = {"class_weights": WEIGHTS.to(META)} if is_weighted else {}
+    logits = torch.empty(2, 4, 3, 5, device=META, requires_grad=True)
+    target = torch.empty(2, 3, 5, dtype=torch.int64, device=META)
+    with Waits() as waits:
+        LOSSES[name](logits, target, ignore_index=IGNORED, **weights).backward()
+    assert waits.found == []
