@@ -5,8 +5,7 @@ from dataclasses import replace
 import torch
 
 from autoseg.cli.console import announce
-from autoseg.commands.auto_plan import facts_of
-from autoseg.commands.retrain_memory import resident_gib
+from autoseg.commands.auto_plan import facts_of, resident_gib
 from autoseg.commands.retrain_plan import RetrainPlan
 from autoseg.cost import USED_SHARE, largest_batch, memory_share
 from autoseg.distributed import num_processes
@@ -63,7 +62,7 @@ def with_largest_batch(plan: RetrainPlan, device: torch.device) -> RetrainPlan:
     largest = len(dataset) // config.accumulate
     smallest = min(2, largest)
     # Images that stay on the device come there after the first steps.
-    kept = resident_gib(dataset, config) / facts_of(device).memory_gib
+    kept = resident_gib(dataset, config.resident_gib) / facts_of(device).memory_gib
     with memory_share(device, max(0.0, USED_SHARE - kept)):
         for choice in plan.networks:
             step = training_step(

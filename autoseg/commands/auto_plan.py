@@ -66,6 +66,8 @@ class DeviceFacts:
     kind: Literal["cpu", "cuda"]
     memory_gib: float
     """Memory of a GPU; infinite for a CPU, where the small supernet fits."""
+    kept_gib: float = 0.0
+    """What images take of it that stay there (`resident_gib`)."""
     num_cores: int = 1
     """Threads that compute, on a CPU."""
 
@@ -124,6 +126,18 @@ def fingerprint_of(dataset: SegmentationDataset) -> Fingerprint:
         num_classes=dataset.num_classes,
         largest_share=int(counts.max()) / num_labelled if num_labelled else 0.0,
     )
+
+
+def resident_gib(dataset: SegmentationDataset, largest_gib: float) -> float:
+    """Return what a split's images take at most that stay on the device, GiB.
+
+    Args:
+        dataset: The train split.
+        largest_gib: What they may take (`--resident-gib`).
+    """
+    bytes_a_pixel = dataset.num_channels + (1 if dataset.ignore_index < 2**8 else 4)
+    all_of_them = len(dataset) * math.prod(dataset.largest_size) * bytes_a_pixel
+    return min(largest_gib, all_of_them / 2**30)
 
 
 def facts_of(device: torch.device) -> DeviceFacts:
@@ -206,7 +220,8 @@ def _size(data: Fingerprint, device: DeviceFacts, seconds: float, given: Mapping
     paper = SEARCH_PRESETS["paper"]
     batch = given.get("batch_size", paper.batch_size)
     pixels = batch * math.prod(given.get("crop_size", paper.crop_size))
-    has_memory = pixels * _KIB["paper"] / 2**20 <= MEMORY_SHARE * device.memory_gib
+    room_gib = MEMORY_SHARE * device.memory_gib - device.kept_gib
+    has_memory = pixels * _KIB["paper"] / 2**20 <= room_gib
     num_steps = seconds / (3 * pixels * _MICROSECONDS["cuda"] * 1e-6)
     fills_crops = min(data.largest_size) >= 64
     is_paper = device.kind == "cuda" and has_memory and num_steps >= 1000 and fills_crops

@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autoseg.cli.console import announce
-from autoseg.commands.auto_plan import MEMORY_SHARE, SHORTEST_SIDE, facts_of
+from autoseg.commands.auto_plan import (
+    MEMORY_SHARE,
+    SHORTEST_SIDE,
+    facts_of,
+    resident_gib,
+)
 from autoseg.commands.retrain_estimate import memory_text
 from autoseg.commands.step_counts import StepCounts
 from autoseg.config import TrainingConfig
-from autoseg.data import SegmentationDataset
 from autoseg.distributed import from_all, num_processes
 from autoseg.trained import NetworkChoice
 
@@ -170,7 +174,7 @@ def planned_memory(
         given: Names of the settings that the user gave.
     """
     memory = facts_of(counts.device).memory_gib
-    step = MEMORY_SHARE * memory - resident_gib(counts.dataset, config)
+    step = MEMORY_SHARE * memory - resident_gib(counts.dataset, config.resident_gib)
     # Processes train with one recipe, whichever GPUs they have.
     room = GpuRoom(memory_gib=min(from_all(memory)), step_gib=min(from_all(step)))
     known = {} if math.isinf(room.memory_gib) else _known(networks, config, counts)
@@ -201,10 +205,3 @@ def _known(
             counts(choice, config)
             known[choice.label] = choice
     return known
-
-
-def resident_gib(dataset: SegmentationDataset, config: TrainingConfig) -> float:
-    """Return what training images take at most that stay on the device, GiB."""
-    bytes_a_pixel = dataset.num_channels + (1 if dataset.ignore_index < 2**8 else 4)
-    all_of_them = len(dataset) * math.prod(dataset.largest_size) * bytes_a_pixel
-    return min(config.resident_gib, all_of_them / 2**30)

@@ -1,7 +1,7 @@
 """From a user's wishes to a finished search."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +23,7 @@ from autoseg.commands.auto_plan import (
     facts_of,
     fingerprint_of,
     plan_search,
+    resident_gib,
 )
 from autoseg.commands.dataset_notes import announce_baselines, announce_notes
 from autoseg.commands.default_strategy import choose_strategy, strategy_settings
@@ -291,7 +292,7 @@ def _auto_plan(
     budget_s = request.pick(SearchConfig).seconds if "budget" in request.given else None
     plan = plan_search(
         fingerprint_of(dataset),
-        facts_of(device),
+        replace(facts_of(device), kept_gib=resident_gib(dataset, request.resident_gib)),
         budget_s=budget_s,
         given={name: getattr(request, name) for name in GIVEN_SIZES if name in request.given},
     )

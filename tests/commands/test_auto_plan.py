@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -98,6 +99,9 @@ def test_sizes_that_are_given_decide_with_which_supernet_a_step_fits():
         for batch in (8, 16)
     ]
     assert steps[0] == pytest.approx(2 * steps[1], abs=1)
+    # Images that stay on the GPU take their part: 19.2 less 2 GiB have no room.
+    kept = DeviceFacts(kind="cuda", memory_gib=24, kept_gib=2)
+    assert plan_search(CITYSCAPES, kept, given=large).size == "tiny"
     for named in (fits.settings, fits.reasons):
         assert "crop_size" not in named  # that was no choice of the plan
     whole = plan_search(CAMVID, TWO_CORES, given={"image_scale": 1.0, "batch_size": 2})
@@ -169,3 +173,16 @@ def test_a_preset_that_is_named_is_taken_as_it_is(tmp_path):
     assert planned["tiny"].auto is None and planned["auto"].auto is not None
     own = planned["tiny"].request.pick(SearchConfig)
     assert dataclasses.replace(own, arch_steps=0) == SEARCH_PRESETS["tiny"]
+
+
+def test_images_that_will_stay_on_the_gpu_leave_the_plan_less_room(monkeypatch):
+    # 12 scenes of 96 x 128 pixels in 3 colours and a label of a byte.
+    dataset = build_dataset("synthetic", split="train", image_size=(96, 128), length=12)
+    planner = mock.MagicMock()
+    monkeypatch.setattr(search_command, "facts_of", lambda device: GPU)
+    monkeypatch.setattr(search_command, "plan_search", planner)
+    for gib in (0.0, 2**-11, 1.0):
+        request = SearchRequest(dataset="folder", resident_gib=gib)
+        search_command._auto_plan(request, dataset, torch.device("cuda"))
+    kept = [call.args[1].kept_gib for call in planner.call_args_list]
+    assert kept == [0.0, 2**-11, 12 * 96 * 128 * 4 / 2**30]
