@@ -24,7 +24,7 @@ def deferred_names(
         here = sys.modules[package]
         if name in here.__all__:
             for module in modules:
-                place = importlib.import_module(f".{module}", package)
+                place = _import(f".{module}", package)
                 if hasattr(place, name):
                     setattr(here, name, getattr(place, name))
                     return getattr(place, name)
@@ -35,3 +35,11 @@ def deferred_names(
         return sorted({*vars(here), *here.__all__})
 
     return find, names
+
+
+def _import(module: str, package: str) -> Any:
+    try:
+        return importlib.import_module(module, package)
+    except AttributeError as error:
+        # Let through, it would be taken for the answer that the package has no such name.
+        raise ImportError(f"{package}{module} cannot be imported: {error}") from error

@@ -66,7 +66,7 @@ def all_steps(places: Places) -> Iterator[Step]:
     """Give every step: tests, times, then CamVid from the search to the table."""
     yield Step(
         name="tests",
-        arguments=("-m", "pytest", "-m", "gpu", "-q", "-n", "0", "-p", "no:cacheprovider"),
+        arguments=("-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"),
         smaller=("--collect-only",),
     )
     yield from _search_steps(places)
