@@ -131,7 +131,7 @@ SWITCHES = {
     "ohem": ("--loss", "ohem", "--class-uniform", "0.5"),
     "losses": ("--loss", "cross_entropy", "lovasz", "dice", "focal"),
     "class-weights": ("--class-weights", "median_frequency", "--accumulate", "2"),
-    "clip": ("--gradient-clip", "1", "--batch-norm", "frozen", "--memory-format", "contiguous"),
+    "clip": ("--gradient-clip", "1", "--memory-format", "contiguous"),
 }
 
 
@@ -175,19 +175,22 @@ def test_each_strategy_that_draws_is_that_on_the_cpu(copy, tmp_path, strategy):
 
 @pytest.mark.nightly
 def test_what_was_trained_is_used_on_a_gpu(copy, tmp_path):
-    image = np.random.default_rng(0).integers(256, size=(40, 56, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(256, size=(72, 96, 3), dtype=np.uint8)
     Image.fromarray(image).save(tmp_path / "photo.png")
     asked = (*RETRAIN, "--num-steps", "1", "--val-images", "2", "--network")
     run(copy, tmp_path, *asked, "fcn8s_vgg16", "--crf-layer", "--out", "layer")
     run(copy, tmp_path, *asked, "unet", "--out", "runs", device="cpu")
     (tuned,) = [each for each in (tmp_path / "runs").iterdir() if each.name == "unet"]
     run(copy, tmp_path, "autoseg.tune", "crf", str(tuned), "--num-trials", "2", "--num-images", "1")
-    for device in ("cpu", "gpu"):
-        out = ("--out", device)
-        predict = ("autoseg.predict", str(tuned), "photo.png", *out, "--crf", "--window", "32")
-        run(copy, tmp_path, *predict, device=device)
-    masks = [np.asarray(Image.open(tmp_path / name / "photo.png")) for name in ("cpu", "gpu")]
-    np.testing.assert_array_equal(*masks)
+    for how in (("--crf",), ("--window", "64")):
+        masks = []
+        for device in ("cpu", "gpu"):
+            out = f"{device}{how[0]}"
+            predict = ("autoseg.predict", str(tuned), "photo.png", *how, "--out", out)
+            run(copy, tmp_path, *predict, device=device)
+            masks.append(np.asarray(Image.open(tmp_path / out / "photo.png")))
+        # The CPU's CRF is that of the compiled kernels: approximations differ on single pixels.
+        assert (masks[0] == masks[1]).mean() > (0.98 if how == ("--crf",) else 0.9999)
     evaluate = ("autoseg.evaluate", str(tuned), "--scales", "0.75", "1", "--flip", "--trimap", "3")
     run(copy, tmp_path, *evaluate, "--calibration", "--confusions")
     compare = ("autoseg.compare", str(tuned), "--limit", "1", "--no-crf", "--min-runs", "1")

@@ -11,6 +11,7 @@ one of the CPU that holds the numbers.
 
 import contextlib
 import sys
+import time
 import types
 from collections import Counter
 from typing import Any
@@ -37,10 +38,24 @@ class _Stream:
     def wait_stream(self, other: Any) -> None: ...
 
 
+class _Event:
+    """A reading of the clock, since what is asked of the device is done at once."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self._at_s = 0.0
+
+    def record(self, stream: Any = None) -> None:
+        self._at_s = time.perf_counter()
+
+    def elapsed_time(self, later: "_Event") -> float:
+        return 1000 * (later._at_s - self._at_s)
+
+
 class _Module(types.ModuleType):
     """What torch.cuda is for CUDA, as far as the commands ask."""
 
-    Stream = Event = CUDAGraph = _Stream
+    Stream = CUDAGraph = _Stream
+    Event = _Event
     OutOfMemoryError = torch.OutOfMemoryError
 
     def is_available(self) -> bool:
@@ -51,6 +66,9 @@ class _Module(types.ModuleType):
 
     def _is_in_bad_fork(self) -> bool:
         return False
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return []  # bf16 is not played: torch has no list of what is rounded on such a device
 
     def is_bf16_supported(self) -> bool:
         return False
