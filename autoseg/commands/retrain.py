@@ -253,6 +253,7 @@ def _train_one(
             description=description,
             colour_miou=baselines.colour_miou,
             on_validation=show_predictions if plan.request.tensorboard else None,
+            reckoning=plan.reckoning(choice.label),
         )
         if is_first_process():
             draw_retraining(run, {planned.title: [folder]}, note=plan.note)

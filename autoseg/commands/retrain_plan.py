@@ -1,5 +1,6 @@
 """From what a user says to what a retraining will do, with nothing left open."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from autoseg.data import SegmentationDataset, build_split, images_in
 from autoseg.errors import UsageError
 from autoseg.networks import NETWORKS, named_networks
 from autoseg.requests import RetrainRequest
-from autoseg.runs import load_record, reading_record, schema
+from autoseg.runs import Reckoning, load_record, reading_record, schema
 from autoseg.runs.folders import folder_to_resume, new_folder, newest
 from autoseg.runs.record import RECORD_NAME
 from autoseg.trained import ARCHITECTURE_NAME, REFERENCES, NetworkChoice
@@ -162,6 +163,14 @@ class RetrainPlan:
             "palette": self.train_dataset.palette.tolist(),
             "normalisation": asdict(self.train_dataset.normalisation),
         }
+
+    def reckoning(self, label: str) -> Reckoning | None:
+        """Return what the steps of a network were reckoned to take; None if a time ends them."""
+        seconds = None if self.estimate is None else self.estimate.seconds.get(label)
+        if seconds is None or self.training.seconds is not None:
+            return None
+        minutes = max(1, math.ceil(seconds / 60))
+        return Reckoning(seconds, advice=f"--budget {minutes}m ends each training by the clock")
 
     def _plan_record(self, label: str | None = None) -> dict[str, Any]:
         """Return reasons and estimate: of all networks, or of the one with a label."""

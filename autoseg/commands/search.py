@@ -1,5 +1,6 @@
 """From a user's wishes to a finished search."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,6 +60,7 @@ from autoseg.errors import UsageError, unknown_name
 from autoseg.foreign_text import printable
 from autoseg.requests import SearchRequest
 from autoseg.runs import (
+    Reckoning,
     StopRequest,
     open_run,
     seed_everything,
@@ -101,6 +103,15 @@ class SearchPlan:
     """The val split."""
     auto: AutoPlan | None = None
     """What the preset auto chose, and why; None where a preset was named, or is resumed."""
+
+    def reckoning(self) -> Reckoning | None:
+        """Return what its steps were reckoned to take; None where a time ends it."""
+        if self.auto is None or self.auto.seconds is None or "budget" in self.request.given:
+            return None
+        minutes = math.ceil(self.auto.seconds / 60)
+        return Reckoning(
+            self.auto.seconds, advice=f"--budget {minutes}m ends a search by the clock"
+        )
 
     def record(self) -> dict[str, Any]:
         """Return what run.json keeps of it."""
@@ -193,7 +204,14 @@ def run_search(request: SearchRequest, *, command: Sequence[str]) -> tuple[Path,
                 run.follow(lambda line: _show_trellis(strategy, line, board))
             if strategy.announcement:
                 announce(f"search: {strategy.announcement}")
-            result = search(strategy, task, strategy_name=plan.request.strategy, run=run, stop=stop)
+            result = search(
+                strategy,
+                task,
+                strategy_name=plan.request.strategy,
+                run=run,
+                stop=stop,
+                reckoning=plan.reckoning(),
+            )
         if is_first_process():
             result.architecture.save(folder / ARCHITECTURE_NAME)
             draw_search(run, strategy)

@@ -6,6 +6,7 @@ from autoseg.runs.following import open_run
 from autoseg.runs.metrics_log import load_metrics
 from autoseg.runs.progress import COMPILING, Progress
 from autoseg.runs.randomness import own_randomness, restore_rng_state, rng_state, seed_everything
+from autoseg.runs.reckoning import Reckoning
 from autoseg.runs.record import find_runs, load_record, reading_fields, reading_record
 from autoseg.runs.run import Run
 from autoseg.runs.stopping import PhaseStoppedError, StopRequest
@@ -20,6 +21,7 @@ __all__ = [
     "Checkpoint",
     "PhaseStoppedError",
     "Progress",
+    "Reckoning",
     "Run",
     "StopRequest",
     "describe_environment",

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from autoseg.runs.closing import Closing
 from autoseg.runs.progress_line import ProgressState, columns, plain_line, terminal_line
+from autoseg.runs.reckoning import Reckoning
 
 COMPILING = "the first step compiles kernels"
 """What a loop on a GPU is `starting` with."""
@@ -32,6 +33,7 @@ class Progress(Closing):
         unit: str = "step",
         initial: int = 0,
         starting: str = "",
+        reckoning: Reckoning | None = None,
         stream: TextIO | None = None,
         interval_s: float = 10.0,
     ) -> None:
@@ -44,6 +46,7 @@ class Progress(Closing):
             initial: Steps already done, by the run that this one resumes; not in the rate.
             starting: What takes time before the first step is done, such as compiling kernels; it
                 is said at once.
+            reckoning: What all steps were reckoned to take; a line says if they take much longer.
             stream: Where to write; None is standard error.
             interval_s: Seconds between two plain lines, and from sixty such on between every sixth;
                 the first and the last step always get one.
@@ -53,6 +56,7 @@ class Progress(Closing):
         self._initial = initial
         self._description = description
         self._unit = unit
+        self._reckoning = reckoning
         self._stream = sys.stderr if stream is None else stream
         self._interval_s = interval_s
         self._start_s = monotonic()
@@ -81,6 +85,10 @@ class Progress(Closing):
         self._shown.update(shown)
         self._phase = ""
         self._show()
+        if self._reckoning is not None and n > 0:
+            surprise = self._reckoning.surprise(self.num_done, total=self.total, now_s=monotonic())
+            if surprise is not None:
+                self.write(f"{self._description}: {surprise}")
 
     @contextmanager
     def phase(self, what: str) -> Iterator[Callable[[int, int], None]]:

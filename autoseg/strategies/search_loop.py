@@ -10,6 +10,7 @@ from autoseg.runs import (
     COMPILING,
     PhaseStoppedError,
     Progress,
+    Reckoning,
     Run,
     StopRequest,
     own_randomness,
@@ -74,6 +75,7 @@ def search(
     strategy_name: str,
     run: Run,
     stop: StopRequest,
+    reckoning: Reckoning | None = None,
 ) -> SearchResult:
     """Search, and log after every round what a person needs to judge it.
 
@@ -86,6 +88,7 @@ def search(
         strategy_name: Its key in `STRATEGIES`, which a checkpoint is bound to.
         run: Where checkpoints, architecture.json and metrics.jsonl go.
         stop: Asked after every step.
+        reckoning: What its steps were reckoned to take; None where a time ends it.
 
     Raises:
         DivergedError: If a loss that is fatal is not finite, or a network's output holds NaN when
@@ -169,6 +172,7 @@ def search(
             unit=unit,
             initial=num_done,
             starting="" if task.device.type == "cpu" else COMPILING,
+            reckoning=reckoning,
         ) as progress,
     ):
         may_leave = strategy.can_leave_round_end

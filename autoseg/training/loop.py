@@ -18,6 +18,7 @@ from autoseg.runs import (
     COMPILING,
     PhaseStoppedError,
     Progress,
+    Reckoning,
     Run,
     StopRequest,
     load_metrics,
@@ -112,6 +113,7 @@ def train(
     description: str,
     colour_miou: float | None = None,
     on_validation: Callable[[nn.Module, int], None] | None = None,
+    reckoning: Reckoning | None = None,
 ) -> TrainingResult:
     """Train, validate, and keep the best and the last weights in the run folder.
 
@@ -134,6 +136,8 @@ def train(
         colour_miou: Mean IoU on val that each pixel's colour alone has; None if it is unknown.
         on_validation: Called after each validation, in every process, with the network that was
             scored and the steps done.
+        reckoning: What its steps were reckoned to take; None where that is not known, or a time
+            ends it.
 
     Raises:
         DivergedError: If the loss is not finite, or the network's output holds NaN at a validation.
@@ -239,6 +243,7 @@ def train(
             unit=unit,
             initial=num_done,
             starting=COMPILING if config.compile or device.type != "cpu" else "",
+            reckoning=reckoning,
         ) as progress,
         _forward_pass(network, config, device=device) as forward,
     ):

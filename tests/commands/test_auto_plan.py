@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from autoseg import search
+from autoseg.commands import auto_plan
 from autoseg.commands import search as search_command
 from autoseg.commands.auto_plan import (
     DEFAULT_BUDGET_S,
@@ -23,6 +24,8 @@ from autoseg.commands.auto_plan import (
 from autoseg.config import SEARCH_PRESETS, SearchConfig
 from autoseg.data import build_dataset
 from autoseg.requests import SearchRequest
+from autoseg.runs import Reckoning
+from tests.data.folder.drawing import binary_folder
 
 pytestmark = pytest.mark.usefixtures("figures_of_one_pixel")
 
@@ -186,3 +189,35 @@ def test_images_that_will_stay_on_the_gpu_leave_the_plan_less_room(monkeypatch):
         search_command._auto_plan(request, dataset, torch.device("cuda"))
     kept = [call.args[1].kept_gib for call in planner.call_args_list]
     assert kept == [0.0, 2**-11, 12 * 96 * 128 * 4 / 2**30]
+
+
+def test_a_search_by_steps_is_held_against_its_plan(tmp_path):
+    binary_folder(tmp_path)
+    asked = SearchRequest(dataset="folder", data_root=tmp_path, strategy="darts")
+    planned = search_command._plan(asked, torch.device("cpu"))
+    expected_s = planned.auto.seconds
+    for factor, is_said in ((1.4, False), (1.6, True)):
+        reckoning = planned.reckoning()
+        reckoning.surprise(1, total=40, now_s=0.0)
+        surprise = reckoning.surprise(21, total=40, now_s=factor * expected_s / 2)
+        assert (surprise is not None) == is_said
+    assert f"--budget {math.ceil(expected_s / 60)}m" in surprise
+    for name, value in (("budget", "10m"), ("preset", "tiny"), ("arch_steps", 3)):
+        other = SearchRequest(
+            dataset="folder",
+            data_root=tmp_path,
+            strategy="darts",
+            **{name: value},
+        )
+        assert search_command._plan(other, torch.device("cpu")).reckoning() is None, name
+
+
+def test_a_search_says_that_it_takes_longer_than_planned(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    binary_folder(tmp_path / "set")
+    monkeypatch.setattr(Reckoning, "surprise", lambda *_, **__: "slow")
+    monkeypatch.setitem(DEFAULT_BUDGET_S, "cpu", 1e-6)
+    monkeypatch.setattr(auto_plan, "_MIN_ARCH_STEPS", 1)
+    words = ["--dataset", "folder", "--data-root", "set", "--device", "cpu", "--out", "run"]
+    assert search.main([*words, "--strategy", "darts"]) == 0
+    assert "\nsearch: slow\n" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from autoseg import retrain
 from autoseg.commands import retrain as retrain_command
 from autoseg.comparison import trained_subject
 from autoseg.errors import UsageError
-from autoseg.runs import load_metrics, load_record
+from autoseg.runs import Reckoning, load_metrics, load_record
 from autoseg.runs.record import save_record
 from autoseg.trained import RetrainedNetwork
 from tests.commands.test_retrain_seeds import StopInTheSecond
@@ -146,3 +146,14 @@ def test_two_ends_of_a_training_are_refused(said, words, message):
     with pytest.raises(UsageError, match=message):
         retrain.main(words)
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_training_says_that_it_takes_longer_than_was_reckoned(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    binary_folder(tmp_path / "set")
+    monkeypatch.setattr(Reckoning, "surprise", lambda *_, **__: "slow")
+    for end in (("--num-steps", "1"), ("--budget", "1s")):
+        with by_clock():
+            assert retrain.main([*NETWORK, *end, "--out", f"run{end[0]}"]) == 0
+        # What ends by the clock takes the time that was asked for.
+        assert ("\n[1/1] unet: slow\n" in capsys.readouterr().err) == (end[0] == "--num-steps")
