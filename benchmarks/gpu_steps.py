@@ -55,6 +55,8 @@ class Places:
     data_root: Path | None
     """CamVid's folder; None leaves out what needs it."""
     device: str
+    search_budget: str
+    """Time of the search, which is then decoded and retrained."""
     num_steps: int
     """Steps of each retraining, of 8 images."""
     seeds: tuple[int, ...]
@@ -150,12 +152,13 @@ def _camvid_steps(places: Places) -> Iterator[Step]:
         name="camvid search",
         arguments=(
             *("-m", "autoseg.search", *data, "--device", places.device),
-            *("--strategy", "darts", "--cuda-graph", "--num-workers", "8", "--out", str(search)),
+            *("--strategy", "darts", "--cuda-graph", "--num-workers", "8"),
+            *("--budget", places.search_budget, "--out", str(search)),
         ),
         smaller=(
             *small,
-            *("--no-cuda-graph", "--num-workers", "0", "--num-epochs", "1"),
-            *("--arch-start-epoch", "0", "--batch-size", "64", "--crop-size", "33", "33"),
+            *("--no-cuda-graph", "--num-workers", "0", "--budget", "1s"),
+            *("--batch-size", "2", "--crop-size", "33", "33"),
         ),
         run=search,
     )

@@ -48,6 +48,8 @@ class GPURequest:
     """Time of this call; what runs then is stopped, and saves what it has."""
     data_root: Path | None = None
     """CamVid's folder; none leaves out the search and the trainings on it."""
+    search_budget: str = "30m"
+    """Time of the search, as search --budget takes it, over as many calls as that needs."""
     num_steps: Count = 4000
     """Steps of each retraining, of 8 crops of 360 x 480."""
     seeds: tuple[Seed, ...] = (0,)
@@ -82,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         runs=request.runs,
         data_root=request.data_root,
         device=request.device,
+        search_budget=request.search_budget,
         num_steps=request.num_steps,
         seeds=request.seeds,
         networks=("unet",) if request.rehearsal else NETWORKS,

@@ -21,6 +21,7 @@ PLACES = {
     "runs": Path("runs/gpu"),
     "data_root": Path("camvid"),
     "device": "cpu",
+    "search_budget": "8m",
     "num_steps": 10,
     "seeds": (0, 1),
 }
