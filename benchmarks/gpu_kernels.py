@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 
 import torch
-from torch.autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
@@ -32,6 +31,5 @@ def count_kernels(function: Callable[[], object], device: torch.device) -> int |
 def num_kernels(events: Iterable[FunctionEvent]) -> int:
     """Count the events of a trace that are kernels on a GPU."""
     return sum(
-        event.device_type == DeviceType.CUDA and not event.name.startswith(_COPIES)
-        for event in events
+        event.device_type.name == "CUDA" and not event.name.startswith(_COPIES) for event in events
     )
