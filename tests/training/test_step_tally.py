@@ -101,16 +101,21 @@ copies of that layer, which the count does not know."""
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(
+    ("memory_format", "least"),
+    # In channels-last order oneDNN copies weights, which is not counted.
+    [("contiguous", 0.8), ("channels-last", 0.75)],
+)
+@pytest.mark.parametrize(
     "case", [case for case in CASES if "crf" not in case.name], ids=lambda case: case.name
 )
-def test_every_network_takes_a_third_more_than_is_counted_at_most(case):
+def test_every_network_takes_a_third_more_than_is_counted_at_most(case, memory_format, least):
     def build():
         return case.small(NUM_CLASSES)
 
-    config = dataclasses.replace(CONFIG, crop_size=(64, 96))
+    config = dataclasses.replace(CONFIG, crop_size=(64, 96), memory_format=memory_format)
     found, expected = counted(build, config).memory_gib, measured_gib(build, config)
     assert found <= 1.02 * expected
-    assert found >= (0.6 if case.name in ONE_LAYER else 0.75) * expected
+    assert found >= (0.6 if case.name in ONE_LAYER else least) * expected
 
 
 def test_a_part_of_a_batch_takes_a_part_of_the_maps():
